@@ -1,0 +1,103 @@
+# What all rooms share: the checked config, the scenes that are there, and the names of files.
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+PROJECT = Path(workflow.basedir)
+if PROJECT.name == "workflow":
+    PROJECT = PROJECT.parent
+# Jobs run the package of this checkout, whether or not it is installed.
+sys.path.insert(0, str(PROJECT / "workflow"))
+os.environ["PYTHONPATH"] = str(PROJECT / "workflow")
+STATE = Path(".snakemake")
+FAILURES = STATE / "sdor-failures.txt"
+os.environ["SDOR_FAILURES"] = str(FAILURES.resolve())
+
+from sdor.errors import SdorError
+from sdor.fingerprint import code_of, digest_of, versions_of
+from sdor.invocation import enter, read_failures
+from sdor.scenes import fingerprint, ground_truth_fingerprint
+from sdor.study import load_study
+
+if not workflow.configfiles:
+
+    configfile: str(PROJECT / "config/config.yaml")
+
+
+try:
+    if workflow.is_main_process and not workflow.dryrun:
+        enter(STATE)
+        FAILURES.unlink(missing_ok=True)
+    STUDY = load_study(
+        config,
+        os.path.relpath(workflow.configfiles[-1]),
+        data_root_given="data_root" in workflow.config_settings.config,
+    )
+except SdorError as error:
+    print(f"sdor: {error}", file=sys.stderr)
+    sys.exit(1)
+
+# A job killed half-way leaves no half file under a final name, so making its outputs again is safe.
+workflow.dag_settings.force_incomplete = True
+
+# Scripts find a scene's files by this, and no absolute path gets into a job's params.
+config["data_root"] = STUDY.settings["data_root"]
+config["scene_folder"] = STUDY.settings["scene_folder"]
+SETTINGS, METHODS, SCENES = STUDY.settings, STUDY.methods, STUDY.scenes
+HAS_GPU = SETTINGS["device"] != "cpu" and shutil.which("nvidia-smi") is not None
+# Networks use all cores that the run has; with a GPU a few feed it.
+NETWORK_THREADS = 4 if HAS_GPU else 64
+NETWORK_GPUS = 1 if HAS_GPU else 0
+ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
+COMPUTE = {key: SETTINGS[key] for key in ("device", "precision")}
+
+
+wildcard_constraints:
+    scene="[A-Za-z0-9_-]+",
+    clip="[A-Za-z0-9_-]+",
+    variant="[A-Za-z][A-Za-z0-9_-]*",
+    view="[0-9]+(-unmasked)?",
+    backbone="resnet50|resnet18|vgg16|mobilenet_v2|r3d_18",
+    layer="pool|logits|softmax",
+    seed="[0-9]+",
+    t="[1-9][0-9]?",
+
+
+def view_of(method):
+    """Name of the frames that a method sees: their size, and whether masks are left off."""
+    return f"{method['input_size']}{'' if method['masks'] else '-unmasked'}"
+
+
+def method_of(wildcards, *keys):
+    """The variant's method, or the given keys of it."""
+    method = METHODS[wildcards.variant]
+    return {key: method[key] for key in keys} if keys else method
+
+
+def frame_files(scene, view):
+    """The stored frames of all clips of a scene, in its order."""
+    return [f"results/{scene}/frames/{view}/{clip.name}.npy" for clip in SCENES[scene].clips]
+
+
+def features_file(scene, method, layer=None):
+    """The features of all frames that a method starts from."""
+    layer = layer or method["features"]
+    return f"results/{scene}/features/{method['backbone']}-{layer}-{view_of(method)}.parquet"
+
+
+RUN = "results/{scene}/{variant}/seed{seed}"
+RUN_LOG = "results/logs/{scene}/{variant}/seed{seed}"
+RUN_TIME = "results/benchmarks/{scene}/{variant}/seed{seed}"
+RUNS = [
+    {"scene": scene, "variant": variant, "seed": seed}
+    for scene in SCENES
+    for variant in METHODS
+    for seed in SETTINGS["seeds"]
+]
+
+
+onerror:
+    for line in read_failures(FAILURES):
+        print(f"sdor: failed: {line}", file=sys.stderr)

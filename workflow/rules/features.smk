@@ -1,0 +1,76 @@
+# frames ─ features: trained weights, one feature a frame, and the frozen trunk's maps.
+
+
+rule weights:
+    output:
+        "results/weights/{backbone}.safetensors",
+    log:
+        "results/logs/weights/{backbone}.log",
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.weights"),
+            "setting": SETTINGS["weights"].get(w.backbone, "auto"),
+        },
+    localrule: True
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/weights.py"
+
+
+rule features:
+    input:
+        frames=lambda w: frame_files(w.scene, w.view),
+        weights="results/weights/{backbone}.safetensors",
+        # The audit has to pass before anything costly; labels that change rerun nothing here.
+        audited=ancient("results/{scene}/ground_truth.parquet"),
+    output:
+        "results/{scene}/features/{backbone}-{layer}-{view}.parquet",
+    log:
+        "results/logs/{scene}/features/{backbone}-{layer}-{view}.log",
+    benchmark:
+        "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.features"),
+            "versions": versions_of("torch", "torchvision"),
+            "layer": w.layer,
+        },
+        compute=COMPUTE,
+    threads: NETWORK_THREADS
+    resources:
+        gpu=NETWORK_GPUS,
+        mem_mb=4000,
+        runtime=240,
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/features.py"
+
+
+rule trunk:
+    input:
+        frames=lambda w: frame_files(w.scene, w.view),
+        weights="results/weights/{backbone}.safetensors",
+        audited=ancient("results/{scene}/ground_truth.parquet"),
+    output:
+        "results/{scene}/trunk/{backbone}-{view}.npy",
+    log:
+        "results/logs/{scene}/trunk/{backbone}-{view}.log",
+    benchmark:
+        "results/benchmarks/{scene}/trunk/{backbone}-{view}.tsv"
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.features"),
+            "versions": versions_of("torch", "torchvision"),
+        },
+        compute=COMPUTE,
+    threads: NETWORK_THREADS
+    resources:
+        gpu=NETWORK_GPUS,
+        mem_mb=4000,
+        runtime=240,
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/trunk.py"

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from sdor.jobs import job
+from sdor.pseudo_labels import select_pseudo_labels
+
+w = snakemake.wildcards
+with job(snakemake.log[0], f"pseudo labels of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}"):
+    select_pseudo_labels(
+        [Path(path) for path in snakemake.input],
+        Path(snakemake.output[0]),
+        method=snakemake.params.stage["method"],
+        about=snakemake.params.stage,
+    )

@@ -1,0 +1,21 @@
+from pathlib import Path
+
+from sdor.compute import choose_compute
+from sdor.jobs import job
+from sdor.training import run_iteration
+
+w = snakemake.wildcards
+with job(snakemake.log[0], f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}"):
+    run_iteration(
+        rows=[Path(path) for path in snakemake.input.rows],
+        index=Path(snakemake.input.index),
+        pseudo_labels=Path(snakemake.input.pseudo_labels),
+        weights=Path(snakemake.input.weights),
+        warm=Path(snakemake.input.warm[0]) if snakemake.input.warm else None,
+        folder=Path(snakemake.output.model).parent,
+        method=snakemake.params.stage["method"],
+        seed=int(w.seed),
+        iteration=int(w.t),
+        compute=choose_compute(**snakemake.params.compute, threads=snakemake.threads),
+        about=snakemake.params.stage,
+    )

@@ -1,0 +1,64 @@
+"""The device that computes, and the precision it computes in."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from sdor.errors import SdorError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and whether its convolutions run in bfloat16.
+
+    Weights, losses and scores stay float32; bfloat16 is autocast inside the network only.
+    """
+
+    device: torch.device
+    bf16: bool
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Context in which the network runs."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    @property
+    def activation_dtype(self) -> torch.dtype:
+        """Type in which activations are kept between two jobs."""
+        return torch.bfloat16 if self.bf16 else torch.float32
+
+    def describe(self) -> str:
+        """Words for logs and reports, such as "cpu, bf16"."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        return f"{name}, {'bf16' if self.bf16 else 'fp32'}"
+
+
+def choose_compute(device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:
+    """Resolve the config's `device` and `precision` on this machine.
+
+    Parameters
+    ----------
+    device : "auto" (CUDA where there is one), "cpu" or "cuda".
+    precision : "auto" (bfloat16 where the hardware multiplies in it), "bf16" or "fp32".
+    threads : CPU threads of torch; 0 leaves its own choice.
+
+    Raises
+    ------
+    SdorError : "cuda" on a machine without a usable CUDA device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SdorError("device: cuda: torch finds no CUDA device here; use device: auto or cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if threads:
+        torch.set_num_threads(threads)
+    bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
+    return Compute(torch.device(device), bf16)
+
+
+def _multiplies_bf16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch keeps the CPU probes private and renames them now and then; without one, use float32.
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -1,0 +1,297 @@
+"""How good the ranking of one run is: every detector, every column, with intervals."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sdor import metrics
+from sdor.errors import SdorError
+from sdor.files import read_parquet, write_json
+from sdor.metrics import Cell, FloatArray, LabelledFrames
+
+COMPARED = ("ours", "sp_iforest")
+# Scores are stored as float32; the mean of T of them is exact to a few units in the last place.
+ENSEMBLE_TOLERANCE = 1e-4
+
+
+def evaluate_run(
+    clips_path: str | Path,
+    ground_truth_path: str | Path,
+    initial_path: str | Path,
+    score_paths: Sequence[str | Path],
+    pseudo_label_paths: Sequence[str | Path],
+    ensemble_path: str | Path,
+    output: str | Path,
+    *,
+    smoothing_sigma: float,
+    draws: int,
+    seed: int,
+    about: Mapping[str, Any],
+    baseline_paths: Mapping[str, str | Path] | None = None,
+) -> None:
+    """Evaluate the files of one run (scene, variant, seed) and write its `metrics.json`.
+
+    Parameters
+    ----------
+    score_paths, pseudo_label_paths : of iterations 1 … T, in that order.
+    baseline_paths : further detectors by row name (columns clip, frame, score), if any.
+    about : what the numbers came from: `scene`, `variant` and `seed`, and optionally `method`,
+        `overrides`, `weights`, `fingerprints`, `versions`, `device`. Carried through as it is.
+
+    Raises
+    ------
+    SdorError : a file is missing or damaged, or its rows do not match the others.
+    """
+    measured = evaluate(
+        read_parquet(clips_path),
+        read_parquet(ground_truth_path),
+        read_parquet(initial_path),
+        [read_parquet(path) for path in score_paths],
+        read_parquet(ensemble_path),
+        pseudo_labels=[read_parquet(path) for path in pseudo_label_paths],
+        baselines={name: read_parquet(path) for name, path in (baseline_paths or {}).items()},
+        smoothing_sigma=smoothing_sigma,
+        draws=draws,
+        seed=seed,
+        about=about,
+    )
+    write_json(output, measured)
+
+
+def evaluate(
+    clips: pd.DataFrame,
+    ground_truth: pd.DataFrame,
+    initial: pd.DataFrame,
+    iterations: Sequence[pd.DataFrame],
+    ensemble: pd.DataFrame,
+    *,
+    smoothing_sigma: float,
+    draws: int,
+    seed: int,
+    about: Mapping[str, Any],
+    pseudo_labels: Sequence[pd.DataFrame] = (),
+    baselines: Mapping[str, pd.DataFrame] | None = None,
+) -> dict[str, Any]:
+    """Metrics of every detector of one run, ready to be written as JSON.
+
+    Parameters
+    ----------
+    clips : clip, split, frames (and more) of every clip, in scene order.
+    ground_truth : clip, frame, anomalous, for the labelled clips only.
+    initial : clip, frame, sp, iforest, score of every frame.
+    iterations : clip, frame, score of phi_1 … phi_T.
+    ensemble : clip, frame, score: the mean of the iterations (Eq. 9).
+    smoothing_sigma : of the row "ours_smoothed", in frames, inside each clip.
+    draws, seed : of the clip bootstrap.
+    pseudo_labels : clip, frame, label that each iteration was trained on.
+
+    Returns
+    -------
+    dict with `rows` and `oracles` (row: column: cell of `metrics.measure`), `counts`,
+    `pseudo_labels`, `differences`, `iterations` (T), `settings` and `about`.
+
+    Raises
+    ------
+    SdorError : tables whose rows do not match, or scores that are not finite; the message names
+        the kind of file, the clip and the frame.
+    """
+    _check_clips(clips, ensemble)
+    scores = _detectors(initial, iterations, ensemble, baselines or {}, smoothing_sigma)
+    frames, labelled = labelled_frames(clips, ensemble, ground_truth)
+    weights = metrics.draw_clips(len(frames.split), draws, seed)
+    rows = _measure_all(
+        {name: values[labelled] for name, values in scores.items()}, frames, weights
+    )
+    oracles = {
+        "split_oracle": metrics.split_oracle(frames),
+        "clip_rate_oracle": metrics.clip_rate_oracle(frames),
+    }
+    left, right = COMPARED
+    difference = metrics.paired(scores[left][labelled], scores[right][labelled], frames, weights)
+    return {
+        "about": dict(about),
+        "settings": {"smoothing_sigma": smoothing_sigma, "draws": draws, "bootstrap_seed": seed},
+        "iterations": len(iterations),
+        "counts": _counts(clips, frames),
+        "rows": rows,
+        "oracles": _measure_all(oracles, frames, weights),
+        "differences": {f"{left} - {right}": difference},
+        "pseudo_labels": [
+            {"iteration": number, **_precision(table, ensemble, labelled, frames)}
+            for number, table in enumerate(pseudo_labels, start=1)
+        ],
+    }
+
+
+def labelled_frames(
+    clips: pd.DataFrame, scored: pd.DataFrame, ground_truth: pd.DataFrame
+) -> tuple[LabelledFrames, npt.NDArray[np.bool_]]:
+    """Ground truth beside the scores.
+
+    Parameters
+    ----------
+    scored : clip and frame of every scored frame, clips in scene order.
+
+    Returns
+    -------
+    The labelled frames, and (scored frames,) which rows of `scored` they are.
+
+    Raises
+    ------
+    SdorError : the ground truth has a clip or frame that is not scored, or lacks one.
+    """
+    known = set(ground_truth["clip"])
+    for clip in ground_truth["clip"].unique():
+        if clip not in set(clips["clip"]):
+            raise SdorError(f"ground_truth: clip {clip}: not a clip of the scene; check its file")
+    labelled = scored["clip"].isin(known).to_numpy()
+    _check_rows("ground_truth", ground_truth, scored[labelled])
+    chosen = clips[clips["clip"].isin(known)]
+    position = {clip: index for index, clip in enumerate(chosen["clip"])}
+    index = ground_truth["clip"].map(position).to_numpy(dtype=np.int64)
+    anomalous = ground_truth["anomalous"].to_numpy() > 0
+    split = tuple(str(name) for name in chosen["split"].fillna(""))
+    return LabelledFrames(index, anomalous, split), labelled
+
+
+def _detectors(
+    initial: pd.DataFrame,
+    iterations: Sequence[pd.DataFrame],
+    ensemble: pd.DataFrame,
+    baselines: Mapping[str, pd.DataFrame],
+    sigma: float,
+) -> dict[str, FloatArray]:
+    """Row name: (frames,) scores of every detector, in the order of the tables."""
+    if not iterations:
+        raise SdorError("scores: there is no iteration to evaluate; set iterations to 1 or more")
+    singles = [
+        _scores(f"scores of iteration {number}", table, ensemble)
+        for number, table in enumerate(iterations, start=1)
+    ]
+    running = np.cumsum(singles, axis=0) / np.arange(1, len(singles) + 1)[:, None]
+    ours = _scores("ensemble", ensemble, ensemble)
+    off = np.abs(running[-1] - ours)
+    worst = int(np.argmax(off))
+    if off[worst] > ENSEMBLE_TOLERANCE * max(1.0, float(np.abs(ours).max())):
+        row = ensemble.iloc[worst]
+        raise SdorError(
+            f"ensemble: clip {row['clip']}, frame {row['frame']}: score {ours[worst]:g} is not the "
+            f"mean of the iterations ({running[-1][worst]:g}); delete it and run again"
+        )
+    return {
+        "sp": _scores("initial", initial, ensemble, "sp"),
+        "iforest": _scores("initial", initial, ensemble, "iforest"),
+        "sp_iforest": _scores("initial", initial, ensemble),
+        **{name: _scores(name, table, ensemble) for name, table in baselines.items()},
+        **{f"iteration_{number}": values for number, values in enumerate(singles, start=1)},
+        **{f"ensemble_{number}": values for number, values in enumerate(running, start=1)},
+        "ours": ours,
+        "ours_smoothed": metrics.smooth(ours, ensemble["clip"].to_numpy(dtype=object), sigma),
+    }
+
+
+def _scores(
+    kind: str, table: pd.DataFrame, reference: pd.DataFrame, column: str = "score"
+) -> FloatArray:
+    _check_rows(kind, table, reference)
+    values = table[column].to_numpy(dtype=float)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        row = table.iloc[bad[0]]
+        raise SdorError(
+            f"{kind}: clip {row['clip']}, frame {row['frame']}: {column} is {values[bad[0]]}; "
+            "the training may have diverged: try a lower learning rate"
+        )
+    return values
+
+
+def _check_rows(kind: str, table: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Refuse a table whose (clip, frame) rows are not those of the reference, in its order."""
+    shared = min(len(table), len(reference))
+    same = (
+        table["clip"].to_numpy(dtype=object)[:shared]
+        == reference["clip"].to_numpy(dtype=object)[:shared]
+    ) & (table["frame"].to_numpy()[:shared] == reference["frame"].to_numpy()[:shared])
+    if len(table) == len(reference) and bool(np.all(same)):
+        return
+    at = int(np.argmin(same)) if not np.all(same) else shared
+    longer = table if at < len(table) else reference
+    row = longer.iloc[at]
+    trouble = "stands where another frame belongs" if at < shared else "has no counterpart"
+    if at >= len(table):
+        trouble = "is missing"
+    raise SdorError(
+        f"{kind}: clip {row['clip']}, frame {row['frame']} {trouble} ({len(table)} rows, expected "
+        f"{len(reference)}); delete the file and run the same command again"
+    )
+
+
+def _check_clips(clips: pd.DataFrame, ensemble: pd.DataFrame) -> None:
+    """Refuse scores whose clips are not those of the scene, in its order and length."""
+    names = clips["clip"].to_numpy(dtype=object)
+    expected = np.repeat(names, clips["frames"].to_numpy(dtype=np.int64))
+    scored = ensemble["clip"].to_numpy(dtype=object)
+    if len(expected) == len(scored) and bool(np.all(expected == scored)):
+        return
+    counts = ensemble["clip"].value_counts()
+    for name, length in zip(names, clips["frames"], strict=True):
+        if counts.get(name, 0) != length:
+            raise SdorError(
+                f"ensemble: clip {name}: {counts.get(name, 0)} frames are scored, the clip has "
+                f"{length}; delete the file and run the same command again"
+            )
+    stranger = next((name for name in counts.index if name not in set(names)), None)
+    if stranger is not None:
+        raise SdorError(f"ensemble: clip {stranger}: not a clip of the scene; delete the file")
+    raise SdorError("ensemble: the clips are not in scene order; delete the file and run again")
+
+
+def _measure_all(
+    scores: Mapping[str, FloatArray], frames: LabelledFrames, weights: FloatArray
+) -> dict[str, dict[str, Cell]]:
+    """Measure each ranking once: the last running mean is the ensemble, the first iteration 1."""
+    known: dict[bytes, dict[str, Cell]] = {}
+    rows = {}
+    for name, values in scores.items():
+        key = values.tobytes()
+        if key not in known:
+            known[key] = metrics.measure(values, frames, weights)
+        rows[name] = known[key]
+    return rows
+
+
+def _counts(clips: pd.DataFrame, frames: LabelledFrames) -> dict[str, int]:
+    split = clips["split"].fillna("")
+    return {
+        "clips": len(clips),
+        "training_clips": int((split == "train").sum()),
+        "test_clips": int((split == "test").sum()),
+        "labelled_clips": len(frames.split),
+        "clips_with_anomalies": int((frames.positives > 0).sum()),
+        "frames": int(clips["frames"].sum()),
+        "labelled_frames": len(frames.clip),
+        "anomalous_frames": int(frames.anomalous.sum()),
+    }
+
+
+def _precision(
+    pseudo_labels: pd.DataFrame,
+    scored: pd.DataFrame,
+    labelled: npt.NDArray[np.bool_],
+    frames: LabelledFrames,
+) -> dict[str, float | int | None]:
+    """Share of A that is anomalous and of N that is normal, over the labelled frames."""
+    truth = scored.loc[labelled, ["clip", "frame"]].assign(anomalous=frames.anomalous)
+    known = pseudo_labels.merge(truth, on=["clip", "frame"], how="inner")
+    chosen_anomalous = known.loc[known["label"] == 1, "anomalous"]
+    chosen_normal = known.loc[known["label"] == 0, "anomalous"]
+    return {
+        "anomalous": int((pseudo_labels["label"] == 1).sum()),
+        "anomalous_precision": float(chosen_anomalous.mean()) if len(chosen_anomalous) else None,
+        "normal": int((pseudo_labels["label"] == 0).sum()),
+        "normal_precision": float(1 - chosen_normal.mean()) if len(chosen_normal) else None,
+    }

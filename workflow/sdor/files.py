@@ -1,0 +1,110 @@
+"""Files between the stages: written whole or not at all, and read with errors that name the file."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sdor.errors import SdorError
+
+METADATA_KEY = b"sdor"
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` when the block ends well.
+
+    A block that fails or is killed leaves whatever stood under `path` before. The temporary name
+    starts with a dot and keeps the suffix, so that writers which look at it behave as usual.
+
+    Raises
+    ------
+    SdorError : the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
+        )
+        os.close(handle)
+    except OSError as error:
+        raise SdorError(
+            f"{path}: cannot write here ({error.strerror}); check the folder"
+        ) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SdorError(f"{path}: not written ({error}); free space or mend the folder") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; a NaN is refused (it would not be JSON)."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON; a damaged file is an `SdorError` that names it."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise SdorError(damaged(path, error)) from error
+
+
+def schema_metadata(about: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Parquet schema metadata that carries `about` (units, fingerprint, settings) as JSON."""
+    return {METADATA_KEY: json.dumps(dict(about), sort_keys=True).encode()}
+
+
+def write_parquet(path: str | Path, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    """Write a table atomically, with `about` (units, producing fingerprint) in its schema."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    merged = {**(arrow.schema.metadata or {}), **schema_metadata(about)}
+    with atomic(path) as temporary:
+        pq.write_table(arrow.replace_schema_metadata(merged), temporary)
+
+
+def open_parquet(path: str | Path) -> pq.ParquetFile:
+    """Open a Parquet file for reading by row group; a damaged one is an `SdorError`."""
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SdorError(damaged(path, error)) from error
+
+
+def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table; a damaged or missing file is an `SdorError` that names it."""
+    try:
+        return pq.read_table(path, columns=columns, partitioning=None).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise SdorError(damaged(path, error)) from error
+
+
+def read_about(path: str | Path) -> dict[str, Any]:
+    """The `about` record that the writer left in the Parquet schema ({} when there is none)."""
+    metadata = open_parquet(path).schema_arrow.metadata or {}
+    about: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    return about
+
+
+def damaged(path: str | Path, error: Exception) -> str:
+    """One line for a file between the stages that cannot be read."""
+    reason = " ".join(str(error).split())
+    return f"{path}: damaged or missing file ({reason}); delete it and run the same command again"

@@ -1,0 +1,114 @@
+"""What the network starts from: stored frames, cached trunk maps or pooled features.
+
+All three are rows that are gathered by number into one tensor on the device. Rows are read from a
+memory map while the device works on the batch before; on a GPU with room they are kept there whole.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sdor.compute import Compute
+from sdor.frames import FrameStore
+
+RESIDENT_SHARE = 0.5  # of the free GPU memory: the rest is for activations
+IntArray = NDArray[np.int64]
+
+
+class Inputs:
+    """Rows to be gathered into batches on a device.
+
+    Parameters
+    ----------
+    source : a `FrameStore`, or an array (rows, …) such as a memory map.
+    compute : where batches go.
+    window : frames a 3-D network looks at around each row (1: the row alone); frame stores only.
+    dtype : reinterpretation of the array's bytes (bfloat16 is stored as uint16).
+    """
+
+    def __init__(
+        self,
+        source: FrameStore | NDArray[Any],
+        compute: Compute,
+        *,
+        window: int = 1,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.source = source
+        self.compute = compute
+        self.window = window
+        self.dtype = dtype
+        self._resident: Tensor | None = None
+        if compute.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(compute.device)
+            if source.nbytes < RESIDENT_SHARE * free:
+                self._resident = self._upload()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batches(self, batches_of_rows: Iterable[IntArray]) -> Iterator[Tensor]:
+        """Gather each batch of row numbers; the next one is read while this one is in use.
+
+        Yields
+        ------
+        (B, …) tensor on the device: rows of the source, or (B, window, …) for windows.
+        """
+        if self._resident is not None:
+            for rows in batches_of_rows:
+                yield self._resident[torch.from_numpy(self._expanded(rows)).to(self.compute.device)]
+            return
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            waiting = None
+            for rows in batches_of_rows:
+                following = reader.submit(self._read, rows)
+                if waiting is not None:
+                    yield self._to_device(waiting.result())
+                waiting = following
+            if waiting is not None:
+                yield self._to_device(waiting.result())
+
+    def in_order(self, size: int) -> list[IntArray]:
+        """Row numbers of all rows, in order, `size` at a time."""
+        rows = np.arange(len(self), dtype=np.int64)
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def _expanded(self, rows: IntArray) -> IntArray:
+        if self.window == 1:
+            return rows
+        assert isinstance(self.source, FrameStore)
+        return self.source.window_rows(rows, self.window)
+
+    def _read(self, rows: IntArray) -> Tensor:
+        if isinstance(self.source, FrameStore):
+            wanted = self._expanded(rows)
+            values = self.source.gather(wanted.reshape(-1))
+            tensor = torch.from_numpy(values.reshape(*wanted.shape, *values.shape[1:]))
+        else:
+            tensor = torch.from_numpy(self.source[rows])
+            if self.dtype is not None:
+                tensor = tensor.view(self.dtype)
+        return tensor.pin_memory() if self.compute.device.type == "cuda" else tensor
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.compute.device, non_blocking=True)
+
+    def _upload(self) -> Tensor:
+        piece = 4096  # rows: keeps the host's copy small
+        rows = np.arange(len(self), dtype=np.int64)
+        window, self.window = self.window, 1
+        try:
+            first = self._read(rows[:1])
+            whole = torch.empty(
+                (len(rows), *first.shape[1:]), dtype=first.dtype, device=self.compute.device
+            )
+            for start in range(0, len(rows), piece):
+                whole[start : start + piece] = self._read(rows[start : start + piece])
+        finally:
+            self.window = window
+        return whole

@@ -1,0 +1,385 @@
+"""Frame-level metrics of a ranking, with intervals from resampled clips.
+
+Frames of one clip resemble each other, so the clip is the unit that is resampled: frames as units
+would claim a precision that the data does not have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+from scipy.stats import rankdata
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Cell = dict[str, float | int | str | None]
+
+COLUMNS = ("merged", "train_side", "test_only", "within_clip", "average_precision")
+CONFIDENCE = 0.95
+# Rows x draws of one working array of the average precision: 64 MB of float64.
+BLOCK_VALUES = 8_000_000
+
+
+@dataclass(frozen=True)
+class LabelledFrames:
+    """Ground truth of the labelled frames of a scene.
+
+    Parameters
+    ----------
+    clip : (frames,) index of each frame's clip in `split`.
+    anomalous : (frames,) true where the frame is anomalous.
+    split : per clip "train", "test" or "" (the scene has no split).
+    """
+
+    clip: IntArray
+    anomalous: BoolArray
+    split: tuple[str, ...]
+
+    @cached_property
+    def positives(self) -> FloatArray:
+        """(clips,) anomalous frames of each clip."""
+        return np.bincount(self.clip[self.anomalous], minlength=len(self.split)).astype(float)
+
+    @cached_property
+    def negatives(self) -> FloatArray:
+        """(clips,) normal frames of each clip."""
+        return np.bincount(self.clip[~self.anomalous], minlength=len(self.split)).astype(float)
+
+    @cached_property
+    def both_classes(self) -> BoolArray:
+        """(clips,) true where a clip holds anomalous and normal frames."""
+        mixed: BoolArray = (self.positives > 0) & (self.negatives > 0)
+        return mixed
+
+    def of_split(self, name: str) -> BoolArray:
+        """(clips,) true where the clip belongs to the split."""
+        return np.array([split == name for split in self.split], dtype=bool)
+
+
+def auc(scores: FloatArray, anomalous: BoolArray) -> float:
+    """Area under the ROC curve: the chance that an anomalous frame outscores a normal one.
+
+    Parameters
+    ----------
+    scores : (frames,) the higher, the more anomalous; ties count half.
+    anomalous : (frames,) ground truth.
+
+    Raises
+    ------
+    ValueError : only one class is present.
+    """
+    positives = int(anomalous.sum())
+    negatives = len(anomalous) - positives
+    if positives == 0 or negatives == 0:
+        raise ValueError("the AUC needs anomalous and normal frames")
+    rank_sum = rankdata(scores)[anomalous].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def average_precision(scores: FloatArray, anomalous: BoolArray) -> float:
+    """Mean precision over the anomalous frames; tied frames enter the ranking together.
+
+    Raises
+    ------
+    ValueError : there is no anomalous frame.
+    """
+    if not anomalous.any():
+        raise ValueError("the average precision needs anomalous frames")
+    one_clip = LabelledFrames(np.zeros(len(scores), dtype=np.int64), anomalous, ("",))
+    return float(_average_precisions(scores, one_clip, np.ones((1, 1)))[0])
+
+
+def roc_curve(scores: FloatArray, anomalous: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """False and true positive rates over all thresholds, from (0, 0) to (1, 1).
+
+    Points on a straight line between their neighbours are left out.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    true = np.concatenate(([0], np.cumsum(anomalous[order])[ends])).astype(float)
+    false = np.concatenate(([0], ends + 1)).astype(float) - true
+    bend = np.diff(true[:-1]) * np.diff(false[1:]) != np.diff(true[1:]) * np.diff(false[:-1])
+    keep = np.concatenate(([True], bend, [True]))
+    return false[keep] / false[-1], true[keep] / true[-1]
+
+
+def smooth(
+    scores: FloatArray, clips: npt.NDArray[np.generic] | IntArray, sigma: float
+) -> FloatArray:
+    """Gaussian smoothing over time that never crosses from one clip into the next.
+
+    Parameters
+    ----------
+    scores : (frames,) anomaly scores; the frames of a clip stand together, ascending.
+    clips : (frames,) name or index of each frame's clip.
+    sigma : standard deviation in frames; 0 leaves the scores alone.
+
+    Raises
+    ------
+    ValueError : `sigma` is negative, or the two arrays differ in length.
+    """
+    if sigma < 0 or len(scores) != len(clips):
+        raise ValueError("smoothing needs sigma >= 0 and one clip per score")
+    smoothed = np.array(scores, dtype=float)
+    if sigma == 0 or len(scores) == 0:
+        return smoothed
+    bounds = np.flatnonzero(clips[1:] != clips[:-1]) + 1
+    for part in np.split(np.arange(len(smoothed)), bounds):
+        smoothed[part] = gaussian_filter1d(smoothed[part], sigma, mode="nearest")
+    return smoothed
+
+
+def split_oracle(frames: LabelledFrames) -> FloatArray:
+    """Scores that know only which clips are from the test split, and nothing of the anomalies."""
+    return frames.of_split("test").astype(float)[frames.clip]
+
+
+def clip_rate_oracle(frames: LabelledFrames) -> FloatArray:
+    """Scores that know each clip's share of anomalous frames, and nothing about when."""
+    rate = frames.positives / np.maximum(frames.positives + frames.negatives, 1)
+    return rate[frames.clip]
+
+
+def draw_clips(clips: int, draws: int, seed: int) -> FloatArray:
+    """(draws, clips) how often each clip comes up when `clips` are drawn with replacement."""
+    if clips == 0:
+        return np.zeros((draws, 0))
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(clips, np.full(clips, 1 / clips), size=draws).astype(float)
+
+
+def per_draw(
+    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
+) -> dict[str, FloatArray]:
+    """Every column for every draw of whole clips, exact and without touching the frames again.
+
+    The wins U_ij of clip i's anomalous frames over clip j's normal frames are counted once; a draw
+    that takes clip i n_i times then has AUC = n'Un / (n'P)(n'N), where P and N count the anomalous
+    and the normal frames of each clip.
+
+    Parameters
+    ----------
+    scores : (frames,) the higher, the more anomalous.
+    weights : (draws, clips) how often each clip was drawn; a row of ones is the data as it is.
+
+    Returns
+    -------
+    column : (draws,) values, NaN where a draw does not hold what the column needs.
+    """
+    wins = _pairwise_wins(scores, frames)
+    positives, negatives = frames.positives, frames.negatives
+
+    def between(left: FloatArray, right: FloatArray) -> FloatArray:
+        return _ratio(((left @ wins) * right).sum(axis=1), (left @ positives) * (right @ negatives))
+
+    test = weights * frames.of_split("test")
+    mixed = weights * frames.both_classes
+    own = _ratio(np.diagonal(wins).copy(), positives * negatives)
+    return {
+        "merged": between(weights, weights),
+        "train_side": between(weights, weights * frames.of_split("train")),
+        "test_only": between(test, test),
+        "within_clip": _ratio(mixed @ np.nan_to_num(own), mixed.sum(axis=1)),
+        "average_precision": np.where(
+            weights @ negatives > 0, _average_precisions(scores, frames, weights), np.nan
+        ),
+    }
+
+
+def missing(frames: LabelledFrames) -> dict[str, str]:
+    """Why a column cannot be computed at all; columns that can be are not in it."""
+    if len(frames.clip) == 0:
+        return dict.fromkeys(COLUMNS, "no ground truth")
+    positives, negatives = frames.positives, frames.negatives
+    if positives.sum() == 0:
+        return dict.fromkeys(COLUMNS, "no anomalous frames")
+    if negatives.sum() == 0:
+        return dict.fromkeys(COLUMNS, "no normal frames")
+    reasons = {}
+    train, test = frames.of_split("train"), frames.of_split("test")
+    if not train.any():
+        reasons["train_side"] = "no labelled training clips"
+    elif negatives[train].sum() == 0:
+        reasons["train_side"] = "no normal frames in the training clips"
+    if not test.any():
+        reasons["test_only"] = "no labelled test clips"
+    elif positives[test].sum() == 0 or negatives[test].sum() == 0:
+        reasons["test_only"] = "the test clips hold one class only"
+    if not frames.both_classes.any():
+        reasons["within_clip"] = "no clip holds both classes"
+    return reasons
+
+
+def measure(scores: FloatArray, frames: LabelledFrames, weights: FloatArray) -> dict[str, Cell]:
+    """All columns of one ranking, each with its interval.
+
+    Parameters
+    ----------
+    scores : (frames,) anomaly scores of the labelled frames.
+    weights : (draws, clips) draws of `draw_clips`; no draws, no intervals.
+
+    Returns
+    -------
+    column : `value`, `low` and `high` (95 %, percentiles over the draws), and `skipped`, the draws
+        that did not hold both classes. None stands where nothing can be said, with the `reason`
+        or `interval_reason`. `within_clip` has the number of `clips` it averages.
+    """
+    reasons = missing(frames)
+    values = per_draw(scores, frames, _ones(frames)) if len(reasons) < len(COLUMNS) else {}
+    drawn = per_draw(scores, frames, weights) if values and len(weights) else {}
+    cells = {}
+    for column in COLUMNS:
+        if column in reasons:
+            cells[column] = empty_cell(reasons[column])
+        else:
+            cells[column] = _cell(values, drawn, column, frames)
+        if column == "within_clip":
+            cells[column]["clips"] = int(frames.both_classes.sum())
+    return cells
+
+
+def paired(
+    scores: FloatArray, others: FloatArray, frames: LabelledFrames, weights: FloatArray
+) -> dict[str, Cell]:
+    """Difference of two rankings, `scores` minus `others`, over the same draws of clips.
+
+    What makes a draw easy or hard is common to both and cancels, so this interval is narrower than
+    two separate ones suggest.
+    """
+    reasons = missing(frames)
+    if len(reasons) == len(COLUMNS):
+        return {column: empty_cell(reasons[column]) for column in COLUMNS}
+    values = _minus(
+        per_draw(scores, frames, _ones(frames)), per_draw(others, frames, _ones(frames))
+    )
+    drawn = {}
+    if len(weights):
+        drawn = _minus(per_draw(scores, frames, weights), per_draw(others, frames, weights))
+    return {
+        column: empty_cell(reasons[column])
+        if column in reasons
+        else _cell(values, drawn, column, frames)
+        for column in COLUMNS
+    }
+
+
+def empty_cell(reason: str) -> Cell:
+    """A value that does not exist, and why."""
+    return {"value": None, "low": None, "high": None, "reason": reason}
+
+
+def _cell(
+    values: Mapping[str, FloatArray],
+    drawn: Mapping[str, FloatArray],
+    column: str,
+    frames: LabelledFrames,
+) -> Cell:
+    cell: Cell = {"value": float(values[column][0]), "low": None, "high": None}
+    reason = _no_interval(frames, column)
+    usable = np.array([]) if column not in drawn else drawn[column][~np.isnan(drawn[column])]
+    if reason is None and len(usable) == 0:
+        reason = "no draws"
+    if reason is not None:
+        cell["interval_reason"] = reason
+        return cell
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(usable, [tail, 100 - tail])
+    cell.update(low=float(low), high=float(high), skipped=len(drawn[column]) - len(usable))
+    return cell
+
+
+def _no_interval(frames: LabelledFrames, column: str) -> str | None:
+    """Why resampling clips says nothing about a column: all valid draws would be alike."""
+    train = int((frames.of_split("train") & (frames.negatives > 0)).sum())
+    units = {
+        "train_side": (max(train, int((frames.positives > 0).sum())), "clips on either side"),
+        "test_only": (int(frames.of_split("test").sum()), "labelled test clips"),
+        "within_clip": (int(frames.both_classes.sum()), "clips with both classes"),
+    }
+    count, name = units.get(column, (len(frames.split), "labelled clips"))
+    return f"fewer than 2 {name}" if count < 2 else None
+
+
+def _pairwise_wins(scores: FloatArray, frames: LabelledFrames) -> FloatArray:
+    """(clips, clips) pairs won by clip i's anomalous frames over clip j's normal ones."""
+    clips = len(frames.split)
+    # Sorted queries keep the searches below in cache: three times as fast on long videos.
+    order = np.argsort(scores, kind="stable")
+    sorted_scores, sorted_clip = scores[order], frames.clip[order]
+    positive = frames.anomalous[order]
+    queries, owner = sorted_scores[positive], sorted_clip[positive]
+    wins = np.zeros((clips, clips))
+    for clip, normal in enumerate(
+        _by_clip(sorted_scores[~positive], sorted_clip[~positive], clips)
+    ):
+        if len(normal):
+            outscored = np.searchsorted(normal, queries, "left").astype(float)
+            outscored += np.searchsorted(normal, queries, "right")
+            wins[:, clip] = np.bincount(owner, weights=outscored / 2, minlength=clips)
+    return wins
+
+
+def _average_precisions(
+    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
+) -> FloatArray:
+    """(draws,) average precision of every draw, NaN where a draw has no anomalous frame.
+
+    Precision is needed only at the scores of anomalous frames. For a block of those thresholds the
+    frames at or above each are counted per clip; a matrix product turns the counts into every
+    draw's true and false positives.
+    """
+    clips = len(frames.split)
+    order = np.argsort(scores, kind="stable")
+    sorted_scores, sorted_clip = scores[order], frames.clip[order]
+    positive = frames.anomalous[order]
+    anomalous = _by_clip(sorted_scores[positive], sorted_clip[positive], clips)
+    normal = _by_clip(sorted_scores[~positive], sorted_clip[~positive], clips)
+    thresholds = np.unique(sorted_scores[positive])[::-1]
+    draws = len(weights)
+    rows = max(1, BLOCK_VALUES // max(draws, clips, 1))
+    total = np.zeros(draws)
+    before = np.zeros((1, draws))
+    for start in range(0, len(thresholds), rows):
+        block = thresholds[start : start + rows]
+        true = _at_or_above(anomalous, block) @ weights.T
+        flagged = true + _at_or_above(normal, block) @ weights.T
+        precision = np.divide(true, flagged, out=flagged, where=flagged > 0)
+        total += (np.diff(true, axis=0, prepend=before) * precision).sum(axis=0)
+        before = true[-1:]
+    return _ratio(total, weights @ frames.positives)
+
+
+def _by_clip(scores: FloatArray, clip: IntArray, clips: int) -> list[FloatArray]:
+    """Scores of each clip, in the order in which they come."""
+    order = np.argsort(clip, kind="stable")
+    ends = np.cumsum(np.bincount(clip, minlength=clips))
+    return np.split(scores[order], ends[:-1])
+
+
+def _at_or_above(sorted_scores: list[FloatArray], thresholds: FloatArray) -> FloatArray:
+    """(thresholds, clips) frames of each clip that score at least the threshold."""
+    counts = np.empty((len(thresholds), len(sorted_scores)))
+    for clip, values in enumerate(sorted_scores):
+        counts[:, clip] = len(values) - np.searchsorted(values, thresholds, "left")
+    return counts
+
+
+def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Element-wise quotient, NaN where the denominator is 0."""
+    quotient: FloatArray = np.full(np.shape(numerator), np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
+
+
+def _minus(
+    left: Mapping[str, FloatArray], right: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    return {column: left[column] - right[column] for column in COLUMNS}
+
+
+def _ones(frames: LabelledFrames) -> FloatArray:
+    return np.ones((1, len(frames.split)))

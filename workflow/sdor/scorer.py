@@ -1,0 +1,141 @@
+"""The end-to-end anomaly scorer phi = eta(psi(x)) (section 3.2)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sdor.backbones import Backbone, pooled
+from sdor.errors import SdorError
+from sdor.files import atomic
+from sdor.weights import load_backbone
+
+TRAINABLE = ("all", "layer4", "head")
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Scorer(nn.Module):
+    """phi: a backbone psi, and a head eta of one hidden layer with a linear output (Eqs. 5-7).
+
+    Parameters
+    ----------
+    backbone : psi with its trained weights.
+    hidden_units : width of eta's hidden layer (the paper: 100).
+    seed : of the head's initial weights.
+    """
+
+    def __init__(self, backbone: Backbone, *, hidden_units: int = 100, seed: int = 0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.head = nn.Sequential(
+                nn.Linear(backbone.dims, hidden_units), nn.ReLU(), nn.Linear(hidden_units, 1)
+            )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 frames (B, H, W, C), or windows (B, T, H, W, C) → anomaly scores (B,) float32."""
+        return self.score_features(pooled(self.backbone.maps(frames)))
+
+    def score_trunk_maps(self, maps: Tensor) -> Tensor:
+        """Cached trunk maps, channels last (B, h, w, C) → anomaly scores (B,)."""
+        return self.score_features(pooled(self.backbone.top_maps(maps.movedim(-1, 1))))
+
+    def score_features(self, features: Tensor) -> Tensor:
+        """Pooled features q (B, D) → anomaly scores eta(q) (B,) float32."""
+        # The head costs nothing; in float32 close scores keep their order.
+        with torch.autocast(features.device.type, enabled=False):
+            score: Tensor = self.head(features.float()).squeeze(1)
+        return score
+
+
+class TrainablePart:
+    """The part of a scorer that `trainable` names: its weights, its input and its state.
+
+    Parameters
+    ----------
+    trainable : "all" (from frames), "layer4" (the backbone's last stage and the head, from cached
+        trunk maps) or "head" (from pooled features).
+    """
+
+    def __init__(self, scorer: Scorer, trainable: str) -> None:
+        self.scorer = scorer
+        backbone = scorer.backbone
+        self.score: Callable[[Tensor], Tensor]
+        modules: list[nn.Module] = [scorer.head]
+        if trainable == "all":
+            self.score, modules = scorer.forward, [*backbone.feature_modules(), scorer.head]
+        elif trainable == "layer4":
+            self.score, modules = scorer.score_trunk_maps, [*backbone.top_modules(), scorer.head]
+        else:
+            self.score = scorer.score_features
+        self.modules = modules
+        scorer.requires_grad_(False)
+        for module in modules:
+            module.requires_grad_(True)
+        wanted = {id(tensor) for module in modules for tensor in _tensors(module)}
+        self._names = [
+            name
+            for name, tensor in scorer.state_dict(keep_vars=True).items()
+            if id(tensor) in wanted
+        ]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The weights that train."""
+        return [parameter for module in self.modules for parameter in module.parameters()]
+
+    def train(self, *, batchnorm: str) -> None:
+        """Put the part into training mode; with "frozen", batch normalisation keeps its statistics."""
+        for module in self.modules:
+            module.train()
+            if batchnorm == "frozen":
+                for layer in module.modules():
+                    if isinstance(layer, BATCH_NORMS):
+                        layer.eval()
+
+    def state(self) -> dict[str, Tensor]:
+        """The part's weights and statistics by their names in the scorer."""
+        whole = self.scorer.state_dict()
+        return {name: whole[name].contiguous() for name in self._names}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave.
+
+        Raises
+        ------
+        SdorError : the state belongs to another network or part.
+        """
+        if set(state) != set(self._names):
+            raise SdorError("the saved model is of another backbone or trainable part")
+        self.scorer.load_state_dict(state, strict=False)
+
+
+def save_part(part: TrainablePart, path: Path, metadata: dict[str, str]) -> None:
+    """Write the trained part; what did not train is the backbone's weights file."""
+    with atomic(path) as temporary:
+        save_file(part.state(), temporary, metadata)
+
+
+def load_scorer(
+    model: Path, weights: Path, *, hidden_units: int = 100, trainable: str = "all"
+) -> Scorer:
+    """phi as trained: the backbone's weights with the trained part laid over them, for evaluation.
+
+    Raises
+    ------
+    SdorError : the model is damaged, or of another network.
+    """
+    scorer = Scorer(load_backbone(weights), hidden_units=hidden_units)
+    try:
+        state = load_file(model)
+    except (OSError, SafetensorError) as error:
+        raise SdorError(f"{model}: damaged model ({error}); delete it and run again") from error
+    TrainablePart(scorer, trainable).load_state(state)
+    return scorer.eval().requires_grad_(False)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]

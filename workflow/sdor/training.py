@@ -1,0 +1,269 @@
+"""One iteration of self-training: phi_t learns the pseudo labels, then scores every frame."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sdor.compute import Compute
+from sdor.errors import SdorError
+from sdor.features import open_trunk_maps, read_features
+from sdor.files import atomic, read_parquet, write_parquet
+from sdor.fingerprint import digest, digest_of
+from sdor.frames import FrameStore
+from sdor.inputs import Inputs
+from sdor.jobs import logger, track
+from sdor.scorer import Scorer, TrainablePart, load_scorer, save_part
+from sdor.weights import load_backbone
+
+Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
+LOSSES = {"l1": nn.functional.l1_loss, "l2": nn.functional.mse_loss}
+SCORING_BATCH = {1: 64, 16: 8}  # by the frames that the network looks at
+
+
+def run_iteration(
+    *,
+    rows: list[Path],
+    index: Path,
+    pseudo_labels: Path,
+    weights: Path,
+    warm: Path | None,
+    folder: Path,
+    method: dict[str, Any],
+    seed: int,
+    iteration: int,
+    compute: Compute,
+    about: dict[str, Any],
+) -> None:
+    """Train phi_t, score all frames, and write model, history and scores into `folder`.
+
+    Parameters
+    ----------
+    rows : what the trainable part starts from: the clips' frames ("all"), the trunk's maps
+        ("layer4") or the pooled features ("head").
+    index : a table with the clip and frame of each row, in order.
+    pseudo_labels : table of (clip, frame, label, weight).
+    weights : the backbone's. warm : the model to go on from instead of the backbone's weights.
+
+    Raises
+    ------
+    SdorError : an input is damaged, or inputs are not of the same frames, or the loss diverged.
+    """
+    _make_repeatable(compute)
+    trainable, hidden_units = method["trainable"], method["hidden_units"]
+    if warm is None:
+        head_seed = int(np.random.default_rng([seed, iteration]).integers(2**31))
+        scorer = Scorer(load_backbone(weights), hidden_units=hidden_units, seed=head_seed)
+    else:
+        scorer = load_scorer(warm, weights, hidden_units=hidden_units, trainable=trainable)
+    scorer.to(compute.device, memory_format=torch.channels_last)
+    part = TrainablePart(scorer, trainable)
+    frames = read_parquet(index, ["clip", "frame"])
+    inputs = open_rows(rows, trainable, scorer.backbone.architecture.frames, compute)
+    if len(inputs) != len(frames):
+        raise SdorError(f"{rows[0]}: {len(inputs)} rows, but {index} has {len(frames)} frames")
+    labels = _with_rows(read_parquet(pseudo_labels), frames)
+    checkpoint = folder / "checkpoint.pt"
+    fingerprint = digest_of([about, method, seed, iteration, _content(labels)])
+    history = train(
+        part,
+        inputs,
+        labels,
+        method=method,
+        seed=[seed, iteration],
+        compute=compute,
+        checkpoint=checkpoint,
+        fingerprint=fingerprint,
+    )
+    scores = score_all(part, inputs, compute)
+    about = {"compute": compute.describe(), **about}
+    save_part(part, folder / "model.safetensors", {"sdor": json.dumps(about)})
+    write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
+    convention = {"score": "the higher, the more anomalous"}
+    write_parquet(folder / "scores.parquet", frames.assign(score=scores), {**convention, **about})
+    checkpoint.unlink(missing_ok=True)
+
+
+def open_rows(paths: list[Path], trainable: str, window: int, compute: Compute) -> Inputs:
+    """What the trainable part starts from, as rows in the scene's order."""
+    if trainable == "all":
+        return Inputs(FrameStore(paths), compute, window=window)
+    if trainable == "layer4":
+        return open_trunk_maps(paths[0], compute)
+    return Inputs(read_features(paths[0])[1], compute)
+
+
+def train(
+    part: TrainablePart,
+    inputs: Inputs,
+    labels: pd.DataFrame,
+    *,
+    method: dict[str, Any],
+    seed: list[int],
+    compute: Compute,
+    checkpoint: Path,
+    fingerprint: str,
+) -> pd.DataFrame:
+    """Minimise the ordinal regression loss (Eq. 8) over A and N with stochastic gradient descent.
+
+    A training that was stopped goes on after its last whole epoch and ends with the same weights:
+    each epoch draws its batches from a generator of its own.
+
+    Parameters
+    ----------
+    part : what trains; it starts from the weights that it has.
+    inputs : what `part` starts from, one row a frame of the scene.
+    labels : columns row (of `inputs`), label (1 / 0) and weight.
+    seed : numbers that every random choice follows from.
+    checkpoint : file that holds the state after each epoch; the caller removes it when the
+        results are safe. One with another `fingerprint` is ignored.
+
+    Returns
+    -------
+    Table of epoch, loss (mean over the epoch's batches) and seconds.
+
+    Raises
+    ------
+    SdorError : the loss is not finite any more.
+    """
+    optimiser = torch.optim.SGD(
+        part.parameters(),
+        lr=method["learning_rate"],
+        momentum=method["momentum"],
+        weight_decay=method["weight_decay"],
+    )
+    history = _resume(checkpoint, fingerprint, part, optimiser)
+    epochs = range(len(history) + 1, method["epochs"] + 1)
+    for epoch in track(epochs, unit="epoch", label=f"iteration {seed[-1]}"):
+        started = time.monotonic()
+        rng = np.random.default_rng([*seed, epoch])
+        batches = list(epoch_batches(labels, method=method, rng=rng))
+        loss = train_epoch(part, inputs, batches, optimiser, method=method, compute=compute)
+        if not math.isfinite(loss):
+            raise SdorError(
+                f"epoch {epoch}: the loss is {loss}; lower learning_rate "
+                f"({method['learning_rate']:g}) or set precision: fp32"
+            )
+        history.append({"epoch": epoch, "loss": loss, "seconds": time.monotonic() - started})
+        logger.info("epoch %d/%d: loss %.4f", epoch, method["epochs"], loss)
+        state = {
+            "fingerprint": fingerprint,
+            "part": part.state(),
+            "optimiser": optimiser.state_dict(),
+            "history": history,
+        }
+        with atomic(checkpoint) as temporary:
+            torch.save(state, temporary)
+    return pd.DataFrame(history, columns=["epoch", "loss", "seconds"])
+
+
+def train_epoch(
+    part: TrainablePart,
+    inputs: Inputs,
+    batches: list[Batch],
+    optimiser: torch.optim.Optimizer,
+    *,
+    method: dict[str, Any],
+    compute: Compute,
+) -> float:
+    """One pass over drawn batches; returns the mean loss."""
+    part.train(batchnorm=method["batchnorm"])
+    loss_of = LOSSES[method["loss"]]
+    total = torch.zeros((), device=compute.device)
+    stream = inputs.batches(rows for rows, _ in batches)
+    for batch, (_, targets) in zip(stream, batches, strict=True):
+        wanted = torch.from_numpy(targets).to(compute.device, non_blocking=True)
+        with compute.autocast():
+            scores = part.score(batch)
+        loss: Tensor = loss_of(scores, wanted)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total += loss.detach()  # stays on the device: reading it would wait for each step
+    return float(total / len(batches))
+
+
+def epoch_batches(
+    labels: pd.DataFrame, *, method: dict[str, Any], rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Draw one epoch's batches: rows of the inputs, and their targets c1 or c2.
+
+    Members are drawn with replacement by their weight. A batch holds as many of A as of N
+    ("balanced"), or as many of each as their sizes say ("proportional").
+
+    Yields
+    ------
+    (batch_size,) row numbers and (batch_size,) float32 targets.
+    """
+    size, steps = method["batch_size"], method["steps_per_epoch"]
+    if steps == "auto":
+        steps = math.ceil(len(labels) / size)
+    members = {label: labels[labels["label"] == label] for label in (1, 0)}
+    share = 0.5 if method["batch"] == "balanced" else len(members[1]) / len(labels)
+    anomalous = min(max(round(size * share), 1), size - 1)
+    counts = {1: anomalous, 0: size - anomalous}
+    targets = np.repeat([method["c1"], method["c2"]], list(counts.values())).astype(np.float32)
+    for _ in range(steps):
+        drawn = [
+            rng.choice(members[label]["row"], count, p=members[label]["weight"])
+            for label, count in counts.items()
+        ]
+        yield np.concatenate(drawn), targets
+
+
+def score_all(part: TrainablePart, inputs: Inputs, compute: Compute) -> NDArray[np.float32]:
+    """Anomaly scores phi(x) of every row of the inputs, in order: (rows,) float32."""
+    part.scorer.eval()
+    batches = inputs.in_order(SCORING_BATCH[part.scorer.backbone.architecture.frames])
+    stream = track(inputs.batches(batches), total=len(batches), unit="batch", label="scores")
+    with torch.inference_mode(), compute.autocast():
+        return torch.cat([part.score(batch).cpu() for batch in stream]).numpy()
+
+
+def _with_rows(labels: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
+    """The pseudo labels with the row of the inputs that each stands for."""
+    rows = frames.assign(row=np.arange(len(frames)))
+    found = labels.merge(rows, on=["clip", "frame"], how="inner", validate="one_to_one")
+    if len(found) != len(labels):
+        raise SdorError("the pseudo labels are of other frames than the inputs; delete them")
+    return found
+
+
+def _resume(
+    checkpoint: Path, fingerprint: str, part: TrainablePart, optimiser: torch.optim.Optimizer
+) -> list[dict[str, float]]:
+    if not checkpoint.is_file():
+        return []
+    try:
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception:  # whatever pickle and zipfile raise: a damaged checkpoint only costs time
+        logger.warning("%s: damaged, training starts again", checkpoint)
+        return []
+    if saved["fingerprint"] != fingerprint:
+        logger.info("%s: of other settings, training starts again", checkpoint)
+        return []
+    part.load_state(saved["part"])
+    optimiser.load_state_dict(saved["optimiser"])
+    history: list[dict[str, float]] = saved["history"]
+    logger.info("resumed after epoch %d", len(history))
+    return history
+
+
+def _content(table: pd.DataFrame) -> str:
+    return digest(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+
+
+def _make_repeatable(compute: Compute) -> None:
+    """On a CPU the same seed gives the same weights; a GPU picks its fastest convolutions."""
+    if compute.device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    else:
+        torch.backends.cudnn.benchmark = True

@@ -1,0 +1,34 @@
+"""torchvision, importable also beside a build of torch without CUDA.
+
+The wheels of torchvision on the Python package index link their C++ operators to CUDA. Beside a
+CPU build of torch these do not load, and the import fails because the schemas of `nms` and `qnms`
+are unknown. Models and transforms need neither operator: declaring the two schemas is enough.
+Where the operators load, nothing is declared.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+
+import torch
+
+_declared: list[torch.library.Library] = []
+
+
+def _import_torchvision() -> ModuleType:
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
+    return importlib.import_module("torchvision")
+
+
+torchvision = _import_torchvision()
+models = torchvision.models

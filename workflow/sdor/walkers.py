@@ -1,0 +1,505 @@
+"""What moves and stands on the demo's square: people, a bicycle and a cart, as small 3-D figures.
+
+A figure is a list of parts (capsules, polygons) in metres, in its own axes (forward, left, up). One
+pinhole camera projects it into the picture and the sun projects it onto the ground, so that the
+perspective, the occlusion and the shadow of a figure always agree.
+"""
+
+from dataclasses import dataclass
+from math import acos, atan2, cos, hypot, pi, sin
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ImageDraw
+
+FloatArray = npt.NDArray[np.float64]
+Colour = tuple[float, float, float]
+Point = tuple[float, float, float]
+
+# Ground offset (right, away from the camera) of a shadow per metre of height: a sun at the left,
+# behind the scene, 50 degrees high, whose shadows fall where the camera sees them.
+SUN = (0.75, -0.32)
+# Share of the sunlight that reaches the side of a part turned to the sun, and the side turned away.
+LIT, UNLIT = 0.95, 0.25
+
+
+class Part(NamedTuple):
+    """A path of points with thickness; `filled` makes it a polygon with rounded edges.
+
+    `over` metres are taken from its distance when the parts are sorted: clothes lie over limbs.
+    """
+
+    points: tuple[Point, ...]
+    radii: tuple[float, ...]
+    colour: Colour
+    filled: bool = False
+    over: float = 0.0
+
+
+class Figure(NamedTuple):
+    """Parts placed on the ground at `x` (right) and `z` (away), turned to `heading` (0: right)."""
+
+    parts: tuple[Part, ...]
+    x: float
+    z: float
+    heading: float
+
+
+class Light(NamedTuple):
+    """Red, green and blue gains of the sky light and of the direct sunlight."""
+
+    sky: FloatArray
+    sun: FloatArray
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A fixed camera on a 7.8 m pole whose horizon lies above the picture, as seen at 240x160.
+
+    A person (1.75 m) is 31 pixels high at the far kerb and 52 at the lower edge.
+    """
+
+    width: int
+    height: int
+    above_ground: float = 7.8
+
+    @property
+    def focal(self) -> float:
+        """Focal length in pixels."""
+        return 330 * self.height / 160
+
+    @property
+    def horizon(self) -> float:
+        """Row of the horizon; negative, because the camera looks down."""
+        return -83 * self.height / 160
+
+    def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Pixels (n, 2) and pixels per metre (n,) of points (n, 3) given as right, away, up."""
+        scale = self.focal / points[:, 1]
+        columns = self.width / 2 + scale * points[:, 0]
+        rows = self.horizon + scale * (self.above_ground - points[:, 2])
+        return np.column_stack([columns, rows]), scale
+
+    def ground(self, columns: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Right and away, in metres, of the ground seen at these pixels."""
+        away = self.focal * self.above_ground / (rows - self.horizon)
+        return (columns - self.width / 2) * away / self.focal, away
+
+    def half_width(self, away: float) -> float:
+        """Metres of ground between the middle of the picture and its side, at this distance."""
+        return self.width / 2 * away / self.focal
+
+
+class Brush:
+    """Draws figures on a canvas that is `zoom` times as large as the camera's picture."""
+
+    def __init__(self, camera: Camera, draw: ImageDraw.ImageDraw, zoom: int) -> None:
+        self.camera = camera
+        self.draw = draw
+        self.zoom = zoom
+
+    def paint(self, figure: Figure, light: Light) -> None:
+        """Draw the figure in colour: each part dark on its far side and bright towards the sun."""
+        placed = _placed(figure)
+        pixels, scale = self.camera.project(placed)
+        eye = np.array([0.0, 0.0, self.camera.above_ground])
+        distance = np.linalg.norm(placed - eye, axis=1)
+        spans = _spans(figure.parts)
+        order = sorted(
+            range(len(spans)),
+            key=lambda i: figure.parts[i].over - distance[slice(*spans[i])].mean(),
+        )
+        for index in order:
+            part, span = figure.parts[index], slice(*spans[index])
+            path = (pixels[span] * self.zoom).tolist()
+            radii = [r * s * self.zoom for r, s in zip(part.radii, scale[span], strict=True)]
+            colour = np.array(part.colour)
+            if part.filled and max(part.radii) < 0.05:
+                facing = _sunlit(placed[span], eye)
+                self._path(path, radii, _rgb(colour * (light.sky + facing * light.sun)), True)
+                continue
+            self._path(path, radii, _rgb(colour * (light.sky + UNLIT * light.sun)), part.filled)
+            if max(radii) >= 1.5:
+                path = [(x - 0.3 * r, y - 0.15 * r) for (x, y), r in zip(path, radii, strict=True)]
+                radii = [0.62 * r for r in radii]
+                self._path(path, radii, _rgb(colour * (light.sky + LIT * light.sun)), part.filled)
+
+    def silhouette(self, figure: Figure, value: int) -> None:
+        """Draw where the figure is, in one value."""
+        pixels, scale = self.camera.project(_placed(figure))
+        self._flat(figure.parts, pixels, scale, value)
+
+    def shadow(self, figure: Figure) -> None:
+        """Draw the figure's shadow on the ground, in white."""
+        placed = _placed(figure)
+        fallen = np.column_stack(
+            [
+                placed[:, 0] + SUN[0] * placed[:, 2],
+                placed[:, 1] + SUN[1] * placed[:, 2],
+                np.zeros(len(placed)),
+            ]
+        )
+        pixels, scale = self.camera.project(fallen)
+        self._flat(figure.parts, pixels, 0.85 * scale, 255)
+
+    def _flat(
+        self, parts: tuple[Part, ...], pixels: FloatArray, scale: FloatArray, value: int
+    ) -> None:
+        for part, (start, stop) in zip(parts, _spans(parts), strict=True):
+            path = (pixels[start:stop] * self.zoom).tolist()
+            radii = [
+                r * s * self.zoom for r, s in zip(part.radii, scale[start:stop], strict=True)
+            ]
+            self._path(path, radii, value, part.filled)
+
+    def _path(
+        self,
+        path: list[tuple[float, float]],
+        radii: list[float],
+        fill: int | tuple[int, int, int],
+        filled: bool,
+    ) -> None:
+        """Fill a path of circles joined by tangents, and what it encloses when `filled`."""
+        corners = [(x, y) for x, y in path]
+        if filled:
+            self.draw.polygon(corners, fill)
+            corners.append(corners[0])
+            radii = [*radii, radii[0]]
+        if max(radii) < 2.5:
+            if not filled:
+                self.draw.line(corners, fill, max(1, round(2 * radii[0])))
+            return
+        for (x, y), r in zip(corners, radii, strict=True):
+            self.draw.ellipse((x - r, y - r, x + r, y + r), fill)
+        for (ax, ay), (bx, by), ra, rb in zip(
+            corners, corners[1:], radii, radii[1:], strict=False
+        ):
+            length = hypot(bx - ax, by - ay)
+            if length > 0.5:
+                nx, ny = (ay - by) / length, (bx - ax) / length
+                self.draw.polygon(
+                    [
+                        (ax + ra * nx, ay + ra * ny),
+                        (bx + rb * nx, by + rb * ny),
+                        (bx - rb * nx, by - rb * ny),
+                        (ax - ra * nx, ay - ra * ny),
+                    ],
+                    fill,
+                )
+
+
+def _placed(figure: Figure) -> FloatArray:
+    """All points of a figure as right, away, up."""
+    local = np.array([point for part in figure.parts for point in part.points])
+    c, s = cos(figure.heading), sin(figure.heading)
+    return np.column_stack(
+        [
+            figure.x + c * local[:, 0] - s * local[:, 1],
+            figure.z + s * local[:, 0] + c * local[:, 1],
+            local[:, 2],
+        ]
+    )
+
+
+def _spans(parts: tuple[Part, ...]) -> list[tuple[int, int]]:
+    """First and last-but-one row of each part's points in the figure's point array."""
+    ends = np.cumsum([len(part.points) for part in parts]).tolist()
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _sunlit(corners: FloatArray, eye: FloatArray) -> float:
+    """Share of the sunlight on the side of a flat polygon that the camera sees."""
+    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+    length = float(np.linalg.norm(normal))
+    towards_sun = np.array([-SUN[0], -SUN[1], 1.0])
+    facing = float(normal @ towards_sun) / (length * float(np.linalg.norm(towards_sun)) or 1.0)
+    if normal @ (eye - corners[0]) < 0:
+        facing = -facing
+    return UNLIT + (LIT - UNLIT) * max(0.0, facing)
+
+
+def _rgb(colour: FloatArray) -> tuple[int, int, int]:
+    red, green, blue = (min(255, max(0, round(value))) for value in colour.tolist())
+    return red, green, blue
+
+
+class Look(NamedTuple):
+    """One person's looks: lengths in metres, colours as 8-bit RGB."""
+
+    height: float
+    girth: float
+    skin: Colour
+    hair: Colour
+    top: Colour
+    bottom: Colour
+    shoes: Colour
+    bag: Colour
+    long_hair: bool
+    long_sleeves: bool
+    lower: str
+    carries: str
+
+
+SKINS = ((232, 194, 168), (214, 168, 136), (172, 122, 90), (118, 80, 58), (88, 60, 46))
+HAIRS = ((38, 30, 26), (62, 44, 32), (98, 70, 44), (164, 130, 84), (150, 148, 146))
+TOPS = (
+    ((52, 58, 72), (34, 36, 40), (196, 196, 192), (120, 44, 44), (64, 92, 130), (92, 104, 82))
+    + ((176, 146, 108), (222, 214, 198), (150, 92, 60), (70, 70, 74), (134, 150, 168), (88, 66, 96))
+    + ((206, 182, 92), (190, 120, 120))
+)
+BOTTOMS = ((44, 52, 74), (36, 38, 44), (70, 80, 104), (120, 108, 90), (84, 82, 80), (54, 46, 44))
+SHOES = ((40, 36, 34), (196, 194, 190), (84, 62, 48))
+BAGS = ((48, 44, 44), (110, 74, 48), (60, 84, 76), (138, 54, 52), (70, 76, 100))
+
+
+def random_look(rng: np.random.Generator) -> Look:
+    """Draw one person's looks."""
+
+    def shade(palette: tuple[tuple[int, int, int], ...]) -> Colour:
+        red, green, blue = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.85, 1.12)
+        return float(red), float(green), float(blue)
+
+    return Look(
+        height=float(np.clip(rng.normal(1.72, 0.09), 1.5, 1.92)),
+        girth=float(rng.uniform(0.9, 1.2)),
+        skin=shade(SKINS),
+        hair=shade(HAIRS),
+        top=shade(TOPS),
+        bottom=shade(BOTTOMS),
+        shoes=shade(SHOES),
+        bag=shade(BAGS),
+        long_hair=bool(rng.random() < 0.4),
+        long_sleeves=bool(rng.random() < 0.6),
+        lower=str(rng.choice(["trousers", "skirt", "shorts", "coat"], p=[0.6, 0.12, 0.13, 0.15])),
+        carries=str(
+            rng.choice(["nothing", "backpack", "shoulder", "hand"], p=[0.4, 0.25, 0.2, 0.15])
+        ),
+    )
+
+
+Pair = tuple[float, float]
+
+
+def walking(look: Look, phase: float, *, running: bool = False) -> tuple[Part, ...]:
+    """A person in the middle of a stride; `phase` grows by 2 pi per two steps.
+
+    The lower foot is put on the ground, which gives the body its up and down.
+    """
+    swing, flex, lean, elbow = (0.8, 1.5, 0.16, 1.5) if running else (0.42, 0.85, 0.03, 0.3)
+    thigh = shank = 0.245 * look.height
+    legs: list[tuple[Pair, Pair]] = []
+    arms: list[tuple[Pair, Pair]] = []
+    for side in (phase, phase + pi):
+        hip = swing * sin(side)
+        bent = hip - 0.08 - flex * max(0.0, cos(side)) ** 1.5
+        knee = (thigh * sin(hip), -thigh * cos(hip))
+        legs.append((knee, (knee[0] + shank * sin(bent), knee[1] - shank * cos(bent))))
+        shoulder = -0.8 * swing * sin(side)
+        upper, lower = 0.17 * look.height, 0.16 * look.height
+        joint = (upper * sin(shoulder), -upper * cos(shoulder))
+        bent = shoulder + elbow
+        arms.append((joint, (joint[0] + lower * sin(bent), joint[1] - lower * cos(bent))))
+    pelvis = 0.045 * look.height - min(ankle[1] for _, ankle in legs)
+    return _body(look, (0.0, pelvis), lean, legs, arms)
+
+
+def sitting(look: Look, pelvis: Pair, ankles: tuple[Pair, Pair], hands: Pair, lean: float) -> tuple[Part, ...]:
+    """A person on a seat, feet and hands at given points (forward, up) in metres."""
+    thigh = 0.245 * look.height
+    legs = []
+    for ankle in ankles:
+        target = (ankle[0] - pelvis[0], ankle[1] - pelvis[1])
+        legs.append((_bend(target, thigh, thigh, forward=True), target))
+    chest = 0.29 * look.height
+    shoulder = (pelvis[0] + chest * sin(lean), pelvis[1] + chest * cos(lean))
+    reach = (hands[0] - shoulder[0], hands[1] - shoulder[1])
+    arm = (_bend(reach, 0.17 * look.height, 0.17 * look.height, forward=False), reach)
+    return _body(look, pelvis, lean, legs, [arm, arm])
+
+
+def _bend(target: Pair, upper: float, lower: float, *, forward: bool) -> Pair:
+    """Knee or elbow of a limb of two lengths that starts at the origin and reaches for `target`."""
+    distance = min(hypot(*target), 0.999 * (upper + lower))
+    angle = acos((upper**2 + distance**2 - lower**2) / (2 * upper * max(distance, 0.05)))
+    direction = atan2(target[1], target[0]) + (angle if forward else -angle)
+    return upper * cos(direction), upper * sin(direction)
+
+
+def _body(
+    look: Look,
+    pelvis: Pair,
+    lean: float,
+    legs: list[tuple[Pair, Pair]],
+    arms: list[tuple[Pair, Pair]],
+) -> tuple[Part, ...]:
+    """Parts of a person whose joints are given in the plane of motion (forward, up).
+
+    Knees and ankles are relative to the pelvis, elbows and hands to the shoulder.
+    """
+    size, wide = look.height, look.girth * look.height
+    forward, up = pelvis
+
+    def spine(share: float, ahead: float = 0.0) -> Pair:
+        along = share * size
+        return forward + along * sin(lean) + ahead * size, up + along * cos(lean)
+
+    parts: list[Part] = []
+    bare = look.lower in ("shorts", "skirt")
+    for (knee, ankle), left in zip(legs, (0.05 * wide, -0.05 * wide), strict=True):
+        hip = (forward, left, up)
+        middle = (forward + knee[0], left, up + knee[1])
+        foot = (forward + ankle[0], left, up + ankle[1])
+        toe = (foot[0] + 0.1 * size, left, foot[2] - 0.02 * size)
+        shank = look.skin if bare else look.bottom
+        parts.append(Part((hip, middle), (0.052 * wide, 0.036 * wide), look.bottom))
+        parts.append(Part((middle, foot), (0.034 * wide, 0.024 * wide), shank))
+        parts.append(Part((foot, toe), (0.024 * size, 0.018 * size), look.shoes))
+    shoulder = spine(0.29)
+    for (elbow, hand), left in zip(arms, (-0.11 * wide, 0.11 * wide), strict=True):
+        top = (shoulder[0], left, shoulder[1])
+        joint = (shoulder[0] + elbow[0], 1.08 * left, shoulder[1] + elbow[1])
+        wrist = (shoulder[0] + hand[0], 1.05 * left, shoulder[1] + hand[1])
+        sleeve = look.top if look.long_sleeves else look.skin
+        parts.append(Part((top, joint), (0.034 * wide, 0.027 * wide), look.top))
+        parts.append(Part((joint, wrist), (0.026 * wide, 0.02 * wide), sleeve))
+        parts.append(Part((wrist,), (0.024 * size,), look.skin))
+        if look.carries == "hand" and left < 0:
+            low = (wrist[0], wrist[1], wrist[2] - 0.12 * size)
+            parts.append(Part((wrist, low), (0.012 * size, 0.06 * size), look.bag))
+    waist = spine(0.02)
+    parts.append(
+        Part(
+            (
+                (shoulder[0], 0.07 * wide, shoulder[1] - 0.02 * size),
+                (shoulder[0], -0.07 * wide, shoulder[1] - 0.02 * size),
+                (waist[0], -0.05 * wide, waist[1]),
+                (waist[0], 0.05 * wide, waist[1]),
+            ),
+            (0.05 * wide, 0.05 * wide, 0.055 * wide, 0.055 * wide),
+            look.top,
+            filled=True,
+        )
+    )
+    if look.lower in ("coat", "skirt"):
+        hem = up - (0.2 if look.lower == "coat" else 0.17) * size
+        sway = 0.35 * (legs[0][0][0] + legs[1][0][0])
+        cloth = look.top if look.lower == "coat" else look.bottom
+        side = 0.035 * wide
+        corners = ((forward, side, up), (forward, -side, up))
+        corners += ((forward + sway, -1.3 * side, hem), (forward + sway, 1.3 * side, hem))
+        parts.append(Part(corners, (0.07 * wide,) * 4, cloth, filled=True, over=0.12))
+    neck, head = spine(0.33), spine(0.4, 0.012)
+    crown, nape = spine(0.425, -0.01), spine(0.3, -0.045)
+    parts.append(Part(((neck[0], 0, neck[1]), (head[0], 0, head[1])), (0.03 * size, 0.052 * size), look.skin))
+    parts.append(Part(((crown[0], 0, crown[1]),), (0.053 * size,), look.hair))
+    if look.long_hair:
+        parts.append(
+            Part(((crown[0], 0, crown[1]), (nape[0], 0, nape[1])), (0.05 * size, 0.035 * size), look.hair)
+        )
+    if look.carries == "backpack":
+        high, low = spine(0.25, -0.085), spine(0.09, -0.09)
+        parts.append(
+            Part(((high[0], 0, high[1]), (low[0], 0, low[1])), (0.065 * size, 0.075 * size), look.bag)
+        )
+    if look.carries == "shoulder":
+        bag = spine(-0.02)
+        parts.append(
+            Part(
+                ((bag[0] - 0.05 * size, -0.12 * wide, bag[1]), (bag[0] + 0.05 * size, -0.12 * wide, bag[1])),
+                (0.055 * size, 0.055 * size),
+                look.bag,
+            )
+        )
+    return tuple(parts)
+
+
+def _wheel(
+    forward: float, left: float, radius: float, turn: float, tyre: float, colour: Colour
+) -> list[Part]:
+    """A wheel with rim and spokes, turned by `turn` radians."""
+
+    def on(angle: float, share: float) -> Point:
+        return forward + share * radius * cos(angle), left, radius * (1 + share * sin(angle))
+
+    ring = [on(2 * pi * k / 20, 1 - tyre / radius) for k in range(21)]
+    parts = [Part(tuple(ring), (tyre,) * 21, (30, 30, 32))]
+    for spoke in range(5):
+        angle = turn + pi * spoke / 5
+        parts.append(Part((on(angle, -0.85), on(angle, 0.85)), (0.011, 0.011), colour))
+    return parts
+
+
+def cycling(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
+    """A cyclist on a city bicycle after `travelled` metres; the wheels and the legs turn with it."""
+    radius = 0.35
+    turn = -travelled / radius
+    parts = _wheel(-0.5, 0, radius, turn, 0.03, (176, 178, 180))
+    parts += _wheel(0.62, 0, radius, turn, 0.03, (176, 178, 180))
+    crank, saddle, bar = (0.02, 0.3), (-0.24, 0.92), (0.36, 1.12)
+    head, fork, rear = (0.4, 0.92), (0.47, 0.68), (-0.5, radius)
+    for start, stop in (
+        (crank, saddle),
+        (crank, fork),
+        (saddle, head),
+        (rear, crank),
+        (rear, saddle),
+        (head, (0.62, radius)),
+        (head, bar),
+    ):
+        parts.append(Part(((start[0], 0, start[1]), (stop[0], 0, stop[1])), (0.026, 0.026), paint))
+    parts.append(Part(((-0.36, 0, 0.95), (-0.12, 0, 0.95)), (0.06, 0.03), (34, 32, 32)))
+    parts.append(Part(((bar[0], 0.27, bar[1]), (bar[0], -0.27, bar[1])), (0.02, 0.02), (40, 40, 42)))
+    parts.append(Part(((-0.68, 0, 0.78), (-0.36, 0, 0.78)), (0.03, 0.03), (60, 60, 62)))
+    angle = turn / 2.5
+    pedals = tuple(
+        (crank[0] + 0.17 * cos(a), crank[1] + 0.17 * sin(a) + 0.06) for a in (angle, angle + pi)
+    )
+    parts += sitting(look, (-0.22, 1.02), (pedals[0], pedals[1]), (bar[0], bar[1] + 0.02), 0.32)
+    return tuple(parts)
+
+
+def driving(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
+    """A service cart with roof, open sides and a driver, after `travelled` metres."""
+    parts: list[Part] = []
+
+    def box(low: Point, high: Point, colour: Colour) -> None:
+        (f0, l0, u0), (f1, l1, u1) = low, high
+        for face in (
+            ((f0, l0, u0), (f1, l0, u0), (f1, l0, u1), (f0, l0, u1)),
+            ((f0, l1, u0), (f1, l1, u0), (f1, l1, u1), (f0, l1, u1)),
+            ((f0, l0, u0), (f0, l1, u0), (f0, l1, u1), (f0, l0, u1)),
+            ((f1, l0, u0), (f1, l1, u0), (f1, l1, u1), (f1, l0, u1)),
+            ((f0, l0, u1), (f1, l0, u1), (f1, l1, u1), (f0, l1, u1)),
+        ):
+            parts.append(Part(face, (0.01,) * 4, colour, filled=True))
+
+    dark = (46.0, 46.0, 50.0)
+    box((-1.2, -0.55, 0.25), (1.15, 0.55, 0.38), dark)
+    box((-1.25, -0.58, 0.38), (-0.2, 0.58, 0.72), paint)
+    box((0.72, -0.58, 0.34), (1.25, 0.58, 0.9), paint)
+    box((-0.62, -0.52, 0.72), (-0.12, 0.52, 0.84), (92, 66, 50))
+    box((-0.74, -0.52, 0.8), (-0.62, 0.52, 1.28), (92, 66, 50))
+    for forward, top in ((0.8, 0.7), (-0.8, -0.95)):
+        for left in (-0.54, 0.54):
+            low = 0.85 if forward > 0 else 0.7
+            parts.append(Part(((forward, left, low), (top, left, 1.86)), (0.025, 0.025), dark))
+    box((-1.15, -0.62, 1.86), (0.88, 0.62, 1.93), (226, 222, 210))
+    for forward in (-0.78, 0.82):
+        for left in (0.58, -0.6):
+            rim = [
+                (forward + 0.22 * cos(2 * pi * k / 16), left, 0.25 + 0.22 * sin(2 * pi * k / 16))
+                for k in range(16)
+            ]
+            parts.append(Part(tuple(rim), (0.03,) * 16, (34, 34, 36), filled=True))
+            parts += _wheel(forward, left * 1.02, 0.24, -travelled / 0.24, 0.06, (186, 186, 182))
+    parts.append(Part(((1.26, -0.42, 0.68),), (0.07,), (245, 240, 214)))
+    parts.append(Part(((1.26, 0.42, 0.68),), (0.07,), (245, 240, 214)))
+    parts.append(Part(((0.62, -0.25, 0.95), (0.45, -0.25, 1.12)), (0.02, 0.02), dark))
+    driver = sitting(look, (-0.35, 0.9), ((0.3, 0.44), (0.36, 0.44)), (0.42, 1.14), -0.05)
+    parts += [_shifted(part, -0.26) for part in driver]
+    return tuple(parts)
+
+
+def _shifted(part: Part, left: float) -> Part:
+    return part._replace(points=tuple((f, side + left, up) for f, side, up in part.points))

