@@ -10,14 +10,13 @@ if PROJECT.name == "workflow":
     PROJECT = PROJECT.parent
 # Jobs run the package of this checkout, whether or not it is installed.
 sys.path.insert(0, str(PROJECT / "workflow"))
-os.environ["PYTHONPATH"] = str(PROJECT / "workflow")
 STATE = Path(".snakemake")
 FAILURES = STATE / "sdor-failures.txt"
-os.environ["SDOR_FAILURES"] = str(FAILURES.resolve())
+os.environ.update(PYTHONPATH=str(PROJECT / "workflow"), SDOR_FAILURES=str(FAILURES.resolve()))
 
 from sdor.errors import SdorError
-from sdor.fingerprint import code_of, digest_of, versions_of
-from sdor.invocation import enter, read_failures
+from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
+from sdor.invocation import enter, only_looks, read_failures
 from sdor.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study import load_study
 
@@ -27,7 +26,7 @@ if not workflow.configfiles:
 
 
 try:
-    if workflow.is_main_process and not workflow.dryrun:
+    if workflow.is_main_process and not only_looks(sys.argv[1:]):
         enter(STATE)
         FAILURES.unlink(missing_ok=True)
     STUDY = load_study(
@@ -38,9 +37,6 @@ try:
 except SdorError as error:
     print(f"sdor: {error}", file=sys.stderr)
     sys.exit(1)
-
-# A job killed half-way leaves no half file under a final name, so making its outputs again is safe.
-workflow.dag_settings.force_incomplete = True
 
 # Scripts find a scene's files by this, and no absolute path gets into a job's params.
 config["data_root"] = STUDY.settings["data_root"]
@@ -96,6 +92,92 @@ RUNS = [
     for variant in METHODS
     for seed in SETTINGS["seeds"]
 ]
+
+
+def clip_of(wildcards):
+    return SCENES[wildcards.scene].clip(wildcards.clip)
+
+
+def masks_of(wildcards):
+    if wildcards.view.endswith("-unmasked"):
+        return []
+    return [vars(mask) for mask in SCENES[wildcards.scene].masks]
+
+
+def rendered(scene, clip):
+    """Files of a clip that the project renders itself; none for other clips."""
+    if SCENES[scene].demo is None:
+        return {}
+    folder = f"results/{scene}/video/{clip}"
+    return {
+        "video": f"{folder}.avi",
+        "labels": f"{folder}.csv",
+        "pixels": f"{folder}_gt",
+    }
+
+
+def cuts_of(scene):
+    """The sequences found in a joined video; none for scenes with files of their own."""
+    return {} if SCENES[scene].joined is None else {"cuts": f"results/{scene}/cuts.json"}
+
+
+def source_of(wildcards):
+    """What a clip is decoded from, where the workflow itself makes it."""
+    video = {
+        key: path
+        for key, path in rendered(wildcards.scene, wildcards.clip).items()
+        if key == "video"
+    }
+    return video | cuts_of(wildcards.scene)
+
+
+def of_iterations(name, iterations):
+    return [f"{RUN}/iteration{t}/{name}" for t in iterations]
+
+
+def scores_before(wildcards):
+    """The scores that the pseudo labels of iteration t are chosen by."""
+    t = int(wildcards.t)
+    if t == 1:
+        return [f"{RUN}/initial.parquet"]
+    earlier = range(1, t) if METHODS[wildcards.variant]["labels_from"] == "ensemble" else [t - 1]
+    return of_iterations("scores.parquet", earlier)
+
+
+def training_rows(wildcards):
+    """What the trainable part starts from: frames, the trunk's maps, or pooled features."""
+    method = METHODS[wildcards.variant]
+    if method["trainable"] == "head":
+        return [features_file(wildcards.scene, method, "pool")]
+    if method["trainable"] == "layer4":
+        return [f"results/{wildcards.scene}/trunk/{method['backbone']}-{view_of(method)}.npy"]
+    return frame_files(wildcards.scene, view_of(method))
+
+
+def model_before(wildcards):
+    """The model that a warm restart goes on from; none for a restart from the backbone."""
+    t = int(wildcards.t)
+    if t == 1 or METHODS[wildcards.variant]["restart"] == "imagenet":
+        return []
+    return of_iterations("model.safetensors", [t - 1])
+
+
+def iterations_of(wildcards):
+    return range(1, METHODS[wildcards.variant]["iterations"] + 1)
+
+
+def runs_of(wildcards, name):
+    """A file of every seed of a scene and variant."""
+    return [f"{RUN}/{name}".format(**wildcards, seed=seed) for seed in SETTINGS["seeds"]]
+
+
+def drawn_runs(wildcards):
+    """All that the figures of a scene and variant show, of every seed."""
+    names = ["metrics.json", "initial.parquet", "ensemble.parquet"]
+    for t in iterations_of(wildcards):
+        files = ("scores", "pseudo_labels", "history")
+        names += [f"iteration{t}/{file}.parquet" for file in files]
+    return [path for name in names for path in runs_of(wildcards, name)]
 
 
 onerror:

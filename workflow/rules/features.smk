@@ -6,14 +6,14 @@ rule weights:
         "results/weights/{backbone}.safetensors",
     log:
         "results/logs/weights/{backbone}.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
     params:
         stage=lambda w: {
             "code": code_of("sdor.weights"),
             "setting": SETTINGS["weights"].get(w.backbone, "auto"),
         },
-    localrule: True
-    conda:
-        ENVIRONMENT
     script:
         "../scripts/weights.py"
 
@@ -30,6 +30,13 @@ rule features:
         "results/logs/{scene}/features/{backbone}-{layer}-{view}.log",
     benchmark:
         "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: NETWORK_THREADS
+    resources:
+        gpu=NETWORK_GPUS,
+        mem_mb=4000,
+        runtime=240,
     params:
         stage=lambda w: {
             "code": code_of("sdor.features"),
@@ -37,13 +44,6 @@ rule features:
             "layer": w.layer,
         },
         compute=COMPUTE,
-    threads: NETWORK_THREADS
-    resources:
-        gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=240,
-    conda:
-        ENVIRONMENT
     script:
         "../scripts/features.py"
 
@@ -59,18 +59,18 @@ rule trunk:
         "results/logs/{scene}/trunk/{backbone}-{view}.log",
     benchmark:
         "results/benchmarks/{scene}/trunk/{backbone}-{view}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: NETWORK_THREADS
+    resources:
+        gpu=NETWORK_GPUS,
+        mem_mb=4000,
+        runtime=240,
     params:
         stage=lambda w: {
             "code": code_of("sdor.features"),
             "versions": versions_of("torch", "torchvision"),
         },
         compute=COMPUTE,
-    threads: NETWORK_THREADS
-    resources:
-        gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=240,
-    conda:
-        ENVIRONMENT
     script:
         "../scripts/trunk.py"

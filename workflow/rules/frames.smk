@@ -1,39 +1,6 @@
 # video ─ frames: render the demo, find cuts, decode once, list the clips, audit the labels.
 
 
-def clip_of(wildcards):
-    return SCENES[wildcards.scene].clip(wildcards.clip)
-
-
-def masks_of(wildcards):
-    if wildcards.view.endswith("-unmasked"):
-        return []
-    return [vars(mask) for mask in SCENES[wildcards.scene].masks]
-
-
-def rendered(scene, clip):
-    """Files of a clip that the project renders itself; none for other clips."""
-    if SCENES[scene].demo is None:
-        return {}
-    folder = f"results/{scene}/video/{clip}"
-    return {"video": f"{folder}.avi", "labels": f"{folder}.csv", "pixels": f"{folder}_gt"}
-
-
-def cuts_of(scene):
-    """The sequences found in a joined video; none for scenes with files of their own."""
-    return {} if SCENES[scene].joined is None else {"cuts": f"results/{scene}/cuts.json"}
-
-
-def source_of(wildcards):
-    """What a clip is decoded from, where the workflow itself makes it."""
-    video = {
-        key: path
-        for key, path in rendered(wildcards.scene, wildcards.clip).items()
-        if key == "video"
-    }
-    return video | cuts_of(wildcards.scene)
-
-
 rule render:
     output:
         video="results/{scene}/video/{clip}.avi",
@@ -43,14 +10,14 @@ rule render:
         "results/logs/{scene}/render/{clip}.log",
     benchmark:
         "results/benchmarks/{scene}/render/{clip}.tsv"
+    conda:
+        ENVIRONMENT
     params:
         stage=lambda w: {
             "code": code_of("sdor.demo"),
             "versions": versions_of("numpy", "pillow"),
             "demo": SCENES[w.scene].demo,
         },
-    conda:
-        ENVIRONMENT
     script:
         "../scripts/render.py"
 
@@ -62,6 +29,8 @@ rule cuts:
         "results/logs/{scene}/cuts.log",
     benchmark:
         "results/benchmarks/{scene}/cuts.tsv"
+    conda:
+        ENVIRONMENT
     params:
         stage=lambda w: {
             "code": code_of("sdor.cuts"),
@@ -70,7 +39,82 @@ rule cuts:
             "source": fingerprint(SCENES[w.scene].clips[0]),
         },
         video=lambda w: str(SCENES[w.scene].joined.path),
-    conda:
-        ENVIRONMENT
     script:
         "../scripts/cuts.py"
+
+
+rule frames:
+    input:
+        unpack(source_of),
+    output:
+        "results/{scene}/frames/{view}/{clip}.npy",
+    log:
+        "results/logs/{scene}/frames/{view}/{clip}.log",
+    benchmark:
+        "results/benchmarks/{scene}/frames/{view}/{clip}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=500,
+        runtime=120,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.frames", "sdor.cuts"),
+            "versions": versions_of("numpy", "pillow"),
+            "source": fingerprint(clip_of(w)),
+            "masks": masks_of(w),
+        },
+    script:
+        "../scripts/frames.py"
+
+
+rule clips:
+    input:
+        unpack(lambda w: cuts_of(w.scene)),
+        frames=lambda w: frame_files(w.scene, view_of(next(iter(METHODS.values())))),
+    output:
+        "results/{scene}/clips.parquet",
+    log:
+        "results/logs/{scene}/clips.log",
+    conda:
+        ENVIRONMENT
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.frames", "sdor.cuts"),
+            "clips": [
+                {
+                    "split": clip.split,
+                    "fps": clip.fps,
+                    "labelled": clip.ground_truth is not None,
+                }
+                for clip in SCENES[w.scene].clips
+            ],
+        },
+    script:
+        "../scripts/clips.py"
+
+
+rule audit:
+    input:
+        unpack(lambda w: cuts_of(w.scene)),
+        clips="results/{scene}/clips.parquet",
+        rendered=lambda w: [
+            file
+            for clip in SCENES[w.scene].clips
+            for file in rendered(w.scene, clip.name).values()
+        ],
+    output:
+        table="results/{scene}/ground_truth.parquet",
+        summary="results/{scene}/audit.json",
+    log:
+        "results/logs/{scene}/audit.log",
+    conda:
+        ENVIRONMENT
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.audit", "sdor.cuts"),
+            "labels": [ground_truth_fingerprint(clip) for clip in SCENES[w.scene].clips],
+            "masks": [vars(mask) for mask in SCENES[w.scene].masks],
+        },
+    script:
+        "../scripts/audit.py"

@@ -19,17 +19,17 @@ rule initial:
         f"{RUN_LOG}/initial.log",
     benchmark:
         f"{RUN_TIME}/initial.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         stage=lambda w: {
             "code": code_of("sdor.initial"),
             "versions": versions_of("numpy", "scikit-learn"),
             "method": method_of(w, *INITIAL_KEYS),
         },
-    threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    conda:
-        ENVIRONMENT
     script:
         "../scripts/initial.py"

@@ -7,7 +7,7 @@ from sdor.jobs import job
 
 with job(snakemake.log[0], f"features of {snakemake.wildcards.scene}"):
     extract_features(
-        FrameStore([Path(path) for path in snakemake.input.frames]),
+        FrameStore({Path(path).stem: path for path in snakemake.input.frames}),
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
         layer=snakemake.wildcards.layer,

@@ -138,8 +138,11 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) ->
         close = difflib.get_close_matches(str(unknown), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
         return f"{key + '.' if key else ''}{unknown}: unknown key ({hint})"
-    if rule == "propertyNames" or (error.parent is not None and "propertyNames" in error.schema_path):
-        return f"{prefix}{value!r} is not a usable name ({error.message})"
+    if "propertyNames" in error.absolute_schema_path:
+        return (
+            f"{prefix}{value!r} is not a usable name (a letter, then letters, digits, _ and -; "
+            "features, frames, trunk and video are taken)"
+        )
     if rule == "required":
         missing = next(name for name in allowed if name not in value)
         return f"{prefix}the key {missing} is missing"

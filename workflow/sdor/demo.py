@@ -12,41 +12,46 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import atan2, cos, hypot, pi, sin
+from math import cos, pi, sin
 from pathlib import Path
 from typing import NamedTuple
 
 import ffmpeg
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from imageio_ffmpeg import get_ffmpeg_exe as ffmpeg_binary
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 from sdor.errors import SdorError
 from sdor.files import atomic
+from sdor.plaza import Plaza
+from sdor.video import ffmpeg_binary
 from sdor.walkers import (
+    ZOOM,
     Brush,
     Camera,
     Figure,
+    Float32Array,
     FloatArray,
     Light,
     Look,
-    Part,
     cycling,
     driving,
     random_look,
     walking,
 )
 
+Picture = npt.NDArray[np.uint8]
+
 CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
-# Canvas pixels per picture pixel and axis, averaged away at the end: smooth edges, thin spokes.
-ZOOM = 4
 # Fewest visible pixels of an anomalous object in a 240x160 picture that make a frame anomalous.
 VISIBLE = 40
 # Ground between the kerb and the camera where people walk, in metres from the camera.
 NEAR, FAR = 10.9, 18.4
 WALK_SPEED = 1.25
+# Cheap outdoor cameras show weaker colours than the eye sees.
+COLOURFULNESS = 0.82
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,9 @@ EVENTS = {
     "clip05": Event("cart", 0.42, 0, 12.6, 3.4, 0, (234, 230, 216)),
     "clip06": Event("cyclist", 0.6, 0, 11.8, 4.4, pi, (150, 44, 40)),
     "clip07": Event("runner", 0.38, 0, 13.4, 4.1, pi),
-    "clip08": Event("crosser", 1.0, -0.6, 12.4, 1.7, 0.46 * pi),
-    "clip09": Event("cart", 0.96, 0.3, 13.6, 3.2, pi, (150, 176, 164)),
-    "clip10": Event("cyclist", 0.06, -0.5, 12.2, 4.2, 0, (44, 74, 120)),
+    "clip08": Event("crosser", 1.0, -0.6, 11.6, 1.75, 0.46 * pi),
+    "clip09": Event("cart", 1.04, 0.3, 13.6, 3.2, pi, (150, 176, 164)),
+    "clip10": Event("cyclist", -0.02, -0.5, 12.2, 4.2, 0, (44, 74, 120)),
 }
 
 
@@ -103,27 +108,28 @@ def render_clip(
     """
     threshold = VISIBLE * settings.width * settings.height / (240 * 160)
     rows = []
-    with _atomic_folder(pixel_masks) as folder, atomic(video) as temporary:
-        with _encoder(clip, settings, temporary) as write:
-            for number, (picture, mask) in enumerate(_frames(clip, settings), start=1):
-                anomalous = bool(np.count_nonzero(mask) >= threshold)
-                if not anomalous:
-                    mask = np.zeros_like(mask)
-                write(picture.tobytes())
-                Image.fromarray(mask).save(folder / f"{number:04d}.png", compress_level=1)
-                rows.append((number, int(anomalous), EVENTS[clip].kind if anomalous else ""))
+    with (
+        _atomic_folder(pixel_masks) as folder,
+        atomic(video) as temporary,
+        _encoder(clip, settings, temporary) as write,
+    ):
+        for number, (picture, mask) in enumerate(_frames(clip, settings), start=1):
+            anomalous = bool(np.count_nonzero(mask) >= threshold)
+            if not anomalous:
+                mask = np.zeros_like(mask)
+            write(picture.tobytes())
+            Image.fromarray(mask).save(folder / f"{number:04d}.png", compress_level=1)
+            rows.append((number, int(anomalous), EVENTS[clip].kind if anomalous else ""))
     table = pd.DataFrame(rows, columns=["frame", "anomalous", "kind"])
     with atomic(ground_truth) as temporary:
         table.to_csv(temporary, index=False)
 
 
-def _frames(
-    clip: str, settings: DemoSettings
-) -> Iterator[tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], ...]]:
+def _frames(clip: str, settings: DemoSettings) -> Iterator[tuple[Picture, Picture]]:
     """Picture (height, width, 3) and mask (height, width) of each frame of a clip, 8 bits."""
     camera = Camera(settings.width, settings.height)
     size = (settings.width * ZOOM, settings.height * ZOOM)
-    scenery = Scenery(camera, np.random.default_rng(settings.seed))
+    plaza = Plaza(camera, np.random.default_rng(settings.seed))
     rng = np.random.default_rng((settings.seed, CLIPS.index(clip) + 1))
     cast = _cast(clip, settings, camera, rng)
     sunshine = _sunshine(settings, rng)
@@ -131,7 +137,7 @@ def _frames(
     for index in range(settings.frames):
         time = index / settings.fps
         present = [(actor.at(time), actor.anomalous) for actor in cast if actor.seen(time, camera)]
-        standing = [(figure, False) for figure in scenery.standing]
+        standing = [(figure, False) for figure in plaza.standing]
         ordered = sorted(present + standing, key=lambda shown: -shown[0].z)
 
         shade_image = Image.new("L", (settings.width * 2, settings.height * 2))
@@ -142,8 +148,8 @@ def _frames(
         cast_shade = gaussian_filter(cast_shade, 0.7 * settings.height / 160)
 
         light = _light(sunshine[index])
-        sunlit = (1 - cast_shade * 0.9) * (1 - scenery.shade)
-        ground = scenery.colour * (light.sky + sunlit[..., None] * light.sun)
+        sunlit = (1 - cast_shade * 0.9) * (1 - plaza.shade)
+        ground = plaza.colour * (light.sky + sunlit[..., None] * light.sun)
         canvas = Image.fromarray(ground.clip(0, 255).astype(np.uint8)).resize(
             size, Image.Resampling.NEAREST
         )
@@ -152,13 +158,13 @@ def _frames(
         mask_brush = Brush(camera, ImageDraw.Draw(mask_image), ZOOM)
         masked = False
         for figure, anomalous in ordered:
-            brush.paint(figure, Light(light.sky, light.sun * scenery.sun_at(figure.x, figure.z)))
+            brush.paint(figure, Light(light.sky, light.sun * plaza.sun_at(figure.x, figure.z)))
             masked |= anomalous
             if masked:
                 mask_brush.silhouette(figure, 255 if anomalous else 0)
-        picture = np.asarray(canvas.reduce(ZOOM), np.float64)
+        picture = np.asarray(canvas.reduce(ZOOM), np.float32)
         seen = np.asarray(mask_image.reduce(ZOOM)) >= 128
-        yield _sensor(picture, scenery.vignette, noise), seen.astype(np.uint8) * np.uint8(255)
+        yield _sensor(picture, plaza.vignette, noise), seen.astype(np.uint8) * np.uint8(255)
 
 
 def _light(sunshine: float) -> Light:
@@ -179,12 +185,12 @@ def _sunshine(settings: DemoSettings, rng: np.random.Generator) -> FloatArray:
     return drift.clip(0.15, 1.0)
 
 
-def _sensor(
-    picture: FloatArray, vignette: FloatArray, noise: np.random.Generator
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _sensor(picture: Float32Array, vignette: Float32Array, noise: np.random.Generator) -> Picture:
     """What the camera makes of the light: a soft lens with darker corners, and sensor noise."""
-    soft = gaussian_filter(picture, (0.45, 0.45, 0)) * vignette[..., None]
-    grain = noise.standard_normal(picture.shape[:2], np.float32)[..., None]
+    soft = gaussian_filter(picture, (0.45, 0.45, 0), truncate=3) * vignette[..., None]
+    grey = soft.mean(axis=2, keepdims=True)
+    soft = grey + COLOURFULNESS * (soft - grey)
+    grain = noise.standard_normal((*picture.shape[:2], 1), np.float32)
     colour_grain = noise.standard_normal(picture.shape, np.float32)
     soft += (1.3 + 0.012 * soft) * (0.8 * grain + 0.5 * colour_grain)
     return soft.clip(0, 255).round().astype(np.uint8)
@@ -256,14 +262,16 @@ def _cast(
             )
         )
     warm_up = 2 * camera.half_width(FAR) / WALK_SPEED + 2
-    mean, swell, offset = rng.uniform(0.55, 0.9), rng.uniform(0.5, 0.95), rng.random()
+    mean, swell, offset = rng.uniform(0.7, 1.0), rng.uniform(0.4, 0.85), rng.random()
     time = -warm_up
     while time < length + 2:
         rate = mean * (1 + swell * sin(2 * pi * (time / 14 + offset)))
-        time += rng.exponential(1 / max(rate, 0.08))
+        time += rng.exponential(1 / rate)
         heading = 0.0 if rng.random() < 0.7 else pi
         speed = float(np.clip(rng.normal(WALK_SPEED, 0.17), 0.8, 1.7))
-        ways = [_enter(time, depth, speed, heading, camera, rng) for depth in rng.uniform(NEAR, FAR, 8)]
+        ways = [
+            _enter(time, depth, speed, heading, camera, rng) for depth in rng.uniform(NEAR, FAR, 8)
+        ]
         chosen = max(ways, key=lambda way: min((_gap(way, other) for other in cast), default=0))
         cast.append(chosen)
         if rng.random() < 0.3:
@@ -297,146 +305,6 @@ def _gap(way: Actor, other: Actor) -> float:
     return float(min(3.0, np.hypot(x - other_x, z - other_z).min()))
 
 
-class Scenery:
-    """The square without people: ground colours, shade of trees, and what stands on it.
-
-    Attributes
-    ----------
-    colour : (height, width, 3) array, the ground's 8-bit colour under full light.
-    shade : (height, width) array, share of the sun that trees take away.
-    vignette : (height, width) array, gain of the lens.
-    standing : lamp post, bench and bin, which hide and are hidden like people.
-    """
-
-    def __init__(self, camera: Camera, rng: np.random.Generator) -> None:
-        self.camera = camera
-        columns = (np.arange(camera.width * ZOOM) + 0.5) / ZOOM
-        lines = (np.arange(camera.height * ZOOM) + 0.5) / ZOOM
-        x, z = camera.ground(*np.meshgrid(columns, lines))
-        fine = _paving(x, z, rng)
-        lawn = z > 19.35
-        fine[lawn] = _lawn(x, z, rng)[lawn]
-        kerb = (z > 19.1) & ~lawn
-        fine[kerb] = np.array([176, 173, 166]) * np.where(z[kerb] > 19.3, 0.62, 1.04)[:, None]
-        path = z > 25.2
-        fine[path] = np.array([112, 112, 114]) + 5 * _grain(x.shape, 1.5, rng)[path][:, None]
-        _plant(fine, x, z, camera, rng)
-        blocks = fine.reshape(camera.height, ZOOM, camera.width, ZOOM, 3)
-        self.colour = blocks.mean(axis=(1, 3))
-        self.shade = _tree_shade(x, z, rng)[ZOOM // 2 :: ZOOM, ZOOM // 2 :: ZOOM]
-        across = np.linspace(-1, 1, camera.width) ** 2 + np.linspace(-1, 1, camera.height)[:, None] ** 2
-        self.vignette = 1.03 - 0.09 * across
-        self.standing = (_lamp(), _bench(), _bin())
-
-    def sun_at(self, x: float, z: float) -> float:
-        """Share of the sun that reaches somebody who stands at a point of the ground."""
-        pixels, _ = self.camera.project(np.array([[x, z, 0.6]]))
-        height, width = self.shade.shape
-        column = int(np.clip(pixels[0, 0], 0, width - 1))
-        row = int(np.clip(pixels[0, 1], 0, height - 1))
-        return 1 - float(self.shade[row, column])
-
-
-def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> FloatArray:
-    """Smooth noise with standard deviation 1."""
-    noise = gaussian_filter(rng.standard_normal(shape), sigma, mode="wrap")
-    return noise / noise.std()
-
-
-def _paving(x: FloatArray, z: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Slabs in running bond with bands of dark brick, worn, stained, with a manhole cover."""
-    row = np.floor(z / 0.6).astype(int)
-    band = row % 6 == 2
-    length = np.where(band, 0.3, 0.9)
-    along = x / length + 0.5 * (row % 2)
-    column = np.floor(along).astype(int)
-    tone = rng.normal(1, 0.035, (64, 64))[row % 64, column % 64]
-    to_joint = np.minimum(
-        np.minimum(along - column, 1 - along + column) * length,
-        np.minimum(z / 0.6 - row, 1 - z / 0.6 + row) * 0.6,
-    )
-    colour = np.where(band[..., None], (138.0, 112.0, 98.0), (172.0, 165.0, 153.0))
-    colour = colour * tone[..., None]
-    colour[to_joint < 0.016] *= 0.72
-    worn = 1 + 0.035 * _grain(x.shape, 40, rng) + 0.02 * _grain(x.shape, 9, rng)
-    worn += 0.03 * _grain(x.shape, 1.5, rng)
-    for _ in range(60):
-        size = rng.choice([0.03, 0.05, 0.3, 0.55], p=[0.5, 0.25, 0.17, 0.08])
-        spot = ((x - rng.uniform(-6, 6)) / size) ** 2 + ((z - rng.uniform(10, 19)) / size) ** 2
-        worn -= rng.uniform(0.06, 0.2) * (0.6 if size > 0.1 else 1.4) * np.exp(-(spot**1.5))
-    colour *= worn[..., None]
-    off_middle = np.hypot(x - 2.3, z - 14.6)
-    cover = off_middle < 0.38
-    ribs = np.where((np.floor(x / 0.07) + np.floor(z / 0.07)) % 2 == 0, 92, 74)
-    colour[cover] = np.array([1.0, 0.98, 0.95]) * ribs[cover][:, None]
-    colour[cover & (off_middle > 0.34)] = (58, 57, 56)
-    return colour
-
-
-def _lawn(x: FloatArray, z: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Grass with mown stripes and patches."""
-    stripes = np.where(np.floor((x + 0.3 * z) / 1.6) % 2 == 0, 1.05, 0.95)
-    tone = stripes + 0.08 * _grain(x.shape, 2, rng) + 0.05 * _grain(x.shape, 25, rng)
-    return np.array([92.0, 114.0, 62.0]) * tone[..., None]
-
-
-def _plant(
-    colour: FloatArray, x: FloatArray, z: FloatArray, camera: Camera, rng: np.random.Generator
-) -> None:
-    """Paint a hedge and a tree trunk over the ground behind the square."""
-    unit = camera.height / 160
-    row = np.arange(len(colour)) / ZOOM / unit
-    leaves = _grain(x.shape, 3, rng)
-    edge = 4 + 1.2 * _grain((1, x.shape[1]), 14, rng)
-    hedge = (row[:, None] > edge) & (z > 24.6)
-    height = np.clip((21.5 - row[:, None]) / 17, 0, 1) + 0 * x
-    shade = (0.55 + 0.5 * height + 0.16 * leaves)[hedge]
-    colour[hedge] = np.array([62.0, 84.0, 48.0]) * shade[:, None]
-    canopy = Image.new("L", (x.shape[1], x.shape[0]))
-    trunk = Figure((Part(((0, 0, 0), (0, 0, 1.2), (0.1, 0, 6)), (0.32, 0.2, 0.18), (0, 0, 0)),), -4.6, 21.4, 0)
-    Brush(camera, ImageDraw.Draw(canopy), ZOOM).silhouette(trunk, 255)
-    wood = np.asarray(canopy) > 0
-    bark = 1 + 0.15 * gaussian_filter(rng.standard_normal(x.shape), (9, 1.2)) / 0.1
-    middle = camera.project(np.array([[-4.6, 21.4, 0.0]]))[0][0, 0] * ZOOM
-    side = (np.arange(x.shape[1]) - middle)[None, :] / (6 * ZOOM * unit) + 0 * x
-    colour[wood] = np.array([92.0, 78.0, 64.0]) * (bark - 0.35 * side)[wood][:, None]
-
-
-def _tree_shade(x: FloatArray, z: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Dappled shade of two tree crowns, one of them outside the picture."""
-    unit = x.shape[0] / 160 / ZOOM
-    dapple = _grain(x.shape, 10 * unit, rng) + 0.6 * _grain(x.shape, 5 * unit, rng)
-    shade = np.zeros(x.shape)
-    for middle_x, middle_z, wide, deep in ((-1.0, 19.2, 2.3, 1.5), (-3.9, 11.2, 1.5, 1.3)):
-        crown = np.exp(-((((x - middle_x) / wide) ** 2 + ((z - middle_z) / deep) ** 2) ** 2))
-        shade = np.maximum(shade, crown / (1 + np.exp(-4 * (dapple + 1.1 * crown))))
-    return gaussian_filter(0.8 * shade, 1.5 * unit * ZOOM / 2)
-
-
-def _lamp() -> Figure:
-    steel = (84.0, 88.0, 90.0)
-    post = Part(((0, 0, 0), (0, 0, 1.0), (0, 0, 6)), (0.1, 0.06, 0.055), steel)
-    foot = Part(((0, 0, 0), (0, 0, 0.35)), (0.13, 0.11), steel)
-    return Figure((post, foot), 4.15, 16.9, 0)
-
-
-def _bench() -> Figure:
-    wood, iron = (128.0, 92.0, 62.0), (58.0, 58.0, 60.0)
-    parts = []
-    for left, up in ((-0.3, 0.45), (-0.15, 0.46), (0.0, 0.46), (0.2, 0.65), (0.24, 0.82)):
-        parts.append(Part(((-0.9, left, up), (0.9, left, up)), (0.05, 0.05), wood))
-    for forward in (-0.75, 0.75):
-        parts.append(Part(((forward, -0.3, 0), (forward, -0.25, 0.42)), (0.035, 0.035), iron))
-        parts.append(Part(((forward, 0.1, 0), (forward, 0.22, 0.8)), (0.035, 0.035), iron))
-    return Figure(tuple(parts), 1.0, 18.75, 0)
-
-
-def _bin() -> Figure:
-    drum = Part(((0, 0, 0.22), (0, 0, 0.78)), (0.23, 0.25), (74, 84, 76))
-    lid = Part(((0, 0, 0.86),), (0.2,), (40, 44, 42))
-    return Figure((drum, lid), 2.6, 18.7, 0)
-
-
 @contextlib.contextmanager
 def _encoder(clip: str, settings: DemoSettings, path: Path) -> Iterator[Callable[[bytes], None]]:
     """Yield a function that encodes one RGB frame; one thread and no dates keep the bytes equal."""
@@ -445,7 +313,7 @@ def _encoder(clip: str, settings: DemoSettings, path: Path) -> Iterator[Callable
             "pipe:",
             format="rawvideo",
             pix_fmt="rgb24",
-            video_size=f"{settings.width}x{settings.height}",
+            s=f"{settings.width}x{settings.height}",
             framerate=settings.fps,
         )
         .output(
@@ -464,13 +332,18 @@ def _encoder(clip: str, settings: DemoSettings, path: Path) -> Iterator[Callable
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints)
         assert process.stdin is not None
         broken = False
+        pipe = process.stdin
+
+        def write(frame: bytes) -> None:
+            pipe.write(frame)
+
         try:
-            yield process.stdin.write
+            yield write
         except BrokenPipeError:
             broken = True
         finally:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+                pipe.close()
             status = process.wait()
         if broken or status != 0:
             complaints.seek(0)
@@ -482,9 +355,13 @@ def _encoder(clip: str, settings: DemoSettings, path: Path) -> Iterator[Callable
 @contextlib.contextmanager
 def _atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, which takes its place when the block ends well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise SdorError(
+            f"{path}: cannot write here ({error.strerror}); check the folder"
+        ) from error
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -495,6 +372,9 @@ def _atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             os.replace(temporary, path)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise SdorError(f"{path}: not written ({error}); free space or mend the folder") from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -54,6 +54,7 @@ KINDS = ("roc", "timeline", "iterations", "loss")
 POINTS_PER_INCH = 220
 FRAMES_PER_STRIP = 25_000
 TRAINING_PANELS = 8
+LONG_CLIP = 300.0  # seconds, from where on the time axis counts minutes
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ def timeline(
     truth = _anomalous(scored, ground_truth)
     labels = _row_labels(scored, run.pseudo_labels)
     seconds = _frame_rate(clips)
+    minutes = seconds is not None and int(clips["frames"].max()) / seconds > LONG_CLIP
     columns = 1 if max(strip.stop - strip.start for strip in strips) > 3000 else 4
     columns = min(columns, len(strips))
     rows = -(-len(strips) // columns)
@@ -287,13 +289,16 @@ def timeline(
             rows_of = slice(strip.start, strip.stop)
             frames = scored["frame"].to_numpy()[rows_of].astype(float)
             time = (frames - 1) / seconds if seconds else frames
-            if len(strips) > 1 and columns == 1 and seconds:
+            if minutes:
                 time = time / 60
             width = PAGE_WIDTH / columns
+            thickness = 1.0 if columns > 1 else 0.6
             for begin, end in _ranges(truth[rows_of]):
                 axes.axvspan(*_extent(time, begin, end), color=BAND, linewidth=0)
             axes.plot(*_envelope(time, run.initial[rows_of], width), color=GREY, linewidth=0.6)
-            axes.plot(*_envelope(time, run.ensemble[rows_of], width), color=BLUE, linewidth=1)
+            axes.plot(
+                *_envelope(time, run.ensemble[rows_of], width), color=BLUE, linewidth=thickness
+            )
             for label, colour, offset in ((1, ORANGE, 0.55), (0, GREEN, 0.2)):
                 at = low - margin + margin * offset
                 spans = [_extent(time, *ends) for ends in _ranges(labels[rows_of] == label)]
@@ -316,9 +321,7 @@ def timeline(
             axes.xaxis.set_major_locator(MaxNLocator(4 if columns > 1 else 10, integer=not seconds))
             axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.tick_params(labelsize=6.5, length=2, pad=1.5)
-        unit = "Frame"
-        if seconds:
-            unit = "Minutes" if len(strips) > 1 and columns == 1 else "Seconds"
+        unit = ("Minutes" if minutes else "Seconds") if seconds else "Frame"
         figure.supxlabel(unit, fontsize=8)
         figure.supylabel("Anomaly score", fontsize=8)
         # As the legend's title it keeps clear of the legend, which a figure's title does not.

@@ -1,6 +1,6 @@
 """Scenes: which clips one camera view consists of, and where their ground truth lies.
 
-A scene is one YAML file (`config/scenes/<name>.yaml`; every key is in the README beside it). Reading
+A scene is one YAML file (`config/scenes/<name>.yaml`; the README beside it has every key). Reading
 it finds the files, puts them into their natural order and refuses what does not fit together; no
 video is decoded here.
 """
@@ -174,9 +174,13 @@ def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None
     check(document, "scene", path)
     name = path.stem
     if not SAFE_NAME.fullmatch(name):
-        raise SdorError(f"{path}: the file's name is the scene's: use letters, digits, _ and - only")
+        raise SdorError(
+            f"{path}: the file's name is the scene's: use letters, digits, _ and - only"
+        )
     if name in RESERVED_NAMES:
-        raise SdorError(f"{path}: results/{name} is a folder of the workflow's own; rename the file")
+        raise SdorError(
+            f"{path}: results/{name} is a folder of the workflow's own; rename the file"
+        )
     demo = document.get("demo")
     if demo is not None and demo_folder is None:
         raise ValueError(f"{path}: a demo scene needs the folder that its video is rendered in")
@@ -259,7 +263,9 @@ def ground_truth_fingerprint(clip: Clip) -> dict[str, Any] | None:
             about |= {"csv": _contents(path, clip), "columns": [frame, anomalous]}
     if truth.pixel_masks is not None:
         rendered = clip.rendered
-        about["pixel_masks"] = truth.pixel_masks.name if rendered else _folder_digest(truth.pixel_masks)
+        about["pixel_masks"] = (
+            truth.pixel_masks.name if rendered else _folder_digest(truth.pixel_masks)
+        )
     if clip.rendered is not None:
         about["rendered"] = clip.rendered
     return about
@@ -304,12 +310,16 @@ class _Entry:
         is_glob = any(sign in self.pattern for sign in "*?[") and not literal.exists()
         if self.rendered is not None:
             if is_glob:
-                raise SdorError(f"{self.where}.{self.kind}: a demo scene names each clip, without *")
+                raise SdorError(
+                    f"{self.where}.{self.kind}: a demo scene names each clip, without *"
+                )
             return [literal]
         if not is_glob:
             return [literal] if self._is_source(literal) else []
         matches = (path for path in self.root.glob(self.pattern) if self._is_source(path))
-        paths = sorted(matches, key=lambda path: natural_key(path.relative_to(self.root).as_posix()))
+        paths = sorted(
+            matches, key=lambda path: natural_key(path.relative_to(self.root).as_posix())
+        )
         paths = [path for path in paths if not path.name.startswith(".")]
         for key, reason in (("name", "one name"), ("sequence", "one sequence")):
             if key in self.entry and len(paths) > 1:
@@ -428,10 +438,13 @@ def _joined(
         if given is None and sequence is not None:
             raise SdorError(f"{entry.where}.sequence: the scene has no key joined")
         if given is not None and sequence is None:
-            raise SdorError(f"{entry.where}: which sequence of {given['video']} is it? add sequence")
+            raise SdorError(
+                f"{entry.where}: which sequence of {given['video']} is it? add sequence"
+            )
         if given is not None and sequence > given["sequences"]:
             raise SdorError(
-                f"{entry.where}.sequence: {sequence} is beyond joined.sequences ({given['sequences']})"
+                f"{entry.where}.sequence: {sequence} is beyond joined.sequences, "
+                f"which is {given['sequences']}"
             )
     missing = [entry for entry in entries if not entry.paths]
     if missing and given is not None and (root / given["video"]).is_file():
@@ -542,7 +555,9 @@ def _images(folder: Path) -> list[tuple[str, int]]:
     for name, _ in found:
         other = stems.setdefault(Path(name).stem, name)
         if other != name:
-            raise SdorError(f"{folder}: {other} and {name} would be the same frame; keep one of them")
+            raise SdorError(
+                f"{folder}: {other} and {name} would be the same frame; keep one of them"
+            )
     return found
 
 

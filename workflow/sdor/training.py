@@ -95,7 +95,7 @@ def run_iteration(
 def open_rows(paths: list[Path], trainable: str, window: int, compute: Compute) -> Inputs:
     """What the trainable part starts from, as rows in the scene's order."""
     if trainable == "all":
-        return Inputs(FrameStore(paths), compute, window=window)
+        return Inputs(FrameStore({path.stem: path for path in paths}), compute, window=window)
     if trainable == "layer4":
         return open_trunk_maps(paths[0], compute)
     return Inputs(read_features(paths[0])[1], compute)

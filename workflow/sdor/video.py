@@ -1,5 +1,6 @@
 """Frames out of video files and image folders: one at a time, every coded frame exactly once."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -154,41 +155,33 @@ def read_video(path: str | Path, first: int = 1, last: int | None = None) -> Ite
 def read_images(folder: str | Path, first: int = 1, last: int | None = None) -> Iterator[Frame]:
     """The images of a folder in natural order, `first` to `last` (from 1, inclusive).
 
-    Grey images stay grey; 16-bit grey keeps its upper 8 bits. A grey image among coloured ones is
-    repeated to three channels; a coloured one among grey ones is refused unless it is grey in fact.
+    Each image keeps its own channels: a folder that mixes grey and coloured ones gives both.
 
     Yields
     ------
-    uint8 [height, width, channels], channels = 1 (grey) or 3 (RGB), the same for all.
+    uint8 [height, width, channels], channels = 1 (grey) or 3 (RGB); see `read_image`.
 
     Raises
     ------
-    SdorError : an image is damaged, or of another size than the first, or would lose its colour.
+    SdorError : an image is damaged, or of another size than the first.
     """
-    shape: tuple[int, ...] | None = None
+    size: tuple[int, ...] | None = None
     for file in islice(image_files(Path(folder)), first - 1, last):
         frame = read_image(file)
-        if shape is None:
-            shape = frame.shape
-        if frame.shape[:2] != shape[:2]:
+        if size is None:
+            size = frame.shape[:2]
+        if frame.shape[:2] != size:
             raise SdorError(
-                f"{file}: expected {shape[1]}x{shape[0]} pixels like the images before it, "
+                f"{file}: expected {size[1]}x{size[0]} pixels like the images before it, "
                 f"found {frame.shape[1]}x{frame.shape[0]}"
             )
-        if frame.shape[2] < shape[2]:
-            frame = np.repeat(frame, 3, axis=2)
-        elif frame.shape[2] > shape[2]:
-            if (frame != frame[:, :, :1]).any():
-                raise SdorError(
-                    f"{file}: a colour image in a folder that begins with grey ones; "
-                    "make them all grey or all colour"
-                )
-            frame = frame[:, :, :1]
         yield frame
 
 
 def read_image(file: str | Path) -> Frame:
-    """One image as uint8 [height, width, 1 or 3].
+    """One image as uint8 [height, width, channels]: 1 when its format is grey, else 3 (RGB).
+
+    16-bit grey keeps its upper 8 bits; a palette of greys is grey; transparency is dropped.
 
     Raises
     ------
@@ -204,8 +197,7 @@ def read_image(file: str | Path) -> Frame:
 
 def read_pixel_mask(file: str | Path) -> npt.NDArray[np.bool_]:
     """A ground-truth mask as bool [height, width]: True where the picture is not black."""
-    mask: npt.NDArray[np.bool_] = read_image(file).any(axis=2)
-    return mask
+    return read_image(file).max(axis=2) > 0
 
 
 def read_clip(clip: Clip) -> Iterator[Frame]:
@@ -217,7 +209,9 @@ def read_clip(clip: Clip) -> Iterator[Frame]:
     ValueError : the clip is a sequence of a joined video and not located yet (`sdor.cuts`).
     """
     if clip.sequence is not None:
-        raise ValueError(f"clip {clip.name} is sequence {clip.sequence} of a joined video: locate it")
+        raise ValueError(
+            f"clip {clip.name} is sequence {clip.sequence} of a joined video: locate it"
+        )
     read = read_images if clip.kind == "images" else read_video
     try:
         yield from read(clip.path, clip.first, clip.last)
@@ -271,16 +265,11 @@ def _read_pnm(pipe: IO[bytes]) -> Frame | None:
     header = pipe.readline().split() + pipe.readline().split() + pipe.readline().split()
     if len(header) != 4:
         return None
-    width, height = int(header[1]), int(header[2])
-    frame = np.empty((height, width, PNM_CHANNELS[header[0]]), dtype=np.uint8)
-    view = memoryview(frame).cast("B")
-    filled = 0
-    while filled < len(view):
-        read = pipe.readinto(view[filled:])  # type: ignore[attr-defined]
-        if not read:
-            return None
-        filled += read
-    return frame
+    shape = int(header[2]), int(header[1]), PNM_CHANNELS[header[0]]
+    pixels = pipe.read(math.prod(shape))
+    if len(pixels) < math.prod(shape):
+        return None
+    return np.frombuffer(pixels, dtype=np.uint8).reshape(shape)
 
 
 def _eight_bit(image: Image.Image, file: str | Path) -> Frame:
@@ -302,7 +291,9 @@ def _eight_bit(image: Image.Image, file: str | Path) -> Frame:
 @cache
 def _passthrough(binary: str) -> dict[str, Any]:
     """The option for "every frame once", which has had two names."""
-    answer = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False).stdout
+    answer = subprocess.run(
+        [binary, "-version"], capture_output=True, text=True, check=False
+    ).stdout
     version = re.search(r"version n?([0-9]+)\.([0-9]+)", answer)
     if version and (int(version[1]), int(version[2])) < (5, 1):
         return {"vsync": "passthrough"}

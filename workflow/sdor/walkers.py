@@ -14,9 +14,12 @@ import numpy.typing as npt
 from PIL import ImageDraw
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]
 Point = tuple[float, float, float]
 
+# Canvas pixels per picture pixel and axis, averaged away at the end: smooth edges, thin spokes.
+ZOOM = 4
 # Ground offset (right, away from the camera) of a shadow per metre of height: a sun at the left,
 # behind the scene, 50 degrees high, whose shadows fall where the camera sees them.
 SUN = (0.75, -0.32)
@@ -148,9 +151,7 @@ class Brush:
     ) -> None:
         for part, (start, stop) in zip(parts, _spans(parts), strict=True):
             path = (pixels[start:stop] * self.zoom).tolist()
-            radii = [
-                r * s * self.zoom for r, s in zip(part.radii, scale[start:stop], strict=True)
-            ]
+            radii = [r * s * self.zoom for r, s in zip(part.radii, scale[start:stop], strict=True)]
             self._path(path, radii, value, part.filled)
 
     def _path(
@@ -172,9 +173,7 @@ class Brush:
             return
         for (x, y), r in zip(corners, radii, strict=True):
             self.draw.ellipse((x - r, y - r, x + r, y + r), fill)
-        for (ax, ay), (bx, by), ra, rb in zip(
-            corners, corners[1:], radii, radii[1:], strict=False
-        ):
+        for (ax, ay), (bx, by), ra, rb in zip(corners, corners[1:], radii, radii[1:], strict=False):
             length = hypot(bx - ax, by - ay)
             if length > 0.5:
                 nx, ny = (ay - by) / length, (bx - ax) / length
@@ -203,17 +202,20 @@ def _placed(figure: Figure) -> FloatArray:
 
 
 def _spans(parts: tuple[Part, ...]) -> list[tuple[int, int]]:
-    """First and last-but-one row of each part's points in the figure's point array."""
+    """Range of rows of each part in the array of all the figure's points."""
     ends = np.cumsum([len(part.points) for part in parts]).tolist()
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
 def _sunlit(corners: FloatArray, eye: FloatArray) -> float:
     """Share of the sunlight on the side of a flat polygon that the camera sees."""
-    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
-    length = float(np.linalg.norm(normal))
+    (ax, ay, az), (bx, by, bz) = (
+        (corners[1] - corners[0]).tolist(),
+        (corners[2] - corners[0]).tolist(),
+    )
+    normal = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
     towards_sun = np.array([-SUN[0], -SUN[1], 1.0])
-    facing = float(normal @ towards_sun) / (length * float(np.linalg.norm(towards_sun)) or 1.0)
+    facing = float(normal @ towards_sun / np.sqrt((normal @ normal) * (towards_sun @ towards_sun)))
     if normal @ (eye - corners[0]) < 0:
         facing = -facing
     return UNLIT + (LIT - UNLIT) * max(0.0, facing)
@@ -244,9 +246,9 @@ class Look(NamedTuple):
 SKINS = ((232, 194, 168), (214, 168, 136), (172, 122, 90), (118, 80, 58), (88, 60, 46))
 HAIRS = ((38, 30, 26), (62, 44, 32), (98, 70, 44), (164, 130, 84), (150, 148, 146))
 TOPS = (
-    ((52, 58, 72), (34, 36, 40), (196, 196, 192), (120, 44, 44), (64, 92, 130), (92, 104, 82))
-    + ((176, 146, 108), (222, 214, 198), (150, 92, 60), (70, 70, 74), (134, 150, 168), (88, 66, 96))
-    + ((206, 182, 92), (190, 120, 120))
+    *((52, 58, 72), (34, 36, 40), (196, 196, 192), (120, 44, 44), (64, 92, 130), (92, 104, 82)),
+    *((176, 146, 108), (222, 214, 198), (150, 92, 60), (70, 70, 74), (134, 150, 168)),
+    *((88, 66, 96), (206, 182, 92), (190, 120, 120)),
 )
 BOTTOMS = ((44, 52, 74), (36, 38, 44), (70, 80, 104), (120, 108, 90), (84, 82, 80), (54, 46, 44))
 SHOES = ((40, 36, 34), (196, 194, 190), (84, 62, 48))
@@ -304,7 +306,9 @@ def walking(look: Look, phase: float, *, running: bool = False) -> tuple[Part, .
     return _body(look, (0.0, pelvis), lean, legs, arms)
 
 
-def sitting(look: Look, pelvis: Pair, ankles: tuple[Pair, Pair], hands: Pair, lean: float) -> tuple[Part, ...]:
+def sitting(
+    look: Look, pelvis: Pair, ankles: tuple[Pair, Pair], hands: Pair, lean: float
+) -> tuple[Part, ...]:
     """A person on a seat, feet and hands at given points (forward, up) in metres."""
     thigh = 0.245 * look.height
     legs = []
@@ -356,10 +360,10 @@ def _body(
         parts.append(Part((middle, foot), (0.034 * wide, 0.024 * wide), shank))
         parts.append(Part((foot, toe), (0.024 * size, 0.018 * size), look.shoes))
     shoulder = spine(0.29)
-    for (elbow, hand), left in zip(arms, (-0.11 * wide, 0.11 * wide), strict=True):
-        top = (shoulder[0], left, shoulder[1])
-        joint = (shoulder[0] + elbow[0], 1.08 * left, shoulder[1] + elbow[1])
-        wrist = (shoulder[0] + hand[0], 1.05 * left, shoulder[1] + hand[1])
+    for (elbow, hand), left in zip(arms, (-0.1 * wide, 0.1 * wide), strict=True):
+        top = (shoulder[0], 0.92 * left, shoulder[1] - 0.015 * size)
+        joint = (shoulder[0] + elbow[0], 1.15 * left, shoulder[1] + elbow[1])
+        wrist = (shoulder[0] + hand[0], 1.2 * left, shoulder[1] + hand[1])
         sleeve = look.top if look.long_sleeves else look.skin
         parts.append(Part((top, joint), (0.034 * wide, 0.027 * wide), look.top))
         parts.append(Part((joint, wrist), (0.026 * wide, 0.02 * wide), sleeve))
@@ -371,8 +375,8 @@ def _body(
     parts.append(
         Part(
             (
-                (shoulder[0], 0.07 * wide, shoulder[1] - 0.02 * size),
-                (shoulder[0], -0.07 * wide, shoulder[1] - 0.02 * size),
+                (shoulder[0], 0.06 * wide, shoulder[1] - 0.03 * size),
+                (shoulder[0], -0.06 * wide, shoulder[1] - 0.03 * size),
                 (waist[0], -0.05 * wide, waist[1]),
                 (waist[0], 0.05 * wide, waist[1]),
             ),
@@ -391,22 +395,33 @@ def _body(
         parts.append(Part(corners, (0.07 * wide,) * 4, cloth, filled=True, over=0.12))
     neck, head = spine(0.33), spine(0.4, 0.012)
     crown, nape = spine(0.425, -0.01), spine(0.3, -0.045)
-    parts.append(Part(((neck[0], 0, neck[1]), (head[0], 0, head[1])), (0.03 * size, 0.052 * size), look.skin))
+    parts.append(
+        Part(((neck[0], 0, neck[1]), (head[0], 0, head[1])), (0.03 * size, 0.052 * size), look.skin)
+    )
     parts.append(Part(((crown[0], 0, crown[1]),), (0.053 * size,), look.hair))
     if look.long_hair:
         parts.append(
-            Part(((crown[0], 0, crown[1]), (nape[0], 0, nape[1])), (0.05 * size, 0.035 * size), look.hair)
+            Part(
+                ((crown[0], 0, crown[1]), (nape[0], 0, nape[1])),
+                (0.05 * size, 0.035 * size),
+                look.hair,
+            )
         )
     if look.carries == "backpack":
         high, low = spine(0.25, -0.085), spine(0.09, -0.09)
         parts.append(
-            Part(((high[0], 0, high[1]), (low[0], 0, low[1])), (0.065 * size, 0.075 * size), look.bag)
+            Part(
+                ((high[0], 0, high[1]), (low[0], 0, low[1])), (0.065 * size, 0.075 * size), look.bag
+            )
         )
     if look.carries == "shoulder":
         bag = spine(-0.02)
         parts.append(
             Part(
-                ((bag[0] - 0.05 * size, -0.12 * wide, bag[1]), (bag[0] + 0.05 * size, -0.12 * wide, bag[1])),
+                (
+                    (bag[0] - 0.05 * size, -0.12 * wide, bag[1]),
+                    (bag[0] + 0.05 * size, -0.12 * wide, bag[1]),
+                ),
                 (0.055 * size, 0.055 * size),
                 look.bag,
             )
@@ -431,7 +446,7 @@ def _wheel(
 
 
 def cycling(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
-    """A cyclist on a city bicycle after `travelled` metres; the wheels and the legs turn with it."""
+    """A cyclist on a city bicycle after `travelled` metres; wheels and legs turn with it."""
     radius = 0.35
     turn = -travelled / radius
     parts = _wheel(-0.5, 0, radius, turn, 0.03, (176, 178, 180))
@@ -449,7 +464,9 @@ def cycling(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
     ):
         parts.append(Part(((start[0], 0, start[1]), (stop[0], 0, stop[1])), (0.026, 0.026), paint))
     parts.append(Part(((-0.36, 0, 0.95), (-0.12, 0, 0.95)), (0.06, 0.03), (34, 32, 32)))
-    parts.append(Part(((bar[0], 0.27, bar[1]), (bar[0], -0.27, bar[1])), (0.02, 0.02), (40, 40, 42)))
+    parts.append(
+        Part(((bar[0], 0.27, bar[1]), (bar[0], -0.27, bar[1])), (0.02, 0.02), (40, 40, 42))
+    )
     parts.append(Part(((-0.68, 0, 0.78), (-0.36, 0, 0.78)), (0.03, 0.03), (60, 60, 62)))
     angle = turn / 2.5
     pedals = tuple(

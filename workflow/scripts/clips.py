@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from sdor.cuts import locate
+from sdor.files import read_json, write_parquet
+from sdor.frames import clips_table, stored_frames
+from sdor.jobs import job
+from sdor.study import find_scene
+
+with job(snakemake.log[0], f"clips of {snakemake.wildcards.scene}"):
+    cuts = snakemake.input.get("cuts")
+    scene = locate(
+        find_scene(snakemake.config, snakemake.wildcards.scene), read_json(cuts) if cuts else []
+    )
+    counts = {Path(path).stem: stored_frames(path) for path in snakemake.input.frames}
+    units = {"first": "frame of the source, from 1", "fps": "1/s"}
+    write_parquet(snakemake.output[0], clips_table(scene, counts), units)

@@ -1,0 +1,31 @@
+from dataclasses import asdict
+
+from sdor.evaluate import evaluate_run
+from sdor.files import read_about
+from sdor.jobs import job
+from sdor.weights import read_provenance
+
+w, stage = snakemake.wildcards, snakemake.params.stage
+with job(snakemake.log[0], f"evaluation of {w.scene}/{w.variant}/seed{w.seed}"):
+    about = {key: stage[key] for key in ("method", "overrides", "versions")}
+    evaluate_run(
+        snakemake.input.clips,
+        snakemake.input.ground_truth,
+        snakemake.input.initial,
+        snakemake.input.scores,
+        snakemake.input.pseudo_labels,
+        snakemake.input.ensemble,
+        snakemake.output[0],
+        smoothing_sigma=stage["evaluation"]["smoothing_sigma"],
+        draws=stage["evaluation"]["bootstrap_draws"],
+        seed=0,
+        about={
+            "scene": w.scene,
+            "variant": w.variant,
+            "seed": int(w.seed),
+            "weights": asdict(read_provenance(snakemake.input.weights)),
+            "device": read_about(snakemake.input.scores[0])["compute"],
+            "fingerprints": stage["fingerprints"] | {"evaluation's code": stage["code"]},
+            **about,
+        },
+    )

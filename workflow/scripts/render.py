@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from sdor.demo import DemoSettings, render_clip
+from sdor.jobs import job
+
+w = snakemake.wildcards
+with job(snakemake.log[0], f"rendering of {w.scene}/{w.clip}"):
+    render_clip(
+        w.clip,
+        DemoSettings(**snakemake.params.stage["demo"]),
+        Path(snakemake.output.video),
+        Path(snakemake.output.labels),
+        Path(snakemake.output.pixels),
+    )

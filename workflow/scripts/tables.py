@@ -1,0 +1,12 @@
+from sdor.jobs import job
+from sdor.tables import write_tables
+
+with job(snakemake.log[0], "tables"):
+    write_tables(
+        snakemake.input,
+        snakemake.params.stage["not_run"],
+        snakemake.output.csv,
+        snakemake.output.md,
+        snakemake.output.tex,
+        title="Frame-level AUC",
+    )
