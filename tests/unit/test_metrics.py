@@ -1,9 +1,7 @@
 """Metrics against hand-worked numbers, scikit-learn, and what is known of the released data."""
 
-import os
 import re
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,10 +26,12 @@ from sdor.metrics import (
 )
 
 # First and last anomalous frames of the released test clips (from 1, inclusive).
-PED1 = """60:152 50:175 91:200 31:168 5:90,140:200 1:100,110:200 1:175 1:94 1:48 1:140 70:165
+PED1 = """\
+60:152 50:175 91:200 31:168 5:90,140:200 1:100,110:200 1:175 1:94 1:48 1:140 70:165
 130:200 1:156 1:200 138:200 123:200 1:47 54:120 64:138 45:175 31:200 16:107 8:165 50:171 40:135
-77:144 10:122 105:200 1:15,45:113 175:200 1:180 1:52,65:115 5:165 1:121 86:200 15:108""".split()
-PED2 = """61:180 95:180 1:146 31:180 1:129 1:159 46:180 1:180 1:120 1:150 1:180 88:180""".split()
+77:144 10:122 105:200 1:15,45:113 175:200 1:180 1:52,65:115 5:165 1:121 86:200 15:108"""
+PED2 = """\
+61:180 95:180 1:146 31:180 1:129 1:159 46:180 1:180 1:120 1:150 1:180 88:180"""
 PED2_LENGTHS = [180, 180, 150, 180, 150, 180, 180, 180, 120, 150, 180, 180]
 
 
@@ -44,9 +44,9 @@ def build(clips: list[tuple[str, list[int]]]) -> LabelledFrames:
     )
 
 
-def ucsd(training: list[int], lengths: list[int], ranges: list[str]) -> LabelledFrames:
+def ucsd(training: list[int], lengths: list[int], ranges: str) -> LabelledFrames:
     clips = [("train", [0] * length) for length in training]
-    for length, text in zip(lengths, ranges, strict=True):
+    for length, text in zip(lengths, ranges.split(), strict=True):
         labels = np.zeros(length, dtype=int)
         for part in text.split(","):
             first, last = map(int, part.split(":"))
@@ -170,15 +170,12 @@ def test_the_clip_rate_oracle_of_ped2():
 
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "typed"), [("UCSDped1", PED1), ("UCSDped2", PED2)])
-def test_the_typed_ranges_are_the_released_ones(name, typed):
-    root = os.environ.get("SDOR_DATA_ROOT")
-    if not root:
-        pytest.skip("SDOR_DATA_ROOT is not set: the released labels are not at hand")
-    path = Path(root) / "UCSD_Anomaly_Dataset.v1p2" / name / "Test" / f"{name}.m"
+def test_the_typed_ranges_are_the_released_ones(data_root, name, typed):
+    path = data_root / "UCSD_Anomaly_Dataset.v1p2" / name / "Test" / f"{name}.m"
     if not path.is_file():
         pytest.skip(f"{path} is not there")
     found = re.findall(r"gt_frame\s*=\s*\[(.*?)\]", path.read_text())
-    assert [re.sub(r"\s+", "", text) for text in found] == typed
+    assert [re.sub(r"\s+", "", text) for text in found] == typed.split()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ FIGURES = expand(
     kind=FIGURE_KINDS,
     suffix=["svg", "png"],
 )
+REPORTED = file_sha256(PROJECT / "workflow/report/reported.csv")
 METRICS = [f"{RUN}/metrics.json".format(**run) for run in RUNS]
 
 
@@ -30,7 +31,11 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
-        stage={"code": code_of("sdor.tables"), "not_run": STUDY.not_run},
+        stage={
+            "code": code_of("sdor.tables"),
+            "reported": REPORTED,
+            "not_run": STUDY.not_run,
+        },
     script:
         "../scripts/tables.py"
 
@@ -55,6 +60,7 @@ rule figures:
     params:
         stage={
             "code": code_of("sdor.figures"),
+            "reported": REPORTED,
             "versions": versions_of("matplotlib"),
             "kinds": list(FIGURE_KINDS),
             "seeds": SETTINGS["seeds"],
@@ -79,6 +85,7 @@ rule report:
     params:
         stage={
             "code": code_of("sdor.report"),
+            "reported": REPORTED,
             "template": file_sha256(PROJECT / "workflow/report/report.html.j2"),
             "not_run": STUDY.not_run,
             "scenes": list(SCENES),

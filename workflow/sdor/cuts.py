@@ -2,9 +2,9 @@
 
 Some scenes are released as one video (UMN: eleven sequences one after the other). Between sequences
 of the same camera only the people and the light change, so a cut is told by *how many parts* of the
-picture jump at once, not by how much: walking people change few blocks, and a change of light moves
-all blocks alike and is taken out. Fast motion changes many blocks too, but in the frames around as
-well; a cut stands alone.
+picture jump at once, not by how much: walking people change few blocks, and a jump of brightness
+that moves all blocks alike is taken out. Fast motion changes many blocks too, but in the frames
+around as well; a cut stands alone.
 """
 
 from collections.abc import Iterable, Sequence

@@ -77,9 +77,9 @@ class Event(NamedTuple):
     paint: tuple[float, float, float] = (0, 0, 0)
 
 
-# Two of the six last into or out of their clip; all leave frames without an anomaly in it.
+# Three begin or end with their clip; all leave frames without an anomaly in it.
 EVENTS = {
-    "clip05": Event("cart", 0.42, 0, 12.6, 3.4, 0, (234, 230, 216)),
+    "clip05": Event("cart", 0.42, 0, 12.6, 3.7, 0, (234, 230, 216)),
     "clip06": Event("cyclist", 0.6, 0, 11.8, 4.4, pi, (150, 44, 40)),
     "clip07": Event("runner", 0.38, 0, 13.4, 4.1, pi),
     "clip08": Event("crosser", 1.0, -0.6, 11.6, 1.75, 0.46 * pi),
@@ -169,8 +169,8 @@ def _frames(clip: str, settings: DemoSettings) -> Iterator[tuple[Picture, Pictur
 
 def _light(sunshine: float) -> Light:
     """Light under a sun of strength 0 to 1; the camera's exposure makes up for part of a cloud."""
-    sky = np.array([0.50, 0.53, 0.57]) * (1.12 - 0.12 * sunshine)
-    sun = np.array([0.56, 0.53, 0.47]) * sunshine
+    sky = np.array([0.54, 0.57, 0.61]) * (1.12 - 0.12 * sunshine)
+    sun = np.array([0.61, 0.58, 0.52]) * sunshine
     exposure = 1 + 0.22 * (1 - sunshine)
     return Light(sky * exposure, sun * exposure)
 
@@ -193,7 +193,7 @@ def _sensor(picture: Float32Array, vignette: Float32Array, noise: np.random.Gene
     grain = noise.standard_normal((*picture.shape[:2], 1), np.float32)
     colour_grain = noise.standard_normal(picture.shape, np.float32)
     soft += (1.3 + 0.012 * soft) * (0.8 * grain + 0.5 * colour_grain)
-    return soft.clip(0, 255).round().astype(np.uint8)
+    return np.asarray(soft.clip(0, 255).round(), np.uint8)
 
 
 class Actor(NamedTuple):
@@ -233,9 +233,10 @@ class Actor(NamedTuple):
         return Figure(parts, x, z, self.heading)
 
     def seen(self, time: float, camera: Camera) -> bool:
-        """Whether any of it, or of its shadow, can be in the picture."""
+        """Whether any of it can be in the picture, or of its shadow, which falls to the right."""
         x, z = (float(value) for value in self.place(time))
-        return 6 < z < 40 and abs(x) < camera.half_width(z) + 2.5
+        side = camera.half_width(z)
+        return 6 < z < 40 and -side - 2.7 < x < side + 1.4
 
 
 def _cast(

@@ -145,9 +145,8 @@ def labelled_frames(
     SdorError : the ground truth has a clip or frame that is not scored, or lacks one.
     """
     known = set(ground_truth["clip"])
-    for clip in ground_truth["clip"].unique():
-        if clip not in set(clips["clip"]):
-            raise SdorError(f"ground_truth: clip {clip}: not a clip of the scene; check its file")
+    for clip in sorted(known - set(clips["clip"])):
+        raise SdorError(f"ground_truth: clip {clip}: not a clip of the scene; check its file")
     labelled = scored["clip"].isin(known).to_numpy()
     _check_rows("ground_truth", ground_truth, scored[labelled])
     chosen = clips[clips["clip"].isin(known)]

@@ -20,8 +20,8 @@ Cell = dict[str, float | int | str | None]
 
 COLUMNS = ("merged", "train_side", "test_only", "within_clip", "average_precision")
 CONFIDENCE = 0.95
-# Rows x draws of one working array of the average precision: 64 MB of float64.
-BLOCK_VALUES = 8_000_000
+# Thresholds x draws of one working array of the average precision: 32 MB of float64.
+BLOCK_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)

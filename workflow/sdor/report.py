@@ -17,12 +17,13 @@ from sdor.tables import (
     EXPLANATION,
     Metrics,
     Table,
-    all_tables,
+    comparison_table,
     groups,
     pseudo_label_table,
     read_metrics,
     scene_table,
     skipped_table,
+    variants_table,
 )
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
@@ -110,14 +111,13 @@ def write_report(
         for number, (key, group) in enumerate(groups(runs).items(), start=1)
     ]
     times, total = run_times(benchmark_paths)
-    # The scene tables stand in their own sections: what is left compares scenes.
-    overview = all_tables(runs, {})[len(sections) :]
+    compared = (variants_table(runs), comparison_table(runs, skipped))
     page = environment.get_template("report.html.j2").render(
         title=title,
         facts=_facts(runs),
         explanation=EXPLANATION,
         headline=headline_table(runs),
-        overview=overview,
+        overview=[table for table in compared if table.rows],
         skipped=skipped_table(skipped),
         sections=sections,
         configuration=configuration.strip(),
@@ -332,8 +332,9 @@ def _times(first: int, last: int, fps: float) -> str:
     """Begin and end of a stretch in minutes and seconds; nothing without a frame rate."""
     if not np.isfinite(fps) or fps <= 0:
         return ""
-    begin, end = ((first - 1) / fps, last / fps)
-    return " to ".join(f"{int(at // 60)}:{at % 60:04.1f}" for at in (begin, end))
+    # Tenths of a second are rounded before minutes are split off: 59.97 is 1:00.0, not 0:60.0.
+    tenths = [round(10 * at) for at in ((first - 1) / fps, last / fps)]
+    return " to ".join(f"{at // 600}:{at % 600 / 10:04.1f}" for at in tenths)
 
 
 def _rate(fps: float | npt.ArrayLike) -> float:

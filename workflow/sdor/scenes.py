@@ -366,7 +366,20 @@ class _Entry:
                 ground_truth=self._ground_truth(name, stem, number + 1, count),
                 rendered=self.rendered,
             )
-            yield _out_of(joined, own, self.entry["sequence"]) if joined else own
+            yield own if joined is None else self._out_of(joined, own)
+
+    def _out_of(self, joined: Joined, own: Clip) -> Clip:
+        """The clip as a sequence of the joined video, whose sequences have their own lengths."""
+        return Clip(
+            name=own.name,
+            kind="video",
+            path=joined.path,
+            source=joined.path.relative_to(self.root).as_posix(),
+            sequence=int(self.entry["sequence"]),
+            split=own.split,
+            fps=own.fps,
+            ground_truth=own.ground_truth,
+        )
 
     def _name(self, stem: str) -> str:
         if "name" not in self.entry:
@@ -441,6 +454,11 @@ def _joined(
             raise SdorError(
                 f"{entry.where}: which sequence of {given['video']} is it? add sequence"
             )
+        if given is not None and {"first", "last"} & set(entry.entry):
+            raise SdorError(
+                f"{entry.where}: a sequence of {given['video']} is taken whole; "
+                "leave out first and last"
+            )
         if given is not None and sequence > given["sequences"]:
             raise SdorError(
                 f"{entry.where}.sequence: {sequence} is beyond joined.sequences, "
@@ -456,20 +474,6 @@ def _joined(
     for entry in entries:
         entry.check_count()
     return None
-
-
-def _out_of(joined: Joined, own: Clip, sequence: int) -> Clip:
-    """The clip as a sequence of the joined video, whose sequences have lengths of their own."""
-    return Clip(
-        name=own.name,
-        kind="video",
-        path=joined.path,
-        source=joined.path.name,
-        sequence=sequence,
-        split=own.split,
-        fps=own.fps,
-        ground_truth=own.ground_truth,
-    )
 
 
 def _refuse_duplicates(clips: Sequence[Clip], path: Path) -> None:

@@ -170,9 +170,10 @@ def reported_auc(run: Metrics, row: str) -> float | None:
     A variant that changes anything but the backbone has no counterpart in the paper's tables.
     """
     about = run["about"]
-    overrides = dict(about.get("overrides") or {})
-    backbone = TABLE_2.get(overrides.pop("backbone", "resnet50"))
-    if overrides or backbone is None:
+    overrides = about.get("overrides") or {}
+    method = {"backbone": "resnet50", **(about.get("method") or {}), **overrides}
+    backbone = TABLE_2.get(method["backbone"])
+    if set(overrides) - {"backbone"} or backbone is None:
         return None
     # Table 2 has our method only; what does not train is the same for every backbone of the paper.
     in_table_2 = backbone != "resnet50"

@@ -197,7 +197,7 @@ def read_image(file: str | Path) -> Frame:
 
 def read_pixel_mask(file: str | Path) -> npt.NDArray[np.bool_]:
     """A ground-truth mask as bool [height, width]: True where the picture is not black."""
-    return read_image(file).max(axis=2) > 0
+    return np.asarray(read_image(file).max(axis=2) > 0, dtype=np.bool_)
 
 
 def read_clip(clip: Clip) -> Iterator[Frame]:

@@ -6,6 +6,7 @@ perspective, the occlusion and the shadow of a figure always agree.
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 from math import acos, atan2, cos, hypot, pi, sin
 from typing import NamedTuple
 
@@ -104,29 +105,31 @@ class Brush:
 
     def paint(self, figure: Figure, light: Light) -> None:
         """Draw the figure in colour: each part dark on its far side and bright towards the sun."""
+        parts = figure.parts
         placed = _placed(figure)
         pixels, scale = self.camera.project(placed)
+        spans = _spans(parts)
         eye = np.array([0.0, 0.0, self.camera.above_ground])
-        distance = np.linalg.norm(placed - eye, axis=1)
-        spans = _spans(figure.parts)
-        order = sorted(
-            range(len(spans)),
-            key=lambda i: figure.parts[i].over - distance[slice(*spans[i])].mean(),
-        )
-        for index in order:
-            part, span = figure.parts[index], slice(*spans[index])
-            path = (pixels[span] * self.zoom).tolist()
-            radii = [r * s * self.zoom for r, s in zip(part.radii, scale[span], strict=True)]
-            colour = np.array(part.colour)
-            if part.filled and max(part.radii) < 0.05:
-                facing = _sunlit(placed[span], eye)
-                self._path(path, radii, _rgb(colour * (light.sky + facing * light.sun)), True)
-                continue
-            self._path(path, radii, _rgb(colour * (light.sky + UNLIT * light.sun)), part.filled)
-            if max(radii) >= 1.5:
+        distance = np.sqrt(((placed - eye) ** 2).sum(axis=1))
+        sizes = np.array([stop - start for start, stop in spans])
+        nearness = -np.add.reduceat(distance, [start for start, _ in spans]) / sizes
+        nearness += [part.over for part in parts]
+        colours = np.array([part.colour for part in parts])
+        flat = [part.filled and max(part.radii) < 0.05 for part in parts]
+        share = [
+            _sunlit(placed[slice(*span)], eye) if is_flat else UNLIT
+            for span, is_flat in zip(spans, flat, strict=True)
+        ]
+        base = _rgb(colours * (light.sky + np.array(share)[:, None] * light.sun))
+        bright = _rgb(colours * (light.sky + LIT * light.sun))
+        paths = self._paths(parts, pixels, scale)
+        for index in np.argsort(nearness, kind="stable").tolist():
+            path, radii = paths[index]
+            self._path(path, radii, base[index], parts[index].filled)
+            if not flat[index] and max(radii) >= 1.5:
                 path = [(x - 0.3 * r, y - 0.15 * r) for (x, y), r in zip(path, radii, strict=True)]
                 radii = [0.62 * r for r in radii]
-                self._path(path, radii, _rgb(colour * (light.sky + LIT * light.sun)), part.filled)
+                self._path(path, radii, bright[index], parts[index].filled)
 
     def silhouette(self, figure: Figure, value: int) -> None:
         """Draw where the figure is, in one value."""
@@ -149,10 +152,18 @@ class Brush:
     def _flat(
         self, parts: tuple[Part, ...], pixels: FloatArray, scale: FloatArray, value: int
     ) -> None:
-        for part, (start, stop) in zip(parts, _spans(parts), strict=True):
-            path = (pixels[start:stop] * self.zoom).tolist()
-            radii = [r * s * self.zoom for r, s in zip(part.radii, scale[start:stop], strict=True)]
+        paths = self._paths(parts, pixels, scale)
+        for part, (path, radii) in zip(parts, paths, strict=True):
             self._path(path, radii, value, part.filled)
+
+    def _paths(
+        self, parts: tuple[Part, ...], pixels: FloatArray, scale: FloatArray
+    ) -> list[tuple[list[tuple[float, float]], list[float]]]:
+        """Corners and radii of each part, in canvas pixels."""
+        corners = list(map(tuple, (pixels * self.zoom).tolist()))
+        sizes = np.array([radius for part in parts for radius in part.radii])
+        radii = (sizes * scale * self.zoom).tolist()
+        return [(corners[start:stop], radii[start:stop]) for start, stop in _spans(parts)]
 
     def _path(
         self,
@@ -162,11 +173,10 @@ class Brush:
         filled: bool,
     ) -> None:
         """Fill a path of circles joined by tangents, and what it encloses when `filled`."""
-        corners = [(x, y) for x, y in path]
+        corners = path
         if filled:
             self.draw.polygon(corners, fill)
-            corners.append(corners[0])
-            radii = [*radii, radii[0]]
+            corners, radii = [*path, path[0]], [*radii, radii[0]]
         if max(radii) < 2.5:
             if not filled:
                 self.draw.line(corners, fill, max(1, round(2 * radii[0])))
@@ -203,7 +213,7 @@ def _placed(figure: Figure) -> FloatArray:
 
 def _spans(parts: tuple[Part, ...]) -> list[tuple[int, int]]:
     """Range of rows of each part in the array of all the figure's points."""
-    ends = np.cumsum([len(part.points) for part in parts]).tolist()
+    ends = list(accumulate(len(part.points) for part in parts))
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
@@ -221,9 +231,9 @@ def _sunlit(corners: FloatArray, eye: FloatArray) -> float:
     return UNLIT + (LIT - UNLIT) * max(0.0, facing)
 
 
-def _rgb(colour: FloatArray) -> tuple[int, int, int]:
-    red, green, blue = (min(255, max(0, round(value))) for value in colour.tolist())
-    return red, green, blue
+def _rgb(colours: FloatArray) -> list[tuple[int, int, int]]:
+    """8-bit colours for the drawing functions."""
+    return [(r, g, b) for r, g, b in colours.clip(0, 255).round().astype(int).tolist()]
 
 
 class Look(NamedTuple):
@@ -389,9 +399,13 @@ def _body(
         hem = up - (0.2 if look.lower == "coat" else 0.17) * size
         sway = 0.35 * (legs[0][0][0] + legs[1][0][0])
         cloth = look.top if look.lower == "coat" else look.bottom
-        side = 0.035 * wide
-        corners = ((forward, side, up), (forward, -side, up))
-        corners += ((forward + sway, -1.3 * side, hem), (forward + sway, 1.3 * side, hem))
+        half = 0.035 * wide
+        corners = (
+            (forward, half, up),
+            (forward, -half, up),
+            (forward + sway, -1.3 * half, hem),
+            (forward + sway, 1.3 * half, hem),
+        )
         parts.append(Part(corners, (0.07 * wide,) * 4, cloth, filled=True, over=0.12))
     neck, head = spine(0.33), spine(0.4, 0.012)
     crown, nape = spine(0.425, -0.01), spine(0.3, -0.045)
@@ -408,10 +422,12 @@ def _body(
             )
         )
     if look.carries == "backpack":
-        high, low = spine(0.25, -0.085), spine(0.09, -0.09)
+        upper, lower = spine(0.25, -0.085), spine(0.09, -0.09)
         parts.append(
             Part(
-                ((high[0], 0, high[1]), (low[0], 0, low[1])), (0.065 * size, 0.075 * size), look.bag
+                ((upper[0], 0, upper[1]), (lower[0], 0, lower[1])),
+                (0.065 * size, 0.075 * size),
+                look.bag,
             )
         )
     if look.carries == "shoulder":

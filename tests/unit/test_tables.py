@@ -1,0 +1,227 @@
+"""Tables say what was measured, what the paper reports, and what was not run."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from sdor.errors import SdorError
+from sdor.metrics import COLUMNS
+from sdor.tables import (
+    all_tables,
+    cell_text,
+    comparison_table,
+    latex,
+    long_table,
+    markdown,
+    over_seeds,
+    reported,
+    reported_auc,
+    scene_table,
+    write_tables,
+)
+
+SCENES = [
+    *("ped1", "ped2", "subway-entrance", "subway-exit"),
+    *("umn1", "umn2", "umn3", "umn"),
+]
+
+
+def cell(value, low=None, high=None, **more):
+    return {"value": value, "low": low, "high": high, **more}
+
+
+def metrics(scene="ped2", variant="paper", seed=0, shift=0.0, overrides=None, labelled=True):
+    """What the evaluation writes for a run of two iterations."""
+    names = ["sp", "iforest", "sp_iforest", "iteration_1", "iteration_2"]
+    names += ["ensemble_1", "ensemble_2", "ours", "ours_smoothed"]
+
+    def row(value):
+        if not labelled:
+            return {column: cell(None, reason="no ground truth") for column in COLUMNS}
+        columns = {column: cell(value, value - 0.1, value + 0.1, skipped=0) for column in COLUMNS}
+        columns["within_clip"]["clips"] = 8
+        return columns
+
+    return {
+        "about": {
+            "scene": scene,
+            "variant": variant,
+            "seed": seed,
+            "overrides": overrides or {},
+            "weights": {
+                "architecture": "resnet50",
+                "source": "a_file.pt",
+                "sha256": "0123456789abcdef",
+            },
+        },
+        "settings": {"smoothing_sigma": 4.0, "draws": 1000, "bootstrap_seed": 0},
+        "iterations": 2,
+        "counts": {
+            "clips": 28,
+            "training_clips": 16,
+            "test_clips": 12,
+            "labelled_clips": 28,
+            "clips_with_anomalies": 12,
+            "frames": 4560,
+            "labelled_frames": 4560,
+            "anomalous_frames": 1648,
+        },
+        "rows": {name: row(0.5 + 0.02 * at + shift) for at, name in enumerate(names)},
+        "oracles": {"split_oracle": row(0.85), "clip_rate_oracle": row(0.88)},
+        "differences": {"ours - sp_iforest": row(0.1 + shift)},
+        "pseudo_labels": [
+            {
+                "iteration": number,
+                "anomalous": 456,
+                "anomalous_precision": 0.75 if labelled else None,
+                "normal": 912,
+                "normal_precision": 0.9 if labelled else None,
+            }
+            for number in (1, 2)
+        ],
+    }
+
+
+def test_the_papers_tables_are_typed_in_full():
+    figures = reported()
+    counts = figures.groupby("table").size().to_dict()
+    # 39 cells of the upper block of Table 1 and 45 of the lower; 3 x 5 of Table 2.
+    assert counts == {1: 39 + 45, 2: 15}
+    assert figures["auc"].between(50, 100).all()
+    assert not figures.duplicated(["table", "method", "scene"]).any()
+    assert set(figures["scene"]) == set(SCENES)
+    table = figures[figures["table"] == 1].pivot_table(
+        index="method", columns="scene", values="auc"
+    )
+    assert table.shape == (18, 8)
+    ours = [71.7, 83.2, 88.1, 92.7, 99.9, 99.9, 99.7, 97.4]
+    assert table.loc["ours", SCENES].tolist() == ours
+    initial = [56.3, 67.5, 80.5, 91.0, 87.3, 88.1, 91.5, 87.1]
+    assert table.loc["sp_iforest", SCENES].tolist() == initial
+    # The row of Ionescu et al. [16] is the Subway and UMN one: no figure on UCSD.
+    narrowed = table.loc["ionescu_narrowed_clusters", SCENES]
+    assert narrowed.isna().tolist() == [True, True, *[False] * 6]
+    assert narrowed["subway-entrance"] == 93.5
+    assert table.loc["ionescu_object_centric"].dropna().to_dict() == {"ped2": 97.8, "umn": 99.6}
+    # What the paper says of its best rows per block (boldface).
+    blocks = figures[figures["table"] == 1].set_index("method")["block"].to_dict()
+    lower = table[[blocks[method] == "no labelled data" for method in table.index]]
+    assert lower.idxmax().to_dict() == {
+        scene: "two_sample_test" if scene in ("ped2", "subway-exit") else "ours" for scene in SCENES
+    }
+
+
+def test_a_reported_figure_stands_only_beside_what_the_paper_ran():
+    assert reported_auc(metrics(), "ours") == 83.2
+    assert reported_auc(metrics(), "sp_iforest") == 67.5
+    assert reported_auc(metrics(), "iteration_1") is None
+    assert reported_auc(metrics(scene="my_yard"), "ours") is None
+    assert reported_auc(metrics(overrides={"backbone": "vgg16"}), "ours") == 80.0
+    assert reported_auc(metrics(overrides={"backbone": "vgg16"}), "sp_iforest") is None
+    assert reported_auc(metrics(overrides={"anomaly_rate": 0.05}), "ours") is None
+    renamed = metrics(scene="my_copy_of_ped2")
+    renamed["about"]["reported_scene"] = "ped2"
+    assert reported_auc(renamed, "ours") == 83.2
+
+
+def test_seeds_give_mean_and_spread_and_one_seed_none():
+    both = over_seeds([cell(0.80, 0.7, 0.9), cell(0.84, 0.72, 0.94)])
+    assert both["mean"] == pytest.approx(82.0)
+    assert both["std"] == pytest.approx(2.828427)
+    assert (both["low"], both["high"]) == pytest.approx((71, 92))
+    assert cell_text(both) == "82.0 ± 2.8 [71.0, 92.0]"
+    one = over_seeds([cell(0.8)])
+    assert one["std"] is None
+    assert cell_text(one) == "80.0"
+    assert cell_text(over_seeds([cell(None, reason="no ground truth")])) == "\N{EN DASH}"
+    assert cell_text({"mean": -1.25, "low": -2.0, "high": 0.5}, sign=True) == (
+        "\N{MINUS SIGN}1.2 [\N{MINUS SIGN}2.0, +0.5]"
+    )
+
+
+def test_the_scene_table_has_each_figure_once_and_oracles_at_the_bottom():
+    table = scene_table([metrics(seed=0), metrics(seed=1, shift=0.02)])
+    names = [row[0] for row in table.rows]
+    assert "Mean of iterations 1 to 1" not in names
+    assert "Mean of iterations 1 to 2" not in names
+    assert names[-2:] == [name for name in names if name.startswith("Oracle")]
+    assert table.rules == (len(names) - 2,)
+    assert table.header[4] == "within-clip (8 clips)"
+    ours = table.rows[names.index("Our method (mean of all iterations)")]
+    assert ours[1] == "65.0 ± 1.4 [55.0, 75.0]"
+    assert ours[-1] == "83.2"
+    assert table.rows[-1][1] == "88.0 [78.0, 98.0]"
+    assert "2 seeds (0, 1)" in table.caption
+    assert "a_file.pt (sha256 0123456789ab)" in table.caption
+
+
+def test_a_scene_without_ground_truth_shows_no_empty_rows_but_a_reason():
+    table = scene_table([metrics(scene="my_yard", labelled=False)])
+    assert table.rows == ()
+    assert any("no ground truth" in note for note in table.notes)
+
+
+def test_table_1_marks_what_is_reported_measured_and_not_run():
+    table = comparison_table([metrics()], {"subway-exit": "Exit.avi is not there"})
+    assert table.header == ("method", "", "ped2", "subway-exit")
+    by_name = {row[0]: row[1:] for row in table.rows}
+    assert by_name["Our method"] == ("reported", "83.2", "92.7")
+    assert by_name["Kim et al. [17]"] == ("reported", "69.3", "\N{EN DASH}")
+    measured = by_name["Our method (mean of all iterations), variant paper"]
+    assert measured == ("measured", "64.0", "not run")
+    assert comparison_table([metrics(scene="my_yard")], {}).rows == ()
+
+
+def test_the_long_table_holds_everything(tmp_path):
+    paths = []
+    for number, run in enumerate([metrics(seed=0), metrics(seed=1), metrics(variant="b")]):
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_text(json.dumps(run))
+    outputs = [tmp_path / f"auc.{suffix}" for suffix in ("csv", "md", "tex")]
+    write_tables(paths, {"umn": "no video"}, *outputs, title="Results")
+    table = pd.read_csv(outputs[0])
+    mine = table[(table["scene"] == "ped2") & (table["variant"] == "paper")]
+    detectors = mine[mine["kind"] == "detector"]
+    assert len(detectors) == 9 * len(COLUMNS)
+    assert (detectors["seeds"] == 2).all()
+    chosen = detectors[(detectors["row"] == "ours") & (detectors["column"] == "merged")].iloc[0]
+    assert (chosen["mean"], chosen["std"], chosen["reported"]) == (64.0, 0.0, 83.2)
+    purity = mine[mine["column"] == "anomalous_precision"]
+    assert purity["mean"].tolist() == [75.0, 75.0]
+    assert table[table["kind"] == "not run"][["scene", "reason"]].to_numpy().tolist() == [
+        ["umn", "no video"]
+    ]
+    assert (table["kind"] == "reported").sum() == len(reported())
+    assert "| ours" not in outputs[1].read_text()
+    assert "## Variants" in outputs[1].read_text()
+
+
+def test_markdown_and_latex_escape_what_users_name():
+    runs = [metrics(scene="my|yard_1", variant="50%_&<b>")]
+    page = markdown(all_tables(runs, {"a_b": "50 % of $x & {y}"}), "A | title")
+    assert "## my\\|yard\\_1, variant 50%\\_&\\<b\\>" in page
+    for line in page.splitlines():
+        if line.startswith("| Sp |"):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 8
+    source = latex(all_tables(runs, {"a_b": "50 % of $x & {y}"}), "A title")
+    assert r"my\textbar{}yard\_1, variant 50\%\_\&\textless{}b\textgreater{}" in source
+    assert r"50 \% of \$x \& \{y\}" in source
+    assert source.count(r"\begin{tabular}") == source.count(r"\end{tabular}") > 0
+    assert "±" not in "".join(line for line in source.splitlines() if line[:1] != "%")
+    body = [line for line in source.splitlines() if line.endswith(r" \\")]
+    for line in body:
+        assert len(re.findall(r"(?<!\\)&", line)) in (2, 6)
+
+
+def test_a_damaged_metrics_file_is_named(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text('{"about": {}}')
+    with pytest.raises(SdorError, match=r"metrics\.json: damaged or missing"):
+        write_tables([path], {}, *[tmp_path / name for name in "abc"], title="")
+
+
+def test_long_table_of_nothing_has_its_columns():
+    table = long_table([], {})
+    assert table["kind"].unique().tolist() == ["reported"]
