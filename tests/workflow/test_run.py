@@ -1,0 +1,134 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from sdor.scenes import load_scene
+
+
+def test_everything_that_was_promised_is_there(finished):
+    results = finished.folder / "results"
+    run = results / "yard" / "tiny" / "seed0"
+    for path in (
+        results / "report.html",
+        results / "tables" / "auc.csv",
+        results / "tables" / "auc.md",
+        results / "tables" / "auc.tex",
+        results / "yard" / "clips.parquet",
+        run / "initial.parquet",
+        run / "iteration1" / "pseudo_labels.parquet",
+        run / "iteration2" / "model.safetensors",
+        run / "ensemble.parquet",
+        *[
+            results / "figures" / f"yard-tiny-{kind}.{suffix}"
+            for kind in ("roc", "timeline", "iterations", "loss")
+            for suffix in ("svg", "png")
+        ],
+    ):
+        assert path.stat().st_size > 0, path
+    assert not [path for path in results.rglob(".*") if path.is_file()]
+
+
+def test_the_answer_is_the_mean_of_the_iterations(finished):
+    run = finished.folder / "results" / "yard" / "tiny" / "seed0"
+    scores = [pd.read_parquet(run / f"iteration{t}" / "scores.parquet") for t in (1, 2)]
+    answer = pd.read_parquet(run / "ensemble.parquet")
+    assert answer["clip"].unique().tolist() == ["calm1", "calm2", "event"]
+    assert answer["frame"].tolist() == list(range(1, 21)) * 3
+    mean = (scores[0]["score"].astype(float) + scores[1]["score"]) / 2
+    np.testing.assert_allclose(answer["score"], mean)
+
+
+def test_metrics_say_what_they_came_from(finished):
+    run = finished.folder / "results" / "yard" / "tiny" / "seed0"
+    metrics = json.loads((run / "metrics.json").read_text())
+    about = metrics["about"]
+    assert about["weights"]["source"] == "random"
+    assert about["method"]["epochs"] == 2
+    assert about["device"] == "cpu, fp32"
+    assert set(about["fingerprints"]) == {"method's code", "video", "evaluation's code"}
+    assert metrics["counts"]["anomalous"] == 6
+    # Six bright frames of sixty are found by anything that looks at the picture.
+    assert metrics["rows"]["sp_iforest"]["merged"]["value"] > 0.9
+
+
+def test_a_second_call_does_nothing(finished):
+    done = finished.run()
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout
+
+
+def test_two_runs_give_the_same_bytes(finished, fresh):
+    done = fresh.run()
+    assert done.returncode == 0, done.stdout
+    ours, theirs = fresh.content(), finished.content()
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_more_iterations_run_only_the_new_ones(copy):
+    workplace = copy()
+    config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
+    workplace.configure(method={**config["method"], "iterations": 3})
+    done = workplace.run("--dry-run")
+    assert done.stdout.count("rule train:") == 1
+    assert "iteration3/model.safetensors" in done.stdout
+    assert workplace.planned() == {
+        "pseudo_labels",
+        "train",
+        "ensemble",
+        "evaluate",
+        "tables",
+        "figures",
+        "report",
+    }
+
+
+def test_other_labels_rerun_the_evaluation_only(copy):
+    workplace = copy()
+    scene = yaml.safe_load((workplace.folder / "scenes" / "yard.yaml").read_text())
+    scene["clips"][1]["ground_truth"] = {"ranges": [[12, 16]]}
+    (workplace.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
+    assert workplace.planned() == {"audit", "evaluate", "tables", "figures", "report"}
+
+
+def test_a_moved_folder_and_moved_data_rerun_nothing(copy, tmp_path):
+    workplace = copy()
+    (workplace.folder / "data").rename(tmp_path / "elsewhere")
+    assert workplace.planned("--config", f"data_root={tmp_path / 'elsewhere'}") == set()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "first"),
+    [
+        ("pca", 5, "initial"),
+        ("anomalous_fraction", 0.2, "pseudo_labels"),
+        ("learning_rate", 0.01, "train"),
+        ("epochs", 3, "train"),
+    ],
+)
+def test_a_setting_reruns_from_its_stage_on(copy, key, value, first):
+    workplace = copy()
+    config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
+    workplace.configure(method={**config["method"], key: value})
+    changed = workplace.planned(why="Params have changed")
+    # The evaluation writes the whole method into its record.
+    assert changed - {"evaluate", "report"} == {first}
+
+
+def test_scenes_of_absent_data_are_listed_as_not_run(copy):
+    workplace = copy()
+    workplace.configure(scenes=["yard", "ped1"], missing_data="skip")
+    done = workplace.run()
+    assert done.returncode == 0, done.stdout
+    table = (workplace.folder / "results" / "tables" / "auc.md").read_text()
+    assert "not run" in table
+    assert "data not found under data/UCSD_Anomaly_Dataset.v1p2/UCSDped1" in table
+
+
+def test_scene_files_of_the_project_are_whole(tmp_path):
+    # A demo scene needs no data; the others say that theirs is not here.
+    scene = load_scene("config/scenes/plaza.yaml", tmp_path, tmp_path / "video")
+    assert len(scene.clips) == 10
