@@ -38,12 +38,11 @@ def test_colour_video_is_cut_at_the_same_frames():
     assert find_cuts(np.repeat(frames, 3, axis=3)) == [1, 41]
 
 
-def test_a_blended_frame_between_two_sequences_is_one_cut():
+@pytest.mark.parametrize(("share", "cut"), [(0.4, 42), (0.6, 41)])
+def test_a_blended_frame_between_two_sequences_is_one_cut(share, cut):
     before, after = sequence(1, 40), sequence(2, 40)
-    blended = before[-1:] // 2 + after[:1] // 2
-    found = find_cuts(np.concatenate([before, blended, after]))
-    assert len(found) == 2
-    assert found[1] in (41, 42)
+    blended = ((1 - share) * before[-1:] + share * after[:1]).astype(np.uint8)
+    assert find_cuts(np.concatenate([before, blended, after])) == [1, cut]
 
 
 def test_a_jump_of_brightness_is_no_cut():
@@ -78,6 +77,18 @@ def test_ranges_of_the_sequences_of_a_video(tmp_path, write_video):
         SdorError, match=r"all\.avi: expected 11 sequences, found 3, beginning at frames 1, 41, 71"
     ):
         sequence_ranges(Joined(path, 11))
+
+
+def test_a_joined_video_that_is_cut_off_is_refused(tmp_path, write_video):
+    frames = np.concatenate([sequence(1, 40), sequence(2, 40)])
+    path = write_video(tmp_path / "all.avi", frames, "-c:v", "mjpeg")
+    content = path.read_bytes()
+    start = content.index(b"movi")
+    for _ in range(71):
+        start = content.index(b"00dc", start + 1)
+    path.write_bytes(content[:start])
+    with pytest.raises(SdorError, match=r"all\.avi: expected 80 frames .* found 70"):
+        sequence_ranges(Joined(path, 2))
 
 
 def test_what_the_masks_hide_makes_no_cut(tmp_path, write_video):

@@ -46,7 +46,8 @@ def test_comments_docstrings_and_layout_change_nothing_and_undoing_gives_the_has
     assert all_codes() == before
 
 
-def test_an_unknown_module_is_an_error(package):
+@pytest.mark.usefixtures("package")
+def test_an_unknown_module_is_an_error():
     with pytest.raises(ValueError, match=r"sdor\.nowhere"):
         code_of("sdor.nowhere")
 

@@ -50,7 +50,7 @@ def test_sets_are_disjoint_ordered_and_their_weights_sum_to_one(scores):
 
 
 def test_too_few_frames_are_refused_with_the_number_needed():
-    with pytest.raises(ValueError, match="9 frames give 0 pseudo anomalous .* at least 10 frames"):
+    with pytest.raises(ValueError, match=r"9 frames give 0 pseudo anomalous .* at least 10 frames"):
         pseudo_labels(np.arange(9.0))
 
 

@@ -58,7 +58,11 @@ def scene(tmp_path_factory):
     labels = labels.iloc[[0, 1, 2, 3, 4, 5, -4, -3, -2, -1]].copy()
     labels.loc[labels.index[-4:], ["label", "weight"]] = (1, 0.25)
     labels.to_parquet(folder / "labels.parquet")
-    rows = {"all": list(files.values()), "layer4": [folder / "m.npy"], "head": [folder / "f.parquet"]}
+    rows = {
+        "all": list(files.values()),
+        "layer4": [folder / "m.npy"],
+        "head": [folder / "f.parquet"],
+    }
     return {
         "folder": folder,
         "store": store,

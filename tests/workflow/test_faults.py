@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 import yaml
-from conftest import CONFIG
 
+from conftest import CONFIG
 from sdor.video import ffmpeg_binary
 
 
@@ -33,7 +33,7 @@ def one_line(done, *parts):
     return lines
 
 
-def test_killed_in_the_middle_of_a_training(finished, fresh):
+def test_killed_in_the_middle_of_a_training(fresh):
     fresh.configure(method={**CONFIG["method"], "epochs": 30})
     checkpoint = fresh.folder / "results/yard/tiny/seed0/iteration2/checkpoint.pt"
     kill_when(fresh, checkpoint.exists)

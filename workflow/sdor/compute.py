@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from sdor.errors import SdorError
 
@@ -21,6 +22,13 @@ class Compute:
     def autocast(self) -> AbstractContextManager[None]:
         """Context in which the network runs."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def place(self, network: nn.Module) -> None:
+        """Move a network to the device, its convolutions laid out channels last."""
+        volumetric = any(isinstance(module, nn.Conv3d) for module in network.modules())
+        layout = torch.channels_last_3d if volumetric else torch.channels_last
+        network.to(self.device)
+        network.to(memory_format=layout)  # type: ignore[call-overload]
 
     @property
     def activation_dtype(self) -> torch.dtype:
@@ -58,7 +66,7 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
 
 def _multiplies_bf16(device: str) -> bool:
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch keeps the CPU probes private and renames them now and then; without one, use float32.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)

@@ -131,9 +131,12 @@ def _defaults(properties: Mapping[str, Any]) -> Document:
 def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) -> str:
     key = ".".join([*above, *map(str, error.absolute_path)])
     prefix = f"{key}: " if key else ""
-    rule, allowed, value = error.validator, error.validator_value, error.instance
+    rule: Any = error.validator
+    allowed: Any = error.validator_value
+    value: Any = error.instance
+    schema: Any = error.schema
     if rule == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
+        known = list(schema.get("properties", {}))
         unknown = next(name for name in value if name not in known)
         close = difflib.get_close_matches(str(unknown), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from sdor.errors import SdorError
 from sdor.scenes import Joined, Rectangle, Scene
-from sdor.video import Frame, hide, read_video
+from sdor.video import Frame, hide, probe, read_video
 
 # Columns and rows: fine enough that a person is a block, coarse enough that noise averages out.
 GRID = (16, 12)
@@ -61,7 +61,7 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
 
     Raises
     ------
-    SdorError : the number of sequences found is not the expected one.
+    SdorError : the video is cut off, or the number of sequences found is not the expected one.
     """
     count = 0
 
@@ -72,6 +72,13 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
             yield hide(frame, masks)
 
     firsts = find_cuts(counted())
+    declared = probe(joined.path).frames
+    # Some codecs leave a placeholder in the container that is no frame; a cut-off file lacks more.
+    if declared is not None and count < 0.99 * declared:
+        raise SdorError(
+            f"{joined.path}: expected {declared} frames (the file declares them), found {count}; "
+            "copy it anew"
+        )
     if len(firsts) != joined.sequences:
         raise SdorError(
             f"{joined.path}: expected {joined.sequences} sequences, found {len(firsts)}, "

@@ -43,7 +43,8 @@ def extract_features(
     The file has the columns clip, frame and feature (fixed-size list of float32), a row group for
     each thousand frames, so that memory does not grow with the video.
     """
-    backbone = load_backbone(weights).to(compute.device, memory_format=torch.channels_last)
+    backbone = load_backbone(weights)
+    compute.place(backbone)
     inputs = Inputs(store, compute, window=backbone.architecture.frames)
     waiting: list[NDArray[np.float32]] = []
     index = store.index()
@@ -73,7 +74,8 @@ def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, comput
     Writes an .npy array (frames, h, w, C), or (frames, t, h, w, C) for a 3-D network; bfloat16 is
     stored by its bytes as uint16.
     """
-    backbone = load_backbone(weights).to(compute.device, memory_format=torch.channels_last)
+    backbone = load_backbone(weights)
+    compute.place(backbone)
     inputs = Inputs(store, compute, window=backbone.architecture.frames)
     target: NDArray[Any] | None = None
     done = 0
@@ -83,7 +85,7 @@ def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, comput
             values = maps.contiguous().cpu()
             stored = (values.view(torch.uint16) if compute.bf16 else values).numpy()
             if target is None:
-                target = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+                target = np.lib.format.open_memmap(
                     temporary, "w+", stored.dtype, (len(store), *stored.shape[1:])
                 )
             target[done : done + len(stored)] = stored

@@ -1,4 +1,4 @@
-"""Files between the stages: written whole or not at all, and read with errors that name the file."""
+"""Files between the stages: written whole or not at all, read with errors that name the file."""
 
 import contextlib
 import json
@@ -92,9 +92,10 @@ def open_parquet(path: str | Path) -> pq.ParquetFile:
 def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a table; a damaged or missing file is an `SdorError` that names it."""
     try:
-        return pq.read_table(path, columns=columns, partitioning=None).to_pandas()
+        table: pd.DataFrame = pq.read_table(path, columns=columns, partitioning=None).to_pandas()
     except (OSError, pa.ArrowException) as error:
         raise SdorError(damaged(path, error)) from error
+    return table
 
 
 def read_about(path: str | Path) -> dict[str, Any]:

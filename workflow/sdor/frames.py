@@ -18,6 +18,7 @@ from sdor.video import Frame, declared_frames, hide, probe, read_clip
 OPEN_FILES = 100
 WINDOW = 16
 Indices = npt.NDArray[np.integer[Any]]
+Rows = npt.NDArray[np.int64]
 
 
 def extract_frames(clip: Clip, masks: Sequence[Rectangle], size: int, output: str | Path) -> int:
@@ -106,7 +107,7 @@ class FrameStore:
     clip_of, frame_of : (frames,) arrays: position in `clips`, and frame of that clip from 0.
     shape : (height, width, channels) of the frames that come out: 1 channel when all clips are
         grey, else 3, with grey clips repeated.
-    nbytes : size of all frames as they are stored.
+    nbytes : size of all frames as they come out.
 
     Raises
     ------
@@ -127,7 +128,7 @@ class FrameStore:
                 )
         self.lengths = np.array([shape[0] for shape in shapes])
         self.shape = (*shapes[0][1:3], max(shape[3] for shape in shapes))
-        self.nbytes = sum(int(np.prod(shape)) for shape in shapes)
+        self.nbytes = int(self.lengths.sum() * np.prod(self.shape))
         self.clip_of = np.repeat(np.arange(len(shapes)), self.lengths)
         starts = np.cumsum(self.lengths) - self.lengths
         self.frame_of = np.arange(len(self.clip_of)) - starts[self.clip_of]
@@ -152,8 +153,8 @@ class FrameStore:
             frames[here] = self._frames(int(clip))[self.frame_of[rows[here]]]
         return frames
 
-    def gather_windows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Frame:
-        """Windows around each index: uint8 [len(indices), frames, height, width, channels].
+    def window_rows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Rows:
+        """Numbers of the frames around each index: [len(indices), frames].
 
         Index i is at position frames // 2 of its window. A window stays in its clip: at the clip's
         ends the first and the last frame are repeated.
@@ -162,11 +163,19 @@ class FrameStore:
         first = self._starts[self.clip_of[rows]]
         last = first + self.lengths[self.clip_of[rows]] - 1
         offsets = np.arange(frames) - frames // 2
-        windows = np.clip(rows[:, np.newaxis] + offsets, first[:, np.newaxis], last[:, np.newaxis])
+        windows: Rows = rows[:, np.newaxis] + offsets
+        return windows.clip(first[:, np.newaxis], last[:, np.newaxis])
+
+    def gather_windows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Frame:
+        """Windows around each index: uint8 [len(indices), frames, height, width, channels].
+
+        Frames that windows share are read once.
+        """
+        windows = self.window_rows(indices, frames)
         wanted, position = np.unique(windows, return_inverse=True)
         return self.gather(wanted)[position.reshape(windows.shape)]
 
-    def _valid(self, indices: Indices | Sequence[int]) -> npt.NDArray[np.int64]:
+    def _valid(self, indices: Indices | Sequence[int]) -> Rows:
         rows = np.asarray(indices, dtype=np.int64)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"frame {rows.min()} or {rows.max()} is not in 0 to {len(self) - 1}")

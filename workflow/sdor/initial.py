@@ -1,4 +1,4 @@
-"""Initial anomaly scores (section 3.1): PCA, then Sp and isolation forest, rescaled and averaged."""
+"""Initial anomaly scores (section 3.1): PCA, then Sp and isolation forest, averaged."""
 
 from pathlib import Path
 from typing import Any
@@ -147,14 +147,16 @@ def combine(scores: list[FloatArray], *, how: str = "minmax") -> FloatArray:
     how : "minmax" (each to [0, 1]; a constant one to 0) or "rank" (its ranks, to [0, 1]).
     """
     rescale = {"minmax": _minmax, "rank": _ranks}[how]
-    return np.mean([rescale(values) for values in scores], axis=0)
+    combined: FloatArray = np.mean([rescale(values) for values in scores], axis=0)
+    return combined
 
 
 def _minmax(values: FloatArray) -> FloatArray:
     low, high = values.min(), values.max()
     if high == low:
         return np.zeros_like(values)
-    return (values - low) / (high - low)
+    rescaled: FloatArray = (values - low) / (high - low)
+    return rescaled
 
 
 def _ranks(values: FloatArray) -> FloatArray:

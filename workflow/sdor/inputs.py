@@ -17,6 +17,7 @@ from sdor.compute import Compute
 from sdor.frames import FrameStore
 
 RESIDENT_SHARE = 0.5  # of the free GPU memory: the rest is for activations
+UPLOADED_ROWS = 4096  # at a time
 IntArray = NDArray[np.int64]
 
 
@@ -61,12 +62,12 @@ class Inputs:
         """
         if self._resident is not None:
             for rows in batches_of_rows:
-                yield self._resident[torch.from_numpy(self._expanded(rows)).to(self.compute.device)]
+                yield self._resident[torch.from_numpy(self._wanted(rows)).to(self.compute.device)]
             return
         with ThreadPoolExecutor(max_workers=1) as reader:
             waiting = None
             for rows in batches_of_rows:
-                following = reader.submit(self._read, rows)
+                following = reader.submit(self._read, rows, window=self.window)
                 if waiting is not None:
                     yield self._to_device(waiting.result())
                 waiting = following
@@ -78,17 +79,18 @@ class Inputs:
         rows = np.arange(len(self), dtype=np.int64)
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
-    def _expanded(self, rows: IntArray) -> IntArray:
-        if self.window == 1:
-            return rows
-        assert isinstance(self.source, FrameStore)
-        return self.source.window_rows(rows, self.window)
+    def _wanted(self, rows: IntArray) -> IntArray:
+        """Rows of the source that each batch row looks at: (B,) or (B, window)."""
+        if isinstance(self.source, FrameStore) and self.window > 1:
+            return self.source.window_rows(rows, self.window)
+        return rows
 
-    def _read(self, rows: IntArray) -> Tensor:
+    def _read(self, rows: IntArray, *, window: int) -> Tensor:
         if isinstance(self.source, FrameStore):
-            wanted = self._expanded(rows)
-            values = self.source.gather(wanted.reshape(-1))
-            tensor = torch.from_numpy(values.reshape(*wanted.shape, *values.shape[1:]))
+            if window > 1:
+                tensor = torch.from_numpy(self.source.gather_windows(rows, window))
+            else:
+                tensor = torch.from_numpy(self.source.gather(rows))
         else:
             tensor = torch.from_numpy(self.source[rows])
             if self.dtype is not None:
@@ -99,16 +101,13 @@ class Inputs:
         return tensor.to(self.compute.device, non_blocking=True)
 
     def _upload(self) -> Tensor:
-        piece = 4096  # rows: keeps the host's copy small
-        rows = np.arange(len(self), dtype=np.int64)
-        window, self.window = self.window, 1
-        try:
-            first = self._read(rows[:1])
-            whole = torch.empty(
-                (len(rows), *first.shape[1:]), dtype=first.dtype, device=self.compute.device
-            )
-            for start in range(0, len(rows), piece):
-                whole[start : start + piece] = self._read(rows[start : start + piece])
-        finally:
-            self.window = window
+        """All rows on the device, copied in pieces that keep the host's memory small."""
+        whole: Tensor | None = None
+        for rows in self.in_order(UPLOADED_ROWS):
+            piece = self._read(rows, window=1)
+            if whole is None:
+                shape = (len(self), *piece.shape[1:])
+                whole = torch.empty(shape, dtype=piece.dtype, device=self.compute.device)
+            whole[rows[0] : rows[-1] + 1] = piece
+        assert whole is not None
         return whole

@@ -12,7 +12,15 @@ from typing import IO
 from sdor.errors import SdorError
 
 # Command lines of Snakemake that look and change nothing.
-LOOKS = ("--dry-run", "--dryrun", "--lint", "--list", "--summary", "--detailed-summary", "--report")
+LOOKS: tuple[str, ...] = (
+    "--dry-run",
+    "--dryrun",
+    "--lint",
+    "--list",
+    "--summary",
+    "--detailed-summary",
+    "--report",
+)
 LOOKS += ("--dag", "--rulegraph", "--filegraph", "--d3dag", "--list-rules", "--unlock")
 _held: list[IO[str]] = []
 

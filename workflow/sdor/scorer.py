@@ -88,7 +88,7 @@ class TrainablePart:
         return [parameter for module in self.modules for parameter in module.parameters()]
 
     def train(self, *, batchnorm: str) -> None:
-        """Put the part into training mode; with "frozen", batch normalisation keeps its statistics."""
+        """Training mode for the part; with "frozen", batch normalisation keeps its statistics."""
         for module in self.modules:
             module.train()
             if batchnorm == "frozen":

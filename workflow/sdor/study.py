@@ -71,5 +71,6 @@ def find_scene(settings: Mapping[str, Any], name: str, where: str = "config") ->
             return load_scene(path, settings["data_root"], Path("results") / name / "video")
     known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     raise SdorError(
-        f"{where}: scenes: {name}: no scene file {folders[0] / name}.yaml (known: {', '.join(known)})"
+        f"{where}: scenes: {name}: no scene file {folders[0] / name}.yaml "
+        f"(known: {', '.join(known)})"
     )

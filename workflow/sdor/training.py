@@ -64,7 +64,7 @@ def run_iteration(
         scorer = Scorer(load_backbone(weights), hidden_units=hidden_units, seed=head_seed)
     else:
         scorer = load_scorer(warm, weights, hidden_units=hidden_units, trainable=trainable)
-    scorer.to(compute.device, memory_format=torch.channels_last)
+    compute.place(scorer)
     part = TrainablePart(scorer, trainable)
     frames = read_parquet(index, ["clip", "frame"])
     inputs = open_rows(rows, trainable, scorer.backbone.architecture.frames, compute)

@@ -1,0 +1,185 @@
+"""Rates of the costly stages beside the bare computation, measured in turns in one run."""
+
+import argparse
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.spatial.distance import cdist
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
+
+from sdor.backbones import Backbone
+from sdor.compute import Compute, choose_compute
+from sdor.features import extract_features
+from sdor.frames import FrameStore
+from sdor.initial import sp_scores
+from sdor.inputs import Inputs
+from sdor.scorer import Scorer, TrainablePart
+from sdor.training import epoch_batches, train_epoch
+from sdor.weights import load_backbone, resolve_weights
+
+METHOD = {
+    "c1": 1,
+    "c2": 0,
+    "loss": "l1",
+    "learning_rate": 0.005,
+    "batch": "balanced",
+    "batchnorm": "train",
+}
+
+
+def main() -> None:
+    """Run the benchmark named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["features", "training", "sp"])
+    parser.add_argument("--size", type=int, default=224, help="pixels")
+    parser.add_argument("--frames", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=128, help="of a training step")
+    parser.add_argument("--steps", type=int, default=3, help="training steps in a turn")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    options = parser.parse_args()
+    if options.what == "sp":
+        sp(options.turns)
+        return
+    compute = choose_compute(options.device, options.precision)
+    print(f"{compute.describe()}, {torch.get_num_threads()} threads, {options.size} px")
+    with tempfile.TemporaryDirectory() as folder:
+        store = noise(Path(folder), options.frames, options.size)
+        weights = Path(folder) / "resnet50.safetensors"
+        resolve_weights("resnet50", "random", weights)
+        run = features if options.what == "features" else training
+        run(store, weights, Path(folder), compute, options)
+
+
+def noise(folder: Path, frames: int, size: int) -> FrameStore:
+    """A frame store of one grey clip on disk."""
+    rng = np.random.default_rng(0)
+    np.save(folder / "clip.npy", rng.integers(0, 256, (frames, size, size, 1), dtype=np.uint8))
+    return FrameStore({"clip": folder / "clip.npy"})
+
+
+def features(
+    store: FrameStore, weights: Path, folder: Path, compute: Compute, options: argparse.Namespace
+) -> None:
+    """The features stage (reading, normalising, network, Parquet) and the bare forward pass."""
+    network = load_backbone(weights).net
+    compute.place(network)
+    images = torch.randn(32, 3, options.size, options.size, device=compute.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def stage() -> None:
+        target = folder / "features.parquet"
+        extract_features(store, weights, target, layer="pool", compute=compute, about={})
+
+    @torch.inference_mode()
+    def bare() -> None:
+        with compute.autocast():
+            for _ in range(len(store) // 32):
+                network(images)
+
+    compare("features stage", stage, "bare forward pass", bare, len(store), options.turns, compute)
+
+
+def training(
+    store: FrameStore, weights: Path, folder: Path, compute: Compute, options: argparse.Namespace
+) -> None:
+    """The training loop from a memory map, and forward + backward + step on tensors in memory."""
+    del folder
+    method = {**METHOD, "batch_size": options.batch, "steps_per_epoch": options.steps}
+    part = TrainablePart(Scorer(load_backbone(weights)), "all")
+    compute.place(part.scorer)
+    optimiser = torch.optim.SGD(part.parameters(), lr=method["learning_rate"])
+    half = len(store) // 2
+    labels = pd.DataFrame({"row": np.arange(2 * half), "label": [1] * half + [0] * half})
+    labels["weight"] = 1 / half
+    inputs = Inputs(store, compute)
+
+    def loop() -> None:
+        batches = list(epoch_batches(labels, method=method, rng=np.random.default_rng(0)))
+        train_epoch(part, inputs, batches, optimiser, method=method, compute=compute)
+
+    network = Backbone("resnet50").net.train()
+    network.fc = torch.nn.Sequential(
+        torch.nn.Linear(2048, 100), torch.nn.ReLU(), torch.nn.Linear(100, 1)
+    )
+    compute.place(network)
+    bare_optimiser = torch.optim.SGD(network.parameters(), lr=method["learning_rate"])
+    images = torch.randn(options.batch, 3, options.size, options.size, device=compute.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    targets = torch.arange(options.batch, device=compute.device).remainder(2).float()
+
+    def bare() -> None:
+        for _ in range(options.steps):
+            with compute.autocast():
+                scores = network(images).squeeze(1)
+            loss = torch.nn.functional.l1_loss(scores.float(), targets)
+            bare_optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            bare_optimiser.step()
+
+    frames = options.steps * options.batch
+    compare("training loop", loop, "bare step", bare, frames, options.turns, compute)
+
+
+def sp(turns: int) -> None:
+    """Sp as the workflow runs it, and as a loop over bags with scipy's cdist."""
+    values = np.random.default_rng(0).normal(size=(150_000, 100)).astype(np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def ours() -> None:
+        sp_scores(values, seed=0)
+
+    ours()
+    added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    print(f"150,000 x 100 features, m = 50, {os.cpu_count()} cores; memory added {added:.2f} GiB")
+
+    def loop() -> None:
+        rng = np.random.default_rng(0)
+        rows = values.astype(np.float64)
+        for _ in range(50):
+            bag = rng.choice(len(rows), 8, replace=False)
+            cdist(rows, rows[bag]).min(1)
+
+    compute = choose_compute("cpu")
+    compare("sp_scores", ours, "cdist loop", loop, len(values), turns, compute)
+
+
+def compare(
+    ours: str,
+    run_ours: Callable[[], None],
+    theirs: str,
+    run_theirs: Callable[[], None],
+    frames: int,
+    turns: int,
+    compute: Compute,
+) -> None:
+    """Time both in turns after one warm-up each, and print medians and their ratio."""
+    rates: dict[str, list[float]] = {ours: [], theirs: []}
+    for turn in range(turns + 1):
+        for name, run in ((ours, run_ours), (theirs, run_theirs)):
+            started = time.perf_counter()
+            run()
+            if compute.device.type == "cuda":
+                torch.cuda.synchronize()
+            if turn:
+                rates[name].append(frames / (time.perf_counter() - started))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, median in medians.items():
+        seconds = frames / median
+        print(f"{name:20s} {median:10.1f} frames/s  ({seconds:.2f} s a turn, median of {turns})")
+    print(f"ratio {medians[ours] / medians[theirs]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
