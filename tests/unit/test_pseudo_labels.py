@@ -49,6 +49,12 @@ def test_sets_are_disjoint_ordered_and_their_weights_sum_to_one(scores):
     assert (weight >= 0).all()
 
 
+def test_weights_of_float32_scores_can_be_drawn_from():
+    scores = np.random.default_rng(0).normal(size=20_000).astype(np.float32)
+    label, weight = pseudo_labels(scores)
+    np.random.default_rng(0).choice(2000, p=weight[label == 1])
+
+
 def test_too_few_frames_are_refused_with_the_number_needed():
     with pytest.raises(ValueError, match=r"9 frames give 0 pseudo anomalous .* at least 10 frames"):
         pseudo_labels(np.arange(9.0))

@@ -69,6 +69,7 @@ def pseudo_labels(
     ------
     ValueError : too few frames for one member of each set, or a score that is not finite.
     """
+    scores = np.asarray(scores, dtype=np.float64)  # float32 weights do not sum to 1 closely enough
     if not np.isfinite(scores).all():
         raise ValueError("a score is not finite; lower learning_rate if training diverged")
     # The small term undoes the rounding of products such as 0.1 * 30.
