@@ -263,7 +263,7 @@ def _cast(
             )
         )
     warm_up = 2 * camera.half_width(FAR) / WALK_SPEED + 2
-    mean, swell, offset = rng.uniform(0.7, 1.0), rng.uniform(0.4, 0.85), rng.random()
+    mean, swell, offset = rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.4), rng.random()
     time = -warm_up
     while time < length + 2:
         rate = mean * (1 + swell * sin(2 * pi * (time / 14 + offset)))

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
+# Log lines and progress bars reach no result: a change in them is no reason to train again.
+WITHOUT_EFFECT = frozenset({"sdor.jobs"})
 
 
 def code_of(*modules: str) -> str:
@@ -25,7 +27,7 @@ def code_of(*modules: str) -> str:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in reached:
+        if module not in reached | WITHOUT_EFFECT:
             reached.add(module)
             waiting.extend(_parsed(module)[1])
     digests = [f"{module}={_parsed(module)[0]}" for module in sorted(reached)]

@@ -1,0 +1,88 @@
+"""Which stages run again after a change in the code."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import PROJECT, Workplace
+
+# The modules that each stage calls into; what they import in turn is found by importing them.
+STAGES = {
+    "frames": ["frames", "cuts"],
+    "clips": ["frames", "cuts"],
+    "audit": ["audit", "cuts"],
+    "weights": ["weights"],
+    "features": ["features"],
+    "trunk": ["features"],
+    "initial": ["initial"],
+    "pseudo_labels": ["pseudo_labels"],
+    "train": ["training"],
+    "ensemble": ["ensemble"],
+    "evaluate": ["evaluate", "training", "pseudo_labels", "initial"],
+    "tables": ["tables"],
+    "figures": ["figures"],
+    "report": ["report"],
+}
+# Logging has no effect on results; the settings that these hand on are params themselves.
+WITHOUT_EFFECT = {"jobs", "study", "invocation"}
+MODULES = sorted(path.stem for path in (PROJECT / "workflow" / "sdor").glob("[a-z]*.py"))
+
+
+@pytest.fixture(scope="module")
+def depends():
+    """Modules of the package that each stage really loads, as Python itself tells."""
+    tell = "print(*sorted(name[5:] for name in sys.modules if name.startswith('sdor.')))"
+
+    def loaded(names):
+        imports = "; ".join(f"import sdor.{name}" for name in names)
+        code = f"import sys; {imports}; {tell}"
+        command = [sys.executable, "-c", code]
+        environment = {"PYTHONPATH": str(PROJECT / "workflow")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return set(done.stdout.split()) - WITHOUT_EFFECT
+
+    known = {tuple(names): loaded(names) for names in STAGES.values()}
+    return {stage: known[tuple(names)] for stage, names in STAGES.items()}
+
+
+@pytest.fixture(scope="module")
+def edited(finished, tmp_path_factory):
+    """A finished run together with a copy of the project whose code may be changed."""
+    folder = tmp_path_factory.mktemp("edited")
+    for name in ("Snakefile", "workflow", "config", "envs"):
+        source, target = PROJECT / name, folder / "project" / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        target.parent.mkdir(exist_ok=True)
+        copy(source, target)
+    shutil.copytree(finished.folder, folder / "work", symlinks=True)
+    return Workplace(folder / "work", project=folder / "project")
+
+
+def test_a_copy_of_the_code_reruns_nothing(edited):
+    assert edited.planned() == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_changed_line_reruns_exactly_the_stages_that_use_it(edited, depends, module):
+    path = edited.project / "workflow" / "sdor" / f"{module}.py"
+    before = path.read_text()
+    path.write_text(before + "\n_CHANGED = True\n")
+    try:
+        changed = edited.planned(why="Params have changed")
+    finally:
+        path.write_text(before)
+    assert changed == {stage for stage, modules in depends.items() if module in modules}
+
+
+def test_comments_and_docstrings_rerun_nothing(edited):
+    paths = list((edited.project / "workflow" / "sdor").glob("*.py"))
+    before = {path: path.read_text() for path in paths}
+    for path, text in before.items():
+        path.write_text(f"# a comment\n{text}\n# another one\n")
+    try:
+        assert edited.planned() == set()
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
