@@ -1,0 +1,106 @@
+import subprocess
+import sys
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+import pytest
+
+from sdor import invocation
+from sdor.errors import SdorError
+from sdor.invocation import enter, only_looks, read_failures
+
+
+@pytest.fixture(autouse=True)
+def released():
+    yield
+    while invocation._held:
+        invocation._held.pop().close()
+
+
+def marker(folder, output):
+    """Mark an output as begun, as Snakemake does: its name in base64, cut into parts if long."""
+    name = urlsafe_b64encode(output.encode()).decode()
+    parts = [name[start : start + 254] for start in range(0, len(name), 254)]
+    path = folder.joinpath(*[f"@{part}" for part in parts[:-1]], parts[-1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    return path
+
+
+@pytest.mark.parametrize("name", ["results/a.parquet", "results/" + "long/" * 80 + "a.npy"])
+def test_outputs_that_were_cut_off_and_stale_locks_go(tmp_path, name):
+    state = tmp_path / ".snakemake"
+    (state / "locks").mkdir(parents=True)
+    (state / "locks" / "0.input.lock").write_text("results/a.parquet\n")
+    begun = marker(state / "incomplete", name)
+    kept = tmp_path / "results" / "kept.parquet"
+    for path in (tmp_path / name, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+    enter(state)
+    assert not list((state / "locks").iterdir())
+    assert not begun.exists()
+    assert not (tmp_path / name).exists()
+    assert kept.exists()
+
+
+def test_a_folder_that_was_cut_off_goes_whole(tmp_path):
+    marker(tmp_path / ".snakemake" / "incomplete", "results/masks")
+    (tmp_path / "results" / "masks").mkdir(parents=True)
+    (tmp_path / "results" / "masks" / "1.png").write_text("half")
+    enter(tmp_path / ".snakemake")
+    assert not (tmp_path / "results" / "masks").exists()
+
+
+def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path):
+    state = tmp_path / ".snakemake"
+    code = f"""
+import sys, time
+from pathlib import Path
+from sdor.invocation import enter
+enter(Path({str(state)!r}))
+print("in", flush=True)
+sys.stdin.read()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(Path(invocation.__file__).parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "in\n"
+    (state / "locks").mkdir(exist_ok=True)
+    (state / "locks" / "0.input.lock").write_text("a\n")
+    with pytest.raises(SdorError, match=f"another run is at work .*process {holder.pid}"):
+        enter(state)
+    assert (state / "locks" / "0.input.lock").exists()
+    # However the holder ends, the folder is free again.
+    holder.kill()
+    holder.communicate()
+    enter(state)
+    assert not (state / "locks" / "0.input.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "looks"),
+    [
+        ("--cores 8 all", False),
+        ("--cores 8 -n", True),
+        ("-np --cores 1", False),
+        ("-pn", True),
+        ("--dry-run", True),
+        ("--report=x.html", True),
+        ("--lint", True),
+        ("--cores 2 --configfile -n.yaml", False),
+        ("", False),
+    ],
+)
+def test_command_lines_that_only_look(line, looks):
+    assert only_looks(line.split()) is looks
+
+
+def test_failures_are_told_once(tmp_path):
+    assert read_failures(tmp_path / "none.txt") == []
+    (tmp_path / "f.txt").write_text("a\nb\na\n")
+    assert read_failures(tmp_path / "f.txt") == ["a", "b"]
