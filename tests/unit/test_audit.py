@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,8 +78,48 @@ def test_source_numbering_counts_from_the_range_of_the_clip(clip):
     part = replace(clip, first=101, last=110)
     truth = GroundTruth(Ranges(((101, 102), (110, None))), numbering="source")
     assert labels_of(part, truth) == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1]
-    message = refused(part, GroundTruth(Ranges(((100, 102),)), numbering="source"))
-    assert "expected ranges within frames 101 to 110, found 100 to 102" in message
+    message = refused(part, GroundTruth(Ranges(((0, 102),)), numbering="source"))
+    assert "expected ranges within frames 1 to end, found 0 to 102" in message
+
+
+# Of 30 frames: one range in each third, one over the edge of the first two, one to the end.
+WHOLE_VIDEO = ((3, 4), (9, 12), (15, 15), (25, None))
+THIRDS = {
+    1: [0, 0, 1, 1, 0, 0, 0, 0, 1, 1],
+    11: [1, 1, 0, 0, 1, 0, 0, 0, 0, 0],
+    21: [0, 0, 0, 0, 1, 1, 1, 1, 1, 1],
+}
+
+
+@pytest.mark.parametrize("first", THIRDS)
+def test_labels_of_a_whole_video_serve_each_part_of_it(clip, tmp_path, first):
+    ranges = tmp_path / "ranges.csv"
+    ranges.write_text("from,to\n3,4\n9,12\n15,15\n25,\n")
+    rows = tmp_path / "rows.csv"
+    every = [label for third in THIRDS.values() for label in third]
+    rows.write_text("n,is\n" + "".join(f"{n},{label}\n" for n, label in enumerate(every, 1)))
+    last = None if first == 21 else first + 9
+    part = replace(clip, first=first, last=last)
+    for labels in (
+        Ranges(WHOLE_VIDEO),
+        RangeTable(ranges, "from", "to", ()),
+        FrameTable(rows, "n", "is"),
+    ):
+        truth = GroundTruth(labels, numbering="source")
+        assert labels_of(part, truth) == THIRDS[first]
+
+
+def test_range_over_a_whole_part_fills_it(clip):
+    part = replace(clip, first=11, last=20)
+    for limits in ((5, 25), (5, None), (11, 20)):
+        assert labels_of(part, GroundTruth(Ranges((limits,)), numbering="source")) == [1] * 10
+
+
+@pytest.mark.parametrize("limits", [(25, 31), (31, None), (31, 40)])
+def test_ranges_beyond_the_end_of_the_video_are_refused(clip, limits):
+    part = replace(clip, first=21)
+    message = refused(part, GroundTruth(Ranges((limits,)), numbering="source"))
+    assert f"expected ranges within frames 1 to 30, found {limits[0]} to " in message
 
 
 @pytest.mark.parametrize("limits", [(5, 11), (11, None), (11, 12)])
@@ -175,9 +216,9 @@ def test_table_of_frames(clip, tmp_path):
     write(rows)
     assert labels_of(clip, truth) == [0] * 7 + [1] * 3
     write(rows[:-1])
-    assert "gt.csv: expected 10 rows (one a frame), found 9" in refused(clip, truth)
+    assert "gt.csv: expected 10 rows, one for each n from 1 to 10, found 9" in refused(clip, truth)
     write([*rows, "11,0"])
-    assert "gt.csv: expected 10 rows (one a frame), found 11" in refused(clip, truth)
+    assert "gt.csv: expected 10 rows, one for each n from 1 to 10, found 11" in refused(clip, truth)
     write([*rows[:4], "6,0", *rows[5:]])
     assert "expected n 5 in row 5, found 6" in refused(clip, truth)
     write([*rows[:9], "10,2"])
@@ -186,11 +227,25 @@ def test_table_of_frames(clip, tmp_path):
     assert labels_of(clip, truth) == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
 
 
-def test_table_of_frames_of_a_longer_source(clip, tmp_path):
+def test_table_of_frames_that_is_not_of_the_video_is_refused(clip, tmp_path):
     path = tmp_path / "gt.csv"
-    path.write_text("n,is\n" + "\n".join(f"{n},{int(n == 13)}" for n in range(1, 31)))
     truth = GroundTruth(FrameTable(path, "n", "is"), numbering="source")
-    assert labels_of(replace(clip, first=11), truth) == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+
+    def write(numbers: Sequence[int]) -> None:
+        path.write_text("n,is\n" + "".join(f"{number},0\n" for number in numbers))
+
+    write(range(1, 31))
+    # The clip goes to the video's end, which is at frame 20.
+    message = refused(replace(clip, first=11), truth)
+    assert "gt.csv: expected 10 rows, one for each n from 11 to 20, found 20" in message
+    part = replace(clip, first=11, last=20)
+    write([*range(1, 15), *range(16, 31)])
+    assert "one for each n from 11 to 20, found 9" in refused(part, truth)
+    write([*range(1, 15), 16, 15, *range(17, 31)])
+    assert "gt.csv: expected n 15 in row 15, found 16" in refused(part, truth)
+    # Counted from 0, every label would be one frame late.
+    write(range(30))
+    assert "gt.csv: expected n from 1 on, found 0 in row 1" in refused(part, truth)
 
 
 def test_pixel_masks_alone_are_labels(clip, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from sdor import figures
+from sdor.config import with_defaults
 from sdor.evaluate import evaluate
 from sdor.figures import KINDS, draw_scene_figures
 from sdor.files import write_json, write_parquet
@@ -14,7 +15,13 @@ OVERSIZE = 3000  # pixels: no figure of the test scenes needs a side longer than
 
 
 def make_run(
-    folder, *, lengths=(60, 50, 40), splits=("train", "test", "test"), seeds=1, truth=True
+    folder,
+    *,
+    lengths=(60, 50, 40),
+    splits=("train", "test", "test"),
+    seeds=1,
+    truth=True,
+    method=None,
 ):
     """Files of a small scene: anomalies in the last third of every test clip."""
     names = [f"clip_{number}" for number in range(len(lengths))]
@@ -52,6 +59,7 @@ def make_run(
             history = pd.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.25], "seconds": [1.0, 1.0]})
             write_parquet(place / "history.parquet", history, {})
         about = {"scene": "ped2", "variant": "paper", "seed": seed}
+        about["method"] = with_defaults(method or {}, "method")
         measured = evaluate(
             clips,
             known,
@@ -75,12 +83,16 @@ def draw(folder, folders, name="out", kinds=KINDS, suffixes=(".svg", ".png")):
     return outputs
 
 
-def panels(folder, folders, **settings):
+def panels(folder, folders):
     clips = pd.read_parquet(folder / "clips.parquet")
     truth = pd.read_parquet(folder / "ground_truth.parquet")
     scored = pd.read_parquet(folders[0] / "ensemble.parquet")
     run = figures._read_run(folders[0])
-    return figures.timeline(clips, truth, scored, run, **settings).axes
+    return figures.timeline(clips, truth, scored, run).axes
+
+
+def timeline_title(shown):
+    return shown[0].get_figure().legends[0].get_title().get_text()
 
 
 def test_every_figure_is_drawn_in_both_formats_and_again_the_same(tmp_path):
@@ -119,10 +131,49 @@ def test_the_timeline_shades_the_anomalous_frames(tmp_path):
 def test_the_timeline_holds_seventy_clips_on_one_page(tmp_path):
     splits = ("train",) * 34 + ("test",) * 36
     folders = make_run(tmp_path, lengths=(20,) * 70, splits=splits)
-    shown = [axes for axes in panels(tmp_path, folders, training_panels=8) if axes.lines]
+    shown = [axes for axes in panels(tmp_path, folders) if axes.lines]
     assert len(shown) == 44
+    assert timeline_title(shown) == "ped2, variant paper, seed 0 (26 training clips left out)"
     width, height = shown[0].get_figure().get_size_inches()
     assert height / width < 1.7
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "shown_test", "left_out"),
+    [
+        (0, 1400, 60, "1,340 clips"),
+        (1400, 0, 0, "1,340 training clips"),
+        (700, 700, 52, "1,340 clips"),
+    ],
+)
+def test_the_timeline_of_1400_clips_is_an_even_choice_of_60(
+    tmp_path, train, test, shown_test, left_out
+):
+    splits = ("train",) * train + ("test",) * test
+    folders = make_run(tmp_path, lengths=(3,) * 1400, splits=splits, truth=False)
+    shown = [axes for axes in panels(tmp_path, folders) if axes.lines]
+    assert timeline_title(shown) == f"ped2, variant paper, seed 0 ({left_out} left out)"
+    titles = [axes.get_title(loc="left") for axes in shown]
+    assert len(titles) == 60
+    numbers = [int(title.removesuffix(" (training)").removeprefix("clip_")) for title in titles]
+    assert [splits[number] for number in numbers] == (
+        ["test"] * shown_test + ["train"] * (60 - shown_test)
+    )
+    for part, size in ((numbers[:shown_test], test), (numbers[shown_test:], train)):
+        assert not part or part[-1] - part[0] + 1 == size
+        assert len(part) < 2 or np.ptp(np.diff(part)) <= 1
+    figures.save(shown[0].get_figure(), tmp_path / "timeline.png")
+    assert max(imread(tmp_path / "timeline.png").shape) < 4000
+
+
+def test_panels_stay_few_however_long_the_clips_are():
+    # 30 clips of a day each at 25 frames per second.
+    frames = [25 * 86_400] * 30
+    clips = pd.DataFrame({"clip": [f"c{n}" for n in range(30)], "split": None, "frames": frames})
+    strips = figures._strips(figures._shown_clips(clips))
+    assert 30 <= len(strips) <= figures.PANELS
+    assert [strip.start for strip in strips[1:]] == [strip.stop for strip in strips[:-1]]
+    assert (strips[0].start, strips[-1].stop) == (0, sum(frames))
 
 
 def test_a_long_clip_goes_over_several_panels_and_keeps_its_peaks(tmp_path):
@@ -143,13 +194,34 @@ def test_the_iterations_figure_marks_the_papers_figure_as_reported(tmp_path):
     runs = [figures.read_metrics(folder / "metrics.json") for folder in folders]
     axes = figures.iterations(runs).axes[0]
     lines = {str(line.get_label()): line for line in axes.lines}
-    assert list(lines["merged, reported: 83.2"].get_ydata()) == [83.2, 83.2]
+    assert list(lines["reported: 83.2"].get_ydata()) == [83.2, 83.2]
     mean = [
         np.mean([run["rows"][row]["merged"]["value"] for run in runs]) * 100
         for row in ("sp_iforest", "ensemble_1", "ours")
     ]
     assert list(lines["merged, running mean"].get_ydata()) == pytest.approx(mean)
     assert len(axes.collections) == 2
+
+
+def test_the_papers_figure_for_other_settings_is_called_so(tmp_path):
+    folders = make_run(tmp_path, method={"epochs": 8})
+    figure = figures.iterations([figures.read_metrics(folders[0] / "metrics.json")])
+    assert "reported (other settings): 83.2" in [line.get_label() for line in figure.axes[0].lines]
+    figures.save(figure, tmp_path / "iterations.png")
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("l1", "Mean absolute error"), ("l2", "Mean squared error")]
+)
+def test_the_loss_is_called_what_was_trained_with(tmp_path, monkeypatch, kind, name):
+    folders = make_run(tmp_path, method={"loss": kind})
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, _: drawn.append(figure))
+    draw(tmp_path, folders, kinds=("loss",), suffixes=(".svg",))
+    assert [figure.axes[0].get_ylabel() for figure in drawn] == [name]
 
 
 def test_roc_curves_carry_the_auc_of_the_table(tmp_path):

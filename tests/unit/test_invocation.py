@@ -87,7 +87,10 @@ sys.stdin.read()
     [
         ("--cores 8 all", False),
         ("--cores 8 -n", True),
-        ("-np --cores 1", False),
+        ("-np --cores 1", True),
+        ("-nq", True),
+        ("-p --cores 1", False),
+        ("--list-changes code", True),
         ("-pn", True),
         ("--dry-run", True),
         ("--report=x.html", True),

@@ -8,10 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdor.config import with_defaults
 from sdor.errors import SdorError
 from sdor.files import write_parquet
 from sdor.metrics import COLUMNS
-from sdor.report import Moments, Picture, duration, run_times, top_moments, write_report
+from sdor.report import (
+    Moments,
+    Picture,
+    duration,
+    headline_table,
+    run_times,
+    top_moments,
+    write_report,
+)
 
 SCENE = "yard<1>"
 
@@ -49,6 +58,8 @@ def files(tmp_path):
             "scene": SCENE,
             "variant": "paper",
             "seed": 4,
+            "description": "A yard, <seen> from above.",
+            "method": with_defaults({"epochs": 8}, "method"),
             "device": "cpu & more",
             "weights": {"architecture": "resnet50", "source": "<npm>", "sha256": "f" * 64},
             "versions": {"torch": "2.13.0"},
@@ -134,13 +145,41 @@ def test_the_page_is_whole_offline_and_has_no_script(files):
 def test_user_text_is_escaped_and_everything_is_said(files):
     source = write(files)
     text = " ".join(Page(source).words)
-    for tag in ("<npm>", "<door>", "<listed>", "<1>", "<here>", "<b>"):
+    for tag in ("<npm>", "<door>", "<listed>", "<1>", "<here>", "<b>", "A yard, <seen>"):
         assert tag not in source
         assert tag in text
-    for words in ("cpu & more", "ffffffffffff", "abc123", "torch 2.13.0", "not run", "2 min 05 s"):
+    for words in (
+        "cpu & more",
+        "ffffffffffff",
+        "abc123",
+        "torch 2.13.0",
+        "not run",
+        "2 min 05 s",
+        "1 job,",
+    ):
         assert words in text
     images = [attributes for tag, attributes in Page(source).tags if tag == "img"]
     assert [image["alt"] for image in images] == ['ROC "curves"']
+
+
+def test_the_description_stands_under_the_heading_of_its_scene(files):
+    heading = r"<h2[^>]*>yard&lt;1&gt;, variant paper</h2>\s*"
+    assert re.search(heading + "<p>A yard, &lt;seen&gt; from above.</p>", write(files))
+    metrics = json.loads((files / "metrics.json").read_text())
+    del metrics["about"]["description"]
+    (files / "metrics.json").write_text(json.dumps(metrics))
+    assert re.search(heading + '<p class="soft">', write(files))
+
+
+def test_the_headline_has_both_detectors_and_marks_the_papers_figure(files):
+    metrics = json.loads((files / "metrics.json").read_text())
+    metrics["about"]["scene"] = "ped2"
+    table = headline_table([metrics])
+    assert [(row[2], row[-1]) for row in table.rows] == [
+        ("Sp + iForest (initial scores)", "67.5"),
+        ("Our method (mean of all iterations)", "83.2 \N{DAGGER}"),
+    ]
+    assert table.notes[0].endswith("this run differs in: epochs 8 (50).")
 
 
 def test_the_moment_is_listed_with_time_score_and_truth(files):

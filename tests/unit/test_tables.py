@@ -6,12 +6,14 @@ import re
 import pandas as pd
 import pytest
 
+from sdor.config import with_defaults
 from sdor.errors import SdorError
 from sdor.metrics import COLUMNS
 from sdor.tables import (
     all_tables,
     cell_text,
     comparison_table,
+    differing_settings,
     latex,
     long_table,
     markdown,
@@ -19,6 +21,7 @@ from sdor.tables import (
     reported,
     reported_auc,
     scene_table,
+    variants_table,
     write_tables,
 )
 
@@ -32,8 +35,8 @@ def cell(value, low=None, high=None, **more):
     return {"value": value, "low": low, "high": high, **more}
 
 
-def metrics(scene="ped2", variant="paper", seed=0, shift=0.0, overrides=None, labelled=True):
-    """What the evaluation writes for a run of two iterations."""
+def metrics(scene="ped2", variant="paper", seed=0, shift=0.0, method=None, labelled=True):
+    """What the evaluation writes for a run whose scores have two iterations."""
     names = ["sp", "iforest", "sp_iforest", "iteration_1", "iteration_2"]
     names += ["ensemble_1", "ensemble_2", "ours", "ours_smoothed"]
 
@@ -49,7 +52,7 @@ def metrics(scene="ped2", variant="paper", seed=0, shift=0.0, overrides=None, la
             "scene": scene,
             "variant": variant,
             "seed": seed,
-            "overrides": overrides or {},
+            "method": with_defaults(method or {}, "method"),
             "weights": {
                 "architecture": "resnet50",
                 "source": "a_file.pt",
@@ -113,17 +116,71 @@ def test_the_papers_tables_are_typed_in_full():
     }
 
 
-def test_a_reported_figure_stands_only_beside_what_the_paper_ran():
+def test_a_reported_figure_is_that_of_the_scene_and_the_backbone():
     assert reported_auc(metrics(), "ours") == 83.2
     assert reported_auc(metrics(), "sp_iforest") == 67.5
     assert reported_auc(metrics(), "iteration_1") is None
     assert reported_auc(metrics(scene="my_yard"), "ours") is None
-    assert reported_auc(metrics(overrides={"backbone": "vgg16"}), "ours") == 80.0
-    assert reported_auc(metrics(overrides={"backbone": "vgg16"}), "sp_iforest") is None
-    assert reported_auc(metrics(overrides={"anomaly_rate": 0.05}), "ours") is None
-    renamed = metrics(scene="my_copy_of_ped2")
-    renamed["about"]["reported_scene"] = "ped2"
-    assert reported_auc(renamed, "ours") == 83.2
+    vgg16 = metrics(method={"backbone": "vgg16"})
+    assert (reported_auc(vgg16, "ours"), reported_auc(vgg16, "sp_iforest")) == (80.0, None)
+    assert reported_auc(metrics(method={"backbone": "r3d_18"}), "ours") == 82.6
+    assert reported_auc(metrics(method={"backbone": "resnet18"}), "ours") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "initial", "ours"),
+    [
+        ({}, "", ""),
+        ({"momentum": 0.0, "c1": 1.0}, "", ""),
+        ({"epochs": 8, "trainable": "layer4"}, "", "trainable layer4 (all), epochs 8 (50)"),
+        ({"pca": 20}, "pca 20 (100)", "pca 20 (100)"),
+        (
+            {"masks": False, "iterations": 3},
+            "masks false (true)",
+            "masks false (true), iterations 3 (5)",
+        ),
+        ({"backbone": "vgg16"}, "", ""),
+    ],
+)
+def test_settings_that_are_not_the_papers_are_told_where_they_reach(method, initial, ours):
+    run = metrics(method=method)
+    for row in ("sp", "iforest", "sp_iforest"):
+        assert differing_settings(run, row) == initial
+    assert differing_settings(run, "ours") == ours
+
+
+FAST = {"trainable": "layer4", "epochs": 8}
+FAST_NOTE = (
+    "\N{DAGGER} The paper's figure is for its own settings (in parentheses); {} differs in: "
+    "trainable layer4 (all), epochs 8 (50)."
+)
+
+
+def test_the_papers_figure_is_marked_beside_a_run_with_other_settings():
+    table = scene_table([metrics(method=FAST)])
+    assert {row[0]: row[-1] for row in table.rows if row[-1]} == {
+        # Nothing that differs reaches the initial scores.
+        "Sp + iForest (initial scores)": "67.5",
+        "Our method (mean of all iterations)": "83.2 \N{DAGGER}",
+    }
+    assert table.notes[0] == FAST_NOTE.format("this run")
+    assert "83.2 \N{DAGGER}" in markdown([table], "")
+    assert r"& 83.2 $\dagger$ \\" in latex([table], "")
+    plain = scene_table([metrics()])
+    assert "\N{DAGGER}" not in markdown([plain], "")
+    elsewhere = scene_table([metrics(scene="my_yard", method=FAST)])
+    assert "\N{DAGGER}" not in markdown([elsewhere], "")
+
+
+def test_the_variants_table_says_which_variant_differs():
+    table = variants_table([metrics(), metrics(variant="fast", method=FAST)])
+    assert [row[-1] for row in table.rows] == ["83.2", "83.2 \N{DAGGER}"]
+    assert table.notes == (FAST_NOTE.format("variant fast"),)
+    blind = [metrics(labelled=False), metrics(variant="fast", method=FAST, labelled=False)]
+    assert [row[1:] for row in variants_table(blind).rows] == [
+        ("\N{EN DASH}", "\N{EN DASH}", "")
+    ] * 2
+    assert variants_table(blind).notes == ()
 
 
 def test_seeds_give_mean_and_spread_and_one_seed_none():
@@ -174,9 +231,45 @@ def test_table_1_marks_what_is_reported_measured_and_not_run():
     assert comparison_table([metrics(scene="my_yard")], {}).rows == ()
 
 
+def test_table_1_marks_our_figures_of_other_settings():
+    runs = [metrics(), metrics(variant="fast", method=FAST)]
+    runs.append(metrics(variant="vgg16", method={"backbone": "vgg16"}))
+    table = comparison_table(runs, {"umn": "no video"})
+    by_name = {row[0]: row[2:] for row in table.rows if row[1] == "measured"}
+    initial = "Sp + iForest (initial scores), variant"
+    ours = "Our method (mean of all iterations), variant"
+    assert by_name[f"{initial} fast"] == ("54.0", "not run")
+    assert by_name[f"{ours} paper"] == ("64.0", "not run")
+    for row in (f"{ours} fast", f"{ours} vgg16", f"{initial} vgg16"):
+        assert by_name[row][0].endswith(" \N{DAGGER}")
+    assert [note.partition(";")[2] for note in table.notes] == [
+        " variant fast differs in: trainable layer4 (all), epochs 8 (50).",
+        " variant vgg16 differs in: backbone vgg16 (resnet50).",
+    ]
+    assert {row[2] for row in table.rows if row[0] == "Our method"} == {"83.2"}
+
+
+@pytest.mark.parametrize(
+    ("skipped", "note"),
+    [
+        ({}, None),
+        ({"merged": 1}, "1 draw of merged"),
+        ({"merged": 1, "train_side": 1200}, "1 draw of merged, 1,200 draws of train-side"),
+    ],
+)
+def test_draws_left_out_are_counted_in_one_line(skipped, note):
+    run = metrics()
+    for column, count in skipped.items():
+        run["rows"]["ours"][column]["skipped"] = count
+    found = [text for text in scene_table([run]).notes if "Left out" in text]
+    expected = f"Left out of the intervals because a class was missing: {note}."
+    assert found == ([expected] if note else [])
+
+
 def test_the_long_table_holds_everything(tmp_path):
     paths = []
-    for number, run in enumerate([metrics(seed=0), metrics(seed=1), metrics(variant="b")]):
+    runs = [metrics(seed=0), metrics(seed=1), metrics(variant="b", method=FAST)]
+    for number, run in enumerate(runs):
         paths.append(tmp_path / f"{number}.json")
         paths[-1].write_text(json.dumps(run))
     outputs = [tmp_path / f"auc.{suffix}" for suffix in ("csv", "md", "tex")]
@@ -188,6 +281,15 @@ def test_the_long_table_holds_everything(tmp_path):
     assert (detectors["seeds"] == 2).all()
     chosen = detectors[(detectors["row"] == "ours") & (detectors["column"] == "merged")].iloc[0]
     assert (chosen["mean"], chosen["std"], chosen["reported"]) == (64.0, 0.0, 83.2)
+    compared = table[table["reported_settings"].notna()]
+    keys = ["variant", "row", "reported", "reported_settings"]
+    assert (compared["column"] == "merged").all()
+    assert compared[keys].to_numpy().tolist() == [
+        ["paper", "sp_iforest", 67.5, "same"],
+        ["paper", "ours", 83.2, "same"],
+        ["b", "sp_iforest", 67.5, "same"],
+        ["b", "ours", 83.2, "differ: trainable layer4 (all), epochs 8 (50)"],
+    ]
     purity = mine[mine["column"] == "anomalous_precision"]
     assert purity["mean"].tolist() == [75.0, 75.0]
     assert table[table["kind"] == "not run"][["scene", "reason"]].to_numpy().tolist() == [

@@ -1,4 +1,5 @@
 import copy
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from sdor.training import epoch_batches, run_iteration, score_all
 from sdor.weights import resolve_weights
 
 CPU = Compute(torch.device("cpu"), bf16=False)
-FRAMES, SIZE = 24, 64
+FRAMES, SIZE = 24, 32
 METHOD = {
     "c1": 1,
     "c2": 0,
@@ -231,8 +232,7 @@ def test_rows_of_another_scene_are_refused(scene, tmp_path):
 def test_pseudo_labels_of_other_frames_are_refused(scene, tmp_path):
     strange = scene["labels"].assign(clip="z")
     strange.to_parquet(tmp_path / "labels.parquet")
-    for name in ("index.parquet",):
-        (tmp_path / name).write_bytes((scene["folder"] / name).read_bytes())
+    shutil.copy(scene["folder"] / "index.parquet", tmp_path)
     with pytest.raises(SdorError, match="pseudo labels are of other frames"):
         run({**scene, "folder": tmp_path}, tmp_path / "out")
 

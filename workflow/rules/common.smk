@@ -12,7 +12,13 @@ if PROJECT.name == "workflow":
 sys.path.insert(0, str(PROJECT / "workflow"))
 STATE = Path(".snakemake")
 FAILURES = STATE / "sdor-failures.txt"
-os.environ.update(PYTHONPATH=str(PROJECT / "workflow"), SDOR_FAILURES=str(FAILURES.resolve()))
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        [str(PROJECT / "workflow"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ),
+    SDOR_FAILURES=str(FAILURES.resolve()),
+    SDOR_STATE=str(STATE.resolve()),
+)
 
 from sdor.errors import SdorError
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
@@ -34,6 +40,15 @@ try:
         os.path.relpath(workflow.configfiles[-1]),
         data_root_given="data_root" in workflow.config_settings.config,
     )
+    SOURCES = {
+        (scene.name, clip.name): fingerprint(clip)
+        for scene in STUDY.scenes.values()
+        for clip in scene.clips
+    }
+    LABELS = {
+        name: [ground_truth_fingerprint(clip) for clip in scene.clips]
+        for name, scene in STUDY.scenes.items()
+    }
 except SdorError as error:
     print(f"sdor: {error}", file=sys.stderr)
     sys.exit(1)
@@ -42,18 +57,21 @@ except SdorError as error:
 config["data_root"] = STUDY.settings["data_root"]
 config["scene_folder"] = STUDY.settings["scene_folder"]
 SETTINGS, METHODS, SCENES = STUDY.settings, STUDY.methods, STUDY.scenes
-HAS_GPU = SETTINGS["device"] != "cpu" and shutil.which("nvidia-smi") is not None
-# Networks use all cores that the run has; with a GPU a few feed it.
-NETWORK_THREADS = 4 if HAS_GPU else 64
+HAS_GPU = SETTINGS["device"] == "cuda" or (
+    SETTINGS["device"] == "auto" and shutil.which("nvidia-smi") is not None
+)
+# A network takes all cores that a run has, so that two never share them, nor a GPU.
+NETWORK_THREADS = 64
 NETWORK_GPUS = 1 if HAS_GPU else 0
 ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
 COMPUTE = {key: SETTINGS[key] for key in ("device", "precision")}
+DECODERS = ("av", "ffmpeg-python", "imageio-ffmpeg", "numpy", "pillow")
 
 
 wildcard_constraints:
-    scene="[A-Za-z0-9_-]+",
+    scene="|".join(SCENES) or "none",
     clip="[A-Za-z0-9_-]+",
-    variant="[A-Za-z][A-Za-z0-9_-]*",
+    variant="|".join(METHODS),
     view="[0-9]+(-unmasked)?",
     backbone="resnet50|resnet18|vgg16|mobilenet_v2|r3d_18",
     layer="pool|logits|softmax",
@@ -94,14 +112,22 @@ RUNS = [
 ]
 
 
-def clip_of(wildcards):
-    return SCENES[wildcards.scene].clip(wildcards.clip)
+def clip_names(scene):
+    return [clip.name for clip in SCENES[scene].clips]
 
 
-def masks_of(wildcards):
-    if wildcards.view.endswith("-unmasked"):
+def masks_of(scene, view=""):
+    """The scene's masks, where a view of its frames has them."""
+    if view.endswith("-unmasked"):
         return []
-    return [vars(mask) for mask in SCENES[wildcards.scene].masks]
+    return [vars(mask) for mask in SCENES[scene].masks]
+
+
+def weights_setting(backbone):
+    """Where the weights come from; a file of one's own counts by its content."""
+    setting = SETTINGS["weights"].get(backbone, "auto")
+    known = {"sha256": file_sha256(setting)} if Path(setting).is_file() else {}
+    return {"setting": setting, **known}
 
 
 def rendered(scene, clip):

@@ -30,9 +30,10 @@ rule evaluate:
             "evaluation": EVALUATION,
             "method": METHODS[w.variant],
             "overrides": SETTINGS["variants"][w.variant] or {},
+            "description": SCENES[w.scene].description,
             "fingerprints": {
-                "method's code": code_of("sdor.training", "sdor.pseudo_labels", "sdor.initial"),
-                "video": digest_of([fingerprint(clip) for clip in SCENES[w.scene].clips]),
+                "method's code": code_of("sdor.ensemble", "sdor.training", "sdor.initial"),
+                "video": digest_of([SOURCES[w.scene, name] for name in clip_names(w.scene)]),
             },
         },
     script:

@@ -12,7 +12,8 @@ rule weights:
     params:
         stage=lambda w: {
             "code": code_of("sdor.weights"),
-            "setting": SETTINGS["weights"].get(w.backbone, "auto"),
+            "versions": versions_of("torch", "torchvision"),
+            **weights_setting(w.backbone),
         },
     script:
         "../scripts/weights.py"
@@ -42,8 +43,9 @@ rule features:
             "code": code_of("sdor.features"),
             "versions": versions_of("torch", "torchvision"),
             "layer": w.layer,
+            "clips": clip_names(w.scene),
+            "compute": COMPUTE,
         },
-        compute=COMPUTE,
     script:
         "../scripts/features.py"
 
@@ -70,7 +72,8 @@ rule trunk:
         stage=lambda w: {
             "code": code_of("sdor.features"),
             "versions": versions_of("torch", "torchvision"),
+            "clips": clip_names(w.scene),
+            "compute": COMPUTE,
         },
-        compute=COMPUTE,
     script:
         "../scripts/trunk.py"

@@ -12,6 +12,9 @@ rule render:
         "results/benchmarks/{scene}/render/{clip}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=500,
+        runtime=30,
     params:
         stage=lambda w: {
             "code": code_of("sdor.demo"),
@@ -31,14 +34,17 @@ rule cuts:
         "results/benchmarks/{scene}/cuts.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=500,
+        runtime=120,
     params:
         stage=lambda w: {
             "code": code_of("sdor.cuts"),
-            "joined": SCENES[w.scene].joined.path.name,
+            "versions": versions_of(*DECODERS),
             "sequences": SCENES[w.scene].joined.sequences,
-            "source": fingerprint(SCENES[w.scene].clips[0]),
+            "masks": masks_of(w.scene),
+            "source": SOURCES[w.scene, SCENES[w.scene].clips[0].name],
         },
-        video=lambda w: str(SCENES[w.scene].joined.path),
     script:
         "../scripts/cuts.py"
 
@@ -60,9 +66,9 @@ rule frames:
     params:
         stage=lambda w: {
             "code": code_of("sdor.frames", "sdor.cuts"),
-            "versions": versions_of("numpy", "pillow"),
-            "source": fingerprint(clip_of(w)),
-            "masks": masks_of(w),
+            "versions": versions_of(*DECODERS),
+            "source": SOURCES[w.scene, w.clip],
+            "masks": masks_of(w.scene, w.view),
         },
     script:
         "../scripts/frames.py"
@@ -78,13 +84,18 @@ rule clips:
         "results/logs/{scene}/clips.log",
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=500,
+        runtime=10,
     params:
         stage=lambda w: {
             "code": code_of("sdor.frames", "sdor.cuts"),
             "clips": [
                 {
+                    "name": clip.name,
                     "split": clip.split,
                     "fps": clip.fps,
+                    "frames": clip.frames,
                     "labelled": clip.ground_truth is not None,
                 }
                 for clip in SCENES[w.scene].clips
@@ -110,11 +121,14 @@ rule audit:
         "results/logs/{scene}/audit.log",
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=500,
+        runtime=30,
     params:
         stage=lambda w: {
             "code": code_of("sdor.audit", "sdor.cuts"),
-            "labels": [ground_truth_fingerprint(clip) for clip in SCENES[w.scene].clips],
-            "masks": [vars(mask) for mask in SCENES[w.scene].masks],
+            "labels": LABELS[w.scene],
+            "masks": masks_of(w.scene),
         },
     script:
         "../scripts/audit.py"

@@ -28,7 +28,7 @@ rule initial:
     params:
         stage=lambda w: {
             "code": code_of("sdor.initial"),
-            "versions": versions_of("numpy", "scikit-learn"),
+            "versions": versions_of("numpy", "scikit-learn", "scipy"),
             "method": method_of(w, *INITIAL_KEYS),
         },
     script:

@@ -8,13 +8,17 @@ FIGURE_KINDS = {
 }
 TABLES = expand("results/tables/auc.{suffix}", suffix=["csv", "md", "tex"])
 FIGURES = expand(
-    "results/figures/{scene}-{variant}-{kind}.{suffix}",
+    "results/figures/{scene}/{variant}-{kind}.{suffix}",
     scene=SCENES,
     variant=METHODS,
     kind=FIGURE_KINDS,
     suffix=["svg", "png"],
 )
-REPORTED = file_sha256(PROJECT / "workflow/report/reported.csv")
+# The paper's own figures, and the settings that they stand beside.
+REPORTED = [
+    file_sha256(PROJECT / "workflow" / name)
+    for name in ("report/reported.csv", "schemas/method.schema.yaml")
+]
 METRICS = [f"{RUN}/metrics.json".format(**run) for run in RUNS]
 
 
@@ -47,7 +51,7 @@ rule figures:
         ground_truth="results/{scene}/ground_truth.parquet",
     output:
         **{
-            f"{kind}_{suffix}": f"results/figures/{{scene}}-{{variant}}-{kind}.{suffix}"
+            f"{kind}_{suffix}": f"results/figures/{{scene}}/{{variant}}-{kind}.{suffix}"
             for kind in FIGURE_KINDS
             for suffix in ("svg", "png")
         },
@@ -74,6 +78,7 @@ rule report:
         metrics=METRICS,
         figures=[path for path in FIGURES if path.endswith(".svg")],
         clips=expand("results/{scene}/clips.parquet", scene=SCENES),
+        ground_truth=expand("results/{scene}/ground_truth.parquet", scene=SCENES),
         ensembles=[f"{RUN}/ensemble.parquet".format(**run) for run in RUNS],
     output:
         "results/report.html",
@@ -90,7 +95,7 @@ rule report:
             "not_run": STUDY.not_run,
             "scenes": list(SCENES),
             "variants": list(METHODS),
-            "seed": SETTINGS["seeds"][0],
+            "seeds": SETTINGS["seeds"],
             "captions": FIGURE_KINDS,
             "config": {
                 key: SETTINGS[key] for key in SETTINGS if not key.endswith(("_root", "_folder"))

@@ -15,7 +15,6 @@ TRAINING_KEYS = (
     "steps_per_epoch",
     "epochs",
     "batchnorm",
-    "restart",
 )
 
 
@@ -60,15 +59,16 @@ rule train:
     threads: NETWORK_THREADS
     resources:
         gpu=NETWORK_GPUS,
-        mem_mb=8000,
+        mem_mb=lambda w: 16000 if METHODS[w.variant]["trainable"] == "all" else 6000,
         runtime=480,
     params:
         stage=lambda w: {
             "code": code_of("sdor.training"),
             "versions": versions_of("numpy", "torch", "torchvision"),
             "method": method_of(w, *TRAINING_KEYS),
+            "clips": clip_names(w.scene),
+            "compute": COMPUTE,
         },
-        compute=COMPUTE,
     script:
         "../scripts/train.py"
 

@@ -7,7 +7,7 @@ from sdor.weights import read_provenance
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake.log[0], f"evaluation of {w.scene}/{w.variant}/seed{w.seed}"):
-    about = {key: stage[key] for key in ("method", "overrides", "versions")}
+    about = {key: stage[key] for key in ("method", "overrides", "versions", "description")}
     evaluate_run(
         snakemake.input.clips,
         snakemake.input.ground_truth,

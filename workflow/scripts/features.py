@@ -11,6 +11,6 @@ with job(snakemake.log[0], f"features of {snakemake.wildcards.scene}"):
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
         layer=snakemake.wildcards.layer,
-        compute=choose_compute(**snakemake.params.compute, threads=snakemake.threads),
+        compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
         about=snakemake.params.stage,
     )

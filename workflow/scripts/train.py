@@ -16,6 +16,6 @@ with job(snakemake.log[0], f"training of {w.scene}/{w.variant}/seed{w.seed}, t =
         method=snakemake.params.stage["method"],
         seed=int(w.seed),
         iteration=int(w.t),
-        compute=choose_compute(**snakemake.params.compute, threads=snakemake.threads),
+        compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
         about=snakemake.params.stage,
     )

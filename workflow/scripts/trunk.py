@@ -10,5 +10,5 @@ with job(snakemake.log[0], f"trunk maps of {snakemake.wildcards.scene}"):
         FrameStore({Path(path).stem: path for path in snakemake.input.frames}),
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
-        compute=choose_compute(**snakemake.params.compute, threads=snakemake.threads),
+        compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
     )

@@ -5,7 +5,7 @@ whatever does not fit is refused here, with the clip, what was expected and what
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,25 +111,30 @@ def _labels(
     drawn = None
     if truth.pixel_masks is not None:
         drawn = _drawn(truth.pixel_masks, frames, size)
+    source = truth.numbering == "source"
     # Frame number that the labels give to the clip's first frame.
-    start = clip.first if truth.numbering == "source" else 1
+    start = clip.first if source else 1
+    # Highest number that can be right: what follows a part of a video is labelled there too.
+    highest = None if source and clip.last is not None else start + frames - 1
     match truth.labels:
         case None:
             assert drawn is not None
             return drawn, None
         case Ranges(ranges):
-            labels = _filled(ranges, start, frames, "the scene file")
+            labels = _range_labels(ranges, start, frames, highest, "the scene file")
         case UcsdList(path, entry, entries):
             found = parse_ucsd(path)
             if len(found) != entries:
                 raise SdorError(
                     f"{path}: expected {entries} entries (one a clip), found {len(found)}"
                 )
-            labels = _filled(found[entry - 1], start, frames, f"{path}, entry {entry}")
+            where = f"{path}, entry {entry}"
+            labels = _range_labels(found[entry - 1], start, frames, highest, where)
         case RangeTable() as table:
-            labels = _filled(_table_ranges(table), start, frames, str(table.path))
+            ranges = tuple(_table_ranges(table))
+            labels = _range_labels(ranges, start, frames, highest, str(table.path))
         case FrameTable() as table:
-            labels = _frame_labels(table, start, frames)
+            labels = _frame_labels(table, start, frames, highest)
     if drawn is None:
         return labels, None
     return labels, {
@@ -138,16 +143,24 @@ def _labels(
     }
 
 
-def _filled(ranges: Any, start: int, frames: int, where: str) -> Labels:
+def _range_labels(
+    ranges: Sequence[tuple[int, int | None]],
+    start: int,
+    frames: int,
+    highest: int | None,
+    where: str,
+) -> Labels:
+    """1 within the ranges; of a whole video's ranges only what lies in the clip counts."""
     labels = np.zeros(frames, dtype=np.int8)
-    end = start + frames - 1
     for first, last in ranges:
-        if first < start or (last if last is not None else first) > end:
+        farthest = first if last is None else last
+        if first < 1 or (highest is not None and farthest > highest):
             raise SdorError(
-                f"{where}: expected ranges within frames {start} to {end}, "
-                f"found {first} to {'end' if last is None else last}"
+                f"{where}: expected ranges within frames 1 to {_written(highest)}, "
+                f"found {first} to {_written(last)}"
             )
-        labels[first - start : frames if last is None else last - start + 1] = 1
+        stop = start + frames if last is None else last + 1
+        labels[max(first - start, 0) : max(stop - start, 0)] = 1
     return labels
 
 
@@ -191,31 +204,42 @@ def _table_ranges(labels: RangeTable) -> list[tuple[int, int | None]]:
     return ranges
 
 
-def _frame_labels(labels: FrameTable, start: int, frames: int) -> Labels:
+def _frame_labels(labels: FrameTable, start: int, frames: int, highest: int | None) -> Labels:
+    """The labels of a table; of a whole video's rows only the clip's count."""
     table = _read_csv(labels.path, [labels.frame, labels.anomalous])
     numbers = np.array([_number(cell, labels.path, labels.frame) for cell in table[labels.frame]])
     values = np.array(
         [_number(cell, labels.path, labels.anomalous) for cell in table[labels.anomalous]]
     )
-    if start > 1:
-        inside = (numbers >= start) & (numbers < start + frames)
-        numbers, values = numbers[inside], values[inside]
+    rows = np.arange(1, len(numbers) + 1)
+    if len(numbers) and numbers.min() < 1:
+        raise SdorError(
+            f"{labels.path}: expected {labels.frame} from 1 on, "
+            f"found {numbers.min()} in row {rows[numbers.argmin()]}"
+        )
+    end = start + frames - 1
+    # Rows beyond a clip's end are left out only where the video goes on there.
+    inside = numbers >= start
+    if highest is None:
+        inside &= numbers <= end
+    numbers, values, rows = numbers[inside], values[inside], rows[inside]
     if len(numbers) != frames:
         raise SdorError(
-            f"{labels.path}: expected {frames} rows (one a frame), found {len(numbers)}"
+            f"{labels.path}: expected {frames} rows, one for each {labels.frame} "
+            f"from {start} to {end}, found {len(numbers)}"
         )
-    expected = np.arange(start, start + frames)
+    expected = np.arange(start, end + 1)
     if (numbers != expected).any():
-        row = int((numbers != expected).argmax())
+        wrong = int((numbers != expected).argmax())
         raise SdorError(
-            f"{labels.path}: expected {labels.frame} {expected[row]} in row {row + 1}, "
-            f"found {numbers[row]}"
+            f"{labels.path}: expected {labels.frame} {expected[wrong]} in row {rows[wrong]}, "
+            f"found {numbers[wrong]}"
         )
     if not np.isin(values, (0, 1)).all():
-        row = int((~np.isin(values, (0, 1))).argmax())
+        wrong = int((~np.isin(values, (0, 1))).argmax())
         raise SdorError(
             f"{labels.path}: expected 0 or 1 in {labels.anomalous}, "
-            f"found {values[row]} at frame {numbers[row]}"
+            f"found {values[wrong]} at frame {numbers[wrong]}"
         )
     return values.astype(np.int8)
 
@@ -243,6 +267,10 @@ def _number(cell: str, path: Path, column: str) -> int:
     except ValueError:
         raise SdorError(f"{path}: {column}: {cell!r} is not a whole number") from None
     return int(value)
+
+
+def _written(last: int | None) -> str:
+    return "end" if last is None else str(last)
 
 
 def _matlab_parts(written: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The device that computes, and the precision it computes in."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,18 @@ class Compute:
         """Words for logs and reports, such as "cpu, bf16"."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         return f"{name}, {'bf16' if self.bf16 else 'fp32'}"
+
+
+@contextmanager
+def memory_in_words() -> Iterator[None]:
+    """Turn the device's lack of memory into one line."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise SdorError(
+            f"the GPU has too little memory ({str(error).splitlines()[0]}); lower batch_size or "
+            "input_size, or free the GPU"
+        ) from error
 
 
 def choose_compute(device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import math
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -24,6 +25,13 @@ TYPE_NAMES = {
     "null": "nothing",
 }
 Document = dict[str, Any]
+# JSON Schema lets 5.0 pass for a whole number; here it would end as range(5.0).
+Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 
 
 def load_yaml(path: str | Path) -> Document:
@@ -57,7 +65,8 @@ def check(document: Mapping[str, Any], schema: str, where: str | Path, *prefix: 
     ------
     SdorError : one line for the most telling fault: file, key, value, what is allowed.
     """
-    validator = jsonschema.Draft202012Validator(_schema(schema))
+    _refuse_strange_values(document, where, prefix)
+    validator = Validator(_schema(schema))
     error = jsonschema.exceptions.best_match(validator.iter_errors(document))
     if error is not None:
         raise SdorError(f"{where}: {_in_words(error, prefix)}")
@@ -116,6 +125,20 @@ def data_root(config: Mapping[str, Any], given_on_command_line: bool) -> Path:
     return Path(config["data_root"])
 
 
+def _refuse_strange_values(value: Any, where: str | Path, above: tuple[str, ...]) -> None:
+    """Refuse what YAML allows and no schema can: keys that are no text, numbers without end."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise SdorError(f"{where}: {'.'.join([*above, str(key)])}: write the key in quotes")
+            _refuse_strange_values(item, where, (*above, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_strange_values(item, where, (*above, str(number)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SdorError(f"{where}: {'.'.join(above)}: {value} is not a finite number")
+
+
 @cache
 def _schema(name: str) -> Document:
     schema: Document = yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
@@ -163,4 +186,17 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) ->
     }
     if rule in bounds:
         return f"{prefix}{value!r} must be {bounds[rule]} {allowed}"
-    return f"{prefix}{error.message}"
+    if rule in ("oneOf", "anyOf"):
+        choices = [
+            repr(choice["const"]) if "const" in choice else TYPE_NAMES[choice["type"]]
+            for choice in allowed
+        ]
+        return f"{prefix}{value!r} is not {' or '.join(choices)}"
+    words = {
+        "pattern": f"{value!r} is not a usable name (letters, digits, _ and -)",
+        "minItems": f"the list has {len(value) if isinstance(value, list) else 0} entries, "
+        f"it needs {allowed}",
+        "uniqueItems": "an entry stands twice in the list",
+        "minProperties": "give at least one",
+    }
+    return f"{prefix}{words.get(rule, error.message)}"

@@ -26,6 +26,7 @@ from scipy.ndimage import gaussian_filter
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.plaza import Plaza
+from sdor.scenes import DEMO_CLIPS as CLIPS
 from sdor.video import ffmpeg_binary
 from sdor.walkers import (
     ZOOM,
@@ -44,7 +45,6 @@ from sdor.walkers import (
 
 Picture = npt.NDArray[np.uint8]
 
-CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
 # Fewest visible pixels of an anomalous object in a 240x160 picture that make a frame anomalous.
 VISIBLE = 40
 # Ground between the kerb and the camera where people walk, in metres from the camera.
@@ -77,14 +77,15 @@ class Event(NamedTuple):
     paint: tuple[float, float, float] = (0, 0, 0)
 
 
-# Three begin or end with their clip; all leave frames without an anomaly in it.
+# The cart and the cyclists stay longest. Four begin or end with their clip; all leave frames
+# without an anomaly in it.
 EVENTS = {
-    "clip05": Event("cart", 0.42, 0, 12.6, 3.7, 0, (234, 230, 216)),
-    "clip06": Event("cyclist", 0.6, 0, 11.8, 4.4, pi, (150, 44, 40)),
-    "clip07": Event("runner", 0.38, 0, 13.4, 4.1, pi),
-    "clip08": Event("crosser", 1.0, -0.6, 11.6, 1.75, 0.46 * pi),
-    "clip09": Event("cart", 1.04, 0.3, 13.6, 3.2, pi, (150, 176, 164)),
-    "clip10": Event("cyclist", -0.02, -0.5, 12.2, 4.2, 0, (44, 74, 120)),
+    "clip05": Event("cart", 0.42, 0, 12.6, 3.0, 0, (234, 230, 216)),
+    "clip06": Event("cyclist", 0.6, 0, 11.8, 3.2, pi, (150, 44, 40)),
+    "clip07": Event("runner", 1.03, 0, 13.4, 4.1, pi),
+    "clip08": Event("crosser", 1.09, -0.6, 11.6, 1.75, 0.46 * pi),
+    "clip09": Event("cart", 1.04, 0.3, 13.0, 2.7, pi, (150, 176, 164)),
+    "clip10": Event("cyclist", -0.02, -0.5, 12.2, 3.2, 0, (44, 74, 120)),
 }
 
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from sdor.errors import SdorError
-from sdor.files import read_parquet, write_parquet
+from sdor.files import write_parquet
+from sdor.scores import mean_scores
 
 
 def average_scores(score_paths: list[Path], output: Path, *, about: dict[str, Any]) -> pd.DataFrame:
@@ -17,12 +16,6 @@ def average_scores(score_paths: list[Path], output: Path, *, about: dict[str, An
     ------
     SdorError : two tables are not of the same frames.
     """
-    tables = [read_parquet(path, ["clip", "frame", "score"]) for path in score_paths]
-    index = tables[0][["clip", "frame"]]
-    for path, table in zip(score_paths, tables, strict=True):
-        if not table[["clip", "frame"]].equals(index):
-            raise SdorError(f"{path}: not of the same frames as {score_paths[0]}; delete both")
-    mean = np.mean([table["score"].to_numpy(np.float64) for table in tables], axis=0)
-    result = index.assign(score=mean)
+    result = mean_scores(score_paths)
     write_parquet(output, result, {"score": "the higher, the more anomalous", **about})
     return result

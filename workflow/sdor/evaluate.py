@@ -39,8 +39,9 @@ def evaluate_run(
     ----------
     score_paths, pseudo_label_paths : of iterations 1 … T, in that order.
     baseline_paths : further detectors by row name (columns clip, frame, score), if any.
-    about : what the numbers came from: `scene`, `variant` and `seed`, and optionally `method`,
-        `overrides`, `weights`, `fingerprints`, `versions`, `device`. Carried through as it is.
+    about : what the numbers came from: `scene`, `variant`, `seed` and `method`, and optionally
+        `description` (of the scene), `overrides`, `weights`, `fingerprints`, `versions`, `device`.
+        Carried through as it is.
 
     Raises
     ------

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sdor.compute import Compute
+from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged, open_parquet, schema_metadata
 from sdor.frames import FrameStore
@@ -51,6 +51,7 @@ def extract_features(
     with atomic(output) as temporary, ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         stack.enter_context(compute.autocast())
+        stack.enter_context(memory_in_words())
         writer: pq.ParquetWriter | None = None
         written = 0
         for batch in _all_frames(inputs, "features"):
@@ -77,21 +78,24 @@ def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, comput
     backbone = load_backbone(weights)
     compute.place(backbone)
     inputs = Inputs(store, compute, window=backbone.architecture.frames)
-    target: NDArray[Any] | None = None
-    done = 0
-    with atomic(output) as temporary, torch.inference_mode(), compute.autocast():
+    written = False
+    with (
+        atomic(output) as temporary,
+        temporary.open("wb") as file,
+        torch.inference_mode(),
+        compute.autocast(),
+        memory_in_words(),
+    ):
         for batch in _all_frames(inputs, "trunk maps"):
             maps = backbone.trunk_maps(batch).movedim(1, -1).to(compute.activation_dtype)
             values = maps.contiguous().cpu()
             stored = (values.view(torch.uint16) if compute.bf16 else values).numpy()
-            if target is None:
-                target = np.lib.format.open_memmap(
-                    temporary, "w+", stored.dtype, (len(store), *stored.shape[1:])
-                )
-            target[done : done + len(stored)] = stored
-            done += len(stored)
-        if isinstance(target, np.memmap):
-            target.flush()
+            if not written:
+                header = np.lib.format.header_data_from_array_1_0(stored)
+                header["shape"] = (len(store), *stored.shape[1:])
+                np.lib.format.write_array_header_1_0(file, header)
+                written = True
+            file.write(stored.tobytes())
 
 
 def open_trunk_maps(path: Path, compute: Compute) -> Inputs:

@@ -21,7 +21,7 @@ from sdor import metrics
 from sdor.evaluate import labelled_frames
 from sdor.files import atomic, read_parquet
 from sdor.metrics import BoolArray, FloatArray
-from sdor.tables import Metrics, read_metrics, reported_auc
+from sdor.tables import Metrics, count_of, differing_settings, read_metrics, reported_auc
 
 # Okabe and Ito's colours, told apart with every common colour vision.
 BLACK, GREY, BLUE, ORANGE, GREEN, PURPLE, SKY = (
@@ -50,10 +50,13 @@ STYLE: Any = {
 }
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches
 KINDS = ("roc", "timeline", "iterations", "loss")
+LOSS_NAMES = {"l1": "Mean absolute error", "l2": "Mean squared error"}
 # What a panel of the printed width can show: more points only make the file heavier.
 POINTS_PER_INCH = 220
 FRAMES_PER_STRIP = 25_000
-TRAINING_PANELS = 8
+# Of the timeline: more are too small to read, take minutes, and burst matplotlib's picture size.
+PANELS = 60
+TRAINING_PANELS = 8  # beside clips of another split
 LONG_CLIP = 300.0  # seconds, from where on the time axis counts minutes
 
 
@@ -74,7 +77,6 @@ class Run:
 class Strip:
     """A stretch of a clip that fills one panel of the timeline: rows [start, stop) of a table."""
 
-    clip: str
     title: str
     split: str
     start: int
@@ -86,8 +88,6 @@ def draw_scene_figures(
     ground_truth_path: str | Path,
     run_folders: Sequence[str | Path],
     outputs: Mapping[str, Sequence[str | Path]],
-    *,
-    training_panels: int = TRAINING_PANELS,
 ) -> None:
     """Draw the figures of one scene and variant over its seeds.
 
@@ -96,7 +96,6 @@ def draw_scene_figures(
     run_folders : `results/{scene}/{variant}/seed{s}` of every seed; the timeline shows the first.
     outputs : kind of figure ("roc", "timeline", "iterations", "loss"): files to write, whose
         suffix says the format (.svg, .png).
-    training_panels : how many training clips the timeline shows beside all test clips.
 
     Raises
     ------
@@ -106,13 +105,12 @@ def draw_scene_figures(
     ground_truth = read_parquet(ground_truth_path)
     runs = [_read_run(Path(folder)) for folder in run_folders]
     scored = read_parquet(Path(run_folders[0]) / "ensemble.parquet", ["clip", "frame"])
+    kind_of_loss = runs[0].metrics["about"]["method"]["loss"]
     drawers = {
         "roc": lambda: roc(clips, ground_truth, scored, runs),
-        "timeline": lambda: timeline(
-            clips, ground_truth, scored, runs[0], training_panels=training_panels
-        ),
+        "timeline": lambda: timeline(clips, ground_truth, scored, runs[0]),
         "iterations": lambda: iterations([run.metrics for run in runs]),
-        "loss": lambda: loss([run.histories for run in runs], _title(runs)),
+        "loss": lambda: loss([run.histories for run in runs], _title(runs), kind_of_loss),
     }
     for kind, paths in outputs.items():
         figure = drawers[kind]()
@@ -170,7 +168,7 @@ def iterations(runs: Sequence[Metrics]) -> Figure:
     """Figure 6 of the paper: AUC per iteration, of each model alone and of the running mean.
 
     t = 0 is the initial detector. Bands are one standard deviation of the running mean over the
-    seeds; the dashed line is the paper's own figure.
+    seeds; the dashed line is the paper's own figure, which may be for other settings.
     """
     first = runs[0]
     title = f"{first['about']['scene']}, variant {first['about']['variant']}"
@@ -211,7 +209,9 @@ def iterations(runs: Sequence[Metrics]) -> Figure:
                     )
         known = reported_auc(first, "ours")
         if known is not None:
-            label = f"merged, reported: {known:.1f}"
+            # It is merged; with that word the legend would be wider than the figure.
+            settings = " (other settings)" if differing_settings(first, "ours") else ""
+            label = f"reported{settings}: {known:.1f}"
             axes.axhline(known, color=BLACK, linestyle=(0, (6, 2)), linewidth=0.9, label=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="Iteration t (0: initial scores)", ylabel="Frame AUC (%)", title=title)
@@ -222,13 +222,14 @@ def iterations(runs: Sequence[Metrics]) -> Figure:
     return figure
 
 
-def loss(histories: Sequence[Sequence[pd.DataFrame]], title: str) -> Figure:
+def loss(histories: Sequence[Sequence[pd.DataFrame]], title: str, kind: str) -> Figure:
     """Training loss per epoch of every iteration.
 
     Parameters
     ----------
     histories : per seed, per iteration: a table with `epoch` and `loss`. Seeds are thin lines,
         their mean is the bold one.
+    kind : "l1" or "l2", the method's loss.
     """
     colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(histories[0]), 1)))
     with _figure(COLUMN_WIDTH, 2.6) as figure:
@@ -248,26 +249,23 @@ def loss(histories: Sequence[Sequence[pd.DataFrame]], title: str) -> Figure:
                 markersize=3,
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        axes.set(xlabel="Epoch", ylabel="Mean absolute error", title=title)
+        axes.set(xlabel="Epoch", ylabel=LOSS_NAMES[kind], title=title)
         axes.set_ylim(bottom=0)
         axes.legend(title="Iteration", title_fontsize=7.5, ncols=1 + len(histories[0]) // 6)
     return figure
 
 
 def timeline(
-    clips: pd.DataFrame,
-    ground_truth: pd.DataFrame,
-    scored: pd.DataFrame,
-    run: Run,
-    *,
-    training_panels: int = TRAINING_PANELS,
+    clips: pd.DataFrame, ground_truth: pd.DataFrame, scored: pd.DataFrame, run: Run
 ) -> Figure:
     """The final score over time, one panel per clip, beside ground truth and pseudo labels.
 
-    All test clips (every clip, where the scene has no split) and some training clips are shown; a
-    long clip goes over several panels. All panels share the score axis.
+    The test clips (every clip, where the scene has no split) and some training clips are shown, of
+    many clips an even choice, so that the page stays readable. A long clip goes over several
+    panels. All panels share the score axis.
     """
-    strips, left_out = _strips(clips, training_panels)
+    shown = _shown_clips(clips)
+    strips = _strips(shown)
     truth = _anomalous(scored, ground_truth)
     labels = _row_labels(scored, run.pseudo_labels)
     seconds = _frame_rate(clips)
@@ -327,7 +325,7 @@ def timeline(
         # As the legend's title it keeps clear of the legend, which a figure's title does not.
         figure.legend(
             handles=_timeline_legend(run, bool(truth.any())),
-            title=_timeline_title(run, left_out),
+            title=_timeline_title(run, clips.drop(shown.index)),
             title_fontsize=9,
             loc="outside upper center",
             ncols=5,
@@ -420,31 +418,39 @@ def _thinned(false: FloatArray, true: FloatArray) -> tuple[FloatArray, FloatArra
     return false[keep], true[keep]
 
 
-def _strips(clips: pd.DataFrame, training_panels: int) -> tuple[list[Strip], int]:
-    """Panels of the timeline, and how many training clips have none."""
-    ends = clips["frames"].cumsum().to_numpy()
-    starts = ends - clips["frames"].to_numpy()
-    split = clips["split"].fillna("").to_numpy(dtype=object)
-    training = np.flatnonzero(split == "train")
-    kept = training
-    if len(training) < len(split):
-        # Spread over the recording, not the first few: they may all be of one morning.
-        spread = np.linspace(0, len(training) - 1, min(training_panels, len(training)))
-        kept = training[np.unique(spread.astype(int))]
-    shown = [*np.flatnonzero(split != "train"), *kept]
+def _shown_clips(clips: pd.DataFrame) -> pd.DataFrame:
+    """At most `PANELS` clips to draw, training clips last; `start`: the first row of a clip."""
+    start = clips["frames"].cumsum() - clips["frames"]
+    placed = clips.assign(start=start, split=clips["split"].fillna(""))
+    is_training = placed["split"] == "train"
+    training, others = placed[is_training], placed[~is_training]
+    training = _spread(training, TRAINING_PANELS if len(others) else PANELS)
+    return pd.concat([_spread(others, PANELS - len(training)), training])
+
+
+def _spread(clips: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` clips, spread over the recording: the first few may be of one morning."""
+    if len(clips) <= count:
+        return clips
+    return clips.iloc[np.linspace(0, len(clips) - 1, count).astype(int)]
+
+
+def _strips(shown: pd.DataFrame) -> list[Strip]:
+    """Panels of the shown clips, at most `PANELS` of them: long clips are cut less finely then."""
+    longest = FRAMES_PER_STRIP
+    while (-(-shown["frames"] // longest)).sum() > PANELS:
+        longest *= 2
     strips = []
-    for index in shown:
-        name = str(clips["clip"].iloc[index])
-        length = ends[index] - starts[index]
-        pieces = -(-length // FRAMES_PER_STRIP)
-        bounds = np.linspace(starts[index], ends[index], pieces + 1).astype(int)
+    for clip in shown.to_dict("records"):
+        pieces = -(-clip["frames"] // longest)
+        bounds = np.linspace(0, clip["frames"], pieces + 1).astype(int)
         for begin, end in pairwise(bounds):
-            title = name + (" (training)" if split[index] == "train" else "")
+            title = clip["clip"] + (" (training)" if clip["split"] == "train" else "")
             if pieces > 1:
-                first = begin - starts[index] + 1
-                title += f", frames {first:,} to {end - starts[index]:,}"
-            strips.append(Strip(name, title, str(split[index]), int(begin), int(end)))
-    return strips, len(training) - len(kept)
+                title += f", frames {begin + 1:,} to {end:,}"
+            first = clip["start"]
+            strips.append(Strip(title, clip["split"], first + int(begin), first + int(end)))
+    return strips
 
 
 def _anomalous(scored: pd.DataFrame, ground_truth: pd.DataFrame) -> BoolArray:
@@ -494,10 +500,13 @@ def _envelope(time: FloatArray, scores: FloatArray, width: float) -> tuple[Float
     return np.repeat(time[bounds], 2), pairs.ravel()
 
 
-def _timeline_title(run: Run, left_out: int) -> str:
+def _timeline_title(run: Run, left_out: pd.DataFrame) -> str:
     about = run.metrics["about"]
     title = f"{about['scene']}, variant {about['variant']}, seed {run.seed}"
-    return f"{title} ({left_out} more training clips not shown)" if left_out else title
+    if left_out.empty:
+        return title
+    kind = "training clip" if (left_out["split"] == "train").all() else "clip"
+    return f"{title} ({count_of(len(left_out), kind)} left out)"
 
 
 def _timeline_legend(run: Run, with_truth: bool) -> list[Patch | Line2D]:

@@ -1,6 +1,7 @@
 """Files between the stages: written whole or not at all, read with errors that name the file."""
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from sdor.errors import SdorError
 
 METADATA_KEY = b"sdor"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @contextlib.contextmanager
@@ -46,11 +48,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise SdorError(f"{path}: not written ({error}); free space or mend the folder") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            raise SdorError(f"{path}: not written ({error.strerror}); make room for it") from error
         raise
 
 

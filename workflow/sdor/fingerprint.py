@@ -16,8 +16,8 @@ WITHOUT_EFFECT = frozenset({"sdor.jobs"})
 def code_of(*modules: str) -> str:
     """Hash of the modules' meaning and of every first-party module they import, transitively.
 
-    The syntax tree is hashed without docstrings, so a comment, a docstring or a reformat changes
-    nothing, and undoing an edit gives the old hash back.
+    Modules `WITHOUT_EFFECT` are left out. The syntax tree is hashed without docstrings, so a
+    comment, a docstring or a reformat changes nothing, and undoing an edit gives the old hash back.
 
     Parameters
     ----------

@@ -78,6 +78,9 @@ def clips_table(scene: Scene, counts: Mapping[str, int]) -> pd.DataFrame:
     DataFrame: clip, source, first, last (frames of the source, from 1), split ("train", "test" or
     ""), fps (NaN when unknown), frames, labelled.
     """
+    for clip in scene.clips:
+        if clip.frames is not None and counts[clip.name] != clip.frames:
+            raise SdorError(_unexpected_count(clip, counts[clip.name]))
     rows = [
         {
             "clip": clip.name,
@@ -237,10 +240,7 @@ def _check_count(clip: Clip, count: int) -> None:
         )
     if clip.frames is not None:
         if count != clip.frames:
-            raise SdorError(
-                f"clip {clip.name}: expected {clip.frames} frames (scene file), "
-                f"found {count} in {clip.source}; is the copy complete?"
-            )
+            raise SdorError(_unexpected_count(clip, count))
         return
     declared = declared_frames(clip) if clip.last is None else None
     expected = count if declared is None else declared - clip.first + 1
@@ -250,6 +250,13 @@ def _check_count(clip: Clip, count: int) -> None:
             f"found {count}; copy the file anew, or if it is complete set frames: {count} "
             "for this clip in the scene file"
         )
+
+
+def _unexpected_count(clip: Clip, count: int) -> str:
+    return (
+        f"clip {clip.name}: expected {clip.frames} frames (scene file), "
+        f"found {count} in {clip.source}; is the copy complete?"
+    )
 
 
 def _total(clip: Clip) -> str:

@@ -95,6 +95,8 @@ class Inputs:
             tensor = torch.from_numpy(self.source[rows])
             if self.dtype is not None:
                 tensor = tensor.view(self.dtype)
+        if tensor.dtype == torch.bfloat16 and not self.compute.bf16:
+            tensor = tensor.float()  # cached where the hardware had bfloat16, used where it has not
         return tensor.pin_memory() if self.compute.device.type == "cuda" else tensor
 
     def _to_device(self, tensor: Tensor) -> Tensor:

@@ -4,31 +4,37 @@ import fcntl
 import os
 import re
 import shutil
-from base64 import urlsafe_b64decode
+import sys
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from sdor.errors import SdorError
 
-# Command lines of Snakemake that look and change nothing.
-LOOKS: tuple[str, ...] = (
-    "--dry-run",
-    "--dryrun",
-    "--lint",
-    "--list",
-    "--summary",
-    "--detailed-summary",
-    "--report",
+# Command lines of Snakemake that look and change nothing: whole words, and letters that may be
+# written together behind one dash (-np, -nq).
+LOOKS = frozenset(
+    """
+    --dry-run --dryrun --lint --list --list-rules --list-target-rules --lt --summary -S
+    --detailed-summary -D --report --dag --rulegraph --filegraph --d3dag --unlock --help -h
+    --version -v --list-changes --lc --list-input-changes --li --list-params-changes --lp
+    --list-code-changes --list-version-changes --lv --list-untracked --lu --print-compilation
+    --cleanup-metadata --containerize --archive
+    """.split()
 )
-LOOKS += ("--dag", "--rulegraph", "--filegraph", "--d3dag", "--list-rules", "--unlock")
+LOOKS_TOGETHER = re.compile("-[npqFrk]*n[npqFrk]*")
+# What `tempfile` puts between the dot and the suffix of a file that is being written.
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\..*)?")
+WAIT = 2.0  # seconds between two looks
 _held: list[IO[str]] = []
 
 
 def only_looks(arguments: Sequence[str]) -> bool:
     """Whether a Snakemake command line runs no job."""
     names = {argument.split("=")[0] for argument in arguments}
-    return not names.isdisjoint(LOOKS) or any(re.fullmatch("-[a-zA-Z]*n", name) for name in names)
+    return not names.isdisjoint(LOOKS) or any(map(LOOKS_TOGETHER.fullmatch, names))
 
 
 def enter(state_folder: Path) -> None:
@@ -36,7 +42,8 @@ def enter(state_folder: Path) -> None:
 
     The operating system drops the hold when the process ends, however it ends; so locks of
     Snakemake's that are there without a holder are stale. Outputs of jobs that were cut off are
-    removed: they are made again, and the same command goes on where the killed one was.
+    removed: they are made again, and the same command goes on where the killed one was. Jobs that
+    outlived a killed run are waited for, because they still write.
 
     Parameters
     ----------
@@ -44,30 +51,47 @@ def enter(state_folder: Path) -> None:
 
     Raises
     ------
-    SdorError : another run holds the folder.
+    SdorError : another run holds the folder, or it cannot be written.
     """
     try:
         state_folder.mkdir(parents=True, exist_ok=True)
-        file = (state_folder / "sdor.lock").open("a+")
+        run, jobs = ((state_folder / name).open("a+") for name in ("sdor.lock", "sdor.jobs"))
     except OSError as error:
         raise SdorError(f"{state_folder}: cannot write here ({error.strerror})") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
+    _held.extend([run, jobs])
+    if not _locked(run):
+        run.seek(0)
+        holder = run.read().strip() or "unknown"
         raise SdorError(
             f"another run is at work in {state_folder.parent.resolve()} (process {holder}): "
             "wait for it to end, or stop it"
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    _held.append(file)
+        )
+    run.truncate(0)
+    run.write(str(os.getpid()))
+    run.flush()
+    told = False
+    while not _locked(jobs):
+        if not told:
+            print("sdor: waiting for jobs of a killed run to end", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(WAIT)
     for lock in (state_folder / "locks").glob("*"):
         lock.unlink()
-    _remove_cut_off(state_folder / "incomplete", state_folder.parent)
+    _remove_cut_off(state_folder / "incomplete", state_folder.parent.resolve())
+    fcntl.flock(jobs, fcntl.LOCK_UN)
+
+
+def hold_as_job(state_folder: Path) -> IO[str] | None:
+    """Let later runs see that this job is alive, until the returned file is closed.
+
+    None where the folder cannot be written from here.
+    """
+    try:
+        file = (state_folder / "sdor.jobs").open("a+")
+        fcntl.flock(file, fcntl.LOCK_SH)
+    except OSError:
+        return None
+    return file
 
 
 def read_failures(path: Path) -> list[str]:
@@ -77,17 +101,41 @@ def read_failures(path: Path) -> list[str]:
     return list(dict.fromkeys(path.read_text().splitlines()))
 
 
+def _locked(file: IO[str]) -> bool:
+    """Take the file for this process alone; True also where the file system knows no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        print(f"sdor: {file.name}: no lock ({error.strerror}), going on without", file=sys.stderr)
+    return True
+
+
 def _remove_cut_off(markers: Path, workdir: Path) -> None:
-    """Remove the outputs that Snakemake marked when their job began and did not unmark."""
+    """Remove the outputs that Snakemake marked when their job began and did not unmark.
+
+    What their jobs were writing under temporary names goes with them.
+    """
     for marker in [path for path in markers.rglob("*") if path.is_file()]:
         # The marker's path is the output's name in base64; all parts but the last begin with @.
         encoded = "".join(part.removeprefix("@") for part in marker.relative_to(markers).parts)
         try:
-            output = workdir / urlsafe_b64decode(encoded).decode()
+            name = urlsafe_b64decode(encoded).decode()
         except ValueError:
-            continue  # not a marker
-        if output.is_dir():
-            shutil.rmtree(output)
-        else:
-            output.unlink(missing_ok=True)
+            continue
+        output = workdir / name
+        if urlsafe_b64encode(name.encode()).decode() != encoded or workdir not in output.parents:
+            continue
+        _remove(output)
+        for path in output.parent.glob(".*"):
+            if TEMPORARY.fullmatch(path.name):
+                _remove(path)
         marker.unlink()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

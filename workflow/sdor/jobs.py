@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -12,8 +13,9 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from sdor.errors import SdorError
+from sdor.invocation import hold_as_job
 
-FAILURES_VARIABLE = "SDOR_FAILURES"
+FAILURES_VARIABLE, STATE_VARIABLE = "SDOR_FAILURES", "SDOR_STATE"
 LOG_INTERVAL = 60.0  # seconds between two progress lines in a log file
 Item = TypeVar("Item")
 logger = logging.getLogger("sdor")
@@ -35,6 +37,9 @@ def job(log: str | Path, name: str) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     logger.addHandler(file_handler)
     started = time.monotonic()
+    # A job that is asked to end leaves through the same doors as one that fails.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    held = hold_as_job(Path(os.environ[STATE_VARIABLE])) if STATE_VARIABLE in os.environ else None
     try:
         yield
         logger.info("%s: done in %.1f s", name, time.monotonic() - started)
@@ -50,6 +55,8 @@ def job(log: str | Path, name: str) -> Iterator[None]:
     finally:
         logger.removeHandler(file_handler)
         file_handler.close()
+        if held is not None:
+            held.close()
 
 
 def report_failure(line: str) -> None:

@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sdor.errors import SdorError
-from sdor.files import read_parquet, write_parquet
+from sdor.files import write_parquet
+from sdor.scores import mean_scores
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -22,11 +23,10 @@ def select_pseudo_labels(
     ----------
     score_paths : one table of scores, or several over the same frames, which are averaged.
     """
-    tables = [read_parquet(path, ["clip", "frame", "score"]) for path in score_paths]
-    scores = np.mean([table["score"].to_numpy() for table in tables], axis=0)
+    scores = mean_scores(score_paths)
     try:
         label, weight = pseudo_labels(
-            scores,
+            scores["score"].to_numpy(),
             anomalous_fraction=method["anomalous_fraction"],
             normal_fraction=method["normal_fraction"],
             sampling=method["sampling"],
@@ -34,10 +34,8 @@ def select_pseudo_labels(
     except ValueError as error:
         raise SdorError(f"{score_paths[-1]}: {error}") from error
     chosen = label >= 0
-    table = (
-        tables[0]
-        .loc[chosen, ["clip", "frame"]]
-        .assign(label=label[chosen].astype(np.int8), weight=weight[chosen])
+    table = scores.loc[chosen, ["clip", "frame"]].assign(
+        label=label[chosen].astype(np.int8), weight=weight[chosen]
     )
     units = {"label": "1 anomalous, 0 normal", "weight": "probability to be drawn within its label"}
     write_parquet(output, table, {**units, **about})

@@ -18,9 +18,13 @@ from sdor.tables import (
     Metrics,
     Table,
     comparison_table,
+    count_of,
+    detector_row,
     groups,
+    is_measured,
     pseudo_label_table,
     read_metrics,
+    reported_notes,
     scene_table,
     skipped_table,
     variants_table,
@@ -99,6 +103,7 @@ def write_report(
     sections = [
         {
             "anchor": f"scene-{number}",
+            "description": group[0]["about"].get("description", ""),
             "table": scene_table(group),
             "pseudo_labels": pseudo_label_table(group),
             "moments": listed.get(key),
@@ -123,6 +128,7 @@ def write_report(
         configuration=configuration.strip(),
         provenance=provenance_table(runs),
         times=times,
+        jobs=count_of(len(times.rows), "job"),
         total=total,
     )
     with atomic(output) as temporary:
@@ -131,17 +137,16 @@ def write_report(
 
 def headline_table(runs: Sequence[Metrics]) -> Table:
     """The final score and the initial scores of every scene and variant, one line each."""
-    rows = []
-    for (scene, variant), group in groups(runs).items():
-        table = scene_table(group)
-        lines = {row[0]: row for row in table.rows}
-        for row in lines.values():
-            if row[0].startswith(("Sp + iForest", "Our method (")):
-                rows.append((scene, variant, *row))
-        if not lines:
+    rows: list[tuple[str, ...]] = []
+    grouped = groups(runs)
+    for (scene, variant), group in grouped.items():
+        if is_measured(group):
+            rows += [(scene, variant, *detector_row(group, row)) for row in ("sp_iforest", "ours")]
+        else:
             rows.append((scene, variant, "ranked, not measured: no ground truth", *[""] * 6))
     header = ("scene", "variant", "detector", "merged", "train-side", "test-only", "within-clip")
-    return Table("Results", (*header, "AP", "reported"), tuple(rows))
+    notes = reported_notes(list(grouped.values()))
+    return Table("Results", (*header, "AP", "reported"), tuple(rows), notes=notes)
 
 
 def provenance_table(runs: Sequence[Metrics]) -> Table:
@@ -153,7 +158,7 @@ def provenance_table(runs: Sequence[Metrics]) -> Table:
         facts = {
             "seeds": ", ".join(str(run["about"]["seed"]) for run in group),
             "device": about.get("device"),
-            "backbone": weights.get("architecture") or (about.get("method") or {}).get("backbone"),
+            "backbone": about["method"]["backbone"],
             "weights": weights.get("source"),
             "weights sha256": weights.get("sha256"),
             "versions": _pairs(about.get("versions")),

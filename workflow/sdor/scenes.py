@@ -19,7 +19,9 @@ from sdor.fingerprint import digest, digest_of, file_sha256
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
 # Folders that a run puts beside the scenes' own under results/.
-RESERVED_NAMES = frozenset({"figures", "logs", "tables", "video", "weights"})
+RESERVED_NAMES = frozenset({"benchmarks", "figures", "logs", "tables", "weights"})
+# What `sdor.demo` renders; each clip is the file of its name, with the ending .avi.
+DEMO_CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
 # Enough of both ends of a video to tell a replaced or still growing file, at any length of it.
 FINGERPRINT_BYTES = 64 * 1024
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -192,12 +194,12 @@ def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None
         for number, entry in enumerate(document["clips"])
     ]
     joined = _joined(document, path, root, entries)
-    clips = [clip for entry in entries for clip in entry.clips(joined)]
-    _refuse_duplicates(clips, path)
+    found = [(clip, entry) for entry in entries for clip in entry.clips(joined)]
+    _refuse_duplicates(found, path)
     return Scene(
         name=name,
         root=root,
-        clips=tuple(clips),
+        clips=tuple(clip for clip, _ in found),
         description=document.get("description", ""),
         masks=tuple(Rectangle(**_whole(mask)) for mask in document.get("masks", [])),
         joined=joined,
@@ -307,15 +309,18 @@ class _Entry:
                 f"{self.where}.{self.kind}: {self.pattern} must be relative to the scene's root"
             )
         literal = self.root / self.pattern
-        is_glob = any(sign in self.pattern for sign in "*?[") and not literal.exists()
         if self.rendered is not None:
-            if is_glob:
-                raise SdorError(
-                    f"{self.where}.{self.kind}: a demo scene names each clip, without *"
-                )
+            self._check_rendered()
             return [literal]
+        is_glob = any(sign in self.pattern for sign in "*?[") and not literal.exists()
         if not is_glob:
             return [literal] if self._is_source(literal) else []
+        # Path.glob fails on such a part or takes ** for *, depending on Python's version.
+        if any("**" in part and part != "**" for part in Path(self.pattern).parts):
+            raise SdorError(
+                f"{self.where}.{self.kind}: {self.pattern}: ** stands alone between slashes, for "
+                "folders of any depth, as in **/*.mp4; use * within a name"
+            )
         matches = (path for path in self.root.glob(self.pattern) if self._is_source(path))
         paths = sorted(
             matches, key=lambda path: natural_key(path.relative_to(self.root).as_posix())
@@ -328,22 +333,38 @@ class _Entry:
                 )
         return paths
 
+    def _check_rendered(self) -> None:
+        stem = self.pattern.removesuffix(".avi")
+        if self.kind != "video" or stem == self.pattern or stem not in DEMO_CLIPS:
+            raise SdorError(
+                f"{self.where}.{self.kind}: {self.pattern}: a demo scene names each clip as a "
+                f"video, one of {DEMO_CLIPS[0]}.avi to {DEMO_CLIPS[-1]}.avi"
+            )
+        if self.entry.get("name", stem) != stem:
+            raise SdorError(
+                f"{self.where}.name: {self.entry['name']}: a clip of a demo scene is called like "
+                f"its file, {stem}; leave out name"
+            )
+
     def _is_source(self, path: Path) -> bool:
         return path.is_dir() if self.kind == "images" else path.is_file()
+
+    @property
+    def what(self) -> str:
+        """What a path of this entry is, in words."""
+        return "folder" if self.kind == "images" else "file"
 
     def check_count(self) -> None:
         expected = self.entry.get("count")
         if expected is not None and len(self.paths) != expected:
-            what = "folders" if self.kind == "images" else "files"
             raise SdorError(
-                f"{self.where}: expected {expected} {what} {self.pattern} under {self.root}, "
+                f"{self.where}: expected {expected} {self.what}s {self.pattern} under {self.root}, "
                 f"found {len(self.paths)}"
             )
 
     def missing(self) -> str:
-        what = "folder" if self.kind == "images" else "file"
         clip = self.entry.get("name", Path(self.pattern).stem)
-        return f"{self.where}: clip {clip}: no {what} {self.root / self.pattern}"
+        return f"{self.where}: clip {clip}: no {self.what} {self.root / self.pattern}"
 
     def clips(self, joined: Joined | None) -> Iterable[Clip]:
         """The clips of this entry, out of its own files or out of the joined video."""
@@ -476,16 +497,23 @@ def _joined(
     return None
 
 
-def _refuse_duplicates(clips: Sequence[Clip], path: Path) -> None:
+def _refuse_duplicates(found: Sequence[tuple[Clip, _Entry]], path: Path) -> None:
     """Names are file names, and some file systems do not tell Clip1 from clip1."""
-    seen: dict[str, Clip] = {}
-    for clip in clips:
-        other = seen.setdefault(clip.name.casefold(), clip)
-        if other is not clip:
-            raise SdorError(
-                f"{path}: two clips are called {clip.name} ({other.source}, {clip.source}); "
-                "give them different names with name"
-            )
+    seen: dict[str, tuple[Clip, _Entry]] = {}
+    for clip, entry in found:
+        other, other_entry = seen.setdefault(clip.name.casefold(), (clip, entry))
+        if other is clip:
+            continue
+        if clip.rendered is not None:
+            advice = "list each clip of the demo once"
+        elif len(entry.paths) > 1 and len(other_entry.paths) > 1:
+            # An entry for several clips takes no name.
+            advice = f"rename one {entry.what} or list them one by one, each with its name"
+        else:
+            advice = "give them different names with name"
+        raise SdorError(
+            f"{path}: two clips are called {clip.name} ({other.source}, {clip.source}); {advice}"
+        )
 
 
 def _refuse_stray_columns(given: Mapping[str, Any], where: str) -> None:

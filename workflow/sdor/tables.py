@@ -9,16 +9,24 @@ from typing import Any
 
 import pandas as pd
 
+from sdor.config import with_defaults
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged, read_json
 from sdor.metrics import COLUMNS
 
 Metrics = Mapping[str, Any]
 
-MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+MINUS, DASH, DAGGER = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{DAGGER}"
 REPORTED = Path(__file__).resolve().parent.parent / "report" / "reported.csv"
-# Backbones of Table 2 by our names; every other setting of the paper is in its Table 1.
-TABLE_2 = {"vgg16": "vgg16", "r3d_18": "3dconv", "i3d": "3dconv", "resnet50": "resnet50"}
+# The paper's backbones by our names: Table 1 is of ResNet-50, the others are in Table 2.
+PAPERS_BACKBONE = "resnet50"
+TABLE_2 = {"vgg16": "vgg16", "r3d_18": "3dconv"}
+# What does not train, and the settings that reach it.
+INITIAL_ROWS = ("sp", "iforest", "sp_iforest")
+INITIAL_SETTINGS = (
+    *("input_size", "masks", "features", "pca"),
+    *("sp_bags", "sp_bag_size", "iforest_trees", "iforest_samples", "rescale"),
+)
 COLUMN_NAMES = {
     "merged": "merged",
     "train_side": "train-side",
@@ -28,7 +36,7 @@ COLUMN_NAMES = {
 }
 LONG_COLUMNS = [
     *("scene", "variant", "kind", "row", "column"),
-    *("mean", "std", "low", "high", "seeds", "clips", "reported", "reason"),
+    *("mean", "std", "low", "high", "seeds", "clips", "reported", "reported_settings", "reason"),
 ]
 ROW_NAMES = {
     "sp": "Sp",
@@ -38,10 +46,6 @@ ROW_NAMES = {
     "ours_smoothed": "Our method, smoothed in time",
     "split_oracle": "Oracle: the clip is from the test split",
     "clip_rate_oracle": "Oracle: the clip's share of anomalies",
-    "unmasking": "Unmasking",
-    "two_sample_test": "Classifier two-sample test",
-    "del_giorno_1": "Del Giorno et al. #1",
-    "del_giorno_2": "Del Giorno et al. #2",
 }
 EXPLANATION = (
     "Area under the ROC curve of the frames, in percent. merged: all labelled frames pooled, which "
@@ -67,6 +71,7 @@ LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "±": r"$\pm$",
+    DAGGER: r"$\dagger$",
     MINUS: r"$-$",
     DASH: "--",
     "…": r"\dots{}",
@@ -127,12 +132,13 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    SdorError : the file is damaged, or does not say which scene, variant and seed it is of.
+    SdorError : the file is damaged, or does not say which scene, variant, seed and method it is of.
     """
     content = read_json(path)
     try:
         about = content["about"]
-        _ = about["scene"], about["variant"], about["seed"], content["rows"], content["oracles"]
+        _ = about["scene"], about["variant"], about["seed"], about["method"]["backbone"]
+        _ = content["rows"], content["oracles"]
     except (KeyError, TypeError) as error:
         raise SdorError(damaged(path, error)) from error
     metrics: dict[str, Any] = content
@@ -165,40 +171,51 @@ def reported(path: Path = REPORTED) -> pd.DataFrame:
 
 
 def reported_auc(run: Metrics, row: str) -> float | None:
-    """The paper's merged AUC (percent) of a row of this run, where the paper ran the same thing.
+    """The paper's merged AUC (percent) of a row, on the run's scene and with its backbone.
 
-    A variant that changes anything but the backbone has no counterpart in the paper's tables.
+    `differing_settings` says whether the paper ran the same thing.
     """
     about = run["about"]
-    overrides = about.get("overrides") or {}
-    method = {"backbone": "resnet50", **(about.get("method") or {}), **overrides}
-    backbone = TABLE_2.get(method["backbone"])
-    if set(overrides) - {"backbone"} or backbone is None:
-        return None
-    # Table 2 has our method only; what does not train is the same for every backbone of the paper.
-    in_table_2 = backbone != "resnet50"
-    if in_table_2 and row != "ours":
+    backbone = about["method"]["backbone"]
+    in_table_1 = backbone == PAPERS_BACKBONE
+    # Table 2 has our method only.
+    if not in_table_1 and row != "ours":
         return None
     figures = reported()
     found = figures[
-        (figures["table"] == (2 if in_table_2 else 1))
-        & (figures["method"] == (backbone if in_table_2 else row))
-        & (figures["scene"] == reported_scene(run))
+        (figures["table"] == (1 if in_table_1 else 2))
+        & (figures["method"] == (row if in_table_1 else TABLE_2.get(backbone)))
+        & (figures["scene"] == about["scene"])
     ]
     return float(found["auc"].iloc[0]) if len(found) else None
 
 
-def reported_scene(run: Metrics) -> str:
-    """The paper's name of the run's scene; `about.reported_scene` says it where they differ."""
-    about = run["about"]
-    return str(about.get("reported_scene") or about["scene"])
+def differing_settings(run: Metrics, row: str, *, with_backbone: bool = False) -> str:
+    """Settings that reach a row and are not the paper's, which are the schema's defaults.
+
+    Parameters
+    ----------
+    with_backbone : the row stands beside figures of the paper's own backbone.
+
+    Returns
+    -------
+    Ours, and the paper's in parentheses, such as "epochs 8 (50), iterations 3 (5)"; empty: none.
+    """
+    paper, method = with_defaults({}, "method"), run["about"]["method"]
+    keys = INITIAL_SETTINGS if row in INITIAL_ROWS else [key for key in paper if key != "backbone"]
+    return ", ".join(
+        f"{key} {_setting(method.get(key, paper[key]))} ({_setting(paper[key])})"
+        for key in [*(["backbone"] if with_backbone else []), *keys]
+        if method.get(key, paper[key]) != paper[key]
+    )
 
 
 def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFrame:
     """Everything in one table with a row per value, in percent.
 
     `kind` is detector, oracle, difference, pseudo labels, reported (the paper's figure, not
-    measured here) or not run. `mean`, `std`, `low` and `high` are over `seeds` runs.
+    measured here) or not run. `mean`, `std`, `low` and `high` are over `seeds` runs. `reported` is
+    the paper's figure, and `reported_settings` whether its settings are this run's.
     """
     records: list[dict[str, Any]] = []
     for (scene, variant), group in groups(runs).items():
@@ -210,10 +227,13 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
         ):
             for row in group[0].get(part, {}):
                 for column in COLUMNS:
-                    known = reported_auc(group[0], row) if column == "merged" else None
-                    cell = _over_runs(group, part, row, column)
                     place = {**key, "kind": kind, "row": row, "column": column}
-                    records.append({**place, **cell, "reported": known})
+                    known = reported_auc(group[0], row) if column == "merged" else None
+                    if known is not None:
+                        differing = differing_settings(group[0], row)
+                        place["reported"] = known
+                        place["reported_settings"] = f"differ: {differing}" if differing else "same"
+                    records.append({**place, **_over_runs(group, part, row, column)})
         for name in ("anomalous_precision", "normal_precision"):
             for place_in_list, labels in enumerate(group[0].get("pseudo_labels", [])):
                 values = [run["pseudo_labels"][place_in_list][name] for run in group]
@@ -258,29 +278,47 @@ def scene_table(group: Sequence[Metrics]) -> Table:
     shown = [row for row in first["rows"] if row not in ("ensemble_1", f"ensemble_{iterations}")]
     within = next(iter(first["rows"].values()))["within_clip"].get("clips", 0)
     header = [f"{COLUMN_NAMES[column]}" for column in COLUMNS]
-    header[COLUMNS.index("within_clip")] += f" ({_count(within, 'clip')})"
-    rows = []
-    measured = any(cell["value"] is not None for cell in first["rows"]["ours"].values())
-    for part, names in (("rows", shown), ("oracles", list(first["oracles"]))):
-        for row in names:
-            cells = [_over_runs(group, part, row, column) for column in COLUMNS]
-            known = reported_auc(first, row)
-            rows.append(
-                (
-                    row_name(row),
-                    *(cell_text(cell) for cell in cells),
-                    "" if known is None else f"{known:.1f}",
-                )
-            )
+    header[COLUMNS.index("within_clip")] += f" ({count_of(within, 'clip')})"
+    rows = [
+        *(detector_row(group, row) for row in shown),
+        *(detector_row(group, row, "oracles") for row in first["oracles"]),
+    ]
     about = first["about"]
     return Table(
         title=f"{about['scene']}, variant {about['variant']}",
         header=("detector", *header, "reported"),
-        rows=tuple(rows) if measured else (),
+        rows=tuple(rows) if is_measured(group) else (),
         caption=_caption(group),
         rules=(len(shown),),
-        notes=_notes(group),
+        notes=(*reported_notes([group]), *_notes(group)),
     )
+
+
+def is_measured(group: Sequence[Metrics]) -> bool:
+    """Whether the scene has any ground truth to be measured with."""
+    return any(cell["value"] is not None for cell in group[0]["rows"]["ours"].values())
+
+
+def detector_row(group: Sequence[Metrics], row: str, part: str = "rows") -> tuple[str, ...]:
+    """A line of the scene table: the row's name, every column, and the paper's figure."""
+    cells = [_over_runs(group, part, row, column) for column in COLUMNS]
+    return (row_name(row), *(cell_text(cell) for cell in cells), _reported_text(group, row))
+
+
+def reported_notes(listed: Sequence[Sequence[Metrics]]) -> tuple[str, ...]:
+    """What the daggers beside the paper's figures mean.
+
+    Parameters
+    ----------
+    listed : the runs of each scene and variant in the table.
+    """
+    found = {}
+    for group in listed:
+        # Whatever reaches another row with a figure reaches the final score too.
+        if is_measured(group) and reported_auc(group[0], "ours") is not None:
+            who = "this run" if len(listed) == 1 else f"variant {group[0]['about']['variant']}"
+            found[who] = differing_settings(group[0], "ours")
+    return _footnotes(found)
 
 
 def pseudo_label_table(group: Sequence[Metrics]) -> Table:
@@ -314,9 +352,8 @@ def variants_table(runs: Sequence[Metrics]) -> Table:
         for scene in scenes:
             group = grouped.get((scene, variant))
             for column in ("merged", "test_only"):
-                texts.append("not run" if group is None else _final(group, column))
-            known = None if group is None else reported_auc(group[0], "ours")
-            texts.append("" if known is None else f"{known:.1f}")
+                texts.append("not run" if group is None else _final(group, "ours", column))
+            texts.append("" if group is None else _reported_text(group, "ours"))
         rows.append(tuple(texts))
     if not scenes:
         rows = []
@@ -328,6 +365,7 @@ def variants_table(runs: Sequence[Metrics]) -> Table:
         header=("variant", *header),
         rows=tuple(rows),
         caption="AUC of the final score of every variant, in percent (± over seeds).",
+        notes=reported_notes([group for (scene, _), group in grouped.items() if scene in scenes]),
     )
 
 
@@ -336,9 +374,8 @@ def comparison_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> Tab
     grouped = groups(runs)
     figures = reported()
     table_1 = figures[figures["table"] == 1]
-    names = {str(run["about"]["scene"]): reported_scene(run) for run in runs}
-    names |= {scene: scene for scene in skipped if scene not in names}
-    scenes = [scene for scene in names if (table_1["scene"] == names[scene]).any()]
+    known = dict.fromkeys([*(str(run["about"]["scene"]) for run in runs), *skipped])
+    scenes = [scene for scene in known if (table_1["scene"] == scene).any()]
     if not scenes:
         return Table("Table 1 of the paper beside this run", (), ())
     rows: list[tuple[str, ...]] = []
@@ -350,17 +387,27 @@ def comparison_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> Tab
             block = kind
         name = _cited(part["name"].iloc[0], part["reference"].iloc[0])
         values = dict(zip(part["scene"], part["auc"], strict=True))
-        found = [values.get(names[scene]) for scene in scenes]
+        found = [values.get(scene) for scene in scenes]
         rows.append(
             (name, "reported", *(DASH if value is None else f"{value:.1f}" for value in found))
         )
     rules.append(len(rows))
+    marked = {}
     for variant in dict.fromkeys(variant for _, variant in grouped):
         for row in ("sp_iforest", "ours"):
             texts = []
             for scene in scenes:
-                cells = [run["rows"][row]["merged"] for run in grouped.get((scene, variant), [])]
-                texts.append(cell_text(over_seeds(cells), interval=False) if cells else "not run")
+                group = grouped.get((scene, variant))
+                if group is None:
+                    texts.append("not run")
+                    continue
+                text = _final(group, row, "merged")
+                differing = differing_settings(group[0], row, with_backbone=True)
+                if text == DASH or not differing:
+                    texts.append(text)
+                    continue
+                texts.append(_marked(text, differing))
+                marked[f"variant {variant}"] = differing
             rows.append((f"{row_name(row)}, variant {variant}", "measured", *texts))
     return Table(
         title="Table 1 of the paper beside this run",
@@ -371,6 +418,7 @@ def comparison_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> Tab
             "not measured here; the first block there is trained on videos labelled as normal."
         ),
         rules=tuple(rule for rule in rules if rule),
+        notes=_footnotes(marked),
     )
 
 
@@ -405,11 +453,16 @@ def cell_text(cell: Mapping[str, Any], *, interval: bool = True, sign: bool = Fa
     return text.replace("-", MINUS)
 
 
+def count_of(number: int, name: str) -> str:
+    """A count and its noun, such as "1 clip" or "1,200 clips"."""
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
+
+
 def weights_text(about: Mapping[str, Any]) -> str:
     """Backbone and weights of a run, with the first 12 digits of their SHA-256."""
     weights = about.get("weights") or {}
-    backbone = weights.get("architecture") or (about.get("method") or {}).get("backbone")
-    text = f"backbone {backbone or 'not stated'}, weights {weights.get('source') or 'not stated'}"
+    backbone = about["method"]["backbone"]
+    text = f"backbone {backbone}, weights {weights.get('source') or 'not stated'}"
     sha256 = weights.get("sha256")
     return f"{text} (sha256 {sha256[:12]})" if sha256 else text
 
@@ -465,22 +518,18 @@ def _over_runs(group: Sequence[Metrics], part: str, row: str, column: str) -> di
     return over_seeds([run[part][row][column] for run in runs])
 
 
-def _count(number: int, name: str) -> str:
-    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
-
-
 def _caption(group: Sequence[Metrics]) -> str:
     first = group[0]
     counts = first["counts"]
     seeds = ", ".join(str(run["about"]["seed"]) for run in group)
     sigma = first["settings"]["smoothing_sigma"]
     parts = [
-        f"{counts['frames']:,} frames in {_count(counts['clips'], 'clip')} "
+        f"{counts['frames']:,} frames in {count_of(counts['clips'], 'clip')} "
         f"({counts['training_clips']} training, {counts['test_clips']} test); "
         f"{counts['labelled_frames']:,} frames labelled, {counts['anomalous_frames']:,} anomalous",
-        f"{_count(len(group), 'seed')} ({seeds})",
-        f"{_count(first['settings']['draws'], 'draw')} of "
-        f"{_count(counts['labelled_clips'], 'labelled clip')}",
+        f"{count_of(len(group), 'seed')} ({seeds})",
+        f"{count_of(first['settings']['draws'], 'draw')} of "
+        f"{count_of(counts['labelled_clips'], 'labelled clip')}",
         f"smoothing sigma {sigma:g} frames",
         weights_text(first["about"]),
     ]
@@ -503,12 +552,15 @@ def _notes(group: Sequence[Metrics]) -> tuple[str, ...]:
         if cells[column].get("interval_reason"):
             reasons.setdefault(cells[column]["interval_reason"], []).append(COLUMN_NAMES[column])
     notes += [f"No interval for {', '.join(names)}: {reason}." for reason, names in reasons.items()]
-    skipped = {column: cells[column].get("skipped") for column in COLUMNS}
-    for column, count in skipped.items():
-        if count:
-            notes.append(
-                f"{count:,} draws without both classes were left out of {COLUMN_NAMES[column]}."
-            )
+    skipped = [
+        f"{count_of(cells[column]['skipped'], 'draw')} of {COLUMN_NAMES[column]}"
+        for column in COLUMNS
+        if cells[column].get("skipped")
+    ]
+    if skipped:
+        notes.append(
+            f"Left out of the intervals because a class was missing: {', '.join(skipped)}."
+        )
     for name, columns in first.get("differences", {}).items():
         found = []
         for column in ("merged", "test_only"):
@@ -524,8 +576,36 @@ def _notes(group: Sequence[Metrics]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _final(group: Sequence[Metrics], column: str) -> str:
-    return cell_text(over_seeds([run["rows"]["ours"][column] for run in group]), interval=False)
+def _final(group: Sequence[Metrics], row: str, column: str) -> str:
+    return cell_text(_over_runs(group, "rows", row, column), interval=False)
+
+
+def _reported_text(group: Sequence[Metrics], row: str) -> str:
+    """The paper's figure beside a measured one, with a dagger where the settings are not the same.
+
+    Empty where there is none.
+    """
+    known = reported_auc(group[0], row) if is_measured(group) else None
+    return "" if known is None else _marked(f"{known:.1f}", differing_settings(group[0], row))
+
+
+def _marked(text: str, differing: str) -> str:
+    return f"{text} {DAGGER}" if differing else text
+
+
+def _footnotes(found: Mapping[str, str]) -> tuple[str, ...]:
+    """One line for each run or variant (keys) whose settings differ from the paper's (values)."""
+    return tuple(
+        f"{DAGGER} The paper's figure is for its own settings (in parentheses); {who} differs "
+        f"in: {differing}."
+        for who, differing in found.items()
+        if differing
+    )
+
+
+def _setting(value: Any) -> str:
+    """A setting as it is written in YAML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _cited(name: str, reference: str) -> str:

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sdor.compute import Compute
+from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
 from sdor.features import open_trunk_maps, read_features
 from sdor.files import atomic, read_parquet, write_parquet
-from sdor.fingerprint import digest, digest_of
+from sdor.fingerprint import digest, digest_of, file_sha256
 from sdor.frames import FrameStore
 from sdor.inputs import Inputs
 from sdor.jobs import logger, track
@@ -70,21 +70,25 @@ def run_iteration(
     inputs = open_rows(rows, trainable, scorer.backbone.architecture.frames, compute)
     if len(inputs) != len(frames):
         raise SdorError(f"{rows[0]}: {len(inputs)} rows, but {index} has {len(frames)} frames")
+    if isinstance(inputs.source, FrameStore):
+        _check_order(inputs.source.index(), frames, index)
     labels = _with_rows(read_parquet(pseudo_labels), frames)
     checkpoint = folder / "checkpoint.pt"
-    fingerprint = digest_of([about, method, seed, iteration, _content(labels)])
-    history = train(
-        part,
-        inputs,
-        labels,
-        method=method,
-        seed=[seed, iteration],
-        compute=compute,
-        checkpoint=checkpoint,
-        fingerprint=fingerprint,
-    )
-    scores = score_all(part, inputs, compute)
-    about = {"compute": compute.describe(), **about}
+    about = {**about, "compute": compute.describe()}
+    began_from = [file_sha256(path) for path in (weights, warm) if path is not None]
+    content = digest(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes())
+    with memory_in_words():
+        history = train(
+            part,
+            inputs,
+            labels,
+            method=method,
+            seed=[seed, iteration],
+            compute=compute,
+            checkpoint=checkpoint,
+            fingerprint=digest_of([about, method, seed, iteration, began_from, content]),
+        )
+        scores = score_all(part, inputs, compute)
     save_part(part, folder / "model.safetensors", {"sdor": json.dumps(about)})
     write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
     convention = {"score": "the higher, the more anomalous"}
@@ -228,6 +232,12 @@ def score_all(part: TrainablePart, inputs: Inputs, compute: Compute) -> NDArray[
         return torch.cat([part.score(batch).cpu() for batch in stream]).numpy()
 
 
+def _check_order(stored: pd.DataFrame, frames: pd.DataFrame, index: Path) -> None:
+    for column in ("clip", "frame"):
+        if (stored[column].to_numpy() != frames[column].to_numpy()).any():
+            raise SdorError(f"{index}: of other clips than the stored frames; delete it")
+
+
 def _with_rows(labels: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
     """The pseudo labels with the row of the inputs that each stands for."""
     rows = frames.assign(row=np.arange(len(frames)))
@@ -255,10 +265,6 @@ def _resume(
     history: list[dict[str, float]] = saved["history"]
     logger.info("resumed after epoch %d", len(history))
     return history
-
-
-def _content(table: pd.DataFrame) -> str:
-    return digest(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
 
 
 def _make_repeatable(compute: Compute) -> None:

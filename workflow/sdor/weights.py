@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,10 @@ def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance
 
 def read_provenance(path: Path) -> Provenance:
     """Where the weights in a file written by `resolve_weights` came from."""
-    return Provenance(**_metadata(path)[METADATA_KEY])
+    metadata = _metadata(path)
+    if METADATA_KEY not in metadata:
+        raise SdorError(f"{path}: does not say where it came from; delete it and run again")
+    return Provenance(**metadata[METADATA_KEY])
 
 
 def load_backbone(path: Path) -> Backbone:
@@ -118,7 +122,7 @@ def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenan
     for way in ways if setting == "auto" else [setting]:
         try:
             return ways[way](architecture)
-        except (OSError, SdorError, subprocess.SubprocessError) as error:
+        except (OSError, HTTPException, SdorError, subprocess.SubprocessError) as error:
             failures.append(f"{way}: {' '.join(str(error).split())}")
     raise SdorError(
         f"weights of {architecture} were not found ({'; '.join(failures)}). Ways to have them: "
@@ -274,6 +278,8 @@ def _random(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
 def _check_shapes(architecture: str, state: dict[str, Tensor], source: str) -> None:
     expected = ARCHITECTURES[architecture].build().state_dict()
     for name, value in expected.items():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, value)  # older files have none, and nothing depends on it
         found = state.get(name)
         if found is None or found.shape != value.shape:
             shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
