@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 import yaml
+from workplace import CONFIG
 
-from conftest import CONFIG
 from sdor.video import ffmpeg_binary
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
+from workplace import Workplace
 
-from conftest import Workplace
 from sdor.errors import SdorError
 from sdor.weights import resolve_weights
 

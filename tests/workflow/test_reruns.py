@@ -5,8 +5,7 @@ import subprocess
 import sys
 
 import pytest
-
-from conftest import PROJECT, Workplace
+from workplace import PROJECT, Workplace
 
 # The modules that each stage calls into; what they import in turn is found by importing them.
 STAGES = {

@@ -1,0 +1,105 @@
+"""Real Snakemake runs of a small scene: three folders of images, a network with random weights."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCENE = {
+    "root": "yard",
+    "clips": [
+        {"images": "calm*", "split": "train", "ground_truth": "normal"},
+        {"images": "event", "split": "test", "ground_truth": {"ranges": [[11, 16]]}},
+    ],
+}
+CONFIG = {
+    "data_root": "data",
+    "scene_folder": "scenes",
+    "scenes": ["yard"],
+    "variants": {"tiny": {}},
+    "weights": {"resnet18": "random"},
+    "device": "cpu",
+    "precision": "fp32",
+    "evaluation": {"bootstrap_draws": 100},
+    "method": {
+        "backbone": "resnet18",
+        "input_size": 64,
+        "trainable": "layer4",
+        "iterations": 2,
+        "epochs": 2,
+        "batch_size": 8,
+        "pca": 10,
+        "iforest_trees": 10,
+    },
+}
+
+
+@dataclass
+class Workplace:
+    """A folder with data and a config, in which the workflow of `project` runs."""
+
+    folder: Path
+    project: Path = PROJECT
+
+    def command(self, *arguments: str) -> list[str]:
+        snakemake = [sys.executable, "-m", "snakemake", "--snakefile"]
+        config = ["--configfile", "config.yaml", "--cores", "2"]
+        return [*snakemake, str(self.project / "Snakefile"), *config, *arguments]
+
+    def run(self, *arguments: str, environment: dict[str, str] | None = None):
+        """Run Snakemake; returns the finished process with its output as text."""
+        kept = {key: value for key, value in os.environ.items() if key != "SDOR_DATA_ROOT"}
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=kept | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def start(self):
+        """Start Snakemake in a process group of its own, without waiting for it."""
+        return subprocess.Popen(
+            self.command(),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def configure(self, **changes) -> None:
+        config = yaml.safe_load((self.folder / "config.yaml").read_text())
+        config.update(changes)
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def planned(self, *arguments: str, why: str | None = None) -> set[str]:
+        """Rules that a dry run would execute; with `why`, those for that reason alone."""
+        done = self.run("--dry-run", *arguments)
+        assert done.returncode == 0, done.stdout
+        jobs = re.findall(
+            r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", done.stdout, flags=re.MULTILINE
+        )
+        rules = {name for name, details in jobs if why is None or why in details}
+        return rules - {"default", "all"}
+
+    def content(self) -> dict[str, bytes]:
+        """The bytes of everything that must be equal between two runs."""
+        wanted = [*self.folder.rglob("*.npy"), *self.folder.rglob("scores.parquet")]
+        wanted += self.folder.rglob("ensemble.parquet")
+        wanted += self.folder.rglob("model.safetensors")
+        results = self.folder / "results"
+        return {str(path.relative_to(results)): path.read_bytes() for path in sorted(wanted)}
+
+
+def write_images(folder: Path, frames: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames, start=1):
+        Image.fromarray(frame).save(folder / f"{number:03d}.png")
