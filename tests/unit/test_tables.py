@@ -281,6 +281,7 @@ def test_the_long_table_holds_everything(tmp_path):
     assert (detectors["seeds"] == 2).all()
     chosen = detectors[(detectors["row"] == "ours") & (detectors["column"] == "merged")].iloc[0]
     assert (chosen["mean"], chosen["std"], chosen["reported"]) == (64.0, 0.0, 83.2)
+    assert chosen["by_seed"] == "0: 64.000; 1: 64.000"
     compared = table[table["reported_settings"].notna()]
     keys = ["variant", "row", "reported", "reported_settings"]
     assert (compared["column"] == "merged").all()

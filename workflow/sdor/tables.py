@@ -36,7 +36,8 @@ COLUMN_NAMES = {
 }
 LONG_COLUMNS = [
     *("scene", "variant", "kind", "row", "column"),
-    *("mean", "std", "low", "high", "seeds", "clips", "reported", "reported_settings", "reason"),
+    *("mean", "std", "low", "high", "seeds", "by_seed", "clips"),
+    *("reported", "reported_settings", "reason"),
 ]
 ROW_NAMES = {
     "sp": "Sp",
@@ -214,8 +215,8 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
     """Everything in one table with a row per value, in percent.
 
     `kind` is detector, oracle, difference, pseudo labels, reported (the paper's figure, not
-    measured here) or not run. `mean`, `std`, `low` and `high` are over `seeds` runs. `reported` is
-    the paper's figure, and `reported_settings` whether its settings are this run's.
+    measured here) or not run. `mean`, `std`, `low` and `high` are over `seeds` runs, whose own values
+    are in `by_seed` ("seed: value; …"). `reported` is the paper's figure, and `reported_settings` whether its settings are this run's.
     """
     records: list[dict[str, Any]] = []
     for (scene, variant), group in groups(runs).items():
@@ -515,7 +516,10 @@ def latex(tables: Sequence[Table], title: str) -> str:
 def _over_runs(group: Sequence[Metrics], part: str, row: str, column: str) -> dict[str, Any]:
     """`over_seeds` of one cell; an oracle does not depend on the seed, so it has no spread."""
     runs = group[:1] if part == "oracles" else group
-    return over_seeds([run[part][row][column] for run in runs])
+    cells = {int(run["about"]["seed"]): run[part][row][column] for run in runs}
+    values = {seed: cell["value"] for seed, cell in cells.items() if cell["value"] is not None}
+    by_seed = "; ".join(f"{seed}: {100 * value:.3f}" for seed, value in values.items())
+    return {**over_seeds(list(cells.values())), "by_seed": by_seed or None}
 
 
 def _caption(group: Sequence[Metrics]) -> str:
