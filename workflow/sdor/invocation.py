@@ -15,15 +15,16 @@ from sdor.errors import SdorError
 
 # Command lines of Snakemake that look and change nothing: whole words, and letters that may be
 # written together behind one dash (-np, -nq).
-LOOKS = frozenset(
-    """
-    --dry-run --dryrun --lint --list --list-rules --list-target-rules --lt --summary -S
-    --detailed-summary -D --report --dag --rulegraph --filegraph --d3dag --unlock --help -h
-    --version -v --list-changes --lc --list-input-changes --li --list-params-changes --lp
-    --list-code-changes --list-version-changes --lv --list-untracked --lu --print-compilation
-    --cleanup-metadata --containerize --archive
-    """.split()
-)
+# fmt: off
+LOOKS = frozenset((
+    "--dry-run", "--dryrun", "--lint", "--list", "--list-rules", "--list-target-rules", "--lt",
+    "--summary", "-S", "--detailed-summary", "-D", "--report", "--dag", "--rulegraph",
+    "--filegraph", "--d3dag", "--unlock", "--help", "-h", "--version", "-v", "--list-changes",
+    "--lc", "--list-input-changes", "--li", "--list-params-changes", "--lp",
+    "--list-code-changes", "--list-version-changes", "--lv", "--list-untracked", "--lu",
+    "--print-compilation", "--cleanup-metadata", "--containerize", "--archive",
+))
+# fmt: on
 LOOKS_TOGETHER = re.compile("-[npqFrk]*n[npqFrk]*")
 # What `tempfile` puts between the dot and the suffix of a file that is being written.
 TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\..*)?")

@@ -215,8 +215,9 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
     """Everything in one table with a row per value, in percent.
 
     `kind` is detector, oracle, difference, pseudo labels, reported (the paper's figure, not
-    measured here) or not run. `mean`, `std`, `low` and `high` are over `seeds` runs, whose own values
-    are in `by_seed` ("seed: value; …"). `reported` is the paper's figure, and `reported_settings` whether its settings are this run's.
+    measured here) or not run. `mean`, `std`, `low` and `high` are over `seeds` runs, whose own
+    values are in `by_seed` ("seed: value; …"). `reported` is the paper's figure, and
+    `reported_settings` whether its settings are this run's.
     """
     records: list[dict[str, Any]] = []
     for (scene, variant), group in groups(runs).items():
