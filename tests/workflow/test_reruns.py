@@ -101,9 +101,8 @@ def test_comments_and_docstrings_rerun_nothing(edited):
     paths = list((edited.project / "workflow" / "sdor").glob("*.py"))
     before = {path: path.read_text() for path in paths}
     for path, text in before.items():
-        path.write_text(
-            f"# a comment\n{text.replace('"""', '"""More words. ', 1)}\n# another one\n"
-        )
+        more = text.replace('"""', '"""More words. ', 1)
+        path.write_text(f"# a comment\n{more}\n# another one\n")
     try:
         assert edited.planned() == set()
     finally:
