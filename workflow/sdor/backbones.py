@@ -123,7 +123,7 @@ class Backbone(nn.Module):
         -------
         (B, 3, H, W) or (B, 3, T, H, W) float32, channels last in memory.
         """
-        return (frames * self.scale + self.shift).movedim(-1, 1)
+        return torch.addcmul(self.shift, frames.float(), self.scale).movedim(-1, 1)
 
     def trunk_maps(self, frames: Tensor) -> Tensor:
         """uint8 frames → the trunk's maps (B, C, h, w) or (B, C, t, h, w)."""

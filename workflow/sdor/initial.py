@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
-from sklearn.metrics import pairwise_distances_argmin_min
 
 from sdor.errors import SdorError
 from sdor.features import read_features
@@ -109,9 +109,7 @@ def sp_scores(features: FloatArray, *, bags: int = 50, bag_size: int = 8, seed: 
     total = np.zeros(len(rows))
     for _ in range(bags):
         bag = rng.choice(len(rows), size=bag_size, replace=False)
-        _, nearest = pairwise_distances_argmin_min(rows, rows[bag])
-        nearest[bag] = 0.0  # rounding leaves a little of the distance to itself
-        total += nearest
+        total += cdist(rows, rows[bag]).min(axis=1)
     return total / bags
 
 
