@@ -55,11 +55,10 @@ class Workplace:
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None):
         """Run Snakemake; returns the finished process with its output as text."""
-        kept = {key: value for key, value in os.environ.items() if key != "SDOR_DATA_ROOT"}
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=kept | (environment or {}),
+            env=own_environment() | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -70,6 +69,7 @@ class Workplace:
         return subprocess.Popen(
             self.command(),
             cwd=self.folder,
+            env=own_environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -97,6 +97,11 @@ class Workplace:
         wanted += self.folder.rglob("model.safetensors")
         results = self.folder / "results"
         return {str(path.relative_to(results)): path.read_bytes() for path in sorted(wanted)}
+
+
+def own_environment() -> dict[str, str]:
+    """The environment without the variable that would lead away from a workplace's own data."""
+    return {key: value for key, value in os.environ.items() if key != "SDOR_DATA_ROOT"}
 
 
 def write_images(folder: Path, frames: np.ndarray) -> None:
