@@ -53,12 +53,12 @@ class Workplace:
         config = ["--configfile", "config.yaml", "--cores", "2"]
         return [*snakemake, str(self.project / "Snakefile"), *config, *arguments]
 
-    def run(self, *arguments: str, environment: dict[str, str] | None = None):
+    def run(self, *arguments: str):
         """Run Snakemake; returns the finished process with its output as text."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=own_environment() | (environment or {}),
+            env=own_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
