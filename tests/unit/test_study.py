@@ -39,9 +39,11 @@ def test_absent_data_stops_or_is_told(study):
     assert found.not_run["ped2"].startswith("data not found under data/UCSD")
 
 
-def test_an_unknown_scene_is_named_with_the_known_ones(study):
-    with pytest.raises(SdorError, match=r"c\.yaml: scenes: plazza: no scene file .*known: .*plaza"):
+def test_an_unknown_scene_is_named_with_the_nearest_or_the_known_ones(study):
+    with pytest.raises(SdorError, match=r"c\.yaml: scenes: plazza: .*did you mean plaza\?"):
         study(scenes=["plazza"])
+    with pytest.raises(SdorError, match=r"scenes: xyz: no scene file .*known: ped1, .*plaza"):
+        study(scenes=["xyz"])
 
 
 def test_scripts_find_the_scene_by_the_settings(study):

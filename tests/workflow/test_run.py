@@ -116,6 +116,17 @@ def test_a_setting_reruns_from_its_stage_on(copy, key, value, first):
     assert changed - {"evaluate", "report"} == {first}
 
 
+def test_weights_found_again_train_nothing_again(copy):
+    workplace = copy()
+    (workplace.folder / "results" / "weights" / "resnet18.safetensors").touch()
+    assert workplace.planned() == {"evaluate", "tables", "figures", "report"}
+    workplace.configure(weights={"resnet18": "nowhere.pth"})
+    done = workplace.run()
+    assert done.returncode != 0
+    assert "sdor: weights.resnet18: nowhere.pth: no such file" in done.stdout
+    assert (workplace.folder / "results" / "weights" / "resnet18.safetensors").is_file()
+
+
 def test_scenes_of_absent_data_are_listed_as_not_run(copy):
     workplace = copy()
     workplace.configure(scenes=["yard", "ped1"], missing_data="skip")

@@ -24,7 +24,7 @@ from sdor.errors import SdorError
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
 from sdor.invocation import enter, only_looks, read_failures
 from sdor.scenes import fingerprint, ground_truth_fingerprint
-from sdor.study import load_study
+from sdor.study import load_study, weights_setting
 
 if not workflow.configfiles:
 
@@ -33,7 +33,7 @@ if not workflow.configfiles:
 
 try:
     if workflow.is_main_process and not only_looks(sys.argv[1:]):
-        enter(STATE)
+        enter(STATE, Path("results"))
         FAILURES.unlink(missing_ok=True)
     STUDY = load_study(
         config,
@@ -48,6 +48,10 @@ try:
     LABELS = {
         name: [ground_truth_fingerprint(clip) for clip in scene.clips]
         for name, scene in STUDY.scenes.items()
+    }
+    WEIGHTS = {
+        method["backbone"]: weights_setting(STUDY.settings, method["backbone"])
+        for method in STUDY.methods.values()
     }
 except SdorError as error:
     print(f"sdor: {error}", file=sys.stderr)
@@ -123,11 +127,8 @@ def masks_of(scene, view=""):
     return [vars(mask) for mask in SCENES[scene].masks]
 
 
-def weights_setting(backbone):
-    """Where the weights come from; a file of one's own counts by its content."""
-    setting = SETTINGS["weights"].get(backbone, "auto")
-    known = {"sha256": file_sha256(setting)} if Path(setting).is_file() else {}
-    return {"setting": setting, **known}
+def weights_file(wildcards):
+    return f"results/weights/{METHODS[wildcards.variant]['backbone']}.safetensors"
 
 
 def rendered(scene, clip):
@@ -209,3 +210,8 @@ def drawn_runs(wildcards):
 onerror:
     for line in read_failures(FAILURES):
         print(f"sdor: failed: {line}", file=sys.stderr)
+
+
+onsuccess:
+    if Path("results/report.html").is_file():
+        print(f"sdor: report: {Path('results/report.html').resolve()}", file=sys.stderr)

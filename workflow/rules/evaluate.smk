@@ -11,7 +11,7 @@ rule evaluate:
         scores=lambda w: of_iterations("scores.parquet", iterations_of(w)),
         pseudo_labels=lambda w: of_iterations("pseudo_labels.parquet", iterations_of(w)),
         ensemble=f"{RUN}/ensemble.parquet",
-        weights=lambda w: f"results/weights/{METHODS[w.variant]['backbone']}.safetensors",
+        weights=weights_file,
     output:
         f"{RUN}/metrics.json",
     log:

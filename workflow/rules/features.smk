@@ -13,7 +13,7 @@ rule weights:
         stage=lambda w: {
             "code": code_of("sdor.weights"),
             "versions": versions_of("torch", "torchvision"),
-            **weights_setting(w.backbone),
+            **WEIGHTS[w.backbone],
         },
     script:
         "../scripts/weights.py"
@@ -22,7 +22,8 @@ rule weights:
 rule features:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
-        weights="results/weights/{backbone}.safetensors",
+        # The same weights found again are no reason to compute anything again.
+        weights=ancient("results/weights/{backbone}.safetensors"),
         # The audit has to pass before anything costly; labels that change rerun nothing here.
         audited=ancient("results/{scene}/ground_truth.parquet"),
     output:
@@ -44,6 +45,7 @@ rule features:
             "versions": versions_of("torch", "torchvision"),
             "layer": w.layer,
             "clips": clip_names(w.scene),
+            "weights": WEIGHTS[w.backbone],
             "compute": COMPUTE,
         },
     script:
@@ -53,7 +55,8 @@ rule features:
 rule trunk:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
-        weights="results/weights/{backbone}.safetensors",
+        # The same weights found again are no reason to compute anything again.
+        weights=ancient("results/weights/{backbone}.safetensors"),
         audited=ancient("results/{scene}/ground_truth.parquet"),
     output:
         "results/{scene}/trunk/{backbone}-{view}.npy",
@@ -73,6 +76,7 @@ rule trunk:
             "code": code_of("sdor.features"),
             "versions": versions_of("torch", "torchvision"),
             "clips": clip_names(w.scene),
+            "weights": WEIGHTS[w.backbone],
             "compute": COMPUTE,
         },
     script:

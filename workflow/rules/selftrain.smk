@@ -44,7 +44,7 @@ rule train:
         pseudo_labels=f"{RUN}/iteration{{t}}/pseudo_labels.parquet",
         index=f"{RUN}/initial.parquet",
         rows=training_rows,
-        weights=lambda w: f"results/weights/{METHODS[w.variant]['backbone']}.safetensors",
+        weights=lambda w: ancient(weights_file(w)),
         warm=model_before,
     output:
         model=f"{RUN}/iteration{{t}}/model.safetensors",
@@ -67,6 +67,7 @@ rule train:
             "versions": versions_of("numpy", "torch", "torchvision"),
             "method": method_of(w, *TRAINING_KEYS),
             "clips": clip_names(w.scene),
+            "weights": WEIGHTS[METHODS[w.variant]["backbone"]],
             "compute": COMPUTE,
         },
     script:

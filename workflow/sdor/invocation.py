@@ -38,7 +38,7 @@ def only_looks(arguments: Sequence[str]) -> bool:
     return not names.isdisjoint(LOOKS) or any(map(LOOKS_TOGETHER.fullmatch, names))
 
 
-def enter(state_folder: Path) -> None:
+def enter(state_folder: Path, *outputs: Path) -> None:
     """Hold the folder for this process, and clear away what a killed run left in it.
 
     The operating system drops the hold when the process ends, however it ends; so locks of
@@ -49,6 +49,7 @@ def enter(state_folder: Path) -> None:
     Parameters
     ----------
     state_folder : Snakemake's own folder (`.snakemake`) in the working directory.
+    outputs : folders that the run writes into.
 
     Raises
     ------
@@ -60,6 +61,9 @@ def enter(state_folder: Path) -> None:
     except OSError as error:
         raise SdorError(f"{state_folder}: cannot write here ({error.strerror})") from error
     _held.extend([run, jobs])
+    for folder in outputs:
+        if folder.exists() and not os.access(folder, os.W_OK):
+            raise SdorError(f"{folder}: cannot be written; mend its rights or run elsewhere")
     if not _locked(run):
         run.seek(0)
         holder = run.read().strip() or "unknown"

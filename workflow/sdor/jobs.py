@@ -49,6 +49,11 @@ def job(log: str | Path, name: str) -> Iterator[None]:
         print(f"sdor: {line}", file=sys.stderr)
         report_failure(f"{line} (log: {path})")
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        line = f"{name}: stopped; the same command goes on from here"
+        logger.info(line)
+        print(f"sdor: {line}", file=sys.stderr)
+        raise SystemExit(130) from None
     except Exception:
         logger.exception("%s: failed", name)
         raise

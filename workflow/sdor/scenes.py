@@ -364,7 +364,11 @@ class _Entry:
 
     def missing(self) -> str:
         clip = self.entry.get("name", Path(self.pattern).stem)
-        return f"{self.where}: clip {clip}: no {self.what} {self.root / self.pattern}"
+        path = self.root / self.pattern
+        if path.exists():
+            other = "video" if self.kind == "images" else "images"
+            return f"{self.where}: clip {clip}: {path} is no {self.what}; use {other}:"
+        return f"{self.where}: clip {clip}: no {self.what} {path}"
 
     def clips(self, joined: Joined | None) -> Iterable[Clip]:
         """The clips of this entry, out of its own files or out of the joined video."""
@@ -489,7 +493,9 @@ def _joined(
     if missing and given is not None and (root / given["video"]).is_file():
         return Joined(root / given["video"], int(given["sequences"]))
     if len(missing) == len(entries):
-        raise DataNotFound(f"scene {path.stem}: data not found under {root}")
+        raise DataNotFound(
+            f"scene {path.stem}: data not found under {root} (looked for {entries[0].pattern})"
+        )
     if missing:
         raise SdorError(missing[0].missing())
     for entry in entries:

@@ -1,5 +1,6 @@
 """What a config asks for: complete settings, the scenes that are there, why others are not run."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 from sdor.config import Document, complete, data_root, methods
 from sdor.errors import SdorError
+from sdor.fingerprint import file_sha256
 from sdor.scenes import DataNotFound, Scene, load_scene
 
+WEIGHTS_WORDS = ("auto", "torchvision", "npm", "random")
 PROJECT_SCENES = Path(__file__).resolve().parents[2] / "config" / "scenes"
 
 
@@ -70,7 +73,24 @@ def find_scene(settings: Mapping[str, Any], name: str, where: str = "config") ->
         if path.is_file():
             return load_scene(path, settings["data_root"], Path("results") / name / "video")
     known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    raise SdorError(
-        f"{where}: scenes: {name}: no scene file {folders[0] / name}.yaml "
-        f"(known: {', '.join(known)})"
-    )
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    raise SdorError(f"{where}: scenes: {name}: no scene file {folders[0] / name}.yaml ({hint})")
+
+
+def weights_setting(settings: Mapping[str, Any], backbone: str) -> dict[str, str]:
+    """Where a backbone's weights come from; a file of one's own counts by its content.
+
+    Raises
+    ------
+    SdorError : the setting is neither a word nor a file.
+    """
+    setting = settings["weights"].get(backbone, "auto")
+    if setting in WEIGHTS_WORDS:
+        return {"setting": setting}
+    if not Path(setting).is_file():
+        raise SdorError(
+            f"weights.{backbone}: {setting}: no such file; give a path or one of "
+            f"{', '.join(WEIGHTS_WORDS)}"
+        )
+    return {"setting": setting, "sha256": file_sha256(setting)}
