@@ -24,16 +24,15 @@ STAGES = {
     "figures": ["figures"],
     "report": ["report"],
 }
-# Whose outputs each stage reads and follows. The label audit is not among those of the features:
-# they wait for it, but other labels are no reason to compute them again.
+# Whose outputs each stage reads and follows.
 READS = {
     "clips": ["frames"],
     "audit": ["clips"],
-    "features": ["frames"],
-    "trunk": ["frames"],
+    "features": ["frames", "weights"],
+    "trunk": ["frames", "weights"],
     "initial": ["features"],
     "pseudo_labels": ["initial", "train"],
-    "train": ["pseudo_labels", "initial", "trunk"],
+    "train": ["pseudo_labels", "initial", "trunk", "weights"],
     "ensemble": ["train"],
     "evaluate": ["clips", "audit", "initial", "train", "pseudo_labels", "ensemble", "weights"],
     "tables": ["evaluate"],

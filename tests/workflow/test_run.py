@@ -116,10 +116,18 @@ def test_a_setting_reruns_from_its_stage_on(copy, key, value, first):
     assert changed - {"evaluate", "report"} == {first}
 
 
-def test_weights_found_again_train_nothing_again(copy):
+def test_other_labels_do_not_hide_another_change(copy):
     workplace = copy()
-    (workplace.folder / "results" / "weights" / "resnet18.safetensors").touch()
-    assert workplace.planned() == {"evaluate", "tables", "figures", "report"}
+    scene = yaml.safe_load((workplace.folder / "scenes" / "yard.yaml").read_text())
+    scene["clips"][1]["ground_truth"] = {"ranges": [[12, 16]]}
+    (workplace.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
+    config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
+    workplace.configure(method={**config["method"], "learning_rate": 0.01})
+    assert {"audit", "train", "ensemble"} <= workplace.planned()
+
+
+def test_a_mistyped_weights_path_costs_nothing(copy):
+    workplace = copy()
     workplace.configure(weights={"resnet18": "nowhere.pth"})
     done = workplace.run()
     assert done.returncode != 0

@@ -22,10 +22,7 @@ rule weights:
 rule features:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
-        # The same weights found again are no reason to compute anything again.
-        weights=ancient("results/weights/{backbone}.safetensors"),
-        # The audit has to pass before anything costly; labels that change rerun nothing here.
-        audited=ancient("results/{scene}/ground_truth.parquet"),
+        weights="results/weights/{backbone}.safetensors",
     output:
         "results/{scene}/features/{backbone}-{layer}-{view}.parquet",
     log:
@@ -55,9 +52,7 @@ rule features:
 rule trunk:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
-        # The same weights found again are no reason to compute anything again.
-        weights=ancient("results/weights/{backbone}.safetensors"),
-        audited=ancient("results/{scene}/ground_truth.parquet"),
+        weights="results/weights/{backbone}.safetensors",
     output:
         "results/{scene}/trunk/{backbone}-{view}.npy",
     log:

@@ -74,6 +74,9 @@ rule frames:
         "../scripts/frames.py"
 
 
+# The list of clips and the audit of their labels come before all costly work. They do so by their
+# priority, not as inputs of the features: labels must not be what a training depends on, and
+# `ancient` inputs would hide changed settings whenever the audit runs again.
 rule clips:
     input:
         unpack(lambda w: cuts_of(w.scene)),
@@ -82,6 +85,7 @@ rule clips:
         "results/{scene}/clips.parquet",
     log:
         "results/logs/{scene}/clips.log",
+    priority: 100
     conda:
         ENVIRONMENT
     resources:
@@ -119,6 +123,7 @@ rule audit:
         summary="results/{scene}/audit.json",
     log:
         "results/logs/{scene}/audit.log",
+    priority: 100
     conda:
         ENVIRONMENT
     resources:

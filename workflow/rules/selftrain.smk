@@ -44,7 +44,7 @@ rule train:
         pseudo_labels=f"{RUN}/iteration{{t}}/pseudo_labels.parquet",
         index=f"{RUN}/initial.parquet",
         rows=training_rows,
-        weights=lambda w: ancient(weights_file(w)),
+        weights=weights_file,
         warm=model_before,
     output:
         model=f"{RUN}/iteration{{t}}/model.safetensors",
