@@ -15,7 +15,6 @@ from sdor.vision import models
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KINETICS_MEAN, KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
-LAYERS = ("pool", "logits", "softmax")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.weights import load_backbone
 
-TRAINABLE = ("all", "layer4", "head")
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
