@@ -1,11 +1,20 @@
 import pytest
 import torch
 
-from sdor.backbones import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Backbone, pooled
+from sdor.backbones import (
+    ARCHITECTURES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    KINETICS_MEAN,
+    KINETICS_STD,
+    Backbone,
+    pooled,
+)
+from sdor.errors import SdorError
 from sdor.vision import torchvision
 
 # Small enough for a test, large enough for the last map to have more than one position.
-SIZES = {name: 96 if name != "r3d_18" else 64 for name in ARCHITECTURES}
+SIZES = {name: 96 if value.frames == 1 else 64 for name, value in ARCHITECTURES.items()}
 
 
 def frames_for(name, batch=2, channels=3):
@@ -23,9 +32,8 @@ def backbone(request):
 
 
 @torch.inference_mode()
-def test_logits_are_those_of_torchvisions_own_network(backbone):
-    name = next(key for key, value in ARCHITECTURES.items() if value is backbone.architecture)
-    frames = frames_for(name)
+def test_logits_are_those_of_the_whole_network(backbone):
+    frames = frames_for(backbone.name)
     mean, std = (torch.tensor(getattr(backbone.architecture, key)) for key in ("mean", "std"))
     images = ((frames / 255 - mean) / std).movedim(-1, 1)
     torch.testing.assert_close(
@@ -37,8 +45,7 @@ def test_logits_are_those_of_torchvisions_own_network(backbone):
 
 @torch.inference_mode()
 def test_the_feature_is_the_mean_of_the_last_map_whichever_way_it_is_reached(backbone):
-    name = next(key for key, value in ARCHITECTURES.items() if value is backbone.architecture)
-    frames = frames_for(name)
+    frames = frames_for(backbone.name)
     maps = backbone.maps(frames)
     assert maps.shape[1] == backbone.dims
     expected = maps.flatten(2).mean(2)
@@ -48,8 +55,7 @@ def test_the_feature_is_the_mean_of_the_last_map_whichever_way_it_is_reached(bac
 
 @torch.inference_mode()
 def test_grey_frames_count_as_three_equal_channels(backbone):
-    name = next(key for key, value in ARCHITECTURES.items() if value is backbone.architecture)
-    grey = frames_for(name, channels=1)
+    grey = frames_for(backbone.name, channels=1)
     colour = grey.expand(*grey.shape[:-1], 3)
     torch.testing.assert_close(backbone.features(grey), backbone.features(colour))
 
@@ -62,6 +68,44 @@ def test_normalised_black_and_white_by_hand():
     for channel in range(3):
         expected = [(level - IMAGENET_MEAN[channel]) / IMAGENET_STD[channel] for level in (0, 1)]
         torch.testing.assert_close(values[0, channel, 0], torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("vgg16", IMAGENET_MEAN, IMAGENET_STD),
+        ("r3d_18", KINETICS_MEAN, KINETICS_STD),
+        ("i3d", (0.5,) * 3, (0.5,) * 3),  # values in [-1, 1]
+    ],
+)
+def test_every_network_is_fed_as_it_was_trained(name, mean, std):
+    architecture = ARCHITECTURES[name]
+    assert (architecture.mean, architecture.std) == (mean, std)
+
+
+def test_the_cached_maps_of_a_3d_network_are_its_smallest():
+    with torch.device("meta"):
+        backbone = Backbone("i3d")
+    names = {id(module): name for name, module in backbone.net.named_children()}
+    stages = [[names[id(module)] for module in stage] for stage in backbone._stages]
+    assert stages[0][0] == "Conv3d_1a_7x7"
+    assert stages[0][-1] == "MaxPool3d_5a_2x2"
+    assert stages[1:] == [["Mixed_5b", "Mixed_5c"], ["pool", "logits"]]
+
+
+@torch.inference_mode()
+def test_without_its_classifier_a_network_gives_pooled_features_only(backbone):
+    with torch.device("meta"):
+        headless = Backbone(backbone.name, classifier=False).eval()
+    headless.net.to_empty(device="cpu")
+    state = backbone.net.state_dict()
+    assert set(headless.net.state_dict()) < set(state)
+    headless.net.load_state_dict({name: state[name] for name in headless.net.state_dict()})
+    frames = frames_for(backbone.name)
+    torch.testing.assert_close(headless.features(frames), backbone.features(frames))
+    for layer in ("logits", "softmax"):
+        with pytest.raises(SdorError, match=rf"features: {layer}: .* {backbone.name} have no clas"):
+            headless.features(frames, layer)
 
 
 def test_strides_move_into_the_first_convolution():

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from sdor.errors import SdorError
-from sdor.evaluate import evaluate, evaluate_run
+from sdor.evaluate import evaluate, evaluate_pool, evaluate_run
 from sdor.files import write_parquet
 
 ABOUT = {"scene": "yard", "variant": "paper", "seed": 3, "versions": {"numpy": "1"}}
@@ -46,7 +47,7 @@ def tables():
 
 
 def run(tables):
-    return evaluate(**tables, smoothing_sigma=1.0, draws=50, seed=0, about=ABOUT)
+    return evaluate(**tables, smoothing_sigma=1.0, draws=50, seed=0, about=ABOUT)[0]
 
 
 def test_every_detector_has_every_column(tables):
@@ -112,9 +113,9 @@ def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
     json.dumps(got, allow_nan=False)
 
 
-def test_a_baseline_is_one_more_row(tables):
+def test_a_competitor_is_one_more_row(tables):
     other = {"unmasking": tables["initial"][["clip", "frame", "score"]]}
-    got = run({**tables, "baselines": other})
+    got = run({**tables, "competitors": other})
     assert got["rows"]["unmasking"] == got["rows"]["sp_iforest"]
 
 
@@ -157,24 +158,96 @@ def test_tables_that_do_not_match_are_named_with_clip_and_frame(tables, damage, 
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_is_evaluated_from_its_files(tables, tmp_path):
+@pytest.fixture
+def files(tables, tmp_path):
+    """The files of one run."""
+
     def put(name, table):
         write_parquet(tmp_path / name, table, {})
         return tmp_path / name
 
-    output = tmp_path / "metrics.json"
+    return {
+        "clips": put("clips.parquet", tables["clips"]),
+        "ground_truth": put("ground_truth.parquet", tables["ground_truth"]),
+        "initial": put("initial.parquet", tables["initial"]),
+        "scores": [put(f"scores{n}.parquet", one) for n, one in enumerate(tables["iterations"])],
+        "labels": [put(f"labels{n}.parquet", one) for n, one in enumerate(tables["pseudo_labels"])],
+        "ensemble": put("ensemble.parquet", tables["ensemble"]),
+    }
+
+
+def run_files(files, folder, **more):
     evaluate_run(
-        put("clips.parquet", tables["clips"]),
-        put("ground_truth.parquet", tables["ground_truth"]),
-        put("initial.parquet", tables["initial"]),
-        [put(f"scores{n}.parquet", table) for n, table in enumerate(tables["iterations"])],
-        [put(f"labels{n}.parquet", table) for n, table in enumerate(tables["pseudo_labels"])],
-        put("ensemble.parquet", tables["ensemble"]),
-        output,
-        smoothing_sigma=1.0,
-        draws=50,
-        seed=0,
-        about=ABOUT,
+        *[files[name] for name in ("clips", "ground_truth", "initial", "scores", "labels")],
+        files["ensemble"],
+        folder / "metrics.json",
+        folder / "draws.parquet",
+        **{"smoothing_sigma": 1.0, "draws": 50, "seed": 0, "about": ABOUT, **more},
     )
-    expected = json.loads(json.dumps(run(tables)))
-    assert json.loads(output.read_text()) == expected
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_run_is_evaluated_from_its_files(tables, files, tmp_path):
+    assert run_files(files, tmp_path) == json.loads(json.dumps(run(tables)))
+
+
+def test_the_draws_of_every_row_give_its_interval(files, tmp_path):
+    got = run_files(files, tmp_path)
+    draws = pd.read_parquet(tmp_path / "draws.parquet")
+    assert set(draws["row"]) == {*got["rows"], *got["oracles"]}
+    assert draws.groupby("row")["draw"].apply(list).map(lambda one: one == list(range(50))).all()
+    for row, cells in got["rows"].items():
+        drawn = draws.loc[draws["row"] == row, "merged"].dropna()
+        assert np.percentile(drawn, 2.5) == pytest.approx(cells["merged"]["low"])
+
+
+def test_a_run_on_a_part_of_the_frames_is_judged_on_that_part(tables, files, tmp_path):
+    kept = tables["initial"][["clip", "frame"]].drop(index=range(25, 28)).reset_index(drop=True)
+    facts = {"target": 0.05, "rate": 2 / 37, "events_kept": 1, "events": 2, "seed": 0}
+    write_parquet(tmp_path / "subset.parquet", kept, {"subset": facts})
+    for name in ("initial", "ensemble"):
+        part = kept.merge(pd.read_parquet(files[name]), on=["clip", "frame"])
+        write_parquet(files[name], part, {})
+    for path in files["scores"]:
+        write_parquet(path, kept.merge(pd.read_parquet(path), on=["clip", "frame"]), {})
+    got = run_files(files, tmp_path, subset_path=tmp_path / "subset.parquet")
+    assert got["counts"]["frames"] == 37
+    assert got["counts"]["anomalous_frames"] == 2
+    assert got["about"]["subset"] == facts
+
+
+def test_scenes_are_pooled_as_they_are_or_by_their_ranks(tables, files, tmp_path):
+    truth = tables["ground_truth"]["anomalous"].to_numpy()
+    single = tables["ensemble"]["score"].to_numpy()
+    member = {**files, "competitors": {}}
+    # The same scene again with scores ten times as high: ranks do not know, raw scores do.
+    higher = {**member}
+    for name in ("initial", "ensemble"):
+        table = pd.read_parquet(files[name])
+        columns = [column for column in table if column not in ("clip", "frame")]
+        higher[name] = tmp_path / f"high-{name}.parquet"
+        write_parquet(higher[name], table.assign(**{one: 10 * table[one] for one in columns}), {})
+    higher["scores"] = []
+    for number, path in enumerate(files["scores"]):
+        table = pd.read_parquet(path)
+        higher["scores"].append(tmp_path / f"high{number}.parquet")
+        write_parquet(higher["scores"][-1], table.assign(score=10 * table["score"]), {})
+    found = {}
+    for ranks in (False, True):
+        evaluate_pool(
+            {"a": member, "b": higher},
+            tmp_path / "pool.json",
+            ranks=ranks,
+            smoothing_sigma=1.0,
+            draws=50,
+            seed=0,
+            about=ABOUT,
+        )
+        pooled = json.loads((tmp_path / "pool.json").read_text())
+        assert pooled["counts"]["clips"] == 8
+        found[ranks] = pooled["rows"]["ours"]["merged"]["value"]
+    alone = roc_auc_score(truth, single[:30])
+    raw = roc_auc_score(np.tile(truth, 2), np.concatenate([single[:30], 10 * single[:30]]))
+    assert found[True] == pytest.approx(alone)
+    assert found[False] == pytest.approx(raw)
+    assert abs(raw - alone) > 0.001

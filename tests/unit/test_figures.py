@@ -60,7 +60,7 @@ def make_run(
             write_parquet(place / "history.parquet", history, {})
         about = {"scene": "ped2", "variant": "paper", "seed": seed}
         about["method"] = with_defaults(method or {}, "method")
-        measured = evaluate(
+        measured, _ = evaluate(
             clips,
             known,
             initial,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sdor.errors import SdorError
-from sdor.frames import FrameStore, clips_table, extract_frames, stored_frames
+from sdor.frames import FrameStore, View, clips_table, extract_frames, stored_frames
 from sdor.scenes import Clip, GroundTruth, Ranges, Rectangle, Scene
 
 
@@ -24,7 +24,7 @@ def test_frames_are_masked_then_resized(tmp_path, write_video):
     frames = noise(5)
     clip = video_clip(write_video(tmp_path / "a.mkv", frames))
     mask = Rectangle(x=3, y=0, width=10, height=7)
-    assert extract_frames(clip, [mask], 16, tmp_path / "door.npy") == 5
+    assert extract_frames(clip, [mask], View(16, 16), tmp_path / "door.npy") == 5
     stored = np.load(tmp_path / "door.npy", mmap_mode="r")
     assert stored.dtype == np.uint8
     assert stored.shape == (5, 16, 16, 3)
@@ -41,20 +41,20 @@ def test_what_a_mask_hides_cannot_be_told_from_the_result(tmp_path, write_video)
     mask = Rectangle(x=4, y=2, width=16, height=7)
     for name, frames in (("plain", plain), ("captioned", captioned)):
         clip = video_clip(write_video(tmp_path / f"{name}.mkv", frames))
-        extract_frames(clip, [mask], 15, tmp_path / f"{name}.npy")
+        extract_frames(clip, [mask], View(15, 15), tmp_path / f"{name}.npy")
     assert (tmp_path / "plain.npy").read_bytes() == (tmp_path / "captioned.npy").read_bytes()
 
 
 def test_grey_video_has_one_channel(tmp_path, write_video):
     clip = video_clip(write_video(tmp_path / "a.avi", noise(3, channels=1)))
-    extract_frames(clip, [], 24, tmp_path / "door.npy")
+    extract_frames(clip, [], View(24, 24), tmp_path / "door.npy")
     assert np.load(tmp_path / "door.npy").shape == (3, 24, 24, 1)
 
 
 def test_grey_pictures_in_colour_files_have_one_channel(tmp_path, write_video):
     grey = np.repeat(noise(3, channels=1), 3, axis=3)
     clip = video_clip(write_video(tmp_path / "a.mkv", grey))
-    extract_frames(clip, [], 24, tmp_path / "door.npy")
+    extract_frames(clip, [], View(24, 24), tmp_path / "door.npy")
     assert np.load(tmp_path / "door.npy").shape == (3, 24, 24, 1)
 
 
@@ -62,7 +62,7 @@ def test_colour_that_comes_late_is_not_lost(tmp_path, write_video):
     frames = np.repeat(noise(9, channels=1), 3, axis=3)
     frames[6, 10:20, 10:20] = (200, 0, 0)
     clip = video_clip(write_video(tmp_path / "a.mkv", frames))
-    extract_frames(clip, [], 24, tmp_path / "door.npy")
+    extract_frames(clip, [], View(24, 24), tmp_path / "door.npy")
     expected = [
         np.asarray(Image.fromarray(frame).resize((24, 24), Image.Resampling.BILINEAR))
         for frame in frames
@@ -73,15 +73,15 @@ def test_colour_that_comes_late_is_not_lost(tmp_path, write_video):
 def test_two_decodes_are_the_same_bytes(tmp_path, write_video):
     path = write_video(tmp_path / "a.avi", noise(30), "-c:v", "mpeg4", "-bf", "2")
     for name in ("one", "two"):
-        extract_frames(video_clip(path), [], 20, tmp_path / f"{name}.npy")
+        extract_frames(video_clip(path), [], View(20, 20), tmp_path / f"{name}.npy")
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "two.npy").read_bytes()
 
 
 def test_a_range_of_a_video_is_these_frames(tmp_path, write_video):
     path = write_video(tmp_path / "a.avi", noise(30), "-c:v", "mpeg4", "-bf", "2")
-    extract_frames(video_clip(path), [], 20, tmp_path / "all.npy")
-    extract_frames(video_clip(path, first=11, last=14), [], 20, tmp_path / "part.npy")
-    extract_frames(video_clip(path, first=29), [], 20, tmp_path / "rest.npy")
+    extract_frames(video_clip(path), [], View(20, 20), tmp_path / "all.npy")
+    extract_frames(video_clip(path, first=11, last=14), [], View(20, 20), tmp_path / "part.npy")
+    extract_frames(video_clip(path, first=29), [], View(20, 20), tmp_path / "rest.npy")
     frames = np.load(tmp_path / "all.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "part.npy"), frames[10:14])
     np.testing.assert_array_equal(np.load(tmp_path / "rest.npy"), frames[28:])
@@ -89,9 +89,9 @@ def test_a_range_of_a_video_is_these_frames(tmp_path, write_video):
 
 def test_a_long_clip_takes_no_more_memory(tmp_path, write_video):
     path = write_video(tmp_path / "a.avi", np.zeros((600, 48, 64, 3), np.uint8), "-c:v", "mpeg4")
-    extract_frames(video_clip(path), [], 8, tmp_path / "warm.npy")
+    extract_frames(video_clip(path), [], View(8, 8), tmp_path / "warm.npy")
     tracemalloc.start()
-    extract_frames(video_clip(path), [], 96, tmp_path / "door.npy")
+    extract_frames(video_clip(path), [], View(96, 96), tmp_path / "door.npy")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # The clip is 600 grey frames of 96x96, 5.5 MB; the pipe's buffer is 1 MB.
@@ -113,7 +113,7 @@ def test_clips_that_are_too_short_are_refused_and_leave_no_file(
 ):
     path = write_video(tmp_path / "a.avi", noise(20), "-c:v", "mjpeg")
     with pytest.raises(SdorError, match=message):
-        extract_frames(video_clip(path, **more), [], 16, tmp_path / "out" / "door.npy")
+        extract_frames(video_clip(path, **more), [], View(16, 16), tmp_path / "out" / "door.npy")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -126,15 +126,17 @@ def test_a_video_with_fewer_frames_than_it_declares_is_refused(tmp_path, write_v
         start = content.index(b"00dc", start + 1)
     path.write_bytes(content[:start])
     with pytest.raises(SdorError, match=r"clip door: .*a\.avi declares 20\), found 12") as error:
-        extract_frames(video_clip(path), [], 16, tmp_path / "door.npy")
+        extract_frames(video_clip(path), [], View(16, 16), tmp_path / "door.npy")
     assert "set frames: 12" in str(error.value)
-    assert extract_frames(video_clip(path, frames=12), [], 16, tmp_path / "door.npy") == 12
+    assert (
+        extract_frames(video_clip(path, frames=12), [], View(16, 16), tmp_path / "door.npy") == 12
+    )
 
 
 def test_a_mask_outside_of_the_picture_is_refused(tmp_path, write_video):
     clip = video_clip(write_video(tmp_path / "a.mkv", noise(2)))
     with pytest.raises(SdorError, match="clip door: mask x 30 to 34, y 0 to 1 reaches beyond"):
-        extract_frames(clip, [Rectangle(30, 0, 4, 1)], 16, tmp_path / "door.npy")
+        extract_frames(clip, [Rectangle(30, 0, 4, 1)], View(16, 16), tmp_path / "door.npy")
 
 
 @pytest.fixture

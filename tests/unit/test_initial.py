@@ -109,7 +109,7 @@ def test_table_has_a_row_a_frame_in_the_features_order(tmp_path):
     write_features(tmp_path / "f.parquet", normal_with_outliers())
     initial_scores(tmp_path / "f.parquet", tmp_path / "i.parquet", method=METHOD, seed=0, about={})
     table = pd.read_parquet(tmp_path / "i.parquet")
-    assert list(table) == ["clip", "frame", "sp", "iforest", "score"]
+    assert list(table) == ["clip", "frame", "row", "sp", "iforest", "score"]
     assert list(table["frame"]) == list(range(1, 201))
 
 

@@ -49,3 +49,61 @@ def test_an_unknown_scene_is_named_with_the_nearest_or_the_known_ones(study):
 def test_scripts_find_the_scene_by_the_settings(study):
     found = study()
     assert find_scene(found.settings, "plaza") == found.scenes["plaza"]
+
+
+VARIANTS = {
+    "paper": {},
+    "other": {},
+    "logits": {"features": "logits"},
+    "rare": {"anomaly_rate": 0.1},
+}
+
+
+def test_a_variant_of_a_study_runs_where_its_studies_do(study, tmp_path):
+    for name in ("yard", "gate"):
+        (tmp_path / "config" / "scenes").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).mkdir(parents=True)
+        scene = {"clips": [{"images": name}]}
+        (tmp_path / "config" / "scenes" / f"{name}.yaml").write_text(yaml.safe_dump(scene))
+    studies = {
+        "initial_features": {"variants": ["paper", "logits"], "scenes": ["yard"]},
+        "anomaly_rate": {"variants": ["rare"], "scenes": ["gate"]},
+    }
+    found = study(scenes=["yard", "gate"], variants=VARIANTS, studies=studies)
+    assert found.main == "paper"
+    assert found.shown() == ["paper", "other"]
+    assert found.variants_of("yard") == ["paper", "other", "logits"]
+    assert found.variants_of("gate") == ["paper", "other", "rare"]
+    assert found.of("initial_features", "yard") == ["paper", "logits"]
+    assert found.of("initial_features", "gate") == []
+    assert found.of("backbones", "yard") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            {"studies": {"loss": {"variants": ["paper", "logit"]}}},
+            r"studies\.loss\.variants: logit is not in this config \(did you mean logits\?\)",
+        ),
+        (
+            {"studies": {"loss": {"variants": ["paper"], "scenes": ["ped1"]}}},
+            r"studies\.loss\.scenes: ped1 is not in this config \(known: plaza\)",
+        ),
+        (
+            {"studies": {"anomaly_rate": {"variants": ["paper"]}}},
+            r"studies\.anomaly_rate\.variants: paper has no anomaly_rate",
+        ),
+        ({"feedback": {"scenes": ["exit"]}}, r"feedback\.scenes: exit is not in this config"),
+        (
+            {"pools": {"all": {"scenes": ["plaza", "ped1"]}}},
+            r"pools\.all\.scenes: ped1 is not in this config",
+        ),
+        ({"feedback": {"rounds": 0}}, r"feedback\.rounds: 0 must be at least 1"),
+        ({"competitors": ["unmask"]}, r"competitors\.0: 'unmask' is not one of del_giorno_1"),
+        ({"variants": {"a": {"anomaly_rate": 2}}}, r"variants\.a\.anomaly_rate: 2 must be below 1"),
+    ],
+)
+def test_what_a_study_names_must_be_in_the_config(study, config, words):
+    with pytest.raises(SdorError, match=words):
+        study(**{"variants": VARIANTS, **config})

@@ -15,7 +15,7 @@ from sdor.features import extract_features, extract_trunk_maps
 from sdor.frames import FrameStore
 from sdor.inputs import Inputs
 from sdor.scorer import Scorer, TrainablePart, load_scorer, save_part
-from sdor.training import epoch_batches, run_iteration, score_all
+from sdor.training import epoch_batches, run_iteration, score_rows
 from sdor.weights import resolve_weights
 
 CPU = Compute(torch.device("cpu"), bf16=False)
@@ -54,7 +54,7 @@ def scene(tmp_path_factory):
     resolve_weights("resnet18", "random", weights)
     extract_features(store, weights, folder / "f.parquet", layer="pool", compute=CPU, about={})
     extract_trunk_maps(store, weights, folder / "m.npy", compute=CPU)
-    store.index().to_parquet(folder / "index.parquet")
+    store.index().assign(row=np.arange(len(store))).to_parquet(folder / "index.parquet")
     labels = store.index().assign(label=0, weight=1 / 6)
     labels = labels.iloc[[0, 1, 2, 3, 4, 5, -4, -3, -2, -1]].copy()
     labels.loc[labels.index[-4:], ["label", "weight"]] = (1, 0.25)
@@ -263,7 +263,7 @@ def test_proportional_batches_and_fixed_steps():
 def test_scores_do_not_depend_on_the_batch(scene):
     part = TrainablePart(Scorer(Backbone("resnet18"), hidden_units=32), "all")
     inputs = Inputs(scene["store"], CPU)
-    scores = score_all(part, inputs, CPU)
+    scores = score_rows(part, inputs, np.arange(len(inputs)), CPU)
     with torch.inference_mode():
         alone = [part.score(torch.from_numpy(scene["store"].gather([row]))) for row in range(3)]
     np.testing.assert_allclose(scores[:3], torch.cat(alone).numpy(), atol=1e-5)

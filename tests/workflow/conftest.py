@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from workplace import CONFIG, SCENE, Workplace, write_images
+from workplace import CONFIG, LENGTHS, SCENE, STUDIES, Workplace, write_images
 
 
 @pytest.fixture(scope="session")
@@ -13,14 +13,14 @@ def prepared(tmp_path_factory) -> Path:
     """Data and config, nothing run."""
     folder = tmp_path_factory.mktemp("prepared")
     rng = np.random.default_rng(0)
-    for name in ("calm1", "calm2", "event"):
-        frames = rng.integers(60, 120, (20, 48, 64), dtype=np.uint8)
+    for name, length in LENGTHS.items():
+        frames = rng.integers(60, 120, (length, 48, 64), dtype=np.uint8)
         if name == "event":
             frames[10:16, 10:40, 20:50] = rng.integers(180, 255, (6, 30, 30), dtype=np.uint8)
         write_images(folder / "data" / "yard" / name, frames)
     (folder / "scenes").mkdir()
     (folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(SCENE))
-    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **STUDIES}))
     return folder
 
 
@@ -40,6 +40,13 @@ def fresh(prepared, tmp_path) -> Workplace:
     """A workplace of one's own in which nothing has run."""
     shutil.copytree(prepared, tmp_path / "work")
     return Workplace(tmp_path / "work")
+
+
+@pytest.fixture
+def lean(fresh) -> Workplace:
+    """A workplace of one's own with the main variant alone, in which nothing has run."""
+    (fresh.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    return fresh
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import yaml
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[2]
+# As many frames as the competitors need at least.
+LENGTHS = {"calm1": 90, "calm2": 90, "event": 20}
 SCENE = {
     "root": "yard",
     "clips": [
@@ -24,7 +26,7 @@ CONFIG = {
     "scene_folder": "scenes",
     "scenes": ["yard"],
     "variants": {"tiny": {}},
-    "weights": {"resnet18": "random"},
+    "weights": {"resnet18": "random", "mobilenet_v2": "random"},
     "device": "cpu",
     "precision": "fp32",
     "evaluation": {"bootstrap_draws": 100},
@@ -38,6 +40,22 @@ CONFIG = {
         "pca": 10,
         "iforest_trees": 10,
     },
+}
+# Everything that a config may ask for beside the main variant.
+STUDIES = {
+    "variants": {
+        "tiny": {},
+        "l2": {"loss": "l2", "trainable": "head"},
+        "wide": {"backbone": "mobilenet_v2", "trainable": "head"},
+        "rare": {"anomaly_rate": 0.02, "trainable": "head"},
+    },
+    "studies": {
+        "loss": {"variants": ["tiny", "l2"]},
+        "backbones": {"variants": ["wide", "tiny"]},
+        "anomaly_rate": {"variants": ["rare"]},
+    },
+    "competitors": ["del_giorno_1", "del_giorno_2", "unmasking", "two_sample_test"],
+    "feedback": {"scenes": ["yard"], "rounds": 2, "picks": 1, "epochs": 2},
 }
 
 
@@ -93,8 +111,8 @@ class Workplace:
     def content(self) -> dict[str, bytes]:
         """The bytes of everything that must be equal between two runs."""
         wanted = [*self.folder.rglob("*.npy"), *self.folder.rglob("scores.parquet")]
-        wanted += self.folder.rglob("ensemble.parquet")
-        wanted += self.folder.rglob("model.safetensors")
+        for name in ("ensemble.parquet", "model.safetensors", "competitors/**/*.parquet"):
+            wanted += self.folder.rglob(name)
         results = self.folder / "results"
         return {str(path.relative_to(results)): path.read_bytes() for path in sorted(wanted)}
 

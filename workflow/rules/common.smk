@@ -68,7 +68,19 @@ HAS_GPU = SETTINGS["device"] == "cuda" or (
 NETWORK_THREADS = 64
 NETWORK_GPUS = 1 if HAS_GPU else 0
 ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
+FEEDBACK = SETTINGS["feedback"]
+DEL_GIORNO = ("w100", "w10")
+UNMASKING = "results/{scene}/competitors/{backbone}-{view}"
 COMPUTE = {key: SETTINGS[key] for key in ("device", "precision")}
+# What the initial scores follow from, beside the frames and the network.
+INITIAL_KEYS = (
+    "pca",
+    "sp_bags",
+    "sp_bag_size",
+    "iforest_trees",
+    "iforest_samples",
+    "rescale",
+)
 DECODERS = ("av", "ffmpeg-python", "imageio-ffmpeg", "numpy", "pillow")
 
 
@@ -76,11 +88,13 @@ wildcard_constraints:
     scene="|".join(SCENES) or "none",
     clip="[A-Za-z0-9_-]+",
     variant="|".join(METHODS),
-    view="[0-9]+(-unmasked)?",
-    backbone="resnet50|resnet18|vgg16|mobilenet_v2|r3d_18",
+    view="[0-9]+(x[0-9]+-grey)?(-unmasked)?",
+    backbone="resnet50|resnet18|vgg16|mobilenet_v2|r3d_18|i3d",
     layer="pool|logits|softmax",
     seed="[0-9]+",
     t="[1-9][0-9]?",
+    round="[1-9][0-9]?",
+    pool="|".join(STUDY.pools()) or "none",
 
 
 def view_of(method):
@@ -105,13 +119,19 @@ def features_file(scene, method, layer=None):
     return f"results/{scene}/features/{method['backbone']}-{layer}-{view_of(method)}.parquet"
 
 
+def grey_frames(scene, method):
+    """The frames in which motion is looked for."""
+    view = "160x120-grey" + ("" if method["masks"] else "-unmasked")
+    return frame_files(scene, view)
+
+
 RUN = "results/{scene}/{variant}/seed{seed}"
 RUN_LOG = "results/logs/{scene}/{variant}/seed{seed}"
 RUN_TIME = "results/benchmarks/{scene}/{variant}/seed{seed}"
 RUNS = [
     {"scene": scene, "variant": variant, "seed": seed}
     for scene in SCENES
-    for variant in METHODS
+    for variant in STUDY.variants_of(scene)
     for seed in SETTINGS["seeds"]
 ]
 
@@ -162,11 +182,39 @@ def of_iterations(name, iterations):
     return [f"{RUN}/iteration{t}/{name}" for t in iterations]
 
 
+def network_threads(wildcards):
+    """All cores for a network, one where the head alone trains."""
+    return 1 if METHODS[wildcards.variant]["trainable"] == "head" else NETWORK_THREADS
+
+
+def subset_of(wildcards):
+    """The frames that are used, where it is not all of the scene."""
+    if METHODS[wildcards.variant]["anomaly_rate"] is None:
+        return {}
+    return {"subset": f"{RUN}/subset.parquet".format(**wildcards)}
+
+
+def initial_file(wildcards):
+    """The initial scores; a variant of a study shares them with the first one that starts alike."""
+    known = STUDY.variants_of(wildcards.scene)
+    first = wildcards.variant
+    if first not in STUDY.shown():
+        first = next(
+            name for name in known if starts_like(METHODS[name]) == starts_like(METHODS[first])
+        )
+    return f"{RUN}/initial.parquet".format(**{**wildcards, "variant": first})
+
+
+def starts_like(method):
+    keys = ("backbone", "input_size", "masks", "features", "anomaly_rate", *INITIAL_KEYS)
+    return [method[key] for key in keys]
+
+
 def scores_before(wildcards):
     """The scores that the pseudo labels of iteration t are chosen by."""
     t = int(wildcards.t)
     if t == 1:
-        return [f"{RUN}/initial.parquet"]
+        return [initial_file(wildcards)]
     earlier = range(1, t) if METHODS[wildcards.variant]["labels_from"] == "ensemble" else [t - 1]
     return of_iterations("scores.parquet", earlier)
 
@@ -196,6 +244,107 @@ def iterations_of(wildcards):
 def runs_of(wildcards, name):
     """A file of every seed of a scene and variant."""
     return [f"{RUN}/{name}".format(**wildcards, seed=seed) for seed in SETTINGS["seeds"]]
+
+
+def mapped_rows(wildcards):
+    """What saliency maps start from: the trunk's maps where they are kept, else frames."""
+    if METHODS[wildcards.variant]["trainable"] == "layer4":
+        return training_rows(wildcards)
+    return frame_files(wildcards.scene, view_of(METHODS[wildcards.variant]))
+
+
+def with_saliency(scene):
+    """The variants of a scene whose saliency is shown and measured."""
+    if not SETTINGS["saliency"]:
+        return []
+    others = [
+        name
+        for name in STUDY.of("backbones", scene)
+        if METHODS[name]["backbone"] != METHODS[STUDY.main]["backbone"]
+    ]
+    return [STUDY.main, *others]
+
+
+def has_pixel_masks(scene):
+    truths = [clip.ground_truth for clip in SCENES[scene].clips]
+    return any(truth is not None and truth.pixel_masks is not None for truth in truths)
+
+
+def competitor_files(wildcards):
+    """Row of the tables: file of a competitor's scores, for the main variant."""
+    if wildcards.variant != STUDY.main:
+        return {}
+    files = {}
+    for name in SETTINGS["competitors"]:
+        if name.startswith("del_giorno"):
+            for setting in DEL_GIORNO:
+                files[f"{name}_{setting}"] = f"{RUN}/competitors/{name}_{setting}.parquet"
+        else:
+            folder = UNMASKING if name == "unmasking" else f"{RUN}/competitors"
+            channels = {"appearance": "_appearance", "motion": "_motion", "fused": ""}
+            prefix = name.removesuffix("_test")
+            for channel, suffix in channels.items():
+                row = f"{prefix}{suffix}" if suffix else name
+                files[row] = f"{folder}/{name}-{channel}.parquet"
+    names = {**wildcards, **named_files(wildcards.variant)}
+    return {row: path.format(**names) for row, path in files.items()}
+
+
+def named_files(variant):
+    """Wildcards of files that variants share: the network, and the view of the frames."""
+    method = METHODS[variant]
+    return {"backbone": method["backbone"], "view": view_of(method)}
+
+
+def rounds_of(name):
+    return [f"{RUN}/feedback/round{r}/{name}" for r in range(1, FEEDBACK["rounds"] + 1)]
+
+
+def last_iteration(wildcards, name):
+    """A file of the last iteration."""
+    return f"{RUN}/iteration{METHODS[wildcards.variant]['iterations']}/{name}".format(**wildcards)
+
+
+def marked_before(wildcards):
+    """The marks of the rounds before."""
+    return [f"{RUN}/feedback/round{r}/marks.parquet" for r in range(1, int(wildcards.round))]
+
+
+def round_before(wildcards, name):
+    """A file of the round before; before the first round, of the last iteration."""
+    r = int(wildcards.round)
+    if r == 1:
+        return last_iteration(wildcards, name)
+    return f"{RUN}/feedback/round{r - 1}/{name}".format(**wildcards)
+
+
+def pool_files(wildcards, name):
+    """A file of the run of every scene of a pool."""
+    scenes = SETTINGS["pools"][wildcards.pool]["scenes"]
+    return [f"{RUN}/{name}".format(**{**wildcards, "scene": scene}) for scene in scenes]
+
+
+def pooled(wildcards):
+    """Scene of a pool: the files that its scores and labels are in."""
+    members = {}
+    for scene in SETTINGS["pools"][wildcards.pool]["scenes"]:
+        of_scene = type(wildcards)(fromdict={**wildcards, "scene": scene})
+        run = RUN.format(**of_scene)
+        members[scene] = {
+            "clips": f"results/{scene}/clips.parquet",
+            "ground_truth": f"results/{scene}/ground_truth.parquet",
+            "initial": initial_file(of_scene),
+            "ensemble": f"{run}/ensemble.parquet",
+            "scores": [f"{run}/iteration{t}/scores.parquet" for t in iterations_of(of_scene)],
+            "competitors": competitor_files(of_scene),
+        }
+    return members
+
+
+def listed(files):
+    """The paths in a pool member's files."""
+    names = ("clips", "ground_truth", "initial", "ensemble")
+    return [*(files[name] for name in names), *files["scores"], *files["competitors"].values()]
 
 
 def drawn_runs(wildcards):

@@ -5,15 +5,18 @@ EVALUATION = SETTINGS["evaluation"]
 
 rule evaluate:
     input:
+        unpack(subset_of),
         clips="results/{scene}/clips.parquet",
         ground_truth="results/{scene}/ground_truth.parquet",
-        initial=f"{RUN}/initial.parquet",
+        initial=initial_file,
         scores=lambda w: of_iterations("scores.parquet", iterations_of(w)),
         pseudo_labels=lambda w: of_iterations("pseudo_labels.parquet", iterations_of(w)),
         ensemble=f"{RUN}/ensemble.parquet",
+        competitors=lambda w: list(competitor_files(w).values()),
         weights=weights_file,
     output:
-        f"{RUN}/metrics.json",
+        metrics=f"{RUN}/metrics.json",
+        draws=f"{RUN}/draws.parquet",
     log:
         f"{RUN_LOG}/evaluate.log",
     benchmark:
@@ -28,6 +31,7 @@ rule evaluate:
             "code": code_of("sdor.evaluate"),
             "versions": versions_of("numpy", "scikit-learn", "scipy", "torch", "torchvision"),
             "evaluation": EVALUATION,
+            "competitors": list(competitor_files(w)),
             "method": METHODS[w.variant],
             "overrides": SETTINGS["variants"][w.variant] or {},
             "description": SCENES[w.scene].description,
@@ -38,3 +42,28 @@ rule evaluate:
         },
     script:
         "../scripts/evaluate.py"
+
+
+rule pool:
+    input:
+        lambda w: [path for files in pooled(w).values() for path in listed(files)],
+        metrics=lambda w: pool_files(w, "metrics.json"),
+    output:
+        "results/pools/{pool}/{variant}/seed{seed}/{way}.json",
+    log:
+        "results/logs/pools/{pool}/{variant}/seed{seed}/{way}.log",
+    wildcard_constraints:
+        way="raw|ranks",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.evaluate"),
+            "evaluation": EVALUATION,
+            "members": pooled(w),
+        },
+    script:
+        "../scripts/pool.py"

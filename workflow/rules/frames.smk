@@ -1,4 +1,5 @@
-# video ─ frames: render the demo, find cuts, decode once, list the clips, audit the labels.
+# video ─ frames: render the demo, find cuts, decode once, list the clips, audit the labels, and drop
+# events where a variant asks for fewer anomalies.
 
 
 rule render:
@@ -137,3 +138,26 @@ rule audit:
         },
     script:
         "../scripts/audit.py"
+
+
+rule subset:
+    input:
+        clips="results/{scene}/clips.parquet",
+        ground_truth="results/{scene}/ground_truth.parquet",
+    output:
+        f"{RUN}/subset.parquet",
+    log:
+        f"{RUN_LOG}/subset.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.subset"),
+            "versions": versions_of("numpy"),
+            "rate": METHODS[w.variant]["anomaly_rate"],
+        },
+    script:
+        "../scripts/subset.py"

@@ -1,18 +1,10 @@
 # features ─ initial scores: PCA, Sp and isolation forest.
 
-INITIAL_KEYS = (
-    "pca",
-    "sp_bags",
-    "sp_bag_size",
-    "iforest_trees",
-    "iforest_samples",
-    "rescale",
-)
-
 
 rule initial:
     input:
-        lambda w: features_file(w.scene, METHODS[w.variant]),
+        unpack(subset_of),
+        features=lambda w: features_file(w.scene, METHODS[w.variant]),
     output:
         f"{RUN}/initial.parquet",
     log:

@@ -42,7 +42,7 @@ rule pseudo_labels:
 rule train:
     input:
         pseudo_labels=f"{RUN}/iteration{{t}}/pseudo_labels.parquet",
-        index=f"{RUN}/initial.parquet",
+        index=initial_file,
         rows=training_rows,
         weights=weights_file,
         warm=model_before,
@@ -56,7 +56,7 @@ rule train:
         f"{RUN_TIME}/iteration{{t}}/train.tsv"
     conda:
         ENVIRONMENT
-    threads: NETWORK_THREADS
+    threads: network_threads
     resources:
         gpu=NETWORK_GPUS,
         mem_mb=lambda w: 16000 if METHODS[w.variant]["trainable"] == "all" else 6000,

@@ -15,7 +15,8 @@ with job(snakemake.log[0], f"evaluation of {w.scene}/{w.variant}/seed{w.seed}"):
         snakemake.input.scores,
         snakemake.input.pseudo_labels,
         snakemake.input.ensemble,
-        snakemake.output[0],
+        snakemake.output.metrics,
+        snakemake.output.draws,
         smoothing_sigma=stage["evaluation"]["smoothing_sigma"],
         draws=stage["evaluation"]["bootstrap_draws"],
         seed=0,
@@ -28,4 +29,6 @@ with job(snakemake.log[0], f"evaluation of {w.scene}/{w.variant}/seed{w.seed}"):
             "fingerprints": stage["fingerprints"] | {"evaluation's code": stage["code"]},
             **about,
         },
+        competitor_paths=dict(zip(stage["competitors"], snakemake.input.competitors, strict=True)),
+        subset_path=snakemake.input.get("subset"),
     )

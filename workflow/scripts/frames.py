@@ -1,6 +1,6 @@
 from sdor.cuts import locate
 from sdor.files import read_json
-from sdor.frames import extract_frames
+from sdor.frames import View, extract_frames
 from sdor.jobs import job, logger
 from sdor.study import find_scene
 
@@ -8,7 +8,6 @@ w = snakemake.wildcards
 with job(snakemake.log[0], f"frames of {w.scene}/{w.clip}"):
     cuts = snakemake.input.get("cuts")
     scene = locate(find_scene(snakemake.config, w.scene), read_json(cuts) if cuts else [])
-    size, _, unmasked = w.view.partition("-")
-    masks = [] if unmasked else scene.masks
-    count = extract_frames(scene.clip(w.clip), masks, int(size), snakemake.output[0])
+    view = View.named(w.view)
+    count = extract_frames(scene.clip(w.clip), scene.masks, view, snakemake.output[0])
     logger.info("%d frames", count)

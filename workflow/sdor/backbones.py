@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sdor.errors import SdorError
+from sdor.i3d import i3d
 from sdor.vision import models
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -19,32 +21,25 @@ KINETICS_MEAN, KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0
 
 @dataclass(frozen=True)
 class Architecture:
-    """How torchvision's network of one name is built, cut and fed.
+    """How the network of one name is built, cut and fed.
 
     Attributes
     ----------
     build : makes the network without weights.
     stages : the network's (trunk, top, classifier) as lists of its own modules.
     dims : width of q.
-    weights : torchvision's enumeration of trained weights and the entry used.
+    weights : torchvision's enumeration of trained weights and the entry used, where it has any.
     frames : 1, or the length of the frame window that a 3-D network looks at.
+    mean, std : by which channel values in [0, 1] are shifted and scaled, as in its training.
     """
 
     build: Callable[[], nn.Module]
     stages: Callable[[nn.Module], tuple[list[nn.Module], list[nn.Module], list[nn.Module]]]
     dims: int
-    weights: tuple[str, str]
+    weights: tuple[str, str] | None = None
     frames: int = 1
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Channel means of the data the network was trained on, of values in [0, 1]."""
-        return IMAGENET_MEAN if self.frames == 1 else KINETICS_MEAN
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """Channel standard deviations likewise."""
-        return IMAGENET_STD if self.frames == 1 else KINETICS_STD
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
 
 def _resnet(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
@@ -65,6 +60,11 @@ def _mobilenet(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[n
     return layers[:last_stride], layers[last_stride:], [net.classifier]  # type: ignore[list-item]
 
 
+def _i3d(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+    *trunk, mixed_5b, mixed_5c, pool, logits = net.children()
+    return trunk, [mixed_5b, mixed_5c], [pool, logits]
+
+
 ARCHITECTURES = {
     "resnet50": Architecture(models.resnet50, _resnet, 2048, ("ResNet50_Weights", "IMAGENET1K_V1")),
     "resnet18": Architecture(models.resnet18, _resnet, 512, ("ResNet18_Weights", "IMAGENET1K_V1")),
@@ -73,13 +73,21 @@ ARCHITECTURES = {
         models.mobilenet_v2, _mobilenet, 1280, ("MobileNet_V2_Weights", "IMAGENET1K_V1")
     ),
     "r3d_18": Architecture(
-        models.video.r3d_18, _resnet, 512, ("R3D_18_Weights", "KINETICS400_V1"), frames=16
+        models.video.r3d_18,
+        _resnet,
+        512,
+        ("R3D_18_Weights", "KINETICS400_V1"),
+        frames=16,
+        mean=KINETICS_MEAN,
+        std=KINETICS_STD,
     ),
+    # Trained on values in [-1, 1].
+    "i3d": Architecture(i3d, _i3d, 1024, frames=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 }
 
 
 class Backbone(nn.Module):
-    """psi of Eq. 5, with torchvision's parameter names under `net.`.
+    """psi of Eq. 5, with the parameter names of torchvision (or of `i3d`) under `net.`.
 
     Parameters
     ----------
@@ -88,12 +96,20 @@ class Backbone(nn.Module):
         (He et al. 2016) instead of the 3×3 one (torchvision).
     bn_eps : epsilon of every batch normalisation, where the weights were trained with another
         one than torch's.
+    classifier : False leaves the trained classifier out, for weights that have none: the network
+        then gives features of the layer "pool" only.
     """
 
     def __init__(
-        self, name: str, *, stride_in_1x1: bool = False, bn_eps: float | None = None
+        self,
+        name: str,
+        *,
+        stride_in_1x1: bool = False,
+        bn_eps: float | None = None,
+        classifier: bool = True,
     ) -> None:
         super().__init__()
+        self.name = name
         self.architecture = ARCHITECTURES[name]
         self.dims = self.architecture.dims
         self.net = self.architecture.build()
@@ -105,7 +121,14 @@ class Backbone(nn.Module):
                     module.eps = bn_eps
         # Kept out of the module tree: the same modules are already registered under `net`.
         self._stages = self.architecture.stages(self.net)
-        mean, std = torch.tensor(self.architecture.mean), torch.tensor(self.architecture.std)
+        if not classifier:
+            for child, module in list(self.net.named_children()):
+                if module in self._stages[2]:
+                    setattr(self.net, child, nn.Identity())
+            self._stages[2].clear()
+        # On the CPU even where the network itself is built without memory for its weights.
+        mean = torch.tensor(self.architecture.mean, device="cpu")
+        std = torch.tensor(self.architecture.std, device="cpu")
         self.scale: Tensor
         self.shift: Tensor
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
@@ -142,12 +165,21 @@ class Backbone(nn.Module):
         Parameters
         ----------
         layer : "pool" (the global average q), or the trained classifier's "logits" or "softmax".
+
+        Raises
+        ------
+        SdorError : logits or softmax of weights without a classifier.
         """
-        maps = self.maps(frames)
         if layer == "pool":
-            return pooled(maps)
+            return pooled(self.maps(frames))
         classifier = self._stages[2]
-        takes_maps = isinstance(classifier[0], nn.AdaptiveAvgPool2d)
+        if not classifier:
+            raise SdorError(
+                f"method.features: {layer}: these weights of {self.name} have no classifier; use "
+                f"features: pool, or set weights.{self.name} to a file with the classifier"
+            )
+        maps = self.maps(frames)
+        takes_maps = isinstance(classifier[0], nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d)
         logits = _through(classifier, maps if takes_maps else pooled(maps)).float()
         return logits.softmax(1) if layer == "softmax" else logits
 

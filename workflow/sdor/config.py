@@ -73,14 +73,15 @@ def check(document: Mapping[str, Any], schema: str, where: str | Path, *prefix: 
 
 
 def complete(document: Mapping[str, Any], where: str) -> Document:
-    """Check a config and fill in every default, down to the evaluation's settings.
+    """Check a config and fill in every default, down to those of its sections.
 
     The methods of the variants are completed by `methods`.
     """
     check(document, "config", where)
     config = with_defaults(document, "config")
-    evaluation = _schema("config")["properties"]["evaluation"]["properties"]
-    config["evaluation"] = {**_defaults(evaluation), **config["evaluation"]}
+    for section in ("evaluation", "feedback"):
+        properties = _schema("config")["properties"][section]["properties"]
+        config[section] = {**_defaults(properties), **config[section]}
     return config
 
 
@@ -167,7 +168,7 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) ->
     if "propertyNames" in error.absolute_schema_path:
         return (
             f"{prefix}{value!r} is not a usable name (a letter, then letters, digits, _ and -; "
-            "features, frames, trunk and video are taken)"
+            "names of folders in results are taken)"
         )
     if rule == "required":
         missing = next(name for name in allowed if name not in value)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import rankdata
 
 from sdor import metrics
 from sdor.errors import SdorError
-from sdor.files import read_parquet, write_json
+from sdor.files import read_about, read_parquet, write_json, write_parquet
 from sdor.metrics import Cell, FloatArray, LabelledFrames
 
 COMPARED = ("ours", "sp_iforest")
@@ -26,19 +27,25 @@ def evaluate_run(
     pseudo_label_paths: Sequence[str | Path],
     ensemble_path: str | Path,
     output: str | Path,
+    draws_output: str | Path,
     *,
     smoothing_sigma: float,
     draws: int,
     seed: int,
     about: Mapping[str, Any],
-    baseline_paths: Mapping[str, str | Path] | None = None,
+    competitor_paths: Mapping[str, str | Path] | None = None,
+    subset_path: str | Path | None = None,
 ) -> None:
-    """Evaluate the files of one run (scene, variant, seed) and write its `metrics.json`.
+    """Evaluate the files of one run (scene, variant, seed).
+
+    Writes its `metrics.json`, and a table of every row's figures in every draw of clips (row, draw
+    and the columns). Draws are the same for all runs of a scene: any two rows can be paired.
 
     Parameters
     ----------
     score_paths, pseudo_label_paths : of iterations 1 … T, in that order.
-    baseline_paths : further detectors by row name (columns clip, frame, score), if any.
+    competitor_paths : further detectors by row name (columns clip, frame, score), if any.
+    subset_path : clips and frames that were used, where it is not all of the scene.
     about : what the numbers came from: `scene`, `variant`, `seed` and `method`, and optionally
         `description` (of the scene), `overrides`, `weights`, `fingerprints`, `versions`, `device`.
         Carried through as it is.
@@ -47,19 +54,25 @@ def evaluate_run(
     ------
     SdorError : a file is missing or damaged, or its rows do not match the others.
     """
-    measured = evaluate(
-        read_parquet(clips_path),
-        read_parquet(ground_truth_path),
+    clips, ground_truth = read_parquet(clips_path), read_parquet(ground_truth_path)
+    if subset_path is not None:
+        clips, ground_truth = _restricted(clips, ground_truth, read_parquet(subset_path))
+        about = {**about, **read_about(subset_path)}
+    competitors = {name: read_parquet(path) for name, path in (competitor_paths or {}).items()}
+    measured, drawn = evaluate(
+        clips,
+        ground_truth,
         read_parquet(initial_path),
         [read_parquet(path) for path in score_paths],
         read_parquet(ensemble_path),
         pseudo_labels=[read_parquet(path) for path in pseudo_label_paths],
-        baselines={name: read_parquet(path) for name, path in (baseline_paths or {}).items()},
+        competitors=competitors,
         smoothing_sigma=smoothing_sigma,
         draws=draws,
         seed=seed,
         about=about,
     )
+    write_parquet(draws_output, drawn, {"unit": "fractions of 1"})
     write_json(output, measured)
 
 
@@ -75,9 +88,9 @@ def evaluate(
     seed: int,
     about: Mapping[str, Any],
     pseudo_labels: Sequence[pd.DataFrame] = (),
-    baselines: Mapping[str, pd.DataFrame] | None = None,
-) -> dict[str, Any]:
-    """Metrics of every detector of one run, ready to be written as JSON.
+    competitors: Mapping[str, pd.DataFrame] | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Metrics of every detector of one run, ready to be written as JSON, and their draws.
 
     Parameters
     ----------
@@ -92,7 +105,7 @@ def evaluate(
 
     Returns
     -------
-    dict with `rows` and `oracles` (row: column: cell of `metrics.measure`), `counts`,
+    metrics : `rows` and `oracles` (row: column: cell of `metrics.measure`), `counts`,
     `pseudo_labels`, `differences`, `iterations` (T), `settings` and `about`.
 
     Raises
@@ -101,31 +114,90 @@ def evaluate(
         the kind of file, the clip and the frame.
     """
     _check_clips(clips, ensemble)
-    scores = _detectors(initial, iterations, ensemble, baselines or {}, smoothing_sigma)
+    scores = _detectors(initial, iterations, ensemble, competitors or {}, smoothing_sigma)
     frames, labelled = labelled_frames(clips, ensemble, ground_truth)
     weights = metrics.draw_clips(len(frames.split), draws, seed)
-    rows = _measure_all(
-        {name: values[labelled] for name, values in scores.items()}, frames, weights
-    )
-    oracles = {
-        "split_oracle": metrics.split_oracle(frames),
-        "clip_rate_oracle": metrics.clip_rate_oracle(frames),
-    }
+    judged = {name: values[labelled] for name, values in scores.items()}
+    rows, oracles, drawn = _measure_all(judged, frames, weights)
     left, right = COMPARED
-    difference = metrics.paired(scores[left][labelled], scores[right][labelled], frames, weights)
-    return {
+    difference = metrics.paired(judged[left], judged[right], frames, weights)
+    measured = {
         "about": dict(about),
         "settings": {"smoothing_sigma": smoothing_sigma, "draws": draws, "bootstrap_seed": seed},
         "iterations": len(iterations),
         "counts": _counts(clips, frames),
         "rows": rows,
-        "oracles": _measure_all(oracles, frames, weights),
+        "oracles": oracles,
         "differences": {f"{left} - {right}": difference},
         "pseudo_labels": [
             {"iteration": number, **_precision(table, ensemble, labelled, frames)}
             for number, table in enumerate(pseudo_labels, start=1)
         ],
     }
+    return measured, drawn
+
+
+def evaluate_pool(
+    members: Mapping[str, Mapping[str, Any]],
+    output: str | Path,
+    *,
+    ranks: bool,
+    smoothing_sigma: float,
+    draws: int,
+    seed: int,
+    about: Mapping[str, Any],
+) -> None:
+    """Judge the scores of several scenes, each with a model of its own, as if they were of one.
+
+    Parameters
+    ----------
+    members : scene: its files `clips`, `ground_truth`, `initial`, `scores` (a list), `ensemble`
+        and `competitors` (row name: file). A row that a scene lacks is left out.
+    ranks : each scene's scores are replaced by their ranks in [0, 1] first; else they are pooled as
+        they are.
+
+    Raises
+    ------
+    SdorError : see `evaluate`.
+    """
+    scores: list[dict[str, FloatArray]] = []
+    truths: list[LabelledFrames] = []
+    tables = []
+    for files in members.values():
+        clips, ensemble = read_parquet(files["clips"]), read_parquet(files["ensemble"])
+        detectors = _detectors(
+            read_parquet(files["initial"]),
+            [read_parquet(path) for path in files["scores"]],
+            ensemble,
+            {name: read_parquet(path) for name, path in files["competitors"].items()},
+            smoothing_sigma,
+        )
+        truth, labelled = labelled_frames(clips, ensemble, read_parquet(files["ground_truth"]))
+        if ranks:
+            detectors = {name: rankdata(one) / len(one) for name, one in detectors.items()}
+        scores.append({name: one[labelled] for name, one in detectors.items()})
+        truths.append(truth)
+        tables.append(clips)
+    offsets = np.cumsum([0, *(len(truth.split) for truth in truths)])
+    frames = LabelledFrames(
+        np.concatenate([one.clip + start for one, start in zip(truths, offsets, strict=False)]),
+        np.concatenate([one.anomalous for one in truths]),
+        tuple(split for one in truths for split in one.split),
+    )
+    shared = [name for name in scores[0] if all(name in other for other in scores)]
+    pooled = {name: np.concatenate([one[name] for one in scores]) for name in shared}
+    weights = metrics.draw_clips(len(frames.split), draws, seed)
+    rows, oracles, _ = _measure_all(pooled, frames, weights)
+    settings = {"smoothing_sigma": smoothing_sigma, "draws": draws, "bootstrap_seed": seed}
+    measured = {
+        "about": dict(about),
+        "settings": settings,
+        "iterations": min(len(files["scores"]) for files in members.values()),
+        "counts": _counts(pd.concat(tables), frames),
+        "rows": rows,
+        "oracles": oracles,
+    }
+    write_json(output, measured)
 
 
 def labelled_frames(
@@ -162,7 +234,7 @@ def _detectors(
     initial: pd.DataFrame,
     iterations: Sequence[pd.DataFrame],
     ensemble: pd.DataFrame,
-    baselines: Mapping[str, pd.DataFrame],
+    competitors: Mapping[str, pd.DataFrame],
     sigma: float,
 ) -> dict[str, FloatArray]:
     """Row name: (frames,) scores of every detector, in the order of the tables."""
@@ -186,7 +258,7 @@ def _detectors(
         "sp": _scores("initial", initial, ensemble, "sp"),
         "iforest": _scores("initial", initial, ensemble, "iforest"),
         "sp_iforest": _scores("initial", initial, ensemble),
-        **{name: _scores(name, table, ensemble) for name, table in baselines.items()},
+        **{name: _scores(name, table, ensemble) for name, table in competitors.items()},
         **{f"iteration_{number}": values for number, values in enumerate(singles, start=1)},
         **{f"ensemble_{number}": values for number, values in enumerate(running, start=1)},
         "ours": ours,
@@ -252,16 +324,38 @@ def _check_clips(clips: pd.DataFrame, ensemble: pd.DataFrame) -> None:
 
 def _measure_all(
     scores: Mapping[str, FloatArray], frames: LabelledFrames, weights: FloatArray
-) -> dict[str, dict[str, Cell]]:
-    """Measure each ranking once: the last running mean is the ensemble, the first iteration 1."""
-    known: dict[bytes, dict[str, Cell]] = {}
-    rows = {}
-    for name, values in scores.items():
+) -> tuple[dict[str, dict[str, Cell]], dict[str, dict[str, Cell]], pd.DataFrame]:
+    """Cells of the detectors and of the oracles, and a table of the draws of both.
+
+    Each ranking is measured once: the last running mean is the ensemble, the first iteration 1.
+    """
+    oracles = {
+        "split_oracle": metrics.split_oracle(frames),
+        "clip_rate_oracle": metrics.clip_rate_oracle(frames),
+    }
+    known: dict[bytes, tuple[dict[str, Cell], dict[str, FloatArray]]] = {}
+    cells, drawn = {}, []
+    for name, values in {**scores, **oracles}.items():
         key = values.tobytes()
         if key not in known:
-            known[key] = metrics.measure(values, frames, weights)
-        rows[name] = known[key]
-    return rows
+            known[key] = metrics.measure_draws(values, frames, weights)
+        cells[name], by_column = known[key]
+        columns = {column: by_column.get(column, np.empty(0)) for column in metrics.COLUMNS}
+        table = pd.DataFrame(columns)
+        drawn.append(table.assign(row=name, draw=np.arange(len(table))))
+    order = ["row", "draw", *metrics.COLUMNS]
+    rows = {name: cells[name] for name in scores}
+    return rows, {name: cells[name] for name in oracles}, pd.concat(drawn)[order]
+
+
+def _restricted(
+    clips: pd.DataFrame, ground_truth: pd.DataFrame, kept: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clips and ground truth of a part of the frames."""
+    counts = kept["clip"].value_counts()
+    clips = clips[clips["clip"].isin(counts.index)]
+    clips = clips.assign(frames=clips["clip"].map(counts))
+    return clips, ground_truth.merge(kept, on=["clip", "frame"])
 
 
 def _counts(clips: pd.DataFrame, frames: LabelledFrames) -> dict[str, int]:

@@ -1,28 +1,24 @@
 """Features of every frame (section 4.1), and the frozen trunk's maps for partial training."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
-from sdor.files import atomic, damaged, open_parquet, schema_metadata
+from sdor.feature_table import write_features
+from sdor.files import atomic, damaged
 from sdor.frames import FrameStore
 from sdor.inputs import Inputs
 from sdor.jobs import track
 from sdor.weights import load_backbone
 
 BATCH_SIZE = {1: 32, 16: 4}  # by the frames that the network looks at: about 1 GiB of activations
-ROW_GROUP = 1024  # frames
+BINS = 2  # on each side of the frame
 
 
 def extract_features(
@@ -46,27 +42,41 @@ def extract_features(
     backbone = load_backbone(weights)
     compute.place(backbone)
     inputs = Inputs(store, compute, window=backbone.architecture.frames)
-    waiting: list[NDArray[np.float32]] = []
-    index = store.index()
-    with atomic(output) as temporary, ExitStack() as stack:
-        stack.enter_context(torch.inference_mode())
-        stack.enter_context(compute.autocast())
-        stack.enter_context(memory_in_words())
-        writer: pq.ParquetWriter | None = None
-        written = 0
-        for batch in _all_frames(inputs, "features"):
-            waiting.append(backbone.features(batch, layer).cpu().numpy())
-            rows = sum(map(len, waiting))
-            if rows < ROW_GROUP and written + rows < len(index):
-                continue
-            values = np.concatenate(waiting)
-            waiting.clear()
-            if writer is None:
-                schema = _feature_schema(values.shape[1]).with_metadata(schema_metadata(about))
-                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression=None))
-            part = index.iloc[written : written + rows]
-            writer.write_table(_feature_table(part, values, writer.schema))
-            written += rows
+    with torch.inference_mode(), compute.autocast(), memory_in_words():
+        values = (
+            backbone.features(batch, layer).cpu().numpy()
+            for batch in _all_frames(inputs, "features")
+        )
+        write_features(output, store.index(), values, about)
+
+
+def extract_bins(store: FrameStore, weights: Path, output: Path, *, compute: Compute) -> None:
+    """The backbone's last maps in 2×2 spatial bins, for methods that look at parts of a frame.
+
+    Writes an .npy array (frames, 4, dims) of float16: the mean of the map in each quarter of the
+    frame (and over time, for a 3-D network), from left to right and top to bottom.
+    """
+    backbone = load_backbone(weights)
+    compute.place(backbone)
+    inputs = Inputs(store, compute, window=backbone.architecture.frames)
+    with (
+        atomic(output) as temporary,
+        temporary.open("wb") as file,
+        torch.inference_mode(),
+        compute.autocast(),
+        memory_in_words(),
+    ):
+        header = {
+            "descr": "<f2",
+            "fortran_order": False,
+            "shape": (len(store), BINS**2, backbone.dims),
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        for batch in _all_frames(inputs, "bins"):
+            maps = backbone.maps(batch).float()
+            maps = maps.mean(2) if maps.dim() == 5 else maps
+            bins = nn.functional.adaptive_avg_pool2d(maps, BINS).flatten(2).transpose(1, 2)
+            file.write(bins.half().contiguous().cpu().numpy().tobytes())
 
 
 def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, compute: Compute) -> None:
@@ -108,51 +118,7 @@ def open_trunk_maps(path: Path, compute: Compute) -> Inputs:
     return Inputs(maps, compute, dtype=dtype)
 
 
-def read_features(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Read a features file without holding it twice.
-
-    Returns
-    -------
-    index : table of clip and frame.
-    features : (frames, dims) float32.
-
-    Raises
-    ------
-    SdorError : the file is damaged.
-    """
-    file = open_parquet(path)
-    dims = file.schema_arrow.field("feature").type.list_size
-    features = np.empty((file.metadata.num_rows, dims), np.float32)
-    indices = []
-    done = 0
-    try:
-        for batch in file.iter_batches(batch_size=4096):
-            values = batch.column("feature").flatten().to_numpy()
-            features[done : done + batch.num_rows] = values.reshape(-1, dims)
-            indices.append(batch.select(["clip", "frame"]).to_pandas())
-            done += batch.num_rows
-    except (OSError, pa.ArrowException) as error:
-        raise SdorError(damaged(path, error)) from error
-    return pd.concat(indices, ignore_index=True), features
-
-
 def _all_frames(inputs: Inputs, label: str) -> Iterator[Tensor]:
     """Batches of all frames, in order."""
     batches = inputs.in_order(BATCH_SIZE[inputs.window])
     return track(inputs.batches(batches), total=len(batches), unit="batch", label=label)
-
-
-def _feature_schema(dims: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("clip", pa.string()),
-            ("frame", pa.int64()),
-            ("feature", pa.list_(pa.float32(), dims)),
-        ]
-    )
-
-
-def _feature_table(rows: pd.DataFrame, values: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
-    feature = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    columns = [pa.array(rows["clip"]), pa.array(rows["frame"]), feature]
-    return pa.Table.from_arrays(columns, schema=schema)

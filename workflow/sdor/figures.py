@@ -147,7 +147,7 @@ def roc(
         ("Iteration 1", "iteration_1", BLUE, "-.", [run.iterations[0] for run in runs]),
         ("Our method", "ours", ORANGE, "-", [run.ensemble for run in runs]),
     )
-    with _figure(COLUMN_WIDTH * len(parts), 3.8) as figure:
+    with new_figure(COLUMN_WIDTH * len(parts), 3.8) as figure:
         for place, (title, column, part) in enumerate(parts, start=1):
             axes = figure.add_subplot(1, len(parts), place)
             axes.plot([0, 1], [0, 1], color=BLACK, linewidth=0.7, linestyle=":")
@@ -155,7 +155,8 @@ def roc(
             for name, row, colour, style, scores in lines:
                 area = _mean_text([run.metrics["rows"][row][column]["value"] for run in runs])
                 curves = [metrics.roc_curve(values[labelled][part], truth) for values in scores]
-                _roc_line(axes, curves, colour, style, f"{name}, AUC {area}")
+                label = f"{name}, AUC {area}"
+                roc_line(axes, curves, color=colour, linestyle=style, label=label)
             axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", title=title)
             axes.set_xlabel("False positive rate")
             axes.set_ylabel("True positive rate")
@@ -183,7 +184,7 @@ def iterations(runs: Sequence[Metrics]) -> Figure:
     count = first["iterations"]
     steps = np.arange(count + 1)
     kinds = (("ensemble", "-", "o", True), ("iteration", "--", "s", False))
-    with _figure(COLUMN_WIDTH + 0.4, 3.6) as figure:
+    with new_figure(COLUMN_WIDTH + 0.4, 3.6) as figure:
         axes = figure.add_subplot()
         for column, name, colour in columns:
             for kind, style, marker, filled in kinds:
@@ -232,7 +233,7 @@ def loss(histories: Sequence[Sequence[pd.DataFrame]], title: str, kind: str) -> 
     kind : "l1" or "l2", the method's loss.
     """
     colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(histories[0]), 1)))
-    with _figure(COLUMN_WIDTH, 2.6) as figure:
+    with new_figure(COLUMN_WIDTH, 2.6) as figure:
         axes = figure.add_subplot()
         for number, tables in enumerate(zip(*histories, strict=True)):
             for table in tables if len(tables) > 1 else ():
@@ -277,7 +278,7 @@ def timeline(
     low = float(min(run.ensemble.min(), run.initial.min()))
     high = float(max(run.ensemble.max(), run.initial.max()))
     margin = 0.22 * (high - low or 1.0)
-    with _figure(PAGE_WIDTH, rows * height + 1.05) as figure:
+    with new_figure(PAGE_WIDTH, rows * height + 1.05) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for place, axes in enumerate(grid.flat):
             if place >= len(strips):
@@ -291,7 +292,7 @@ def timeline(
                 time = time / 60
             width = PAGE_WIDTH / columns
             thickness = 1.0 if columns > 1 else 0.6
-            for begin, end in _ranges(truth[rows_of]):
+            for begin, end in true_ranges(truth[rows_of]):
                 axes.axvspan(*_extent(time, begin, end), color=BAND, linewidth=0)
             axes.plot(*_envelope(time, run.initial[rows_of], width), color=GREY, linewidth=0.6)
             axes.plot(
@@ -299,7 +300,7 @@ def timeline(
             )
             for label, colour, offset in ((1, ORANGE, 0.55), (0, GREEN, 0.2)):
                 at = low - margin + margin * offset
-                spans = [_extent(time, *ends) for ends in _ranges(labels[rows_of] == label)]
+                spans = [_extent(time, *ends) for ends in true_ranges(labels[rows_of] == label)]
                 begins, ends = zip(*spans, strict=True) if spans else ((), ())
                 axes.hlines(
                     [at] * len(spans), begins, ends, color=colour, linewidth=2.2, capstyle="butt"
@@ -337,13 +338,41 @@ def timeline(
 
 def note(text: str) -> Figure:
     """A figure that says in words why there is nothing to draw."""
-    with _figure(COLUMN_WIDTH + 0.4, 0.8) as figure:
+    with new_figure(COLUMN_WIDTH + 0.4, 0.8) as figure:
         figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True, parse_math=False)
     return figure
 
 
+def roc_line(
+    axes: Axes,
+    curves: Sequence[tuple[FloatArray, FloatArray]],
+    *,
+    band: bool = True,
+    **style: Any,
+) -> None:
+    """Draw one ROC curve, or the mean true positive rate of several.
+
+    Parameters
+    ----------
+    curves : false and true positive rates of every seed, as of `metrics.roc_curve`.
+    band : the range over the seeds is shaded.
+    style : of the line, as matplotlib calls it.
+    """
+    if len(curves) == 1:
+        axes.plot(*_thinned(*curves[0]), **style)
+        return
+    grid = np.linspace(0, 1, 401)
+    # Where a curve rises upright it has several values: the highest one is its own there.
+    rates = np.array([np.interp(grid, false, true) for false, true in curves])
+    if band:
+        low, high = rates.min(axis=0), rates.max(axis=0)
+        axes.fill_between(grid, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    mean = np.concatenate(([0.0], rates.mean(axis=0)))
+    axes.plot(np.concatenate(([0.0], grid)), mean, **style)
+
+
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
+def new_figure(width: float, height: float) -> Iterator[Figure]:
     """A figure in the shared style, laid out without overlaps, that no global state knows of."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -379,32 +408,6 @@ def _title(runs: Sequence[Run]) -> str:
 def _mean_text(values: Sequence[float]) -> str:
     text = f"{100 * np.mean(values):.1f}"
     return f"{text} ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else text
-
-
-def _roc_line(
-    axes: Axes,
-    curves: Sequence[tuple[FloatArray, FloatArray]],
-    colour: str,
-    style: str,
-    label: str,
-) -> None:
-    if len(curves) == 1:
-        false, true = _thinned(*curves[0])
-        axes.plot(false, true, color=colour, linestyle=style, label=label)
-        return
-    grid = np.linspace(0, 1, 401)
-    # A step at false positive rate 0 has two values there: the upper one is the curve's.
-    rates = np.array([np.interp(grid, *_upper(false, true)) for false, true in curves])
-    axes.fill_between(
-        grid, rates.min(axis=0), rates.max(axis=0), color=colour, alpha=0.15, linewidth=0
-    )
-    mean = np.concatenate(([0.0], rates.mean(axis=0)))
-    axes.plot(np.concatenate(([0.0], grid)), mean, color=colour, linestyle=style, label=label)
-
-
-def _upper(false: FloatArray, true: FloatArray) -> tuple[FloatArray, FloatArray]:
-    last = np.append(np.diff(false) > 0, True)
-    return false[last], true[last]
 
 
 def _thinned(false: FloatArray, true: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -476,7 +479,7 @@ def _frame_rate(clips: pd.DataFrame) -> float | None:
     return float(rates[0]) if same else None
 
 
-def _ranges(flags: BoolArray) -> list[tuple[int, int]]:
+def true_ranges(flags: BoolArray) -> list[tuple[int, int]]:
     """[begin, end) of every run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(int)))
     return [(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]

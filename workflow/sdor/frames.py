@@ -1,8 +1,9 @@
 """Decoded frames: one `.npy` file a clip, written once and memory-mapped by every later stage."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,38 @@ Indices = npt.NDArray[np.integer[Any]]
 Rows = npt.NDArray[np.int64]
 
 
-def extract_frames(clip: Clip, masks: Sequence[Rectangle], size: int, output: str | Path) -> int:
-    """Decode a clip once into an `.npy` file of shape [frames, size, size, channels], uint8.
+@dataclass(frozen=True)
+class View:
+    """How frames are stored: their size, and what is left out of them.
+
+    Its name, such as "224", "160x120-grey" or "224-unmasked", stands in the files' path.
+
+    Attributes
+    ----------
+    width, height : pixels.
+    grey : colours are left out.
+    masked : the scene's masks are blackened.
+    """
+
+    width: int
+    height: int
+    grey: bool = False
+    masked: bool = True
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The view of that name (a ValueError when it is none)."""
+        size, *words = name.split("-")
+        width, _, height = size.partition("x")
+        return cls(int(width), int(height or width), "grey" in words, "unmasked" not in words)
+
+
+def extract_frames(clip: Clip, masks: Sequence[Rectangle], view: View, output: str | Path) -> int:
+    """Decode a clip once into an `.npy` file of shape [frames, height, width, channels], uint8.
 
     The masks are filled with black at the resolution of the source, so that nothing of what they
-    hide is blended into the pixels beside them; then Pillow's bilinear filter makes the frame
-    `size` by `size`. Frames go to the file one by one: a clip of any length takes the same memory.
+    hide is blended into the pixels beside them; then Pillow's bilinear filter makes the frame as
+    large as the view. Frames go to the file one by one: a clip of any length takes the same memory.
     A clip without any colour is stored with one channel, also when its files have three equal ones.
 
     Returns
@@ -41,21 +68,21 @@ def extract_frames(clip: Clip, masks: Sequence[Rectangle], size: int, output: st
     count = 0
     channels = 1
     with atomic(output) as temporary, temporary.open("w+b") as file:
-        start = _write_header(file, (0, size, size, channels))
+        start = _write_header(file, (0, view.height, view.width, channels))
         for frame in read_clip(clip):
             try:
-                small = _resized(hide(frame, masks), size)
+                small = _resized(hide(frame, masks if view.masked else []), view)
             except SdorError as error:
                 raise SdorError(f"clip {clip.name}: {error}") from error
             if channels == 1 and not _is_grey(small):
-                _widen(file, start, count, size * size)
+                _widen(file, start, count, view.height * view.width)
                 channels = 3
             file.write(_with_channels(small, channels).tobytes())
             count += 1
         _check_count(clip, count)
         # NumPy pads the header for growth of the first axis, so the final one fits into its place.
         file.seek(0)
-        if _write_header(file, (count, size, size, channels)) != start:
+        if _write_header(file, (count, view.height, view.width, channels)) != start:
             raise ValueError(f"{output}: the header of {count} frames is longer than that of none")
     return count
 
@@ -195,10 +222,12 @@ class FrameStore:
         return self._open[clip]
 
 
-def _resized(frame: Frame, size: int) -> Frame:
+def _resized(frame: Frame, view: View) -> Frame:
     grey = frame.shape[2] == 1
     picture = Image.fromarray(frame[:, :, 0] if grey else frame)
-    small = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+    if view.grey and not grey:
+        picture, grey = picture.convert("L"), True
+    small = np.asarray(picture.resize((view.width, view.height), Image.Resampling.BILINEAR))
     return small[:, :, np.newaxis] if grey else small
 
 

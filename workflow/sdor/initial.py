@@ -12,23 +12,38 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 
 from sdor.errors import SdorError
-from sdor.features import read_features
-from sdor.files import write_parquet
+from sdor.feature_table import read_features
+from sdor.files import read_parquet, write_parquet
 from sdor.jobs import logger
 
 FloatArray = NDArray[np.floating[Any]]
 
 
 def initial_scores(
-    features_path: Path, output: Path, *, method: dict[str, Any], seed: int, about: dict[str, Any]
+    features_path: Path,
+    output: Path,
+    *,
+    method: dict[str, Any],
+    seed: int,
+    about: dict[str, Any],
+    subset: Path | None = None,
 ) -> pd.DataFrame:
-    """Features file → table of (clip, frame, sp, iforest, score), one row a frame.
+    """Features file → table of (clip, frame, row, sp, iforest, score), one line a frame.
+
+    Parameters
+    ----------
+    subset : table of the clips and frames that are used, where it is not all. `row` is the place of
+        a frame among all.
 
     Raises
     ------
     SdorError : fewer frames than a bag of Sp holds, or features that are not finite.
     """
     index, features = read_features(features_path)
+    index = index.assign(row=np.arange(len(index)))
+    if subset is not None:
+        index = index.merge(read_parquet(subset, ["clip", "frame"]), on=["clip", "frame"])
+        features = features[index["row"]]
     try:
         reduced = reduce_features(features, components=method["pca"], seed=seed)
         sp = sp_scores(reduced, bags=method["sp_bags"], bag_size=method["sp_bag_size"], seed=seed)

@@ -76,8 +76,7 @@ class Inputs:
 
     def in_order(self, size: int) -> list[IntArray]:
         """Row numbers of all rows, in order, `size` at a time."""
-        rows = np.arange(len(self), dtype=np.int64)
-        return [rows[start : start + size] for start in range(0, len(rows), size)]
+        return batched(np.arange(len(self), dtype=np.int64), size)
 
     def _wanted(self, rows: IntArray) -> IntArray:
         """Rows of the source that each batch row looks at: (B,) or (B, window)."""
@@ -113,3 +112,8 @@ class Inputs:
             whole[rows[0] : rows[-1] + 1] = piece
         assert whole is not None
         return whole
+
+
+def batched(rows: IntArray, size: int) -> list[IntArray]:
+    """Row numbers `size` at a time."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

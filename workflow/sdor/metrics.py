@@ -228,6 +228,13 @@ def measure(scores: FloatArray, frames: LabelledFrames, weights: FloatArray) -> 
         that did not hold both classes. None stands where nothing can be said, with the `reason`
         or `interval_reason`. `within_clip` has the number of `clips` it averages.
     """
+    return measure_draws(scores, frames, weights)[0]
+
+
+def measure_draws(
+    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
+) -> tuple[dict[str, Cell], dict[str, FloatArray]]:
+    """What `measure` gives, and beside it the values of every draw (column: (draws,) array)."""
     reasons = missing(frames)
     values = per_draw(scores, frames, _ones(frames)) if len(reasons) < len(COLUMNS) else {}
     drawn = per_draw(scores, frames, weights) if values and len(weights) else {}
@@ -239,7 +246,7 @@ def measure(scores: FloatArray, frames: LabelledFrames, weights: FloatArray) -> 
             cells[column] = _cell(values, drawn, column, frames)
         if column == "within_clip":
             cells[column]["clips"] = int(frames.both_classes.sum())
-    return cells
+    return cells, drawn
 
 
 def paired(

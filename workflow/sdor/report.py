@@ -1,8 +1,9 @@
 """The report: one offline page with tables, figures, moments to look at, and where it came from."""
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,65 +11,88 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 
+from sdor.comparisons import HOW_TO_READ, difference, gain
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged, read_parquet
+from sdor.paper_tables import (
+    COMPARISONS_TITLE,
+    JUDGED,
+    Findings,
+    StudyFiles,
+    comparisons,
+    difference_text,
+    paper_tables,
+    read_findings,
+)
 from sdor.tables import (
+    COLUMN_NAMES,
     EXPLANATION,
     Metrics,
     Table,
-    comparison_table,
+    cell_text,
     count_of,
-    detector_row,
-    groups,
+    differing_settings,
     is_measured,
+    marked,
+    over_runs,
     pseudo_label_table,
-    read_metrics,
+    reported_auc,
     reported_notes,
     scene_table,
     skipped_table,
-    variants_table,
+    without_empty_last,
 )
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 # Where a scene's clips have no frame rate, moments are separated as at this one.
 USUAL_FRAME_RATE = 25.0
+THUMBNAIL = 192  # pixels
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report.
+    """A figure of one scene and variant.
 
     Attributes
     ----------
     scene, variant : where it stands; `caption` also tells readers who cannot see it what it shows.
+    needs_truth : it shows nothing of a scene without ground truth, and is left out there.
     """
 
     scene: str
     variant: str
     path: str | Path
     caption: str
+    needs_truth: bool = False
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Files from which the highest-ranked moments of a scene are read."""
+    """Files from which the highest-ranked moments of a scene are read.
+
+    Attributes
+    ----------
+    frame_paths : clip: its stored frames (`.npy`), of which each moment's peak is shown.
+    """
 
     scene: str
     variant: str
     clips_path: str | Path
     ensemble_path: str | Path
     ground_truth_path: str | Path | None = None
+    frame_paths: Mapping[str, str | Path] = field(default_factory=dict)
 
 
 def write_report(
-    metrics_paths: Sequence[str | Path],
-    skipped: Mapping[str, str],
+    files: StudyFiles,
     output: str | Path,
     *,
     title: str,
     pictures: Sequence[Picture] = (),
+    study_pictures: Sequence[tuple[str | Path, str]] = (),
     moments: Sequence[Moments] = (),
     configuration: str = "",
     benchmark_paths: Sequence[str | Path] = (),
@@ -78,8 +102,10 @@ def write_report(
 
     Parameters
     ----------
-    skipped : scene: why it was not run.
-    pictures : figures to embed; those of one scene and variant stand together, in this order.
+    files : the results of the study.
+    pictures : figures of one scene and variant each, which stand together in this order. A scene
+        and variant has a section of its own if there is a picture or a list of moments of it.
+    study_pictures : (path, caption) of figures that are of the whole study.
     moments : scenes whose highest-ranked moments are listed.
     configuration : the YAML that the run was made with.
     benchmark_paths : Snakemake's benchmark files (TSV with the columns s, h:m:s, max_rss, …).
@@ -89,7 +115,7 @@ def write_report(
     ------
     SdorError : a file is missing or damaged.
     """
-    runs = [read_metrics(path) for path in metrics_paths]
+    findings = read_findings(files)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -97,89 +123,103 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    listed = {
-        (source.scene, source.variant): _moment_table(source, moments_shown) for source in moments
-    }
-    sections = [
-        {
-            "anchor": f"scene-{number}",
-            "description": group[0]["about"].get("description", ""),
-            "table": scene_table(group),
-            "pseudo_labels": pseudo_label_table(group),
-            "moments": listed.get(key),
-            "pictures": [
-                {"source": data_uri(picture.path), "caption": picture.caption}
-                for picture in pictures
-                if (picture.scene, picture.variant) == key
-            ],
-        }
-        for number, (key, group) in enumerate(groups(runs).items(), start=1)
-    ]
-    times, total = run_times(benchmark_paths)
-    compared = (variants_table(runs), comparison_table(runs, skipped))
+    own = {(picture.scene, picture.variant) for picture in pictures}
+    own |= {(source.scene, source.variant) for source in moments}
+    shown = [key for key in findings.grouped if key in own]
+    listed = {(source.scene, source.variant): source for source in moments}
+    made = paper_tables(findings)
+    times = run_times(benchmark_paths, {variant for _, variant in findings.grouped})
     page = environment.get_template("report.html.j2").render(
         title=title,
-        facts=_facts(runs),
+        facts=_facts(findings),
         explanation=EXPLANATION,
-        headline=headline_table(runs),
-        overview=[table for table in compared if table.rows],
-        skipped=skipped_table(skipped),
-        sections=sections,
+        glance=glance_table(findings, shown),
+        paper_tables=[table for table in made if table.tables],
+        missing=[(table.title, table.nothing) for table in made if not table.tables],
+        comparisons_title=COMPARISONS_TITLE,
+        how_to_compare=HOW_TO_READ,
+        passages=comparisons(findings)[1],
+        skipped=skipped_table(findings.not_run),
+        study_pictures=[_shown(path, caption) for path, caption in study_pictures],
+        sections=[
+            _section(
+                f"scene-{number}",
+                findings.grouped[key],
+                [one for one in pictures if (one.scene, one.variant) == key],
+                listed.get(key),
+                moments_shown,
+            )
+            for number, key in enumerate(shown, start=1)
+        ],
         configuration=configuration.strip(),
-        provenance=provenance_table(runs),
+        provenance=provenance_table(findings),
         times=times,
-        jobs=count_of(len(times.rows), "job"),
-        total=total,
     )
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def headline_table(runs: Sequence[Metrics]) -> Table:
-    """The final score and the initial scores of every scene and variant, one line each."""
+def glance_table(findings: Findings, shown: Sequence[tuple[str, str]]) -> Table:
+    """The final score beside the initial scores, one line for each scene and variant shown."""
     rows: list[tuple[str, ...]] = []
-    grouped = groups(runs)
-    for (scene, variant), group in grouped.items():
-        if is_measured(group):
-            rows += [(scene, variant, *detector_row(group, row)) for row in ("sp_iforest", "ours")]
-        else:
-            rows.append((scene, variant, "ranked, not measured: no ground truth", *[""] * 6))
-    header = ("scene", "variant", "detector", "merged", "train-side", "test-only", "within-clip")
-    notes = reported_notes(list(grouped.values()))
-    return Table("Results", (*header, "AP", "reported"), tuple(rows), notes=notes)
+    measured = [key for key in shown if is_measured(findings.grouped[key])]
+    for scene, variant in measured:
+        group = findings.grouped[scene, variant]
+        texts = [scene, variant]
+        for column in JUDGED:
+            cells = [over_runs(group, "rows", row, column) for row in ("sp_iforest", "ours")]
+            rows_of = ("ours", "sp_iforest")
+            found = difference(group, group, rows_of, column, findings.draws)
+            if group[0]["about"].get("subset"):
+                found = gain(group, column)
+            texts += [*(cell_text(cell) for cell in cells), difference_text(found)]
+        known = reported_auc(group[0], "ours")
+        rows.append((*texts, "" if known is None else marked(f"{known:.1f}", group[0], "ours")))
+    names = [f"{name}, {COLUMN_NAMES[c]}" for c in JUDGED for name in ("initial", "ours", "gain")]
+    header, lines = without_empty_last(("scene", "variant", *names, "reported"), rows)
+    notes = reported_notes([findings.grouped[key] for key in measured], only_ours=True)
+    return Table("At a glance", header, lines, notes=notes)
 
 
-def provenance_table(runs: Sequence[Metrics]) -> Table:
-    """Weights, device, versions and code fingerprints behind every scene and variant."""
-    rows = []
-    for (scene, variant), group in groups(runs).items():
-        about = group[0]["about"]
-        weights = about.get("weights") or {}
-        facts = {
-            "seeds": ", ".join(str(run["about"]["seed"]) for run in group),
-            "device": about.get("device"),
-            "backbone": about["method"]["backbone"],
-            "weights": weights.get("source"),
-            "weights sha256": weights.get("sha256"),
-            "versions": _pairs(about.get("versions")),
-            "fingerprints": _pairs(about.get("fingerprints")),
-            "clip bootstrap": _pairs(group[0]["settings"]),
-        }
-        rows += [
-            (scene, variant, name, str(value) if value else "not stated")
-            for name, value in facts.items()
-        ]
-    return Table("Provenance", ("scene", "variant", "what", "value"), tuple(rows))
+def provenance_table(findings: Findings) -> Table:
+    """Weights, device, versions and code fingerprints, and the runs that each is behind."""
+    behind: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    for key, group in findings.grouped.items():
+        for run in group:
+            for fact in _origins(run).items():
+                behind.setdefault(fact, {})[key] = None
+    names = list(dict.fromkeys(name for name, _ in behind))
+    rows = [
+        (name, value, _runs_text(keys, findings))
+        for wanted in names
+        for (name, value), keys in behind.items()
+        if name == wanted
+    ]
+    return Table("Provenance", ("what", "value", "behind"), tuple(rows))
 
 
-def run_times(benchmark_paths: Sequence[str | Path]) -> tuple[Table, str]:
-    """Time and memory of every benchmarked job, longest first, and the sum of the times.
+@dataclass(frozen=True)
+class RunTimes:
+    """What the jobs took: by stage, job by job, and in sum."""
+
+    stages: Table
+    jobs: Table
+    total: str
+
+
+def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = ()) -> RunTimes:
+    """Time and memory of every benchmarked job, longest first, and of each stage.
+
+    Parameters
+    ----------
+    variants : names of the variants, whose folders hold the stages' files.
 
     Raises
     ------
     SdorError : a file is no Snakemake benchmark.
     """
-    jobs = []
+    records = []
+    names = set(variants)
     for path in benchmark_paths:
         try:
             lines = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
@@ -187,14 +227,42 @@ def run_times(benchmark_paths: Sequence[str | Path]) -> tuple[Table, str]:
             memory = float(lines["max_rss"].max()) if "max_rss" in lines else np.nan
         except (OSError, ValueError, KeyError) as error:
             raise SdorError(damaged(path, error)) from error
-        jobs.append((seconds, memory, Path(path)))
-    jobs.sort(key=lambda job: -job[0])
-    rows = tuple(
-        (_job_name(path), duration(seconds), "" if np.isnan(memory) else f"{memory:,.0f}")
-        for seconds, memory, path in jobs
+        job = _job_name(Path(path))
+        records.append({"job": job, "stage": _stage(job, names), "s": seconds, "MB": memory})
+    jobs = pd.DataFrame.from_records(records, columns=["job", "stage", "s", "MB"])
+    jobs = jobs.sort_values("s", ascending=False, kind="stable")
+    stages = jobs.groupby("stage", sort=False).agg(
+        jobs=("s", "size"), total=("s", "sum"), longest=("s", "max"), memory=("MB", "max")
     )
-    table = Table("Run times", ("job", "time", "peak memory (MB)"), rows)
-    return table, duration(sum(job[0] for job in jobs))
+    stages = stages.sort_values("total", ascending=False, kind="stable")
+    return RunTimes(
+        Table(
+            title="Run times",
+            header=("stage", "jobs", "time", "longest job", "peak memory (MB)"),
+            rows=tuple(
+                (
+                    str(stage).replace("_", " "),
+                    f"{row['jobs']:,.0f}",
+                    *(duration(row[name]) for name in ("total", "longest")),
+                    _megabytes(row["memory"]),
+                )
+                for stage, row in stages.iterrows()
+            ),
+            caption=(
+                f"{count_of(len(jobs), 'job')}, {duration(float(jobs['s'].sum()))} in all "
+                "(one after the other)."
+            ),
+        ),
+        Table(
+            title="Every job",
+            header=("job", "time", "peak memory (MB)"),
+            rows=tuple(
+                (row["job"], duration(row["s"]), _megabytes(row["MB"]))
+                for row in jobs.to_dict("records")
+            ),
+        ),
+        duration(float(jobs["s"].sum())),
+    )
 
 
 def top_moments(
@@ -273,13 +341,38 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _facts(runs: Sequence[Metrics]) -> list[tuple[str, str]]:
+def thumbnail(path: str | Path, frame: int) -> str:
+    """One stored frame as a small JPEG in a data URI.
+
+    Parameters
+    ----------
+    path : frames of a clip, uint8 (frames, height, width, channels).
+    frame : its number, from 1.
+
+    Raises
+    ------
+    SdorError : the file is missing or damaged, or has no such frame.
+    """
+    try:
+        pixels = np.load(path, mmap_mode="r")[frame - 1]
+    except (OSError, ValueError, IndexError) as error:
+        raise SdorError(damaged(path, error)) from error
+    picture = Image.fromarray(
+        np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    )
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    memory = io.BytesIO()
+    picture.save(memory, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(memory.getvalue()).decode()}"
+
+
+def _facts(findings: Findings) -> list[tuple[str, str]]:
     """What was run, for the head of the page."""
 
-    def distinct(values: Sequence[Any]) -> str:
+    def distinct(values: Iterable[Any]) -> str:
         return ", ".join(dict.fromkeys(str(value) for value in values if value)) or "not stated"
 
-    abouts = [run["about"] for run in runs]
+    abouts = [run["about"] for run in findings.runs]
     weights = [about.get("weights") or {} for about in abouts]
     texts = [
         f"{one.get('source', 'not stated')} (sha256 {one['sha256'][:12]})"
@@ -287,17 +380,53 @@ def _facts(runs: Sequence[Metrics]) -> list[tuple[str, str]]:
         else one.get("source")
         for one in weights
     ]
-    seeds = [str(about["seed"]) for about in abouts]
-    return [
-        ("Scenes", distinct([about["scene"] for about in abouts])),
-        ("Variants", distinct([about["variant"] for about in abouts])),
-        ("Seeds", distinct(seeds)),
+    others = dict.fromkeys(variant for _, variant in findings.grouped if variant != findings.main)
+    main = findings.any_of(findings.main)
+    differing = differing_settings(main[0], "ours", with_backbone=True) if main else ""
+    facts = [
+        ("Scenes", distinct(about["scene"] for about in abouts)),
+        ("Not run", ", ".join(findings.not_run)),
+        ("Our method", f"variant {findings.main}"),
+        ("Its settings", f"not the paper's (in parentheses) in: {differing}" if differing else ""),
+        ("Other variants", ", ".join(others)),
+        ("Seeds", distinct(str(about["seed"]) for about in abouts)),
         ("Weights", distinct(texts)),
-        ("Device", distinct([about.get("device") for about in abouts])),
+        ("Device", distinct(about.get("device") for about in abouts)),
     ]
+    if main and not differing:
+        facts[3] = ("Its settings", "the paper's")
+    return [fact for fact in facts if fact[1]]
 
 
-def _moment_table(source: Moments, count: int) -> Table:
+def _section(
+    anchor: str,
+    group: Sequence[Metrics],
+    pictures: Sequence[Picture],
+    moments: Moments | None,
+    moments_shown: int,
+) -> dict[str, Any]:
+    """All that the page shows of one scene and variant."""
+    measured = is_measured(group)
+    drawn = [picture for picture in pictures if measured or not picture.needs_truth]
+    left_out = [picture.caption for picture in pictures if picture not in drawn]
+    return {
+        "anchor": anchor,
+        "description": group[0]["about"].get("description", ""),
+        "measured": measured,
+        "table": scene_table(group, differences=False),
+        "pseudo_labels": pseudo_label_table(group) if measured else None,
+        "moments": None if moments is None else _moments(moments, moments_shown),
+        "pictures": [_shown(picture.path, picture.caption) for picture in drawn],
+        "left_out": left_out,
+    }
+
+
+def _shown(path: str | Path, caption: str) -> dict[str, str]:
+    return {"source": data_uri(path), "caption": caption}
+
+
+def _moments(source: Moments, count: int) -> dict[str, Any]:
+    """The moments as a table, and as thumbnails where the frames are given."""
     clips = read_parquet(source.clips_path)
     found = top_moments(clips, read_parquet(source.ensemble_path), count=count)
     truth: dict[tuple[str, int], bool] = {}
@@ -309,28 +438,31 @@ def _moment_table(source: Moments, count: int) -> Table:
         truth = dict(zip(keys, chosen["anomalous"] > 0, strict=True))
     words = {True: "anomalous", False: "normal", None: "not labelled"}
     rows = []
+    thumbnails = []
     for number, moment in enumerate(found.to_dict("records"), start=1):
+        clip = str(moment["clip"])
         first, last, peak = (int(moment[name]) for name in ("first", "last", "peak"))
-        rows.append(
-            (
-                str(number),
-                str(moment["clip"]),
-                f"{first:,} to {last:,}",
-                _times(first, last, float(moment["fps"])),
-                f"{peak:,}",
-                f"{moment['score']:.3f}",
-                words[truth.get((moment["clip"], peak))],
-            )
-        )
-    return Table(
+        when = _times(first, last, float(moment["fps"]))
+        judged = words[truth.get((clip, peak))] if truth else ""
+        frames = f"{first:,} to {last:,}"
+        score = f"{moment['score']:.3f}"
+        rows.append((str(number), clip, frames, when, f"{peak:,}", score, judged))
+        if clip in source.frame_paths:
+            caption = ", ".join(filter(None, [f"{number}. {clip}", when or f"frames {frames}"]))
+            picture = thumbnail(source.frame_paths[clip], peak)
+            thumbnails.append({"source": picture, "caption": caption, "judged": judged})
+    header = ("rank", "clip", "frames", "time", "peak frame", "score", "ground truth at peak")
+    names, lines = without_empty_last(header, rows)
+    table = Table(
         title="Moments to look at first",
-        header=("rank", "clip", "frames", "time", "peak frame", "score", "ground truth at peak"),
-        rows=tuple(rows),
+        header=names,
+        rows=lines,
         caption=(
             "Stretches among the tenth of highest final scores of the first seed, ranked by their "
             "peak; dips of less than 2 seconds do not end a stretch."
         ),
     )
+    return {"table": table, "thumbnails": thumbnails}
 
 
 def _times(first: int, last: int, fps: float) -> str:
@@ -345,6 +477,51 @@ def _times(first: int, last: int, fps: float) -> str:
 def _rate(fps: float | npt.ArrayLike) -> float:
     rate = float(np.asarray(fps))
     return rate if np.isfinite(rate) and rate > 0 else USUAL_FRAME_RATE
+
+
+def _origins(run: Metrics) -> dict[str, str]:
+    """What a run came from, fact by fact."""
+    about = run["about"]
+    weights = about.get("weights") or {}
+    facts = {
+        "device": about.get("device"),
+        "backbone": about["method"]["backbone"],
+        "weights": weights.get("source"),
+        "weights sha256": weights.get("sha256"),
+        "versions": _pairs(about.get("versions")),
+        "clip bootstrap": _pairs(run["settings"]),
+    }
+    for name, value in (about.get("fingerprints") or {}).items():
+        facts[f"fingerprint: {name}"] = value
+    return {name: str(value) if value else "not stated" for name, value in facts.items()}
+
+
+def _runs_text(keys: Iterable[tuple[str, str]], findings: Findings) -> str:
+    """Which scenes and variants, in few words."""
+    scenes: dict[str, list[str]] = {}
+    for scene, variant in keys:
+        scenes.setdefault(scene, []).append(variant)
+    every: dict[str, list[str]] = {}
+    for scene, variant in findings.grouped:
+        every.setdefault(scene, []).append(variant)
+    if scenes == every:
+        return "all runs"
+    together: dict[str, list[str]] = {}
+    for scene, variants in scenes.items():
+        words = "all variants" if variants == every[scene] else ", ".join(variants)
+        together.setdefault(words, []).append(scene)
+    return "; ".join(f"{', '.join(names)}: {words}" for words, names in together.items())
+
+
+def _stage(job: str, variants: set[str]) -> str:
+    """The stage of a job by its name, "{scene}/{stage}/…" or "{scene}/{variant}/…/{stage}"."""
+    parts = job.split("/")
+    own = len(parts) < 3 or any(part in variants for part in parts)
+    return parts[-1] if own else parts[1]
+
+
+def _megabytes(memory: float) -> str:
+    return "" if np.isnan(memory) else f"{memory:,.0f}"
 
 
 def _pairs(values: Mapping[str, Any] | None) -> str:

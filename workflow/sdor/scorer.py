@@ -41,7 +41,14 @@ class Scorer(nn.Module):
 
     def score_trunk_maps(self, maps: Tensor) -> Tensor:
         """Cached trunk maps, channels last (B, h, w, C) → anomaly scores (B,)."""
-        return self.score_features(pooled(self.backbone.top_maps(maps.movedim(-1, 1))))
+        return self.score_features(pooled(self.last_maps(maps, "layer4")))
+
+    def last_maps(self, batch: Tensor, source: str) -> Tensor:
+        """The backbone's last maps, of frames ("all") or of cached trunk maps ("layer4")."""
+        if source == "all":
+            return self.backbone.maps(batch)
+        maps: Tensor = self.backbone.top_maps(batch.movedim(-1, 1))
+        return maps
 
     def score_features(self, features: Tensor) -> Tensor:
         """Pooled features q (B, D) → anomaly scores eta(q) (B,) float32."""
@@ -49,6 +56,32 @@ class Scorer(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             score: Tensor = self.head(features.float()).squeeze(1)
         return score
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Pooled features q (B, D) → the hidden layer g(q) after its ReLU (B, hidden units)."""
+        layer, relu, _ = self.head
+        with torch.autocast(features.device.type, enabled=False):
+            activation: Tensor = relu(layer(features.float()))
+        return activation
+
+    def saliency(self, maps: Tensor) -> Tensor:
+        """Last feature maps (B, D, h, w) or (B, D, t, h, w) → where the score comes from (B, h, w).
+
+        The class activation map of section 4.6, made exact for a head with a hidden layer. With
+        h = Wq + b, only the units with h > 0 reach the score, so phi is linear around each frame:
+        w_eff = Wᵀ(w ⊙ 1[h > 0]) gives M(i, j) = Σ_k w_eff,k p_k(i, j) and a constant of the frame.
+        M + constant comes back: its mean over (i, j) is the score phi(x). Time is averaged.
+        """
+        layer, _, output = self.head
+        with torch.autocast(maps.device.type, enabled=False):
+            maps = maps.float()
+            maps = maps.mean(2) if maps.dim() == 5 else maps
+            active = (layer(pooled(maps)) > 0).float() * output.weight
+            effective = active @ layer.weight
+            constant = active @ layer.bias + output.bias
+            activation = torch.einsum("bd,bdhw->bhw", effective, maps)
+            localised: Tensor = activation + constant[:, None, None]
+        return localised
 
 
 class TrainablePart:

@@ -32,6 +32,50 @@ class Study:
     scenes: dict[str, Scene]
     not_run: dict[str, str]
 
+    @property
+    def main(self) -> str:
+        """The first variant: "our method" of the paper's tables and figures."""
+        return next(iter(self.methods))
+
+    def variants_of(self, scene: str) -> list[str]:
+        """The variants that run on a scene, in the config's order.
+
+        The main variant and those in no study run on every scene, others where their studies do.
+        """
+        return [variant for variant in self.methods if scene in self._scenes_of(variant)]
+
+    def shown(self) -> list[str]:
+        """Variants with figures of their own: the main one and those in no study."""
+        studied = {
+            name for study in self.settings["studies"].values() for name in study["variants"]
+        }
+        return [name for name in self.methods if name == self.main or name not in studied]
+
+    def of(self, study: str, scene: str) -> list[str]:
+        """The variants of a study on a scene, in the study's order; none where it does not run."""
+        asked = self.settings["studies"].get(study)
+        if asked is None or scene not in asked.get("scenes", self.settings["scenes"]):
+            return []
+        return list(asked["variants"])
+
+    def pools(self) -> dict[str, Document]:
+        """The pools whose scenes are all there."""
+        return {
+            name: pool
+            for name, pool in self.settings["pools"].items()
+            if all(scene in self.scenes for scene in pool["scenes"])
+        }
+
+    def _scenes_of(self, variant: str) -> list[str]:
+        scenes: list[str] = self.settings["scenes"]
+        if variant in self.shown():
+            return scenes
+        return [
+            scene
+            for scene in scenes
+            if any(variant in self.of(study, scene) for study in self.settings["studies"])
+        ]
+
 
 def load_study(config: Mapping[str, Any], where: str, *, data_root_given: bool) -> Study:
     """Check a config, complete it, and find its scenes.
@@ -47,6 +91,8 @@ def load_study(config: Mapping[str, Any], where: str, *, data_root_given: bool) 
     """
     settings = complete(config, where)
     settings["data_root"] = str(data_root(settings, data_root_given))
+    methods_found = methods(settings, where)
+    _check_names(settings, methods_found, where)
     scenes, not_run = {}, {}
     for name in settings["scenes"]:
         try:
@@ -56,7 +102,7 @@ def load_study(config: Mapping[str, Any], where: str, *, data_root_given: bool) 
                 hint = "set data_root (or SDOR_DATA_ROOT), or missing_data: skip"
                 raise SdorError(f"{error}; {hint}") from error
             not_run[name] = str(error).removeprefix(f"scene {name}: ")
-    return Study(settings, methods(settings, where), scenes, not_run)
+    return Study(settings, methods_found, scenes, not_run)
 
 
 def find_scene(settings: Mapping[str, Any], name: str, where: str = "config") -> Scene:
@@ -94,3 +140,30 @@ def weights_setting(settings: Mapping[str, Any], backbone: str) -> dict[str, str
             f"{', '.join(WEIGHTS_WORDS)}"
         )
     return {"setting": setting, "sha256": file_sha256(setting)}
+
+
+def _check_names(settings: Document, known: Mapping[str, Document], where: str) -> None:
+    """Refuse a study, feedback or pool of variants or scenes that the config does not have."""
+    asked = [("feedback.scenes", settings["feedback"]["scenes"], settings["scenes"])]
+    for name, study in settings["studies"].items():
+        key = f"studies.{name}"
+        asked.append((f"{key}.variants", study["variants"], list(known)))
+        asked.append((f"{key}.scenes", study.get("scenes", []), settings["scenes"]))
+    for name, pool in settings["pools"].items():
+        asked.append((f"pools.{name}.scenes", pool["scenes"], settings["scenes"]))
+        asked.append((f"pools.{name}.joint", [pool.get("joint")], [None, *settings["scenes"]]))
+        if name in settings["scenes"]:
+            raise SdorError(f"{where}: pools.{name}: a scene has that name; give the pool another")
+    for key, names, allowed in asked:
+        for name in names:
+            if name not in allowed:
+                close = difflib.get_close_matches(name, [one for one in allowed if one], n=1)
+                known_names = ", ".join(one for one in allowed if one)
+                hint = f"did you mean {close[0]}?" if close else f"known: {known_names}"
+                raise SdorError(f"{where}: {key}: {name} is not in this config ({hint})")
+    for variant in settings["studies"].get("anomaly_rate", {}).get("variants", []):
+        if known[variant]["anomaly_rate"] is None:
+            raise SdorError(
+                f"{where}: studies.anomaly_rate.variants: {variant} has no anomaly_rate; "
+                f"set variants.{variant}.anomaly_rate"
+            )

@@ -1,4 +1,4 @@
-"""Tables of all runs: measured, reported by the paper, or not run; CSV, Markdown and LaTeX."""
+"""Tables of each scene's runs, and what all tables share: cells, names, Markdown and LaTeX."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,23 @@ from sdor.metrics import COLUMNS
 
 Metrics = Mapping[str, Any]
 
-MINUS, DASH, DAGGER = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{DAGGER}"
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+DAGGER, DOUBLE_DAGGER = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
+NOT_RUN = "not run"
 REPORTED = Path(__file__).resolve().parent.parent / "report" / "reported.csv"
 # The paper's backbones by our names: Table 1 is of ResNet-50, the others are in Table 2.
 PAPERS_BACKBONE = "resnet50"
-TABLE_2 = {"vgg16": "vgg16", "r3d_18": "3dconv"}
+TABLE_2 = {"vgg16": "vgg16", "r3d_18": "3dconv", "i3d": "3dconv"}
 # What does not train, and the settings that reach it.
 INITIAL_ROWS = ("sp", "iforest", "sp_iforest")
+FRAME_SETTINGS = ("input_size", "masks", "anomaly_rate")
+FEATURE_SETTINGS = (*FRAME_SETTINGS, "features", "pca")
 INITIAL_SETTINGS = (
-    *("input_size", "masks", "features", "pca"),
+    *FEATURE_SETTINGS,
     *("sp_bags", "sp_bag_size", "iforest_trees", "iforest_samples", "rescale"),
 )
+# The paper quotes these from other papers, which judged test data alone.
+OTHER_PROTOCOL = ("unmasking", "two_sample_test")
 COLUMN_NAMES = {
     "merged": "merged",
     "train_side": "train-side",
@@ -43,11 +49,22 @@ ROW_NAMES = {
     "sp": "Sp",
     "iforest": "iForest",
     "sp_iforest": "Sp + iForest (initial scores)",
+    "del_giorno_1_w100": "Del Giorno et al. #1, w = 100",
+    "del_giorno_1_w10": "Del Giorno et al. #1, w = 10",
+    "del_giorno_2_w100": "Del Giorno et al. #2, w = 100",
+    "del_giorno_2_w10": "Del Giorno et al. #2, w = 10",
+    "unmasking_appearance": "Unmasking, appearance",
+    "unmasking_motion": "Unmasking, motion",
+    "unmasking": "Unmasking, both fused",
+    "two_sample_appearance": "Two-sample test, appearance",
+    "two_sample_motion": "Two-sample test, motion",
+    "two_sample_test": "Two-sample test, both fused",
     "ours": "Our method (mean of all iterations)",
     "ours_smoothed": "Our method, smoothed in time",
     "split_oracle": "Oracle: the clip is from the test split",
     "clip_rate_oracle": "Oracle: the clip's share of anomalies",
 }
+SHORT_NAMES = {"sp_iforest": "Sp + iForest", "ours": "Our method"}
 EXPLANATION = (
     "Area under the ROC curve of the frames, in percent. merged: all labelled frames pooled, which "
     "is the paper's figure; train-side: anomalous frames against the frames of training clips; "
@@ -55,7 +72,11 @@ EXPLANATION = (
     "average precision, merged. A detector that only tells test clips from training clips does "
     "well on merged: see the oracles, which use the ground truth. ± is the standard deviation over "
     "seeds; brackets are 95 % intervals from resampling whole clips (bounds averaged over seeds). "
-    "reported: the paper's own merged figure. A dash is a value that does not exist."
+    "reported: the paper's own figure. A dash is a value that does not exist."
+)
+PROTOCOL_NOTE = (
+    f"{DOUBLE_DAGGER} The paper quotes this figure from another paper, which judged the test data "
+    "alone: it does not compare with merged ones."
 )
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -73,6 +94,7 @@ LATEX = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     DAGGER: r"$\dagger$",
+    DOUBLE_DAGGER: r"$\ddagger$",
     MINUS: r"$-$",
     DASH: "--",
     "…": r"\dots{}",
@@ -89,6 +111,9 @@ class Table:
     caption : one line above the table.
     rules : numbers of the rows above which a line is drawn.
     notes : lines below the table.
+    headings : (number of a row, text that stands in a line of its own above it).
+    soft : numbers of the rows that are printed more lightly: what was not measured here.
+    strong : numbers of the rows that are printed boldly.
     """
 
     title: str
@@ -97,6 +122,9 @@ class Table:
     caption: str = ""
     rules: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    headings: tuple[tuple[int, str], ...] = ()
+    soft: tuple[int, ...] = ()
+    strong: tuple[int, ...] = ()
 
 
 def write_tables(
@@ -108,7 +136,7 @@ def write_tables(
     *,
     title: str,
 ) -> None:
-    """Gather the `metrics.json` of all runs into one table file of each kind.
+    """Gather the `metrics.json` of all runs, scene by scene, into one file of each kind.
 
     Parameters
     ----------
@@ -147,10 +175,10 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
 
 
 def all_tables(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> list[Table]:
-    """One table per scene and variant, one of the variants if there are several, one of Table 1."""
+    """One table per scene and variant, and one of the variants if there are several."""
     tables = [scene_table(group) for group in groups(runs).values()]
-    variants, comparison = variants_table(runs), comparison_table(runs, skipped)
-    tables += [table for table in (variants, comparison) if table.rows]
+    variants = variants_table(runs)
+    tables += [variants] if variants.rows else []
     if skipped:
         tables.append(skipped_table(skipped))
     return tables
@@ -172,23 +200,30 @@ def reported(path: Path = REPORTED) -> pd.DataFrame:
 
 
 def reported_auc(run: Metrics, row: str) -> float | None:
-    """The paper's merged AUC (percent) of a row, on the run's scene and with its backbone.
+    """The paper's AUC (percent) of a row, on the run's scene and with its backbone.
 
     `differing_settings` says whether the paper ran the same thing.
     """
     about = run["about"]
     backbone = about["method"]["backbone"]
-    in_table_1 = backbone == PAPERS_BACKBONE
+    if backbone == PAPERS_BACKBONE:
+        return figure_of(1, paper_method(row), about["scene"])
     # Table 2 has our method only.
-    if not in_table_1 and row != "ours":
-        return None
+    return figure_of(2, TABLE_2.get(backbone), about["scene"]) if row == "ours" else None
+
+
+def figure_of(table: int, method: str | None, scene: str) -> float | None:
+    """One figure (percent) of the paper's Table 1 or 2, by the names in `reported`."""
     figures = reported()
     found = figures[
-        (figures["table"] == (1 if in_table_1 else 2))
-        & (figures["method"] == (row if in_table_1 else TABLE_2.get(backbone)))
-        & (figures["scene"] == about["scene"])
+        (figures["table"] == table) & (figures["method"] == method) & (figures["scene"] == scene)
     ]
     return float(found["auc"].iloc[0]) if len(found) else None
+
+
+def paper_method(row: str) -> str:
+    """The paper's name of a row: it has one figure where we run several settings."""
+    return row.rpartition("_w")[0] if row.startswith("del_giorno") else row
 
 
 def differing_settings(run: Metrics, row: str, *, with_backbone: bool = False) -> str:
@@ -203,12 +238,24 @@ def differing_settings(run: Metrics, row: str, *, with_backbone: bool = False) -
     Ours, and the paper's in parentheses, such as "epochs 8 (50), iterations 3 (5)"; empty: none.
     """
     paper, method = with_defaults({}, "method"), run["about"]["method"]
-    keys = INITIAL_SETTINGS if row in INITIAL_ROWS else [key for key in paper if key != "backbone"]
+    keys: tuple[str, ...] = tuple(key for key in paper if key != "backbone")
+    if row in INITIAL_ROWS:
+        keys = INITIAL_SETTINGS
+    elif row.startswith("del_giorno_1"):
+        keys = FEATURE_SETTINGS
+    elif row.startswith(("unmasking", "two_sample")):
+        keys = FRAME_SETTINGS
     return ", ".join(
-        f"{key} {_setting(method.get(key, paper[key]))} ({_setting(paper[key])})"
+        f"{key} {setting(method.get(key, paper[key]))} ({setting(paper[key])})"
         for key in [*(["backbone"] if with_backbone else []), *keys]
         if method.get(key, paper[key]) != paper[key]
     )
+
+
+def overrides_text(run: Metrics) -> str:
+    """What a variant changes in the method of its config, such as "features softmax"."""
+    overrides = run["about"].get("overrides") or {}
+    return ", ".join(f"{key} {setting(value)}" for key, value in overrides.items())
 
 
 def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFrame:
@@ -232,10 +279,9 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
                     place = {**key, "kind": kind, "row": row, "column": column}
                     known = reported_auc(group[0], row) if column == "merged" else None
                     if known is not None:
-                        differing = differing_settings(group[0], row)
                         place["reported"] = known
-                        place["reported_settings"] = f"differ: {differing}" if differing else "same"
-                    records.append({**place, **_over_runs(group, part, row, column)})
+                        place["reported_settings"] = settings_text(group[0], row)
+                    records.append({**place, **over_runs(group, part, row, column)})
         for name in ("anomalous_precision", "normal_precision"):
             for place_in_list, labels in enumerate(group[0].get("pseudo_labels", [])):
                 values = [run["pseudo_labels"][place_in_list][name] for run in group]
@@ -244,14 +290,37 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
                 place = {**key, "kind": "pseudo labels", "row": row, "column": name}
                 records.append({**place, **cell})
     for scene, reason in skipped.items():
-        records.append({"scene": scene, "kind": "not run", "reason": reason})
+        records.append({"scene": scene, "kind": NOT_RUN, "reason": reason})
     for figure in reported().to_dict("records"):
-        name = _cited(figure["name"], figure["reference"])
+        name = cited(figure["name"], figure["reference"])
         place = {"scene": figure["scene"], "variant": f"table {figure['table']}"}
         place |= {"kind": "reported", "row": name, "column": "merged"}
         records.append({**place, "reported": figure["auc"]})
     table = pd.DataFrame.from_records(records, columns=LONG_COLUMNS)
     return table.astype({"seeds": "Int64", "clips": "Int64"})
+
+
+def settings_text(run: Metrics, row: str, *, with_backbone: bool = False) -> str:
+    """Whether the paper's figure beside a row is for the same thing, for the CSV files."""
+    found = ["other protocol: test data alone"] if row in OTHER_PROTOCOL else []
+    differing = differing_settings(run, row, with_backbone=with_backbone)
+    found += [f"differ: {differing}"] if differing else []
+    return "; ".join(found) or "same"
+
+
+def over_runs(group: Sequence[Metrics], part: str, row: str, column: str) -> dict[str, Any]:
+    """`over_seeds` of one cell of the runs that have the row, with the values of each in `by_seed`.
+
+    An oracle does not depend on the seed, so it has no spread.
+    """
+    runs = [run for run in group if row in run[part]]
+    cells = {
+        int(run["about"]["seed"]): run[part][row][column]
+        for run in (runs[:1] if part == "oracles" else runs)
+    }
+    values = {seed: cell["value"] for seed, cell in cells.items() if cell["value"] is not None}
+    by_seed = "; ".join(f"{seed}: {100 * value:.3f}" for seed, value in values.items())
+    return {**over_seeds(list(cells.values())), "by_seed": by_seed or None}
 
 
 def over_seeds(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -272,8 +341,13 @@ def over_seeds(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def scene_table(group: Sequence[Metrics]) -> Table:
-    """Detectors and oracles of one scene and variant, over its seeds."""
+def scene_table(group: Sequence[Metrics], *, differences: bool = True) -> Table:
+    """Detectors and oracles of one scene and variant, over its seeds.
+
+    Parameters
+    ----------
+    differences : the notes tell the paired differences of the metrics files.
+    """
     first = group[0]
     iterations = first["iterations"]
     # The first and the last running mean stand in the table already, under other names.
@@ -286,13 +360,14 @@ def scene_table(group: Sequence[Metrics]) -> Table:
         *(detector_row(group, row, "oracles") for row in first["oracles"]),
     ]
     about = first["about"]
+    names, lines = without_empty_last(("detector", *header, "reported"), rows)
     return Table(
         title=f"{about['scene']}, variant {about['variant']}",
-        header=("detector", *header, "reported"),
-        rows=tuple(rows) if is_measured(group) else (),
+        header=names,
+        rows=lines if is_measured(group) else (),
         caption=_caption(group),
         rules=(len(shown),),
-        notes=(*reported_notes([group]), *_notes(group)),
+        notes=(*reported_notes([group]), *_notes(group, differences=differences)),
     )
 
 
@@ -303,24 +378,39 @@ def is_measured(group: Sequence[Metrics]) -> bool:
 
 def detector_row(group: Sequence[Metrics], row: str, part: str = "rows") -> tuple[str, ...]:
     """A line of the scene table: the row's name, every column, and the paper's figure."""
-    cells = [_over_runs(group, part, row, column) for column in COLUMNS]
+    cells = [over_runs(group, part, row, column) for column in COLUMNS]
     return (row_name(row), *(cell_text(cell) for cell in cells), _reported_text(group, row))
 
 
-def reported_notes(listed: Sequence[Sequence[Metrics]]) -> tuple[str, ...]:
+def without_empty_last(
+    header: tuple[str, ...], rows: Iterable[tuple[str, ...]]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Header and rows, without their last column if no row has anything in it."""
+    lines = tuple(rows)
+    if any(row[-1] for row in lines):
+        return header, lines
+    return header[:-1], tuple(row[:-1] for row in lines)
+
+
+def reported_notes(
+    listed: Sequence[Sequence[Metrics]], *, only_ours: bool = False
+) -> tuple[str, ...]:
     """What the daggers beside the paper's figures mean.
 
     Parameters
     ----------
     listed : the runs of each scene and variant in the table.
+    only_ours : the table shows no figure but that of our method.
     """
     found = {}
+    quoted = False
     for group in listed:
         # Whatever reaches another row with a figure reaches the final score too.
         if is_measured(group) and reported_auc(group[0], "ours") is not None:
             who = "this run" if len(listed) == 1 else f"variant {group[0]['about']['variant']}"
             found[who] = differing_settings(group[0], "ours")
-    return _footnotes(found)
+            quoted |= any(row in OTHER_PROTOCOL for row in group[0]["rows"])
+    return (*settings_notes(found), *([PROTOCOL_NOTE] if quoted and not only_ours else []))
 
 
 def pseudo_label_table(group: Sequence[Metrics]) -> Table:
@@ -347,91 +437,44 @@ def variants_table(runs: Sequence[Metrics]) -> Table:
     """The final score of every variant on the scenes that have several (no rows: none has)."""
     grouped = groups(runs)
     all_scenes = [scene for scene, _ in grouped]
-    scenes = [scene for scene in dict.fromkeys(all_scenes) if all_scenes.count(scene) > 1]
-    rows = []
-    for variant in dict.fromkeys(variant for _, variant in grouped):
-        texts = [variant]
-        for scene in scenes:
-            group = grouped.get((scene, variant))
-            for column in ("merged", "test_only"):
-                texts.append("not run" if group is None else _final(group, "ours", column))
-            texts.append("" if group is None else _reported_text(group, "ours"))
-        rows.append(tuple(texts))
-    if not scenes:
-        rows = []
-    header = [
-        f"{scene}, {name}" for scene in scenes for name in ("merged", "test-only", "reported")
-    ]
+    rows: list[tuple[str, ...]] = []
+    headings = []
+    listed = []
+    for scene in dict.fromkeys(scene for scene in all_scenes if all_scenes.count(scene) > 1):
+        headings.append((len(rows), scene))
+        for (its_scene, variant), group in grouped.items():
+            if its_scene == scene:
+                cells = [
+                    cell_text(over_runs(group, "rows", "ours", column))
+                    for column in ("merged", "test_only", "average_precision")
+                ]
+                rows.append(
+                    (variant, overrides_text(group[0]), *cells, _reported_text(group, "ours"))
+                )
+                listed.append(group)
+    header, lines = without_empty_last(
+        ("variant", "differs in", "merged", "test-only", "AP", "reported"), rows
+    )
     return Table(
         title="Variants",
-        header=("variant", *header),
-        rows=tuple(rows),
-        caption="AUC of the final score of every variant, in percent (± over seeds).",
-        notes=reported_notes([group for (scene, _), group in grouped.items() if scene in scenes]),
-    )
-
-
-def comparison_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> Table:
-    """The paper's Table 1 on its scenes that this run knows, and what was measured here."""
-    grouped = groups(runs)
-    figures = reported()
-    table_1 = figures[figures["table"] == 1]
-    known = dict.fromkeys([*(str(run["about"]["scene"]) for run in runs), *skipped])
-    scenes = [scene for scene in known if (table_1["scene"] == scene).any()]
-    if not scenes:
-        return Table("Table 1 of the paper beside this run", (), ())
-    rows: list[tuple[str, ...]] = []
-    rules: list[int] = []
-    block = None
-    for (kind, _), part in table_1.groupby(["block", "method"], sort=False):
-        if kind != block:
-            rules.append(len(rows))
-            block = kind
-        name = _cited(part["name"].iloc[0], part["reference"].iloc[0])
-        values = dict(zip(part["scene"], part["auc"], strict=True))
-        found = [values.get(scene) for scene in scenes]
-        rows.append(
-            (name, "reported", *(DASH if value is None else f"{value:.1f}" for value in found))
-        )
-    rules.append(len(rows))
-    marked = {}
-    for variant in dict.fromkeys(variant for _, variant in grouped):
-        for row in ("sp_iforest", "ours"):
-            texts = []
-            for scene in scenes:
-                group = grouped.get((scene, variant))
-                if group is None:
-                    texts.append("not run")
-                    continue
-                text = _final(group, row, "merged")
-                differing = differing_settings(group[0], row, with_backbone=True)
-                if text == DASH or not differing:
-                    texts.append(text)
-                    continue
-                texts.append(_marked(text, differing))
-                marked[f"variant {variant}"] = differing
-            rows.append((f"{row_name(row)}, variant {variant}", "measured", *texts))
-    return Table(
-        title="Table 1 of the paper beside this run",
-        header=("method", "", *scenes),
-        rows=tuple(rows),
-        caption=(
-            "Merged frame AUC in percent. Rows marked reported are typed from the paper and were "
-            "not measured here; the first block there is trained on videos labelled as normal."
-        ),
-        rules=tuple(rule for rule in rules if rule),
-        notes=_footnotes(marked),
+        header=header,
+        rows=lines,
+        caption="The final score of every variant, in percent.",
+        notes=reported_notes(listed, only_ours=True),
+        headings=tuple(headings),
     )
 
 
 def skipped_table(skipped: Mapping[str, str]) -> Table:
     """Scenes of the configuration that were not run, and why."""
-    rows = tuple((scene, "not run", reason) for scene, reason in skipped.items())
+    rows = tuple((scene, NOT_RUN, reason) for scene, reason in skipped.items())
     return Table("Not run", ("scene", "", "reason"), rows)
 
 
-def row_name(row: str) -> str:
+def row_name(row: str, *, short: bool = False) -> str:
     """What a row is called in print."""
+    if short and row in SHORT_NAMES:
+        return SHORT_NAMES[row]
     if row in ROW_NAMES:
         return ROW_NAMES[row]
     kind, _, number = row.partition("_")
@@ -469,58 +512,63 @@ def weights_text(about: Mapping[str, Any]) -> str:
     return f"{text} (sha256 {sha256[:12]})" if sha256 else text
 
 
-def markdown(tables: Sequence[Table], title: str) -> str:
+def markdown(tables: Sequence[Table], title: str, explanation: str = EXPLANATION) -> str:
     """The tables as one Markdown page."""
-    lines = [f"# {_markdown(title)}", "", _markdown(EXPLANATION), ""]
+    lines = [f"# {markdown_text(title)}", ""]
+    lines += [markdown_text(explanation), ""] if explanation else []
     for table in tables:
-        lines += [f"## {_markdown(table.title)}", ""]
+        lines += [f"## {markdown_text(table.title)}", ""] if table.title != title else []
         if table.caption:
-            lines += [_markdown(table.caption), ""]
+            lines += [markdown_text(table.caption), ""]
         if table.rows:
+            headings = dict(table.headings)
             rule = "|".join(["---", *["---:"] * (len(table.header) - 1)])
             lines += [_markdown_row(table.header), f"|{rule}|"]
-            lines += [_markdown_row(row) for row in table.rows]
+            for number, row in enumerate(table.rows):
+                if number in headings:
+                    blank = [""] * (len(row) - 1)
+                    lines.append(_markdown_row((headings[number], *blank), "**"))
+                emphasis = "*" if number in table.soft else "**" if number in table.strong else ""
+                lines.append(_markdown_row(row, emphasis))
             lines.append("")
         for note in table.notes:
-            lines += [f"- {_markdown(note)}"]
+            lines += [f"- {markdown_text(note)}"]
         if table.notes:
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def latex(tables: Sequence[Table], title: str) -> str:
+def latex(tables: Sequence[Table], title: str, explanation: str = EXPLANATION) -> str:
     """The tables as LaTeX to be included; the document needs the packages booktabs and graphicx."""
-    lines = [f"% {title.replace(chr(10), ' ')}", f"% {EXPLANATION}"]
+    lines = [f"% {' '.join(text.split())}" for text in (title, explanation) if text]
     for table in tables:
         if not table.rows:
+            lines += [f"% {' '.join(text.split())}" for text in (table.title, table.caption)]
             continue
         caption = " ".join([f"{table.title}.", table.caption, *table.notes]).strip()
+        width = len(table.header)
         lines += [
             "",
             r"\begin{table}[tp]",
             r"\centering",
             rf"\caption{{{_latex(caption)}}}",
-            r"\resizebox{\textwidth}{!}{%",
-            rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
             r"\toprule",
             _latex_row(table.header),
             r"\midrule",
         ]
+        headings = dict(table.headings)
         for number, row in enumerate(table.rows):
-            if number in table.rules:
+            if number in table.rules or (number and number in headings):
                 lines.append(r"\midrule")
-            lines.append(_latex_row(row))
+            if number in headings:
+                heading = _latex(headings[number])
+                lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{heading}}}}} \\")
+            style = r"\footnotesize\itshape" if number in table.soft else ""
+            lines.append(_latex_row(row, r"\bfseries" if number in table.strong else style))
         lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
-
-
-def _over_runs(group: Sequence[Metrics], part: str, row: str, column: str) -> dict[str, Any]:
-    """`over_seeds` of one cell; an oracle does not depend on the seed, so it has no spread."""
-    runs = group[:1] if part == "oracles" else group
-    cells = {int(run["about"]["seed"]): run[part][row][column] for run in runs}
-    values = {seed: cell["value"] for seed, cell in cells.items() if cell["value"] is not None}
-    by_seed = "; ".join(f"{seed}: {100 * value:.3f}" for seed, value in values.items())
-    return {**over_seeds(list(cells.values())), "by_seed": by_seed or None}
 
 
 def _caption(group: Sequence[Metrics]) -> str:
@@ -542,7 +590,7 @@ def _caption(group: Sequence[Metrics]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _notes(group: Sequence[Metrics]) -> tuple[str, ...]:
+def _notes(group: Sequence[Metrics], *, differences: bool) -> tuple[str, ...]:
     """Why values or intervals are missing, and the paired differences."""
     first = group[0]
     notes = []
@@ -566,7 +614,7 @@ def _notes(group: Sequence[Metrics]) -> tuple[str, ...]:
         notes.append(
             f"Left out of the intervals because a class was missing: {', '.join(skipped)}."
         )
-    for name, columns in first.get("differences", {}).items():
+    for name, columns in first.get("differences", {}).items() if differences else ():
         found = []
         for column in ("merged", "test_only"):
             cell = over_seeds([run["differences"][name][column] for run in group])
@@ -581,24 +629,24 @@ def _notes(group: Sequence[Metrics]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _final(group: Sequence[Metrics], row: str, column: str) -> str:
-    return cell_text(_over_runs(group, "rows", row, column), interval=False)
-
-
 def _reported_text(group: Sequence[Metrics], row: str) -> str:
-    """The paper's figure beside a measured one, with a dagger where the settings are not the same.
+    """The paper's figure beside a measured one, with a mark where it is not for the same thing.
 
     Empty where there is none.
     """
     known = reported_auc(group[0], row) if is_measured(group) else None
-    return "" if known is None else _marked(f"{known:.1f}", differing_settings(group[0], row))
+    return "" if known is None else marked(f"{known:.1f}", group[0], row)
 
 
-def _marked(text: str, differing: str) -> str:
+def marked(text: str, run: Metrics, row: str, *, with_backbone: bool = False) -> str:
+    """A figure of the paper with the marks that `settings_notes` and `PROTOCOL_NOTE` explain."""
+    if row in OTHER_PROTOCOL:
+        return f"{text} {DOUBLE_DAGGER}"
+    differing = differing_settings(run, row, with_backbone=with_backbone)
     return f"{text} {DAGGER}" if differing else text
 
 
-def _footnotes(found: Mapping[str, str]) -> tuple[str, ...]:
+def settings_notes(found: Mapping[str, str]) -> tuple[str, ...]:
     """One line for each run or variant (keys) whose settings differ from the paper's (values)."""
     return tuple(
         f"{DAGGER} The paper's figure is for its own settings (in parentheses); {who} differs "
@@ -608,30 +656,46 @@ def _footnotes(found: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _setting(value: Any) -> str:
+def setting(value: Any) -> str:
     """A setting as it is written in YAML."""
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _cited(name: str, reference: str) -> str:
+def cited(name: str, reference: str) -> str:
+    """A name with the paper's number of its reference, such as "Kim et al. [17]"."""
     return f"{name} [{reference}]" if reference else name
 
 
-def _markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Keep text from being read as table borders, tags or emphasis."""
     for character in "\\`*_<>|":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(_markdown(cell) for cell in cells)} |"
+def _markdown_row(cells: Sequence[str], emphasis: str = "") -> str:
+    texts = [markdown_text(cell) for cell in cells]
+    return f"| {' | '.join(f'{emphasis}{text}{emphasis}' if text else '' for text in texts)} |"
 
 
 def _latex(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
 
 
-def _latex_row(cells: Sequence[str]) -> str:
+def _latex_row(cells: Sequence[str], style: str = "") -> str:
+    texts = [_latex_cell(cell) if number else _latex(cell) for number, cell in enumerate(cells)]
+    if style:
+        texts = [f"{{{style} {text}}}" if text else "" for text in texts]
     # A bracket that opens a row would be read as the optional argument of the \\ before it.
-    return " & ".join(_latex(cell).replace("[", "{[}") for cell in cells) + r" \\"
+    return " & ".join(f"{{{text}}}" if text[:1] == "[" else text for text in texts) + r" \\"
+
+
+def _latex_cell(text: str) -> str:
+    """A value with its interval below it, so that wide tables stay readable."""
+    value, bracket, interval = text.partition(" [")
+    if not bracket:
+        return _latex(text)
+    stacked = rf"{_latex(value)}\\{{\footnotesize\mdseries [{_latex(interval)}}}"
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"

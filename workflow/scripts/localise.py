@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from sdor.cuts import locate
+from sdor.files import read_json
+from sdor.jobs import job
+from sdor.localisation import localise_run
+from sdor.study import find_scene
+
+w, stage = snakemake.wildcards, snakemake.params.stage
+with job(snakemake.log[0], f"localisation of {w.scene}/{w.variant}/seed{w.seed}"):
+    cuts = snakemake.input.get("cuts")
+    localise_run(
+        locate(find_scene(snakemake.config, w.scene), read_json(cuts) if cuts else []),
+        Path(snakemake.input.clips),
+        Path(snakemake.input.saliency),
+        Path(snakemake.output[0]),
+        draws=stage["draws"],
+        seed=0,
+        about=read_json(snakemake.input.metrics)["about"],
+    )

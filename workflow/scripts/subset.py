@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from sdor.jobs import job
+from sdor.subset import write_subset
+
+w = snakemake.wildcards
+with job(snakemake.log[0], f"events dropped from {w.scene}/{w.variant}/seed{w.seed}"):
+    write_subset(
+        Path(snakemake.input.clips),
+        Path(snakemake.input.ground_truth),
+        Path(snakemake.output[0]),
+        rate=snakemake.params.stage["rate"],
+        seed=int(w.seed),
+    )

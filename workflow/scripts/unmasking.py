@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from sdor.jobs import job
+from sdor.unmasking import competitor_scores
+
+stage = snakemake.params.stage
+with job(snakemake.log[0], f"{stage['method']} of {snakemake.wildcards.scene}"):
+    competitor_scores(
+        stage["method"],
+        Path(snakemake.input.bins),
+        {Path(path).stem: Path(path) for path in snakemake.input.grey},
+        {channel: Path(path) for channel, path in snakemake.output.items()},
+        stride=None,
+        seed=int(snakemake.wildcards.get("seed", 0)),
+        about=stage,
+    )

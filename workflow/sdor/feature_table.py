@@ -1,0 +1,95 @@
+"""Tables of features: clip, frame and a fixed-size list of float32, read and written in pieces.
+
+They stand apart from the networks that make them: who reads features has no need of torch.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sdor.errors import SdorError
+from sdor.files import atomic, damaged, open_parquet, schema_metadata
+
+ROW_GROUP = 1024  # frames
+
+
+def write_features(
+    output: Path,
+    index: pd.DataFrame,
+    batches: Iterable[NDArray[np.float32]],
+    about: dict[str, Any],
+) -> None:
+    """Write features to Parquet as they come: columns clip, frame, feature.
+
+    Parameters
+    ----------
+    index : clip and frame of every row. batches : their features, (rows, dims) at a time, in order.
+    """
+    waiting: list[NDArray[np.float32]] = []
+    with atomic(output) as temporary, ExitStack() as stack:
+        writer: pq.ParquetWriter | None = None
+        written = 0
+        for batch in batches:
+            waiting.append(batch)
+            rows = sum(map(len, waiting))
+            if rows < ROW_GROUP and written + rows < len(index):
+                continue
+            values = np.concatenate(waiting)
+            waiting.clear()
+            if writer is None:
+                schema = _feature_schema(values.shape[1]).with_metadata(schema_metadata(about))
+                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression=None))
+            part = index.iloc[written : written + rows]
+            writer.write_table(_feature_table(part, values, writer.schema))
+            written += rows
+
+
+def read_features(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Read a features file without holding it twice.
+
+    Returns
+    -------
+    index : table of clip and frame.
+    features : (frames, dims) float32.
+
+    Raises
+    ------
+    SdorError : the file is damaged.
+    """
+    file = open_parquet(path)
+    dims = file.schema_arrow.field("feature").type.list_size
+    features = np.empty((file.metadata.num_rows, dims), np.float32)
+    indices = []
+    done = 0
+    try:
+        for batch in file.iter_batches(batch_size=4096):
+            values = batch.column("feature").flatten().to_numpy()
+            features[done : done + batch.num_rows] = values.reshape(-1, dims)
+            indices.append(batch.select(["clip", "frame"]).to_pandas())
+            done += batch.num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise SdorError(damaged(path, error)) from error
+    return pd.concat(indices, ignore_index=True), features
+
+
+def _feature_schema(dims: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("clip", pa.string()),
+            ("frame", pa.int64()),
+            ("feature", pa.list_(pa.float32(), dims)),
+        ]
+    )
+
+
+def _feature_table(rows: pd.DataFrame, values: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
+    feature = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+    columns = [pa.array(rows["clip"]), pa.array(rows["frame"]), feature]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,87 @@
+"""Scenes with fewer anomalies (Figure 5): whole anomalous events are dropped at random.
+
+This is the one place where labels decide what a method sees: they make another data set, as the
+paper does, and tell nothing about the frames that are left.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sdor.errors import SdorError
+from sdor.files import read_parquet, write_parquet
+
+
+def write_subset(
+    clips_path: Path, ground_truth_path: Path, output: Path, *, rate: float, seed: int
+) -> None:
+    """Write the clips and frames that are left, with the rate that was reached as metadata.
+
+    Raises
+    ------
+    SdorError : see `drop_events`.
+    """
+    clips = read_parquet(clips_path)
+    kept, facts = drop_events(clips, read_parquet(ground_truth_path), rate=rate, seed=seed)
+    write_parquet(output, kept, {"subset": facts})
+
+
+def drop_events(
+    clips: pd.DataFrame, ground_truth: pd.DataFrame, *, rate: float, seed: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Drop anomalous events in random order until the share of anomalous frames is next to `rate`.
+
+    An event is an unbroken run of anomalous frames of one clip; it goes as a whole. One event stays.
+
+    Parameters
+    ----------
+    clips : clip, frames of every clip, in the scene's order.
+    ground_truth : clip, frame, anomalous of the labelled clips.
+
+    Returns
+    -------
+    kept : clip, frame of the frames that are left, in order.
+    facts : target, rate (reached), events_kept, events, seed.
+
+    Raises
+    ------
+    SdorError : the scene has no anomalous frame, or a smaller share of them than `rate`.
+    """
+    every = pd.DataFrame(
+        {
+            "clip": np.repeat(clips["clip"].to_numpy(dtype=object), clips["frames"]),
+            "frame": np.concatenate([np.arange(1, count + 1) for count in clips["frames"]]),
+        }
+    )
+    labels = every.merge(ground_truth, on=["clip", "frame"], how="left", validate="one_to_one")
+    anomalous = (labels["anomalous"] > 0).to_numpy()
+    begins = anomalous & ~np.concatenate(([False], anomalous[:-1] & _same_clip(every)))
+    event = np.where(anomalous, np.cumsum(begins), 0)
+    lengths = np.bincount(event)[1:]
+    normal = int((~anomalous).sum())
+    present = anomalous.sum() / len(anomalous)
+    if len(lengths) == 0 or present < rate:
+        raise SdorError(
+            f"anomaly_rate: {rate:g}: the scene's own share of anomalous frames is only "
+            f"{present:.3f}, and events can only be dropped; lower it, or leave the scene out"
+        )
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    left = lengths[order][::-1].cumsum()[::-1]  # anomalous frames if the first i events are dropped
+    dropped = int(np.abs(left / (left + normal) - rate).argmin())
+    keep = ~np.isin(event, order[:dropped] + 1)
+    facts = {
+        "target": rate,
+        "rate": float(left[dropped] / (left[dropped] + normal)),
+        "events_kept": len(lengths) - dropped,
+        "events": len(lengths),
+        "seed": seed,
+    }
+    return every[keep].reset_index(drop=True), facts
+
+
+def _same_clip(frames: pd.DataFrame) -> Any:
+    """(frames − 1,) whether a frame is of the clip of the one before it."""
+    names = frames["clip"].to_numpy(dtype=object)
+    return names[1:] == names[:-1]
