@@ -71,9 +71,7 @@ def write_run(folder, about, frames, strengths, iterations=2):
         "rows": {row: metrics.measure(values, frames, weights) for row, values in found.items()},
         "oracles": {row: metrics.measure(one, frames, weights) for row, one in oracles.items()},
         "differences": {
-            "ours - sp_iforest": metrics.paired(
-                found["ours"], found["sp_iforest"], frames, weights
-            )
+            "ours - sp_iforest": metrics.paired(found["ours"], found["sp_iforest"], frames, weights)
         },
         "pseudo_labels": [
             {

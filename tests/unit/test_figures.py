@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from sdor import figures
+from sdor import figures, metrics
 from sdor.config import with_defaults
 from sdor.evaluate import evaluate
 from sdor.figures import KINDS, draw_scene_figures
@@ -240,3 +241,16 @@ def test_roc_curves_carry_the_auc_of_the_table(tmp_path):
         value = run.metrics["rows"]["ours"][column]["value"]
         assert line.get_label() == f"Our method, AUC {100 * value:.1f}"
         assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(value)
+
+
+def test_the_mean_roc_curve_has_the_mean_area():
+    # Two curves of few, wide steps: joining their corners by straight lines would add area.
+    truth = np.arange(12) % 3 == 0
+    scores = [np.arange(12.0) * factor % 7 for factor in (5, 3)]
+    curves = [metrics.roc_curve(values, truth) for values in scores]
+    axes = Figure().add_subplot()
+    figures.roc_line(axes, curves, color="black")
+    (line,) = axes.lines
+    mean = np.mean([metrics.auc(values, truth) for values in scores])
+    assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(mean, abs=0.002)
+    assert len(axes.collections) == 1

@@ -1,28 +1,44 @@
 """The report: one offline page, all user text escaped, every number from the files."""
 
+import base64
+import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from synthetic_study import blind, write_feedback, write_localisation, write_study
 
-from sdor.config import with_defaults
 from sdor.errors import SdorError
-from sdor.files import write_parquet
-from sdor.metrics import COLUMNS
+from sdor.files import write_json, write_parquet
+from sdor.paper_tables import paper_tables, read_findings
 from sdor.report import (
     Moments,
     Picture,
     duration,
-    headline_table,
+    glance_table,
+    provenance_table,
     run_times,
+    thumbnail,
     top_moments,
     write_report,
 )
 
 SCENE = "yard<1>"
+VARIANTS = {
+    "paper": ({"epochs": 8}, 1.4),
+    "vgg16": ({"backbone": "vgg16", "epochs": 8}, 1.0),
+    "rate05": ({"anomaly_rate": 0.05, "epochs": 8}, 1.5),
+}
+STUDIES = {
+    "backbones": {"variants": ["vgg16", "paper"]},
+    "anomaly_rate": {"variants": ["rate05"], "scenes": ["ped2"]},
+    "initial_features": {"variants": ["paper", "vgg16"]},
+}
 
 
 class Page(HTMLParser):
@@ -48,87 +64,74 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-@pytest.fixture
-def files(tmp_path):
-    row = {column: {"value": 0.75, "low": 0.6, "high": 0.9} for column in COLUMNS}
-    row["within_clip"] = {**row["within_clip"], "clips": 1}
-    names = ["sp_iforest", "iteration_1", "ensemble_1", "ours"]
-    metrics = {
-        "about": {
-            "scene": SCENE,
-            "variant": "paper",
-            "seed": 4,
-            "description": "A yard, <seen> from above.",
-            "method": with_defaults({"epochs": 8}, "method"),
-            "device": "cpu & more",
-            "weights": {"architecture": "resnet50", "source": "<npm>", "sha256": "f" * 64},
-            "versions": {"torch": "2.13.0"},
-            "fingerprints": {"sdor.training": "abc123"},
-        },
-        "settings": {"smoothing_sigma": 4.0, "draws": 100, "bootstrap_seed": 0},
-        "iterations": 1,
-        "counts": dict.fromkeys(
-            (
-                *("clips", "training_clips", "test_clips", "labelled_clips"),
-                *("clips_with_anomalies", "frames", "labelled_frames", "anomalous_frames"),
-            ),
-            1,
-        ),
-        "rows": dict.fromkeys(names, row),
-        "oracles": {"split_oracle": row},
-        "differences": {"ours - sp_iforest": row},
-        "pseudo_labels": [
-            {
-                "iteration": 1,
-                "anomalous": 5,
-                "anomalous_precision": 0.8,
-                "normal": 10,
-                "normal_precision": None,
-            }
-        ],
-    }
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    (tmp_path / "roc.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Two scenes, three variants, two seeds, and what their sections show."""
+    folder = tmp_path_factory.mktemp("study")
+    files = write_study(
+        folder,
+        {"ped2": (4, 6), SCENE: (2, 3)},
+        VARIANTS,
+        studies=STUDIES,
+        not_run={"umn1": "no video <here>"},
+    )
+    files = write_localisation(files, folder, skip=(SCENE,))
+    (folder / "roc.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    Image.new("RGB", (4, 4)).save(folder / "all.png")
     clips = pd.DataFrame({"clip": ["<door>"], "split": [""], "fps": [10.0], "frames": [100]})
     scores = np.zeros(100)
     scores[40:50] = np.linspace(1, 2, 10)
     base = pd.DataFrame({"clip": "<door>", "frame": np.arange(1, 101)})
-    write_parquet(tmp_path / "clips.parquet", clips, {})
-    write_parquet(tmp_path / "ensemble.parquet", base.assign(score=scores), {})
+    write_parquet(folder / "clips.parquet", clips, {})
+    write_parquet(folder / "ensemble.parquet", base.assign(score=scores), {})
     truth = base.assign(anomalous=(base["frame"] == 50).astype("int8"))
-    write_parquet(tmp_path / "ground_truth.parquet", truth, {})
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "train.tsv").write_text(
+    write_parquet(folder / "ground_truth.parquet", truth, {})
+    frames = np.zeros((100, 8, 8, 1), dtype=np.uint8)
+    frames[49] = 200
+    np.save(folder / "door.npy", frames)
+    (folder / "benchmarks").mkdir()
+    (folder / "benchmarks" / "train.tsv").write_text(
         "s\th:m:s\tmax_rss\tmax_vms\n125.4\t0:02:05\t2048.0\t-\n"
     )
-    return tmp_path
+    return folder, write_feedback(files, folder, "ped2")
 
 
-def write(files, **settings):
-    write_report(
-        [files / "metrics.json"],
-        {"umn": "no video <here>"},
-        files / "report.html",
-        title="Ranked & <listed>",
-        pictures=[Picture(SCENE, "paper", files / "roc.svg", 'ROC "curves"')],
-        moments=[
+def write(results, output, *, frame_paths=None, **settings):
+    folder, files = results
+    given = {
+        "title": "Ranked & <listed>",
+        "pictures": [
+            Picture(scene, "paper", folder / "roc.svg", 'ROC "curves"', needs_truth=True)
+            for scene in ("ped2", SCENE)
+        ],
+        "study_pictures": [(folder / "all.png", "Figure 6 & more")],
+        "moments": [
             Moments(
                 SCENE,
                 "paper",
-                files / "clips.parquet",
-                files / "ensemble.parquet",
-                files / "ground_truth.parquet",
+                folder / "clips.parquet",
+                folder / "ensemble.parquet",
+                folder / "ground_truth.parquet",
+                frame_paths or {},
             )
         ],
-        configuration="method:\n  backbone: <b>resnet50</b>",
-        benchmark_paths=[files / "benchmarks" / "train.tsv"],
-        **settings,
-    )
-    return (files / "report.html").read_text()
+        "configuration": "method:\n  backbone: <b>resnet50</b>",
+        "benchmark_paths": [folder / "benchmarks" / "train.tsv"],
+    }
+    write_report(files, output, **{**given, **settings})
+    return output.read_text()
 
 
-def test_the_page_is_whole_offline_and_has_no_script(files):
-    source = write(files)
+@pytest.fixture(scope="module")
+def source(results, tmp_path_factory):
+    return write(results, tmp_path_factory.mktemp("report") / "report.html")
+
+
+def words_of(source):
+    return re.sub(r"\s+", " ", " ".join(Page(source).words))
+
+
+def test_the_page_is_whole_offline_and_has_no_script(source):
     page = Page(source)
     tags = [tag for tag, _ in page.tags]
     assert tags.count("h1") == 1
@@ -136,55 +139,129 @@ def test_the_page_is_whole_offline_and_has_no_script(files):
     for _, attributes in page.tags:
         for name in ("src", "href"):
             assert attributes.get(name, "#").startswith(("#", "data:image/"))
-    anchors = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    anchors = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     targets = {a["href"][1:] for tag, a in page.tags if tag == "a"}
-    assert targets <= anchors
+    assert targets <= set(anchors)
+    assert len(set(anchors)) == len(anchors)
     assert not re.search(r"https?://", source)
 
 
-def test_user_text_is_escaped_and_everything_is_said(files):
-    source = write(files)
-    text = " ".join(Page(source).words)
-    for tag in ("<npm>", "<door>", "<listed>", "<1>", "<here>", "<b>", "A yard, <seen>"):
+def test_user_text_is_escaped_and_everything_is_said(source):
+    text = words_of(source)
+    for tag in ("<npm>", "<door>", "<listed>", "<1>", "<here>", "<b>", "<invented>"):
         assert tag not in source
         assert tag in text
-    for words in (
-        "cpu & more",
-        "ffffffffffff",
-        "abc123",
-        "torch 2.13.0",
-        "not run",
-        "2 min 05 s",
-        "1 job,",
-    ):
+    for words in ("cpu, fp32", "ffffffffffff", "abc123", "torch 2.13.0", "not run", "2 min 05 s"):
         assert words in text
-    images = [attributes for tag, attributes in Page(source).tags if tag == "img"]
-    assert [image["alt"] for image in images] == ['ROC "curves"']
+    images = [attributes["alt"] for tag, attributes in Page(source).tags if tag == "img"]
+    assert images == ["Figure 6 & more", *['ROC "curves"'] * 2]
 
 
-def test_the_description_stands_under_the_heading_of_its_scene(files):
-    heading = r"<h2[^>]*>yard&lt;1&gt;, variant paper</h2>\s*"
-    assert re.search(heading + "<p>A yard, &lt;seen&gt; from above.</p>", write(files))
-    metrics = json.loads((files / "metrics.json").read_text())
-    del metrics["about"]["description"]
-    (files / "metrics.json").write_text(json.dumps(metrics))
-    assert re.search(heading + '<p class="soft">', write(files))
-
-
-def test_the_headline_has_both_detectors_and_marks_the_papers_figure(files):
-    metrics = json.loads((files / "metrics.json").read_text())
-    metrics["about"]["scene"] = "ped2"
-    table = headline_table([metrics])
-    assert [(row[2], row[-1]) for row in table.rows] == [
-        ("Sp + iForest (initial scores)", "67.5"),
-        ("Our method (mean of all iterations)", "83.2 \N{DAGGER}"),
+def test_the_parts_come_in_order(source):
+    headings = [re.sub("<[^>]*>", "", text) for text in re.findall("<h[23].*?</h[23]>", source)]
+    assert headings == [
+        *("Results", "At a glance", "Table 1: all methods", "Table 2: backbones", "Localisation"),
+        *("Figure 3 in numbers: feedback of an expert", "Figure 5 in numbers: anomaly rates"),
+        *("Ablations", "Which differences hold", "Not run", "Figures of the whole study"),
+        *("ped2, variant paper", "Detectors", "Pseudo labels"),
+        *("yard&lt;1&gt;, variant paper", "Moments to look at first", "Detectors"),
+        *("Pseudo labels", "Configuration", "Provenance", "Run times"),
     ]
-    assert table.notes[0].endswith("this run differs in: epochs 8 (50).")
+    text = words_of(source)
+    for words in ("On ped2 (merged), our method is ", "Initial features", "Caution: 3 clips"):
+        assert words in text
 
 
-def test_the_moment_is_listed_with_time_score_and_truth(files):
-    text = re.sub(r"\s+", " ", " ".join(Page(write(files)).words))
-    assert "41 to 50 0:04.0 to 0:05.0 50 2.000 anomalous" in text
+def test_every_table_of_the_paper_is_on_the_page(results, source):
+    text = words_of(source)
+    for paper_table in paper_tables(read_findings(results[1])):
+        assert paper_table.tables
+        for table in paper_table.tables:
+            for row in table.rows:
+                assert re.sub(r"\s+", " ", " ".join(filter(None, row))) in re.sub(r"\s+", " ", text)
+
+
+def test_the_head_tells_what_differs_from_the_paper(results, source):
+    text = words_of(source)
+    assert "Its settings not the paper's (in parentheses) in: epochs 8 (50)" in text
+    assert "Our method variant paper" in text
+    assert "Other variants vgg16, rate05" in text
+    assert "Not run umn1 Our method" in text
+
+
+def test_only_variants_with_pictures_have_a_section(results, tmp_path):
+    folder, _ = results
+    pictures = [Picture("ped2", "vgg16", folder / "roc.svg", "curves")]
+    source = write(results, tmp_path / "report.html", pictures=pictures, moments=())
+    sections = re.findall(r'<h2 id="scene-\d+">(.*?)</h2>', source)
+    assert sections == ["ped2, variant vgg16"]
+
+
+def test_the_description_stands_under_the_heading_of_its_scene(source):
+    heading = r"<h2[^>]*>yard&lt;1&gt;, variant paper</h2>\s*"
+    assert re.search(heading + "<p>The scene yard&lt;1&gt;, &lt;invented&gt;</p>", source)
+
+
+def test_a_scene_without_ground_truth_has_a_sentence_and_no_blank_figures(results, tmp_path):
+    folder, files = results
+    paths = []
+    for path in files.metrics:
+        content = json.loads(path.read_text())
+        if content["about"]["scene"] == SCENE:
+            content = blind(content)
+        paths.append(tmp_path / f"{len(paths)}.json")
+        write_json(paths[-1], content)
+    source = write((folder, replace(files, metrics=paths)), tmp_path / "report.html")
+    text = words_of(source)
+    assert (
+        "The scene has no ground truth: its frames are ranked, and nothing is measured. Not "
+        'drawn: ROC "curves".'
+    ) in text
+    assert [a["alt"] for tag, a in Page(source).tags if tag == "img"].count('ROC "curves"') == 1
+    assert "Ranked but not measured, for want of ground truth: yard<1>." in text
+
+
+def test_the_glance_has_both_scores_and_their_paired_gain(results):
+    findings = read_findings(results[1])
+    table = glance_table(findings, [("ped2", "paper"), (SCENE, "paper")])
+    assert [row[:2] for row in table.rows] == [("ped2", "paper"), (SCENE, "paper")]
+    assert [row[-1] for row in table.rows] == ["83.2 \N{DAGGER}", ""]
+    known = [run["rows"] for run in findings.group("ped2", "paper")]
+    mean = {
+        row: 100 * np.mean([one[row]["merged"]["value"] for one in known])
+        for row in ("ours", "sp_iforest")
+    }
+    assert table.rows[0][2].startswith(f"{mean['sp_iforest']:.1f} ± ")
+    assert table.rows[0][4].startswith(f"{mean['ours'] - mean['sp_iforest']:+.1f} [")
+    assert table.notes[0].endswith("differs in: epochs 8 (50).")
+    assert glance_table(findings, [(SCENE, "paper")]).header[-1] == "gain, test-only"
+
+
+def test_provenance_names_each_fact_once_with_its_runs(results):
+    table = provenance_table(read_findings(results[1]))
+    assert ("versions", "torch 2.13.0", "all runs") in table.rows
+    assert ("backbone", "vgg16", f"ped2, {SCENE}: vgg16") in table.rows
+    assert ("fingerprint: evaluation", "of ped2", "ped2: all variants") in table.rows
+
+
+def test_the_moment_is_listed_with_time_score_and_truth(source):
+    assert "41 to 50 0:04.0 to 0:05.0 50 2.000 anomalous" in words_of(source)
+
+
+def test_moments_show_their_peak_where_the_frames_are_given(results, tmp_path):
+    folder, _ = results
+    frames = {"<door>": folder / "door.npy"}
+    source = write(results, tmp_path / "report.html", frame_paths=frames)
+    page = Page(source)
+    alts = [a["alt"] for tag, a in page.tags if tag == "img"]
+    assert alts[2] == "Peak frame of moment 1. <door>, 0:04.0 to 0:05.0"
+    assert "1. <door>, 0:04.0 to 0:05.0 : anomalous" in words_of(source)
+    picture = thumbnail(folder / "door.npy", 50)
+    assert picture in source
+    content = base64.b64decode(picture.removeprefix("data:image/jpeg;base64,"))
+    assert np.asarray(Image.open(io.BytesIO(content))).mean() == pytest.approx(200, abs=2)
+    with pytest.raises(SdorError, match=r"door\.npy: damaged"):
+        thumbnail(folder / "door.npy", 101)
 
 
 def test_moments_join_short_dips_and_never_cross_clips():
@@ -211,17 +288,33 @@ def test_moments_join_short_dips_and_never_cross_clips():
     assert top_moments(clips, table[:0]).empty
 
 
-def test_run_times_are_added_up_longest_first(tmp_path):
-    folder = tmp_path / "benchmarks" / "yard"
-    folder.mkdir(parents=True)
-    (folder / "a.tsv").write_text("s\th:m:s\tmax_rss\n10.0\t0:00:10\t-\n")
-    (folder / "b.tsv").write_text("s\th:m:s\tmax_rss\n3650\t1:00:50\t1500\n")
-    table, total = run_times([folder / "a.tsv", folder / "b.tsv"])
-    assert table.rows == (("yard/b", "1 h 00 min", "1,500"), ("yard/a", "10.0 s", ""))
-    assert total == "1 h 01 min"
-    (folder / "a.tsv").write_text("nonsense\n")
+def test_run_times_are_added_up_by_stage_longest_first(tmp_path):
+    names = (
+        "yard/frames/64/a",
+        "yard/frames/64/b",
+        "yard/paper/seed0/iteration1/train",
+        "yard/cuts",
+    )
+    lines = ("10.0\t0:00:10\t-", "20.0\t0:00:20\t700", "3650\t1:00:50\t1500", "1.0\t0:00:01\t-")
+    paths = [tmp_path / "benchmarks" / f"{name}.tsv" for name in names]
+    for path, line in zip(paths, lines, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{line}\n")
+    times = run_times(paths, ["paper"])
+    assert times.stages.rows == (
+        ("train", "1", "1 h 00 min", "1 h 00 min", "1,500"),
+        ("frames", "2", "30.0 s", "20.0 s", "700"),
+        ("cuts", "1", "1.0 s", "1.0 s", ""),
+    )
+    assert times.stages.caption.startswith("4 jobs, 1 h 01 min in all")
+    assert times.jobs.rows[:2] == (
+        ("yard/paper/seed0/iteration1/train", "1 h 00 min", "1,500"),
+        ("yard/frames/64/b", "20.0 s", "700"),
+    )
+    assert run_times([]).stages.rows == ()
+    paths[0].write_text("nonsense\n")
     with pytest.raises(SdorError, match=r"a\.tsv: damaged"):
-        run_times([folder / "a.tsv"])
+        run_times(paths)
 
 
 @pytest.mark.parametrize(
@@ -232,9 +325,9 @@ def test_durations(seconds, words):
     assert duration(seconds) == words
 
 
-def test_a_missing_picture_is_named_and_the_old_report_stays(files):
-    before = write(files)
-    (files / "roc.svg").unlink()
+def test_a_missing_picture_is_named_and_the_old_report_stays(results, tmp_path):
+    before = write(results, tmp_path / "report.html")
+    gone = [Picture("ped2", "paper", tmp_path / "roc.svg", "curves")]
     with pytest.raises(SdorError, match=r"roc\.svg: damaged or missing"):
-        write(files)
-    assert (files / "report.html").read_text() == before
+        write(results, tmp_path / "report.html", pictures=gone)
+    assert (tmp_path / "report.html").read_text() == before

@@ -1,4 +1,4 @@
-"""Tables say what was measured, what the paper reports, and what was not run."""
+"""Tables of scenes and variants: what was measured, and what the paper reports beside it."""
 
 import json
 import re
@@ -10,9 +10,9 @@ from sdor.config import with_defaults
 from sdor.errors import SdorError
 from sdor.metrics import COLUMNS
 from sdor.tables import (
+    Table,
     all_tables,
     cell_text,
-    comparison_table,
     differing_settings,
     latex,
     long_table,
@@ -121,9 +121,15 @@ def test_a_reported_figure_is_that_of_the_scene_and_the_backbone():
     assert reported_auc(metrics(), "sp_iforest") == 67.5
     assert reported_auc(metrics(), "iteration_1") is None
     assert reported_auc(metrics(scene="my_yard"), "ours") is None
+    # One figure of the paper stands beside both settings of its authors.
+    both = [reported_auc(metrics(), f"del_giorno_2_w{width}") for width in (100, 10)]
+    assert both == [57.6, 57.6]
+    assert reported_auc(metrics(), "unmasking") == 82.2
+    assert reported_auc(metrics(), "unmasking_motion") is None
     vgg16 = metrics(method={"backbone": "vgg16"})
     assert (reported_auc(vgg16, "ours"), reported_auc(vgg16, "sp_iforest")) == (80.0, None)
     assert reported_auc(metrics(method={"backbone": "r3d_18"}), "ours") == 82.6
+    assert reported_auc(metrics(method={"backbone": "i3d"}), "ours") == 82.6
     assert reported_auc(metrics(method={"backbone": "resnet18"}), "ours") is None
 
 
@@ -146,7 +152,16 @@ def test_settings_that_are_not_the_papers_are_told_where_they_reach(method, init
     run = metrics(method=method)
     for row in ("sp", "iforest", "sp_iforest"):
         assert differing_settings(run, row) == initial
-    assert differing_settings(run, "ours") == ours
+    for row in ("ours", "del_giorno_2_w10"):
+        assert differing_settings(run, row) == ours
+
+
+def test_a_setting_reaches_the_competitors_that_use_what_it_changes():
+    run = metrics(method={"pca": 20, "masks": False, "sp_bags": 9, "anomaly_rate": 0.05})
+    frames = "masks false (true), anomaly_rate 0.05 (null)"
+    assert differing_settings(run, "del_giorno_1_w10") == f"{frames}, pca 20 (100)"
+    assert differing_settings(run, "unmasking") == frames
+    assert differing_settings(run, "two_sample_motion") == frames
 
 
 FAST = {"trainable": "layer4", "epochs": 8}
@@ -172,15 +187,41 @@ def test_the_papers_figure_is_marked_beside_a_run_with_other_settings():
     assert "\N{DAGGER}" not in markdown([elsewhere], "")
 
 
+def test_a_figure_that_the_paper_quotes_is_marked_as_of_another_protocol():
+    run = metrics(method=FAST)
+    run["rows"]["unmasking"] = run["rows"]["sp"]
+    table = scene_table([run])
+    assert {row[0]: row[-1] for row in table.rows}[
+        "Unmasking, both fused"
+    ] == "82.2 \N{DOUBLE DAGGER}"
+    assert any(note.startswith("\N{DOUBLE DAGGER} The paper quotes") for note in table.notes)
+    assert r"82.2 $\ddagger$" in latex([table], "")
+    assert not any("\N{DOUBLE DAGGER}" in note for note in scene_table([metrics()]).notes)
+
+
+def test_a_column_of_reported_figures_without_any_is_left_out():
+    assert scene_table([metrics()]).header[-1] == "reported"
+    table = scene_table([metrics(scene="my_yard")])
+    assert table.header[-1] == "AP"
+    assert {len(row) for row in table.rows} == {len(table.header)}
+
+
 def test_the_variants_table_says_which_variant_differs():
-    table = variants_table([metrics(), metrics(variant="fast", method=FAST)])
-    assert [row[-1] for row in table.rows] == ["83.2", "83.2 \N{DAGGER}"]
+    fast = metrics(variant="fast", method=FAST)
+    fast["about"]["overrides"] = FAST
+    table = variants_table([metrics(), fast, metrics(scene="umn1")])
+    assert table.headings == ((0, "ped2"),)
+    assert table.header == ("variant", "differs in", "merged", "test-only", "AP", "reported")
+    value = "64.0 [54.0, 74.0]"
+    assert table.rows == (
+        ("paper", "", value, value, value, "83.2"),
+        ("fast", "trainable layer4, epochs 8", value, value, value, "83.2 \N{DAGGER}"),
+    )
     assert table.notes == (FAST_NOTE.format("variant fast"),)
     blind = [metrics(labelled=False), metrics(variant="fast", method=FAST, labelled=False)]
-    assert [row[1:] for row in variants_table(blind).rows] == [
-        ("\N{EN DASH}", "\N{EN DASH}", "")
-    ] * 2
+    assert [row[2:] for row in variants_table(blind).rows] == [("\N{EN DASH}",) * 3] * 2
     assert variants_table(blind).notes == ()
+    assert variants_table([metrics(), metrics(scene="umn1")]).rows == ()
 
 
 def test_seeds_give_mean_and_spread_and_one_seed_none():
@@ -218,35 +259,6 @@ def test_a_scene_without_ground_truth_shows_no_empty_rows_but_a_reason():
     table = scene_table([metrics(scene="my_yard", labelled=False)])
     assert table.rows == ()
     assert any("no ground truth" in note for note in table.notes)
-
-
-def test_table_1_marks_what_is_reported_measured_and_not_run():
-    table = comparison_table([metrics()], {"subway-exit": "Exit.avi is not there"})
-    assert table.header == ("method", "", "ped2", "subway-exit")
-    by_name = {row[0]: row[1:] for row in table.rows}
-    assert by_name["Our method"] == ("reported", "83.2", "92.7")
-    assert by_name["Kim et al. [17]"] == ("reported", "69.3", "\N{EN DASH}")
-    measured = by_name["Our method (mean of all iterations), variant paper"]
-    assert measured == ("measured", "64.0", "not run")
-    assert comparison_table([metrics(scene="my_yard")], {}).rows == ()
-
-
-def test_table_1_marks_our_figures_of_other_settings():
-    runs = [metrics(), metrics(variant="fast", method=FAST)]
-    runs.append(metrics(variant="vgg16", method={"backbone": "vgg16"}))
-    table = comparison_table(runs, {"umn": "no video"})
-    by_name = {row[0]: row[2:] for row in table.rows if row[1] == "measured"}
-    initial = "Sp + iForest (initial scores), variant"
-    ours = "Our method (mean of all iterations), variant"
-    assert by_name[f"{initial} fast"] == ("54.0", "not run")
-    assert by_name[f"{ours} paper"] == ("64.0", "not run")
-    for row in (f"{ours} fast", f"{ours} vgg16", f"{initial} vgg16"):
-        assert by_name[row][0].endswith(" \N{DAGGER}")
-    assert [note.partition(";")[2] for note in table.notes] == [
-        " variant fast differs in: trainable layer4 (all), epochs 8 (50).",
-        " variant vgg16 differs in: backbone vgg16 (resnet50).",
-    ]
-    assert {row[2] for row in table.rows if row[0] == "Our method"} == {"83.2"}
 
 
 @pytest.mark.parametrize(
@@ -307,7 +319,7 @@ def test_markdown_and_latex_escape_what_users_name():
     assert "## my\\|yard\\_1, variant 50%\\_&\\<b\\>" in page
     for line in page.splitlines():
         if line.startswith("| Sp |"):
-            assert len(re.findall(r"(?<!\\)\|", line)) == 8
+            assert len(re.findall(r"(?<!\\)\|", line)) == 7
     source = latex(all_tables(runs, {"a_b": "50 % of $x & {y}"}), "A title")
     assert r"my\textbar{}yard\_1, variant 50\%\_\&\textless{}b\textgreater{}" in source
     assert r"50 \% of \$x \& \{y\}" in source
@@ -315,7 +327,43 @@ def test_markdown_and_latex_escape_what_users_name():
     assert "±" not in "".join(line for line in source.splitlines() if line[:1] != "%")
     body = [line for line in source.splitlines() if line.endswith(r" \\")]
     for line in body:
-        assert len(re.findall(r"(?<!\\)&", line)) in (2, 6)
+        assert len(re.findall(r"(?<!\\)&", line)) in (2, 5)
+
+
+def test_headings_and_the_papers_own_rows_are_told_apart_in_every_format():
+    table = Table(
+        "Two kinds",
+        ("method", "UMN all, as ranks"),
+        (("Old_one", "59.0"), ("New", "61.0 ± 1.0 [50.0, 70.0]"), ("reported [1]", "")),
+        headings=((0, "Quoted & old"), (1, "Measured")),
+        soft=(0, 2),
+        strong=(1,),
+    )
+    assert markdown([table], "Two kinds", "").splitlines() == [
+        "# Two kinds",
+        "",
+        "| method | UMN all, as ranks |",
+        "|---|---:|",
+        "| **Quoted & old** |  |",
+        "| *Old\\_one* | *59.0* |",
+        "| **Measured** |  |",
+        "| **New** | **61.0 ± 1.0 [50.0, 70.0]** |",
+        "| *reported [1]* |  |",
+    ]
+    source = latex([table], "Two kinds").splitlines()
+    start = source.index(r"\toprule")
+    below = r"{\footnotesize\mdseries [50.0, 70.0]}"
+    stacked = rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}61.0 $\pm$ 1.0\\{below}\end{{tabular}}"
+    assert source[start + 1 : -3] == [
+        r"method & \begin{tabular}[b]{@{}r@{}}UMN all,\\as ranks\end{tabular} \\",
+        r"\midrule",
+        r"\multicolumn{2}{l}{\textit{Quoted \& old}} \\",
+        r"{\footnotesize\itshape Old\_one} & {\footnotesize\itshape 59.0} \\",
+        r"\midrule",
+        r"\multicolumn{2}{l}{\textit{Measured}} \\",
+        rf"{{\bfseries New}} & {{\bfseries {stacked}}} \\",
+        r"{\footnotesize\itshape reported [1]} &  \\",
+    ]
 
 
 def test_a_damaged_metrics_file_is_named(tmp_path):

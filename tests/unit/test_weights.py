@@ -15,7 +15,8 @@ from sklearn.datasets import load_sample_images
 from sdor import weights
 from sdor.backbones import ARCHITECTURES, Backbone
 from sdor.errors import SdorError
-from sdor.weights import load_backbone, read_provenance, resolve_weights
+from sdor.provenance import read_provenance
+from sdor.weights import load_backbone, resolve_weights
 
 PALACE, DAISY = 698, 985  # ImageNet classes
 

@@ -46,7 +46,7 @@ rule evaluate:
 
 rule pool:
     input:
-        lambda w: [path for files in pooled(w).values() for path in listed(files)],
+        lambda w: paths_in(pooled(w)),
         metrics=lambda w: pool_files(w, "metrics.json"),
     output:
         "results/pools/{pool}/{variant}/seed{seed}/{way}.json",

@@ -6,25 +6,48 @@ FIGURE_KINDS = {
     "iterations": "AUC per self-training iteration (Figure 6 of the paper)",
     "loss": "Training loss",
 }
-TABLES = expand("results/tables/auc.{suffix}", suffix=["csv", "md", "tex"])
-FIGURES = expand(
-    "results/figures/{scene}/{variant}-{kind}.{suffix}",
-    scene=SCENES,
-    variant=METHODS,
-    kind=FIGURE_KINDS,
-    suffix=["svg", "png"],
+STUDY_FIGURES = {
+    "figure3": "ROC curves before the simulated expert's feedback and after each round (Figure 3)",
+    "figure4": "Frames with the outline of the anomaly, and where the score comes from (Figure 4)",
+    "figure5": "AUC against the rate of anomalous frames (Figure 5)",
+    "figure6": "AUC per self-training iteration, of the ensemble and of each model (Figure 6)",
+    "ablations": "AUC of every variant of every ablation, with intervals from resampled clips",
+    "localisation": "How well the saliency maps say where an anomaly is",
+}
+# Whose networks' saliency maps stand beside each other.
+BACKBONE_NAMES = {
+    "resnet50": "ResNet-50",
+    "resnet18": "ResNet-18",
+    "vgg16": "VGG-16",
+    "mobilenet_v2": "MobileNetV2",
+    "r3d_18": "R3D-18",
+    "i3d": "I3D",
+}
+TABLE_NAMES = ("table1", "table2", "localisation", "feedback", "rates", "ablations", "auc")
+TABLES = expand(
+    "results/tables/{name}.{suffix}", name=TABLE_NAMES, suffix=["csv", "md", "tex"]
+) + expand("results/tables/comparisons.{suffix}", suffix=["csv", "md"])
+SCENE_FIGURES = [
+    f"results/figures/{scene}/{variant}-{kind}.{suffix}"
+    for scene in SCENES
+    for variant in STUDY.shown()
+    for kind in FIGURE_KINDS
+    for suffix in ("svg", "png")
+]
+FIGURES = SCENE_FIGURES + expand(
+    "results/figures/{figure}.{suffix}", figure=STUDY_FIGURES, suffix=["svg", "png"]
 )
 # The paper's own figures, and the settings that they stand beside.
 REPORTED = [
     file_sha256(PROJECT / "workflow" / name)
     for name in ("report/reported.csv", "schemas/method.schema.yaml")
 ]
-METRICS = [f"{RUN}/metrics.json".format(**run) for run in RUNS]
+STUDY_FILES = study_files()
 
 
 rule tables:
     input:
-        METRICS,
+        STUDY_FILES["metrics"],
     output:
         csv="results/tables/auc.csv",
         md="results/tables/auc.md",
@@ -42,6 +65,28 @@ rule tables:
         },
     script:
         "../scripts/tables.py"
+
+
+rule paper_tables:
+    input:
+        paths_in(STUDY_FILES),
+    output:
+        [path for path in TABLES if "/auc." not in path],
+    log:
+        "results/logs/paper_tables.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        stage={
+            "code": code_of("sdor.paper_tables"),
+            "versions": versions_of("numpy", "pandas"),
+            "reported": REPORTED,
+            "files": STUDY_FILES,
+            "asked": ASKED,
+        },
+    script:
+        "../scripts/paper_tables.py"
 
 
 rule figures:
@@ -73,13 +118,47 @@ rule figures:
         "../scripts/figures.py"
 
 
+rule paper_figures:
+    input:
+        lambda w: paths_in(figure_files(w.figure)),
+    output:
+        svg="results/figures/{figure}.svg",
+        png="results/figures/{figure}.png",
+    log:
+        "results/logs/figures/{figure}.log",
+    benchmark:
+        "results/benchmarks/figures/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(STUDY_FIGURES),
+    conda:
+        ENVIRONMENT
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.paper_figures"),
+            "reported": REPORTED,
+            "versions": versions_of("matplotlib", "numpy", "scipy", "pillow"),
+            "files": figure_files(w.figure),
+            "asked": ASKED,
+            "ablations": ABLATIONS,
+        },
+    script:
+        "../scripts/paper_figures.py"
+
+
 rule report:
     input:
-        metrics=METRICS,
+        paths_in(STUDY_FILES),
         figures=[path for path in FIGURES if path.endswith(".svg")],
         clips=expand("results/{scene}/clips.parquet", scene=SCENES),
         ground_truth=expand("results/{scene}/ground_truth.parquet", scene=SCENES),
-        ensembles=[f"{RUN}/ensemble.parquet".format(**run) for run in RUNS],
+        ensembles=[
+            f"{RUN}/ensemble.parquet".format(**run)
+            for run in RUNS
+            if run["variant"] in STUDY.shown()
+        ],
+        frames=[
+            path for scene in SCENES for path in frame_files(scene, view_of(METHODS[STUDY.main]))
+        ],
     output:
         "results/report.html",
     log:
@@ -92,11 +171,15 @@ rule report:
             "code": code_of("sdor.report"),
             "reported": REPORTED,
             "template": file_sha256(PROJECT / "workflow/report/report.html.j2"),
-            "not_run": STUDY.not_run,
+            "files": STUDY_FILES,
+            "asked": ASKED,
             "scenes": list(SCENES),
+            "shown": STUDY.shown(),
             "variants": list(METHODS),
             "seeds": SETTINGS["seeds"],
+            "view": view_of(METHODS[STUDY.main]),
             "captions": FIGURE_KINDS,
+            "study_captions": STUDY_FIGURES,
             "config": {
                 key: SETTINGS[key] for key in SETTINGS if not key.endswith(("_root", "_folder"))
             },

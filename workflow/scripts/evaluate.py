@@ -3,7 +3,7 @@ from dataclasses import asdict
 from sdor.evaluate import evaluate_run
 from sdor.files import read_about
 from sdor.jobs import job
-from sdor.weights import read_provenance
+from sdor.provenance import read_provenance
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake.log[0], f"evaluation of {w.scene}/{w.variant}/seed{w.seed}"):

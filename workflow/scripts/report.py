@@ -3,6 +3,7 @@ from pathlib import Path
 import yaml
 
 from sdor.jobs import job
+from sdor.paper_tables import StudyFiles
 from sdor.report import Moments, Picture, write_report
 
 stage = snakemake.params.stage
@@ -11,27 +12,48 @@ results = Path("results")
 
 def benchmarks():
     """Times of this study's jobs; those of other scenes, variants and seeds stay out."""
-    stages = ["*.tsv", "render/*.tsv", "frames/*/*.tsv", "features/*.tsv", "trunk/*.tsv"]
-    stages += [f"{variant}/*.tsv" for variant in stage["variants"]]
-    for variant in stage["variants"]:
-        for seed in stage["seeds"]:
-            run = f"{variant}/seed{seed}"
-            stages += [f"{run}/*.tsv", f"{run}/*/*.tsv"]
     folders = [results / "benchmarks" / scene for scene in stage["scenes"]]
-    return [path for folder in folders for kind in stages for path in sorted(folder.glob(kind))]
+    known = {"render", "frames", "features", "trunk", "bins", "competitors", *stage["variants"]}
+    seeds = {f"seed{seed}" for seed in stage["seeds"]}
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.tsv"))]
+    paths += sorted((results / "benchmarks" / "figures").glob("*.tsv"))
+    return [
+        path for path in paths if of_this_study(path.relative_to(results).parts[2:], known, seeds)
+    ]
 
 
-pairs = [(scene, variant) for scene in stage["scenes"] for variant in stage["variants"]]
+def of_this_study(parts, known, seeds):
+    folders = parts[:-1]
+    strange = {part for part in folders[1:2] if part.startswith("seed")} - seeds
+    return not strange and (not folders or folders[0] in known)
+
+
+def frames_of(scene):
+    folder = results / scene / "frames" / stage["view"]
+    return {path.stem: path for path in sorted(folder.glob("*.npy"))}
+
+
+pairs = [(scene, variant) for scene in stage["scenes"] for variant in stage["shown"]]
 with job(snakemake.log[0], "report"):
     write_report(
-        snakemake.input.metrics,
-        stage["not_run"],
+        StudyFiles(**stage["files"], **stage["asked"]),
         snakemake.output[0],
         title=f"Anomalies in {', '.join(stage['scenes'])}",
         pictures=[
-            Picture(scene, variant, results / "figures" / scene / f"{variant}-{kind}.svg", caption)
+            Picture(
+                scene,
+                variant,
+                results / "figures" / scene / f"{variant}-{kind}.svg",
+                caption,
+                needs_truth=kind in ("roc", "iterations"),
+            )
             for scene, variant in pairs
             for kind, caption in stage["captions"].items()
+        ],
+        study_pictures=[
+            # Photographs are smaller as PNG.
+            (results / "figures" / f"{name}.{'png' if name == 'figure4' else 'svg'}", caption)
+            for name, caption in stage["study_captions"].items()
         ],
         moments=[
             Moments(
@@ -40,6 +62,7 @@ with job(snakemake.log[0], "report"):
                 results / scene / "clips.parquet",
                 results / scene / variant / f"seed{stage['seeds'][0]}" / "ensemble.parquet",
                 results / scene / "ground_truth.parquet",
+                frames_of(scene),
             )
             for scene, variant in pairs
         ],

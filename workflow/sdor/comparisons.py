@@ -113,7 +113,7 @@ def difference(
     Parameters
     ----------
     left, right : the runs (seeds) of a scene and variant each, of the same scene.
-    rows : the row of `left` and the row of `right`.
+    rows : the row of `left` and the row of `right`, detectors or oracles.
 
     Returns
     -------
@@ -121,32 +121,22 @@ def difference(
     `skipped` draws that did not hold both classes, `holds` (the interval leaves out 0); where
     something cannot be said it is None, with the `reason`.
     """
-    values = [
-        [run["rows"].get(row, {}).get(column, {}).get("value") for run in group]
-        for group, row in zip((left, right), rows, strict=True)
-    ]
     found: dict[str, Any] = dict.fromkeys(TABLE_COLUMNS[len(KEYS) :])
-    if any(value is None for side in values for value in side):
+    groups_and_rows = list(zip((left, right), rows, strict=True))
+    cells = [[_cell(run, row, column) for run in group] for group, row in groups_and_rows]
+    if any(cell.get("value") is None for side in cells for cell in side):
         return {**found, "reason": "one of the two has no value"}
     if any(run["about"].get("subset") for run in (*left, *right)):
         return {**found, "reason": "not of the same frames: some anomalies are left out"}
-    found["difference"] = 100 * (fmean(values[0]) - fmean(values[1]))
-    runs = [*left, *right]
-    cells = [
-        run["rows"][row][column]
-        for group, row in zip((left, right), rows, strict=True)
-        for run in group
-    ]
-    missing = next((cell for cell in cells if cell.get("low") is None), None)
-    if missing is not None:
-        return {**found, "reason": missing.get("interval_reason", "no interval")}
-    if len({_drawing(run) for run in runs}) > 1:
+    means = [fmean(cell["value"] for cell in side) for side in cells]
+    found["difference"] = 100 * (means[0] - means[1])
+    for cell in (*cells[0], *cells[1]):
+        if cell.get("low") is None:
+            return {**found, "reason": cell.get("interval_reason", "no interval")}
+    if len({_drawing(run) for run in (*left, *right)}) > 1:
         return {**found, "reason": "the seeds or variants were not judged on the same clips"}
     place = COLUMNS.index(column)
-    sides = [
-        draws.get(_key(group[0]), {}).get(row)
-        for group, row in zip((left, right), rows, strict=True)
-    ]
+    sides = [draws.get(_key(group[0]), {}).get(row) for group, row in groups_and_rows]
     if sides[0] is None or sides[1] is None or len(sides[0]) != len(sides[1]):
         return {**found, "reason": "no draws to pair"}
     drawn = 100 * (sides[0][:, place] - sides[1][:, place])
@@ -408,6 +398,13 @@ def _spoken(variant: str, row: str, main: str) -> str:
     if name.startswith(("Our ", "Iteration ", "Unmasking", "Two-")):
         name = name[0].lower() + name[1:]
     return name if variant == main else f"{name} ({variant})"
+
+
+def _cell(run: Metrics, row: str, column: str) -> Mapping[str, Any]:
+    """A value of a detector or an oracle; empty where the run has no such row."""
+    cells: Mapping[str, Any] = {**run["oracles"], **run["rows"]}.get(row, {})
+    found: Mapping[str, Any] = cells.get(column, {})
+    return found
 
 
 def _drawing(run: Metrics) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -87,6 +87,9 @@ MEASURE_TITLES = {
     "rbdc": ("Regions (RBDC)", "False regions per frame", "Detected regions"),
     "tbdc": ("Tracks (TBDC)", "False regions per frame", "Detected tracks"),
 }
+RUNNING: Any = {"linestyle": "-", "marker": "o", "linewidth": 1.1, "markersize": 3.2}
+SINGLE: Any = {**RUNNING, "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, BLACK, SKY, GREY)
 LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))
 
 
@@ -119,12 +122,12 @@ class Overlay(NamedTuple):
     Attributes
     ----------
     title : of its column.
-    values : [h, w] of any size, 0 (transparent) to 1 (hottest).
+    heat : [h, w] of any size, 0 (transparent) to 1 (hottest).
     text : what stands below, such as score and rank.
     """
 
     title: str
-    values: npt.NDArray[np.floating[Any]]
+    heat: npt.NDArray[np.floating[Any]]
     text: str
 
 
@@ -289,45 +292,30 @@ def feedback_roc(scenes: Mapping[str, Sequence[SeedCurves]]) -> Figure:
         for scene, seeds in scenes.items()
         if any(curve for seed in seeds for curve in seed.every)
     }
+    missing = {scene: "frames of one class at most" for scene in scenes if scene not in shown}
     if not shown:
-        names = f" ({', '.join(scenes)}: no labelled frames of both classes)" if scenes else ""
-        return note(f"No scene has rounds of feedback that can be judged{names}")
+        return note(f"No rounds of feedback that can be judged{_because(missing)}")
     columns = 2 if len(shown) <= 2 else COLUMNS_OF_PANELS
     rows = -(-2 * len(shown) // columns)
-    last = max(len(seed.every) for seeds in shown.values() for seed in seeds) - 1
-    colours = mpl.colormaps["viridis"](np.linspace(0.85, 0.0, last + 1))
-    with new_figure(PAGE_WIDTH, rows * (2.75 if columns == 2 else 2.45) + 0.3) as figure:
+    with new_figure(PAGE_WIDTH, 2.75 * rows + 0.35) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
-        panels = iter(grid.flat)
-        for scene, seeds in shown.items():
-            for part, name in (
-                ("every", "all labelled frames"),
-                ("unmarked", "without marked frames"),
-            ):
-                axes = next(panels)
-                axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
-                for number in range(last + 1):
-                    curves = [getattr(seed, part)[number] for seed in seeds]
-                    style = {"color": colours[number], "linestyle": "-" if number else "--"}
-                    _feedback_line(axes, curves, f"H-M {number}", style)
-                if part == "unmarked" and last:
-                    style = {"color": BLACK, "linestyle": (0, (1, 1.2))}
-                    _feedback_line(axes, [seed.before for seed in seeds], "H-M 0*", style)
+        pairs = grid.reshape(-1, 2)
+        for pair, (scene, seeds) in zip(pairs, shown.items(), strict=False):
+            _feedback_panel(pair[0], [seed.every for seed in seeds])
+            _feedback_panel(pair[1], [seed.unmarked for seed in seeds])
+            style = {"color": BLACK, "linestyle": (0, (1, 1.2))}
+            _feedback_line(pair[1], [seed.before for seed in seeds], "H-M 0*", style)
+            names = ("all labelled frames", "without marked frames")
+            for axes, name in zip(pair, names, strict=True):
                 axes.set_title(f"{scene}\n{name}", fontsize=7.5, parse_math=False)
-                axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
-                axes.set_xlabel("False positive rate", fontsize=7)
-                axes.set_ylabel("True positive rate", fontsize=7)
-                axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-                axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
                 _feedback_legend(axes, beside=columns == 2)
-        for axes in panels:
-            axes.set_axis_off()
-        most = max(len(seeds) for seeds in shown.values())
-        of_seeds = f"mean of {most} seeds" if most > 1 else "one seed"
+        _switch_off(pairs[len(shown) :].flat)
+        count = max(len(found) for found in shown.values())
         _footnote(
             figure,
             "H-M i: after round i of simulated feedback. Numbers: area under the curve in percent "
-            f"({of_seeds}). * H-M 0 on the frames that are left after H-M {last}.",
+            f"({_mean_of(count)}). * H-M 0 on the frames that are left after the last round."
+            + _because(missing, " Not shown"),
         )
     return figure
 
@@ -423,7 +411,7 @@ def saliency_figure(panels: Sequence[Panel]) -> Figure:
             high = width / panel.aspect
             pictures = [(0, panel.image, "")]
             pictures += [
-                (1 + titles.index(one.title), overlaid(panel.image, one.values), text)
+                (1 + titles.index(one.title), overlaid(panel.image, one.heat), text)
                 for one, text in zip(panel.overlays, lines, strict=True)
             ]
             for place, picture, text in pictures:
@@ -466,77 +454,34 @@ def anomaly_rates(runs: Sequence[Metrics]) -> Figure:
     scenes, missing = _measured(runs)
     if not scenes:
         return note(f"No AUC at different anomaly rates{_because(missing)}")
-    columns = min(len(scenes), COLUMNS_OF_PANELS if len(scenes) != 3 else 3)
+    columns = min(len(scenes), COLUMNS_OF_PANELS)
     rows = -(-len(scenes) // columns)
     width = max(COLUMN_WIDTH, min(PAGE_WIDTH, 2.7 * columns))
-    lines = (
-        ("sp_iforest", "Sp + iForest", GREY, "s", "--"),
-        ("ours", "Our method", ORANGE, "o", "-"),
-    )
-    several = any(len(group) > 1 for scene in scenes.values() for group in scene.values())
+    several = any(len(group) > 1 for found in scenes.values() for group in found.values())
+    bars = "one standard deviation over the seeds (small dots)"
+    words = f"Bars: {bars if several else '95 % interval from resampled clips (one seed)'}"
     with new_figure(width, 2.1 * rows + 0.75) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axes, (scene, variants) in zip(grid.flat, scenes.items(), strict=False):
-            for place, (row, name, colour, marker, style) in enumerate(lines):
-                points = sorted(_rate_point(group, row) for group in variants.values())
-                shift = ScaledTranslation((2 * place - 1) * 1.5 / 72, 0, figure.dpi_scale_trans)
-                x, y, bars = (np.array(values) for values in zip(*points, strict=True))
-                for ends in (y - bars[:, 0], y + bars[:, 1]):
-                    axes.update_datalim(np.column_stack((x, ends)))
-                axes.errorbar(
-                    x,
-                    y,
-                    yerr=bars.T,
-                    color=colour,
-                    linestyle=style,
-                    marker=marker,
-                    markersize=4,
-                    capsize=2,
-                    elinewidth=0.9,
-                    label=name,
-                    # Bars of the two would hide each other where the rates are the same.
-                    transform=axes.transData + shift,
-                )
-                for group in variants.values():
-                    if len(group) > 1:
-                        values = [100 * run["rows"][row]["merged"]["value"] for run in group]
-                        axes.plot(
-                            [100 * _rate(run) for run in group],
-                            values,
-                            linestyle="",
-                            marker=".",
-                            markersize=3,
-                            color=colour,
-                            alpha=0.6,
-                            markeredgewidth=0,
-                            transform=axes.transData + shift,
-                        )
+            initial = {"label": "Sp + iForest", "color": GREY, "marker": "s", "linestyle": "--"}
+            final = {"label": "Our method", "color": ORANGE, "marker": "o", "linestyle": "-"}
+            for row, style, points in (("sp_iforest", initial, -1.5), ("ours", final, 1.5)):
+                offset = ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
+                _rate_line(axes, list(variants.values()), row, offset, style)
             axes.set_title(scene, parse_math=False)
-            # What is shifted is not seen by the axes when they choose their limits.
             axes.autoscale_view()
             axes.margins(x=0.1)
             axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-            axes.grid(axis="y", color=LIGHT, linewidth=0.6)
-            axes.set_axisbelow(True)
-        _switch_off(grid.flat, len(scenes))
+            _rule(axes, "y")
+        _switch_off(grid.flat[len(scenes) :])
         figure.supxlabel("Anomalous frames (%)", fontsize=8)
         figure.supylabel("Frame AUC (%), merged", fontsize=8)
-        handles, names = grid.flat[0].get_legend_handles_labels()
         figure.legend(
-            handles,
-            names,
+            *grid.flat[0].get_legend_handles_labels(),
             loc="outside upper center",
             ncols=2,
-            title=_wrapped(
-                (
-                    "Bars: one standard deviation over the seeds (small dots)"
-                    if several
-                    else "Bars: 95 % interval from resampled clips (one seed)"
-                )
-                + _because(missing, "; not shown"),
-                width,
-            ),
+            title=_wrapped(words + _because(missing, "; not shown"), width),
             title_fontsize=SMALL,
         )
     return figure
@@ -552,73 +497,50 @@ def iterations(runs: Sequence[Metrics]) -> Figure:
     scenes, missing = _measured(runs)
     if not scenes:
         return note(f"No AUC per iteration{_because(missing)}")
+    runs_of = {scene: next(iter(variants.values())) for scene, variants in scenes.items()}
+    known = {scene: reported_auc(group[0], "ours") for scene, group in runs_of.items()}
+    same = {scene: not differing_settings(group[0], "ours") for scene, group in runs_of.items()}
     series = {
-        (scene, column): _steps(group, column)
-        for scene, variants in scenes.items()
-        for group in list(variants.values())[:1]
+        (scene, column): _steps(group, column, known[scene] if column == "merged" else None)
+        for scene, group in runs_of.items()
         for column in COLUMN_TITLES
         if group[0]["rows"]["ours"][column]["value"] is not None
     }
-    first = {scene: next(iter(variants.values()))[0] for scene, variants in scenes.items()}
-    known = {scene: reported_auc(run, "ours") for scene, run in first.items()}
-    windows = _windows(
-        {
-            key: [*one.range(), *([known[key[0]] or []] if key[1] == "merged" else [])]
-            for key, one in series.items()
-        }
-    )
+    windows = _windows(series)
     names = list(scenes)
     columns = min(len(names), COLUMNS_OF_PANELS)
-    parts = [names[start : start + columns] for start in range(0, len(names), columns)]
     lines = [
-        (part, column)
-        for part in parts
+        (names[start : start + columns], column)
+        for start in range(0, len(names), columns)
         for column in COLUMN_TITLES
-        if any((scene, column) in series for scene in part)
+        if any((scene, column) in series for scene in names[start : start + columns])
     ]
     width = max(COLUMN_WIDTH + 0.2, min(PAGE_WIDTH, 2.4 * columns))
+    bottom, top = next(iter(windows.values()))
+    words = f"Every panel spans {top - bottom:.0f} points of AUC" + _because(missing, "; not shown")
     with new_figure(width, 1.55 * len(lines) + 0.85) as figure:
         grid = figure.subplots(len(lines), columns, squeeze=False)
         for row, (part, column) in zip(grid, lines, strict=True):
-            for axes, scene in zip(row, part, strict=False):
-                if (scene, column) not in series:
-                    axes.set_axis_off()
-                    reason = first[scene]["rows"]["ours"][column]["reason"]
-                    words = fill(f"{scene}: {reason}", int(0.8 * width / columns / CHARACTER))
-                    axes.text(
-                        0.5,
-                        0.5,
-                        words,
-                        ha="center",
-                        va="center",
-                        fontsize=SMALL,
-                        color="#666666",
-                        transform=axes.transAxes,
-                        parse_math=False,
-                    )
-                    continue
-                one = series[scene, column]
-                _iteration_lines(axes, one, COLUMN_COLOURS[column])
-                if column == "merged" and known[scene] is not None:
-                    same = not differing_settings(first[scene], "ours")
-                    axes.plot(
-                        [1.0],
-                        [known[scene]],
-                        transform=axes.get_yaxis_transform(),
-                        **_reported_style(same),
-                    )
-                axes.set_title(scene, fontsize=8, pad=3, parse_math=False)
-                axes.set_ylim(windows[scene, column])
-            _switch_off(row, len(part))
+            _switch_off(row[len(part) :])
             row[0].set_ylabel(f"AUC (%), {COLUMN_TITLES[column]}", fontsize=7.5)
+            for axes, scene in zip(row, part, strict=False):
+                if (scene, column) in series:
+                    one = series[scene, column]
+                    _iteration_panel(axes, one, COLUMN_COLOURS[column], same[scene])
+                    axes.set_title(scene, fontsize=8, pad=3, parse_math=False)
+                    axes.set_ylim(windows[scene, column])
+                else:
+                    reason = runs_of[scene][0]["rows"]["ours"][column]["reason"]
+                    why = fill(f"{scene}: {reason}", int(0.8 * width / columns / CHARACTER))
+                    _switch_off([axes])
+                    _aside(axes, 0.5, why, transform=axes.transAxes)
         figure.supxlabel("Iteration t (0: Sp + iForest)", fontsize=8)
-        merged = [scene for scene in names if known[scene] is not None]
-        settings = {not differing_settings(first[scene], "ours") for scene in merged}
+        settings = {same[scene] for scene in names if known[scene] is not None}
         figure.legend(
             handles=_iteration_legend(settings),
             loc="outside upper center",
             ncols=4 if width > 5 else 2,
-            title=_wrapped(_because(missing, "Not shown").removeprefix(" "), width) or None,
+            title=_wrapped(words, width),
             title_fontsize=SMALL,
         )
     return figure
@@ -643,7 +565,7 @@ def ablations(runs: Sequence[Metrics], studies: Mapping[str, Sequence[str]], mai
     if not shown:
         return note(f"No ablation with two variants that were measured{_because(missing)}")
     count = sum(1 + len(variants) for variants in listed.values())
-    columns = min(len(shown), 3 if len(shown) != 4 else 2)
+    columns = min(len(shown), COLUMNS_OF_PANELS)
     rows = -(-len(shown) // columns)
     height = 0.17 * count + 0.45
     with new_figure(PAGE_WIDTH if columns > 1 else 5.0, rows * height + 0.75) as figure:
@@ -661,95 +583,65 @@ def ablations(runs: Sequence[Metrics], studies: Mapping[str, Sequence[str]], mai
                     label.set(fontweight="bold")
             axes.tick_params(axis="y", length=0)
             axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-            axes.grid(axis="x", color=LIGHT, linewidth=0.6)
-            axes.set_axisbelow(True)
-        _switch_off(grid.flat, len(shown))
-        figure.legend(
-            handles=[
-                Line2D(
-                    [],
-                    [],
-                    color=COLUMN_COLOURS[column],
-                    label=COLUMN_TITLES[column],
-                    **_dot(column),
-                )
-                for column in COLUMN_TITLES
-            ],
-            loc="outside upper center",
-            ncols=2,
-        )
+            _rule(axes, "x")
+        _switch_off(grid.flat[len(shown) :])
+        keys = [
+            _key(title, color=COLUMN_COLOURS[column], **_dot(column))
+            for column, title in COLUMN_TITLES.items()
+        ]
+        figure.legend(handles=keys, loc="outside upper center", ncols=2)
         seeds = max(len(group) for found in shown.values() for group in found.values())
         _footnote(
             figure,
-            f"Dots: {f'mean of {seeds} seeds' if seeds > 1 else 'one seed'}; bars: 95 % intervals "
-            "from resampled clips. All variants of a scene share the draws: what makes a draw hard "
-            "is common to them, and their differences are more certain than the bars look.",
+            f"Dots: {_mean_of(seeds)}; bars: 95 % intervals from resampled clips. All variants of "
+            "a scene share the draws: what makes a draw hard is common to them, and their "
+            "differences are more certain than the bars look." + _because(missing, " Not shown"),
         )
     return figure
 
 
 def localisation(runs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Figure:
     """One panel per measure, one line per scene (colour) and variant (style), mean over seeds."""
-    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    shown: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    missing = {}
     for run in runs:
-        key = (str(run["about"]["scene"]), str(run["about"]["variant"]))
-        grouped.setdefault(key, []).append(run)
-    shown = {
-        key: group
-        for key, group in grouped.items()
-        if any(run["curves"][name]["x"] for run in group for name in MEASURES)
-    }
+        scene, variant = str(run["about"]["scene"]), str(run["about"]["variant"])
+        if any(run["curves"][name]["x"] for name in MEASURES):
+            shown.setdefault((scene, variant), []).append(run)
+        else:
+            missing[scene] = str(run["values"][MEASURES[0]].get("reason", "no curves"))
     if not shown:
-        reasons = {
-            key[0]: str(group[0]["values"][MEASURES[0]].get("reason", "no curves"))
-            for key, group in grouped.items()
-        }
-        return note(f"No curve of localisation{_because(reasons)}")
+        return note(f"No curves of localisation{_because(missing)}")
     scenes = list(dict.fromkeys(scene for scene, _ in shown))
     variants = list(dict.fromkeys(variant for _, variant in shown))
-    palette = (BLUE, ORANGE, GREEN, PURPLE, BLACK, SKY, GREY)
-    lines = -(-len(shown) // 2)
-    with new_figure(PAGE_WIDTH, 2 * (2.35 + 0.14 * lines)) as figure:
-        grid = figure.subplots(2, 2)
-        for axes, measure in zip(grid.flat, MEASURES, strict=True):
+    with new_figure(PAGE_WIDTH, 4.9 + 0.28 * -(-len(shown) // 2)) as figure:
+        for axes, measure in zip(figure.subplots(2, 2).flat, MEASURES, strict=True):
             title, across, upwards = MEASURE_TITLES[measure]
             if measure in ("pixel_auc", "pixel_criterion"):
                 axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
             for (scene, variant), group in shown.items():
-                curves = [
-                    (np.array(run["curves"][measure]["x"]), np.array(run["curves"][measure]["y"]))
-                    for run in group
-                    if run["curves"][measure]["x"]
-                ]
-                cell = over_seeds([run["values"][measure] for run in group])
+                curves = [run["curves"][measure] for run in group if run["curves"][measure]["x"]]
                 if not curves:
                     continue
-                who = ", ".join(
-                    [scene, *([names.get(variant, variant)] if len(variants) > 1 else [])]
-                )
+                name = f", {names.get(variant, variant)}" if len(variants) > 1 else ""
+                area = over_seeds([run["values"][measure] for run in group])["mean"]
                 roc_line(
                     axes,
-                    curves,
+                    [(np.array(curve["x"]), np.array(curve["y"])) for curve in curves],
                     band=False,
-                    color=palette[scenes.index(scene) % len(palette)],
+                    color=PALETTE[scenes.index(scene) % len(PALETTE)],
                     linestyle=LINE_STYLES[variants.index(variant) % len(LINE_STYLES)],
-                    label=f"{who}: {cell['mean']:.1f}",
+                    label=f"{scene}{name}: {area:.1f}",
                 )
-            axes.set_title(title)
-            axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel=across, ylabel=upwards)
+            axes.set(xlim=(0, 1), ylim=(0, 1.005), title=title, xlabel=across, ylabel=upwards)
             if axes.get_legend_handles_labels()[1]:
-                axes.legend(
-                    loc="upper center",
-                    bbox_to_anchor=(0.5, -0.22),
-                    ncols=2,
-                    fontsize=SMALL,
-                    handlelength=2.6,
-                )
+                place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2}
+                axes.legend(fontsize=SMALL, handlelength=2.6, **place)
         seeds = max(len(group) for group in shown.values())
         _footnote(
             figure,
-            "Numbers: area under the curve in percent"
-            + (f" (mean of {seeds} seeds)." if seeds > 1 else "."),
+            f"Numbers: area under the curve in percent ({_mean_of(seeds)})."
+            + _because(missing, " Not shown"),
         )
     return figure
 
@@ -760,10 +652,11 @@ class _Steps(NamedTuple):
     running: FloatArray
     single: FloatArray
     spread: FloatArray
+    reported: float | None
 
-    def range(self) -> list[FloatArray]:
-        high = np.minimum(self.running + self.spread, 100)
-        return [self.running - self.spread, high, self.single]
+    @property
+    def band(self) -> tuple[FloatArray, FloatArray]:
+        return self.running - self.spread, np.minimum(self.running + self.spread, 100)
 
 
 def _write(figure: Figure, outputs: Paths) -> None:
@@ -775,6 +668,20 @@ def _curve(scores: FloatArray, anomalous: BoolArray) -> Curve | None:
     if anomalous.all() or not anomalous.any():
         return None
     return Curve(*metrics.roc_curve(scores, anomalous), metrics.auc(scores, anomalous))
+
+
+def _feedback_panel(axes: Axes, seeds: Sequence[Sequence[Curve | None]]) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
+    rounds = list(zip(*seeds, strict=True))
+    colours = mpl.colormaps["viridis"](np.linspace(0.85, 0.0, len(rounds)))
+    for number, (curves, colour) in enumerate(zip(rounds, colours, strict=True)):
+        style = {"color": colour, "linestyle": "-" if number else "--"}
+        _feedback_line(axes, curves, f"H-M {number}", style)
+    axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+    axes.set_xlabel("False positive rate", fontsize=7)
+    axes.set_ylabel("True positive rate", fontsize=7)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
 
 
 def _feedback_line(
@@ -967,66 +874,94 @@ def _rate(run: Metrics) -> float:
     return float(run["counts"]["anomalous_frames"] / run["counts"]["frames"])
 
 
-def _rate_point(group: Sequence[Metrics], row: str) -> tuple[float, float, tuple[float, float]]:
-    """Rate and AUC in percent, and how far the bar goes below and above."""
-    cell = over_runs(group, "rows", row, "merged")
-    mean = cell["mean"]
-    bar = (0.0, 0.0)
+def _rate_line(
+    axes: Axes,
+    groups_of_seeds: Sequence[Sequence[Metrics]],
+    row: str,
+    offset: ScaledTranslation,
+    style: Mapping[str, Any],
+) -> None:
+    """Mean and bars at every rate, and the values of single seeds.
+
+    Parameters
+    ----------
+    offset : bars of two lines at the same rate would hide each other.
+    """
+    cells = [over_runs(group, "rows", row, "merged") for group in groups_of_seeds]
+    rates = [[100 * _rate(run) for run in group] for group in groups_of_seeds]
+    points = sorted(
+        (float(np.mean(at)), cell["mean"], *_bar(cell))
+        for at, cell in zip(rates, cells, strict=True)
+    )
+    x, y, below, above = np.array(points).T
+    style = {**style, "transform": axes.transData + offset}
+    axes.errorbar(x, y, yerr=(below, above), markersize=4, capsize=2, elinewidth=0.9, **style)
+    # What is shifted is not seen by the axes when they choose their limits.
+    for ends in (y - below, y + above):
+        axes.update_datalim(np.column_stack((x, ends)))
+    seeds = [
+        (at, 100 * run["rows"][row]["merged"]["value"])
+        for group, places in zip(groups_of_seeds, rates, strict=True)
+        for run, at in zip(group, places, strict=True)
+        if len(group) > 1
+    ]
+    if seeds:
+        dots = {"marker": ".", "linestyle": "", "markersize": 3, "label": None}
+        axes.plot(*zip(*seeds, strict=True), alpha=0.6, markeredgewidth=0, **{**style, **dots})
+        axes.update_datalim(seeds)
+
+
+def _bar(cell: Mapping[str, Any]) -> tuple[float, float]:
+    """How far the bar of a value goes below and above it, in percent."""
     if cell["std"] is not None:
-        bar = (cell["std"], cell["std"])
-    elif cell["low"] is not None:
-        # The percentiles of the draws need not lie around the value itself.
-        bar = (max(mean - cell["low"], 0.0), max(cell["high"] - mean, 0.0))
-    return float(np.mean([100 * _rate(run) for run in group])), mean, bar
+        return cell["std"], cell["std"]
+    if cell["low"] is None:
+        return 0.0, 0.0
+    # The percentiles of the draws need not lie around the value itself.
+    return max(cell["mean"] - cell["low"], 0.0), max(cell["high"] - cell["mean"], 0.0)
 
 
-def _steps(group: Sequence[Metrics], column: str) -> _Steps:
+def _steps(group: Sequence[Metrics], column: str, reported: float | None) -> _Steps:
     count = group[0]["iterations"]
 
-    def values(kind: str) -> list[dict[str, Any]]:
+    def values(kind: str, name: str) -> FloatArray:
         rows = ["sp_iforest", *(f"{kind}_{number}" for number in range(1, count + 1))]
-        return [over_runs(group, "rows", row, column) for row in rows]
+        return np.array([over_runs(group, "rows", row, column)[name] or 0.0 for row in rows])
 
-    running, single = values("ensemble"), values("iteration")
-    return _Steps(
-        np.array([cell["mean"] for cell in running]),
-        np.array([cell["mean"] for cell in single]),
-        np.array([cell["std"] or 0.0 for cell in running]),
-    )
+    running = values("ensemble", "mean")
+    return _Steps(running, values("iteration", "mean"), values("ensemble", "std"), reported)
 
 
 def _windows(
-    ranges: Mapping[tuple[str, str], Sequence[npt.ArrayLike]],
+    series: Mapping[tuple[str, str], _Steps],
 ) -> dict[tuple[str, str], tuple[float, float]]:
     """Limits of the y axes: as many points everywhere, and no room above 100 for nothing."""
-    ends = {
-        key: (float(values.min()), float(values.max()))
-        for key, values in ((key, np.hstack(parts)) for key, parts in ranges.items())
-    }
+    ends = {}
+    for key, one in series.items():
+        values = np.hstack([*one.band, one.single, [] if one.reported is None else one.reported])
+        ends[key] = (float(values.min()), float(values.max()))
     span = max(4.0, 1.2 * max(high - low for low, high in ends.values()))
-    windows = {}
-    for key, (low, high) in ends.items():
-        top = min((low + high + span) / 2, 100 + 0.05 * span)
-        windows[key] = (top - span, top)
-    return windows
+    tops = {
+        key: min((low + high + span) / 2, 100 + 0.05 * span) for key, (low, high) in ends.items()
+    }
+    return {key: (top - span, top) for key, top in tops.items()}
 
 
-def _iteration_lines(axes: Axes, one: _Steps, colour: str) -> None:
+def _iteration_panel(axes: Axes, one: _Steps, colour: str, same: bool) -> None:
     steps = np.arange(len(one.running))
     if one.spread.any():
-        low, high = one.running - one.spread, np.minimum(one.running + one.spread, 100)
-        axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-    common: Any = {"color": colour, "linewidth": 1.1, "markersize": 3.2}
-    single = {"linestyle": "--", "marker": "s", "markerfacecolor": "white", **common}
+        axes.fill_between(steps, *one.band, color=colour, alpha=0.15, linewidth=0)
     # Both begin with the same initial scores.
-    axes.plot(steps, one.single, markevery=slice(1, None), **single)
-    axes.plot(steps, one.running, linestyle="-", marker="o", **common)
+    axes.plot(steps, one.single, markevery=slice(1, None), color=colour, **SINGLE)
+    axes.plot(steps, one.running, color=colour, **RUNNING)
+    if one.reported is not None:
+        edge = axes.get_yaxis_transform()
+        axes.plot([1.0], [one.reported], transform=edge, **_reported_style(same))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=7, length=2, pad=1.5)
     axes.set_xlim(-0.3, steps[-1] + 0.5)
-    axes.grid(axis="y", color=LIGHT, linewidth=0.6)
-    axes.set_axisbelow(True)
+    _rule(axes, "y")
 
 
 def _reported_style(same: bool) -> dict[str, Any]:
@@ -1042,23 +977,12 @@ def _reported_style(same: bool) -> dict[str, Any]:
 
 
 def _iteration_legend(settings: Iterable[bool]) -> list[Line2D]:
-    common: Any = {"color": "#555555", "linewidth": 1.1, "markersize": 3.2}
-    handles = [
-        Line2D([], [], linestyle="-", marker="o", label="mean of models 1 to t", **common),
-        Line2D(
-            [],
-            [],
-            linestyle="--",
-            marker="s",
-            markerfacecolor="white",
-            label="model t alone",
-            **common,
-        ),
+    names = {True: "reported", False: "reported, other settings"}
+    return [
+        _key("mean of models 1 to t", color="#555555", **RUNNING),
+        _key("model t alone", color="#555555", **SINGLE),
+        *(_key(names[same], **_reported_style(same)) for same in sorted(settings, reverse=True)),
     ]
-    for same in sorted(settings, reverse=True):
-        label = "reported" if same else "reported, other settings"
-        handles.append(Line2D([], [], label=label, **_reported_style(same)))
-    return handles
 
 
 def _ablation_panel(
@@ -1079,16 +1003,7 @@ def _ablation_panel(
             if variant == base:
                 axes.axhspan(at - 0.5, at + 0.5, color="#f0f0f0", linewidth=0, zorder=0)
             if variant not in found:
-                axes.text(
-                    0.5,
-                    at,
-                    "not run",
-                    fontsize=SMALL,
-                    color="#666666",
-                    ha="center",
-                    va="center",
-                    transform=axes.get_yaxis_transform(),
-                )
+                _aside(axes, at, "not run", transform=axes.get_yaxis_transform())
                 continue
             for column, offset in (("merged", -0.16), ("test_only", 0.16)):
                 cell = over_runs(found[variant], "rows", "ours", column)
@@ -1119,9 +1034,29 @@ def _read_localisation(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def _switch_off(panels: Any, used: int) -> None:
-    for axes in list(panels)[used:]:
+def _switch_off(panels: Iterable[Axes]) -> None:
+    for axes in panels:
         axes.set_axis_off()
+
+
+def _rule(axes: Axes, axis: Literal["x", "y"]) -> None:
+    axes.grid(axis=axis, color=LIGHT, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _aside(axes: Axes, y: float, text: str, **style: Any) -> None:
+    """Small words in the middle of a panel or of one of its rows."""
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    style = {"ha": "center", "va": "center", "parse_math": False, **style}
+    axes.text(0.5, y, text, fontsize=SMALL, color="#666666", bbox=ground, **style)
+
+
+def _key(label: str, **style: Any) -> Line2D:
+    return Line2D([], [], label=label, **style)
+
+
+def _mean_of(seeds: int) -> str:
+    return f"mean of {seeds} seeds" if seeds > 1 else "one seed"
 
 
 def _footnote(figure: Figure, text: str) -> None:
@@ -1131,7 +1066,7 @@ def _footnote(figure: Figure, text: str) -> None:
 
 
 def _wrapped(text: str, width: float) -> str:
-    return fill(text, int(0.97 * width / CHARACTER))
+    return fill(text, int(0.93 * width / CHARACTER))
 
 
 def _shortened(text: str, characters: int) -> str:

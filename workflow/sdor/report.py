@@ -195,16 +195,15 @@ def provenance_table(findings: Findings) -> Table:
         for (name, value), keys in behind.items()
         if name == wanted
     ]
-    return Table("Provenance", ("what", "value", "behind"), tuple(rows))
+    return Table("Provenance", ("what", "value", "runs"), tuple(rows))
 
 
 @dataclass(frozen=True)
 class RunTimes:
-    """What the jobs took: by stage, job by job, and in sum."""
+    """What the jobs took, by stage and job by job."""
 
     stages: Table
     jobs: Table
-    total: str
 
 
 def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = ()) -> RunTimes:
@@ -261,7 +260,6 @@ def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = (
                 for row in jobs.to_dict("records")
             ),
         ),
-        duration(float(jobs["s"].sum())),
     )
 
 

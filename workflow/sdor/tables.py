@@ -17,6 +17,7 @@ from sdor.metrics import COLUMNS
 Metrics = Mapping[str, Any]
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+LINE_END = r"\\"  # of LaTeX
 DAGGER, DOUBLE_DAGGER = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
 NOT_RUN = "not run"
 REPORTED = Path(__file__).resolve().parent.parent / "report" / "reported.csv"
@@ -214,11 +215,15 @@ def reported_auc(run: Metrics, row: str) -> float | None:
 
 def figure_of(table: int, method: str | None, scene: str) -> float | None:
     """One figure (percent) of the paper's Table 1 or 2, by the names in `reported`."""
-    figures = reported()
-    found = figures[
-        (figures["table"] == table) & (figures["method"] == method) & (figures["scene"] == scene)
-    ]
-    return float(found["auc"].iloc[0]) if len(found) else None
+    return _figures().get((table, method, scene))
+
+
+@cache
+def _figures() -> dict[tuple[int, str | None, str], float]:
+    return {
+        (int(figure["table"]), str(figure["method"]), str(figure["scene"])): float(figure["auc"])
+        for figure in reported().to_dict("records")
+    }
 
 
 def paper_method(row: str) -> str:
@@ -555,7 +560,7 @@ def latex(tables: Sequence[Table], title: str, explanation: str = EXPLANATION) -
             r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
             r"\toprule",
-            _latex_row(table.header),
+            _latex_header(table.header),
             r"\midrule",
         ]
         headings = dict(table.headings)
@@ -684,12 +689,22 @@ def _latex(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
 
 
+def _latex_header(cells: Sequence[str]) -> str:
+    """The names of the columns; what comes after a comma goes below."""
+    texts = [
+        _latex_stack("b", f"{_latex(first)},", _latex(rest)) if comma else _latex(first)
+        for first, comma, rest in (cell.partition(", ") for cell in cells)
+    ]
+    return " & ".join(texts) + rf" {LINE_END}"
+
+
 def _latex_row(cells: Sequence[str], style: str = "") -> str:
     texts = [_latex_cell(cell) if number else _latex(cell) for number, cell in enumerate(cells)]
     if style:
         texts = [f"{{{style} {text}}}" if text else "" for text in texts]
     # A bracket that opens a row would be read as the optional argument of the \\ before it.
-    return " & ".join(f"{{{text}}}" if text[:1] == "[" else text for text in texts) + r" \\"
+    guarded = [f"{{{text}}}" if text[:1] == "[" else text for text in texts]
+    return " & ".join(guarded) + rf" {LINE_END}"
 
 
 def _latex_cell(text: str) -> str:
@@ -697,5 +712,10 @@ def _latex_cell(text: str) -> str:
     value, bracket, interval = text.partition(" [")
     if not bracket:
         return _latex(text)
-    stacked = rf"{_latex(value)}\\{{\footnotesize\mdseries [{_latex(interval)}}}"
-    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"
+    return _latex_stack("t", _latex(value), rf"{{\footnotesize\mdseries [{_latex(interval)}}}")
+
+
+def _latex_stack(position: str, *lines: str) -> str:
+    """Lines above each other in one cell."""
+    joined = LINE_END.join(lines)
+    return rf"\begin{{tabular}}[{position}]{{@{{}}r@{{}}}}{joined}\end{{tabular}}"

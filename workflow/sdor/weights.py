@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -35,32 +34,13 @@ from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.fingerprint import file_sha256
 from sdor.i3d import i3d_state
+from sdor.provenance import METADATA_KEY, Provenance, metadata_of, read_provenance
 from sdor.vision import models
 
 KERAS_BGR_MEAN = (103.939, 116.779, 123.68)
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's `features`
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 PACKAGE_TIMEOUT = 900.0  # seconds for a whole package
-METADATA_KEY = "sdor"
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where weights came from, and what the network needs to use them as they were trained.
-
-    Attributes
-    ----------
-    source : words such as "torchvision ResNet50_Weights.IMAGENET1K_V1", or "random".
-    sha256 : of the file as it was found (empty for random weights).
-    stride_in_1x1, bn_eps, classifier : see `Backbone`.
-    """
-
-    architecture: str
-    source: str
-    sha256: str
-    stride_in_1x1: bool = False
-    bn_eps: float | None = None
-    classifier: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,14 +89,6 @@ def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance
         metadata = {METADATA_KEY: json.dumps(asdict(provenance))}
         save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
     return provenance
-
-
-def read_provenance(path: Path) -> Provenance:
-    """Where the weights in a file written by `resolve_weights` came from."""
-    metadata = _metadata(path)
-    if METADATA_KEY not in metadata:
-        raise SdorError(f"{path}: does not say where it came from; delete it and run again")
-    return Provenance(**metadata[METADATA_KEY])
 
 
 def load_backbone(path: Path) -> Backbone:
@@ -434,7 +406,7 @@ def _from_path(architecture: str, path: Path) -> tuple[dict[str, Tensor], Proven
         raise SdorError(f"weights.{architecture}: {path}: no such file")
     state = _load_state(path)
     sha256 = file_sha256(path)
-    known = _metadata(path).get(METADATA_KEY) if path.suffix == ".safetensors" else None
+    known = metadata_of(path).get(METADATA_KEY) if path.suffix == ".safetensors" else None
     if known is None:
         return state, Provenance(architecture, str(path.name), sha256)
     if known["architecture"] != architecture:
@@ -490,15 +462,6 @@ def _load_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise SdorError(f"{path}: not a state dict (parameter name: tensor)")
     return state
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise SdorError(f"{path}: damaged weights ({error}); delete it and run again") from error
-    return {METADATA_KEY: json.loads(metadata[METADATA_KEY])} if METADATA_KEY in metadata else {}
 
 
 @contextmanager

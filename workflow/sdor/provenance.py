@@ -1,0 +1,59 @@
+"""Where trained weights came from: a record in the weights file, readable without torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from sdor.errors import SdorError
+
+METADATA_KEY = "sdor"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where weights came from, and what the network needs to use them as they were trained.
+
+    Attributes
+    ----------
+    source : words such as "torchvision ResNet50_Weights.IMAGENET1K_V1", or "random".
+    sha256 : of the file as it was found (empty for random weights).
+    stride_in_1x1, bn_eps, classifier : see `Backbone`.
+    """
+
+    architecture: str
+    source: str
+    sha256: str
+    stride_in_1x1: bool = False
+    bn_eps: float | None = None
+    classifier: bool = True
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Where the weights in a file that `weights.resolve_weights` wrote came from.
+
+    Raises
+    ------
+    SdorError : the file is damaged, or holds no such record.
+    """
+    metadata = metadata_of(path)
+    if METADATA_KEY not in metadata:
+        raise SdorError(f"{path}: does not say where it came from; delete it and run again")
+    return Provenance(**metadata[METADATA_KEY])
+
+
+def metadata_of(path: Path) -> dict[str, Any]:
+    """The record of a safetensors file under METADATA_KEY, as a one-entry dict, or {}.
+
+    Raises
+    ------
+    SdorError : the file is damaged.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise SdorError(f"{path}: damaged weights ({error}); delete it and run again") from error
+    return {METADATA_KEY: json.loads(metadata[METADATA_KEY])} if METADATA_KEY in metadata else {}
