@@ -75,7 +75,7 @@ ABLATIONS = [name for name in SETTINGS["studies"] if name not in STUDIES_OF_THE_
 ASKED = {
     "main": STUDY.main,
     "studies": SETTINGS["studies"],
-    "pools": STUDY.pools(),
+    "pools": SETTINGS["pools"],
     "not_run": STUDY.not_run,
 }
 DEL_GIORNO = ("w100", "w10")

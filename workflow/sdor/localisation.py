@@ -591,18 +591,7 @@ def _cell(value: float, drawn: FloatArray, clips: int) -> Cell:
     """A value with its interval, as `metrics.measure` gives them."""
     if np.isnan(value):
         return metrics.empty_cell("no normal pixels")
-    usable = drawn[~np.isnan(drawn)]
-    if clips < 2 or len(usable) == 0:
-        reason = "fewer than 2 labelled clips" if clips < 2 else "no draws"
-        return {"value": value, "low": None, "high": None, "interval_reason": reason}
-    tail = 100 * (1 - metrics.CONFIDENCE) / 2
-    low, high = np.percentile(usable, [tail, 100 - tail])
-    return {
-        "value": value,
-        "low": float(low),
-        "high": float(high),
-        "skipped": len(drawn) - len(usable),
-    }
+    return metrics.with_interval(value, drawn, "fewer than 2 labelled clips" if clips < 2 else None)
 
 
 def _curves(

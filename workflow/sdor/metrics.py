@@ -285,17 +285,26 @@ def _cell(
     column: str,
     frames: LabelledFrames,
 ) -> Cell:
-    cell: Cell = {"value": float(values[column][0]), "low": None, "high": None}
-    reason = _no_interval(frames, column)
-    usable = np.array([]) if column not in drawn else drawn[column][~np.isnan(drawn[column])]
-    if reason is None and len(usable) == 0:
-        reason = "no draws"
-    if reason is not None:
-        cell["interval_reason"] = reason
+    drawn_values = drawn.get(column, np.array([]))
+    return with_interval(float(values[column][0]), drawn_values, _no_interval(frames, column))
+
+
+def with_interval(value: float, drawn: FloatArray, no_interval: str | None) -> Cell:
+    """A value with the interval that its draws span.
+
+    Parameters
+    ----------
+    drawn : the value in each draw, NaN where it does not exist.
+    no_interval : why there can be none, if so.
+    """
+    cell: Cell = {"value": value, "low": None, "high": None}
+    usable = drawn[~np.isnan(drawn)]
+    if no_interval is not None or len(usable) == 0:
+        cell["interval_reason"] = no_interval or "no draws"
         return cell
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(usable, [tail, 100 - tail])
-    cell.update(low=float(low), high=float(high), skipped=len(drawn[column]) - len(usable))
+    cell.update(low=float(low), high=float(high), skipped=len(drawn) - len(usable))
     return cell
 
 

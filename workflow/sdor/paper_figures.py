@@ -41,7 +41,7 @@ from sdor.figures import (
 from sdor.files import damaged, read_json, read_parquet
 from sdor.localisation import MEASURES
 from sdor.metrics import BoolArray, FloatArray
-from sdor.report import top_moments
+from sdor.moments import top_moments
 from sdor.scenes import image_files
 from sdor.tables import (
     Metrics,

@@ -9,13 +9,13 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
 from sdor.comparisons import HOW_TO_READ, difference, gain
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged, read_parquet
+from sdor.moments import top_moments
 from sdor.paper_tables import (
     COMPARISONS_TITLE,
     JUDGED,
@@ -47,8 +47,6 @@ from sdor.tables import (
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
-# Where a scene's clips have no frame rate, moments are separated as at this one.
-USUAL_FRAME_RATE = 25.0
 THUMBNAIL = 192  # pixels
 
 
@@ -263,55 +261,6 @@ def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = (
     )
 
 
-def top_moments(
-    clips: pd.DataFrame,
-    ensemble: pd.DataFrame,
-    *,
-    count: int = 10,
-    separation: float = 2.0,
-    share: float = 0.1,
-) -> pd.DataFrame:
-    """The highest-ranked stretches of a scene, for a person to look at first.
-
-    A moment is a stretch of one clip whose frames are among the `share` of highest scores; dips
-    shorter than `separation` seconds do not end it. It is ranked by its highest score.
-
-    Parameters
-    ----------
-    clips : clip, fps, frames.
-    ensemble : clip, frame, score of every frame.
-
-    Returns
-    -------
-    clip, first, last, peak (frames), score, fps; at most `count` rows, highest score first.
-    """
-    columns = ["clip", "first", "last", "peak", "score", "fps"]
-    if ensemble.empty:
-        return pd.DataFrame(columns=columns)
-    scores = ensemble["score"].to_numpy(dtype=float)
-    high = np.flatnonzero(scores >= np.quantile(scores, 1 - share))
-    names = ensemble["clip"].to_numpy(dtype=object)
-    frames = ensemble["frame"].to_numpy(dtype=np.int64)
-    rates = dict(zip(clips["clip"], clips["fps"].astype(float), strict=True))
-    gap = np.array([separation * _rate(rates[name]) for name in names[high]])
-    parted = (names[high][1:] != names[high][:-1]) | (np.diff(frames[high]) > gap[1:])
-    records = []
-    for stretch in np.split(high, np.flatnonzero(parted) + 1):
-        peak = stretch[int(np.argmax(scores[stretch]))]
-        records.append(
-            {
-                "clip": names[peak],
-                "first": frames[stretch[0]],
-                "last": frames[stretch[-1]],
-                "peak": frames[peak],
-                "score": scores[peak],
-                "fps": rates[names[peak]],
-            }
-        )
-    found = pd.DataFrame.from_records(records, columns=columns)
-    return found.sort_values("score", ascending=False, kind="stable").head(count)
-
-
 def data_uri(path: str | Path) -> str:
     """A picture as a data URI: embedded as an image it shares no ids with the page.
 
@@ -470,11 +419,6 @@ def _times(first: int, last: int, fps: float) -> str:
     # Tenths of a second are rounded before minutes are split off: 59.97 is 1:00.0, not 0:60.0.
     tenths = [round(10 * at) for at in ((first - 1) / fps, last / fps)]
     return " to ".join(f"{at // 600}:{at % 600 / 10:04.1f}" for at in tenths)
-
-
-def _rate(fps: float | npt.ArrayLike) -> float:
-    rate = float(np.asarray(fps))
-    return rate if np.isfinite(rate) and rate > 0 else USUAL_FRAME_RATE
 
 
 def _origins(run: Metrics) -> dict[str, str]:
