@@ -11,7 +11,7 @@ from sdor.backbones import (
     pooled,
 )
 from sdor.errors import SdorError
-from sdor.vision import torchvision
+from sdor.vision import models
 
 # Small enough for a test, large enough for the last map to have more than one position.
 SIZES = {name: 96 if value.frames == 1 else 64 for name, value in ARCHITECTURES.items()}
@@ -119,5 +119,5 @@ def test_strides_move_into_the_first_convolution():
 
 def test_the_state_has_torchvisions_names_only():
     names = set(Backbone("resnet18").net.state_dict())
-    assert names == set(torchvision.models.resnet18().state_dict())
+    assert names == set(models().resnet18().state_dict())
     assert {name.removeprefix("net.") for name in Backbone("resnet18").state_dict()} == names

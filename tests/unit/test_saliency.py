@@ -9,7 +9,12 @@ from safetensors.torch import load_file
 from sdor.backbones import ARCHITECTURES, Backbone, pooled
 from sdor.compute import Compute
 from sdor.feature_table import read_features
-from sdor.features import extract_bins, extract_features, extract_trunk_maps
+from sdor.features import (
+    classify_features,
+    extract_bins,
+    extract_features,
+    extract_trunk_maps,
+)
 from sdor.fine_tuning import fine_tune
 from sdor.frames import FrameStore
 from sdor.saliency import write_hidden, write_saliency
@@ -235,3 +240,14 @@ def test_marks_of_one_kind_alone_can_be_learnt(scene, trained, tmp_path):
         about={},
     )
     assert len(pd.read_parquet(tmp_path / "scores.parquet")) == FRAMES - 1
+
+
+def test_the_classifier_makes_of_pooled_features_what_it_makes_of_frames(scene, tmp_path):
+    pooled_path = scene["folder"] / "f.parquet"
+    for layer in ("logits", "softmax"):
+        arguments = {"layer": layer, "compute": CPU, "about": {}}
+        extract_features(scene["store"], scene["weights"], tmp_path / "whole", **arguments)
+        classify_features(pooled_path, scene["weights"], tmp_path / "short", **arguments)
+        whole, short = read_features(tmp_path / "whole"), read_features(tmp_path / "short")
+        pd.testing.assert_frame_equal(whole[0], short[0])
+        np.testing.assert_allclose(whole[1], short[1], rtol=1e-4, atol=1e-5)

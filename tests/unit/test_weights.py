@@ -54,7 +54,7 @@ def test_without_any_way_one_line_lists_them_all(tmp_path):
 @pytest.mark.usefixtures("offline")
 def test_torchvisions_cache_comes_first(tmp_path):
     state = ARCHITECTURES["resnet18"].build().state_dict()
-    url = weights.models.ResNet18_Weights.IMAGENET1K_V1.url
+    url = weights.models().ResNet18_Weights.IMAGENET1K_V1.url
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(state, folder / url.rsplit("/", 1)[1])

@@ -49,6 +49,40 @@ rule features:
         "../scripts/features.py"
 
 
+# A residual network's classifier starts from the pooled features: no second look at the frames.
+rule classify:
+    input:
+        features="results/{scene}/features/{backbone}-pool-{view}.parquet",
+        weights="results/weights/{backbone}.safetensors",
+    output:
+        "results/{scene}/features/{backbone}-{layer}-{view}.parquet",
+    log:
+        "results/logs/{scene}/features/{backbone}-{layer}-{view}.log",
+    benchmark:
+        "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
+    wildcard_constraints:
+        backbone="resnet50|resnet18|r3d_18",
+        layer="logits|softmax",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.features"),
+            "versions": versions_of("torch", "torchvision"),
+            "layer": w.layer,
+            "weights": WEIGHTS[w.backbone],
+            "compute": COMPUTE,
+        },
+    script:
+        "../scripts/classify.py"
+
+
+ruleorder: classify > features
+
+
 rule trunk:
     input:
         frames=lambda w: frame_files(w.scene, w.view),

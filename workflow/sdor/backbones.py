@@ -66,14 +66,18 @@ def _i3d(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Modu
 
 
 ARCHITECTURES = {
-    "resnet50": Architecture(models.resnet50, _resnet, 2048, ("ResNet50_Weights", "IMAGENET1K_V1")),
-    "resnet18": Architecture(models.resnet18, _resnet, 512, ("ResNet18_Weights", "IMAGENET1K_V1")),
-    "vgg16": Architecture(models.vgg16, _vgg, 512, ("VGG16_Weights", "IMAGENET1K_V1")),
+    "resnet50": Architecture(
+        lambda: models().resnet50(), _resnet, 2048, ("ResNet50_Weights", "IMAGENET1K_V1")
+    ),
+    "resnet18": Architecture(
+        lambda: models().resnet18(), _resnet, 512, ("ResNet18_Weights", "IMAGENET1K_V1")
+    ),
+    "vgg16": Architecture(lambda: models().vgg16(), _vgg, 512, ("VGG16_Weights", "IMAGENET1K_V1")),
     "mobilenet_v2": Architecture(
-        models.mobilenet_v2, _mobilenet, 1280, ("MobileNet_V2_Weights", "IMAGENET1K_V1")
+        lambda: models().mobilenet_v2(), _mobilenet, 1280, ("MobileNet_V2_Weights", "IMAGENET1K_V1")
     ),
     "r3d_18": Architecture(
-        models.video.r3d_18,
+        lambda: models().video.r3d_18(),
         _resnet,
         512,
         ("R3D_18_Weights", "KINETICS400_V1"),
@@ -172,15 +176,32 @@ class Backbone(nn.Module):
         """
         if layer == "pool":
             return pooled(self.maps(frames))
-        classifier = self._stages[2]
-        if not classifier:
+        self.require_classifier(layer)
+        maps = self.maps(frames)
+        return self.classified(maps if self.classifies_maps else pooled(maps), layer)
+
+    def require_classifier(self, layer: str) -> None:
+        """Refuse layers of the classifier where the weights have none (an SdorError)."""
+        if not self._stages[2]:
             raise SdorError(
                 f"method.features: {layer}: these weights of {self.name} have no classifier; use "
                 f"features: pool, or set weights.{self.name} to a file with the classifier"
             )
-        maps = self.maps(frames)
-        takes_maps = isinstance(classifier[0], nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d)
-        logits = _through(classifier, maps if takes_maps else pooled(maps)).float()
+
+    @property
+    def classifies_maps(self) -> bool:
+        """Whether the classifier needs the last maps; else the pooled features are enough."""
+        pool = nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d
+        return bool(self._stages[2]) and isinstance(self._stages[2][0], pool)
+
+    def classified(self, given: Tensor, layer: str) -> Tensor:
+        """What the trained classifier makes of maps, if it `classifies_maps`, or of features q.
+
+        Returns
+        -------
+        (B, classes) "logits" or "softmax", float32.
+        """
+        logits = _through(self._stages[2], given).float()
         return logits.softmax(1) if layer == "softmax" else logits
 
     def feature_modules(self) -> list[nn.Module]:
@@ -205,6 +226,6 @@ def _through(modules: list[nn.Module], x: Tensor) -> Tensor:
 
 def _move_strides(net: nn.Module) -> None:
     """Put the stride of downsampling bottlenecks into their 1×1 convolution."""
-    blocks = [module for module in net.modules() if isinstance(module, models.resnet.Bottleneck)]
+    blocks = [module for module in net.modules() if isinstance(module, models().resnet.Bottleneck)]
     for block in blocks:
         block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
-from sdor.feature_table import write_features
+from sdor.feature_table import read_features, write_features
 from sdor.files import atomic, damaged
 from sdor.frames import FrameStore
 from sdor.inputs import Inputs
@@ -19,6 +19,7 @@ from sdor.weights import load_backbone
 
 BATCH_SIZE = {1: 32, 16: 4}  # by the frames that the network looks at: about 1 GiB of activations
 BINS = 2  # on each side of the frame
+ROWS_CLASSIFIED = 1024  # at a time
 
 
 def extract_features(
@@ -48,6 +49,32 @@ def extract_features(
             for batch in _all_frames(inputs, "features")
         )
         write_features(output, store.index(), values, about)
+
+
+def classify_features(
+    pooled_path: Path,
+    weights: Path,
+    output: Path,
+    *,
+    layer: str,
+    compute: Compute,
+    about: dict[str, Any],
+) -> None:
+    """The trained classifier's "logits" or "softmax" from pooled features already extracted.
+
+    Only for networks whose classifier needs nothing else (see `Backbone.classifies_maps`).
+    """
+    backbone = load_backbone(weights)
+    backbone.require_classifier(layer)
+    compute.place(backbone)
+    index, features = read_features(pooled_path)
+    inputs = Inputs(features, compute)
+    with torch.inference_mode():
+        values = (
+            backbone.classified(batch, layer).cpu().numpy()
+            for batch in inputs.batches(inputs.in_order(ROWS_CLASSIFIED))
+        )
+        write_features(output, index, values, about)
 
 
 def extract_bins(store: FrameStore, weights: Path, output: Path, *, compute: Compute) -> None:

@@ -48,12 +48,13 @@ def write_saliency(
     groups = [list(models)] if method["trainable"] == "head" else [[model] for model in models]
     total: NDArray[np.float32] | None = None
     for group in groups:
-        parts = [open_part(weights, model, method=method, compute=compute) for model in group]
+        parts = [
+            open_part(weights, model, method=method, compute=compute, from_features=False)
+            for model in group
+        ]
         scorers = [part.scorer.eval() for part in parts]
         inputs, frames = open_inputs(parts[0], rows, index, trainable=source, compute=compute)
-        batches = batched(
-            frames["row"].to_numpy(), SCORING_BATCH[scorers[0].backbone.architecture.frames]
-        )
+        batches = batched(frames["row"].to_numpy(), SCORING_BATCH[scorers[0].window])
         done = 0
         stream = track(inputs.batches(batches), total=len(batches), unit="batch", label="saliency")
         with torch.inference_mode(), compute.autocast(), memory_in_words():
@@ -90,7 +91,7 @@ def write_hidden(
     part = open_part(weights, model, method=method, compute=compute)
     inputs, frames = open_inputs(part, rows, index, trainable=source, compute=compute)
     scorer = part.scorer.eval()
-    batches = batched(frames["row"].to_numpy(), SCORING_BATCH[scorer.backbone.architecture.frames])
+    batches = batched(frames["row"].to_numpy(), SCORING_BATCH[scorer.window])
     stream = track(inputs.batches(batches), total=len(batches), unit="batch", label="features")
     with torch.inference_mode(), compute.autocast(), memory_in_words():
         features = (

@@ -8,9 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sdor.backbones import Backbone, pooled
+from sdor.backbones import ARCHITECTURES, Backbone, pooled
 from sdor.errors import SdorError
 from sdor.files import atomic
+from sdor.provenance import read_provenance
 from sdor.weights import load_backbone
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -21,23 +22,37 @@ class Scorer(nn.Module):
 
     Parameters
     ----------
-    backbone : psi with its trained weights.
+    backbone : psi with its trained weights, or the width of its features alone: such a scorer
+        takes pooled features and no frames.
     hidden_units : width of eta's hidden layer (the paper: 100).
     seed : of the head's initial weights.
     """
 
-    def __init__(self, backbone: Backbone, *, hidden_units: int = 100, seed: int = 0) -> None:
+    def __init__(self, backbone: Backbone | int, *, hidden_units: int = 100, seed: int = 0) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone = None if isinstance(backbone, int) else backbone
+        dims = backbone if isinstance(backbone, int) else backbone.dims
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.head = nn.Sequential(
-                nn.Linear(backbone.dims, hidden_units), nn.ReLU(), nn.Linear(hidden_units, 1)
+                nn.Linear(dims, hidden_units), nn.ReLU(), nn.Linear(hidden_units, 1)
             )
+
+    @property
+    def psi(self) -> Backbone:
+        """The backbone (a ValueError where there is none)."""
+        if self.backbone is None:
+            raise ValueError("this scorer takes pooled features; it has no backbone")
+        return self.backbone
+
+    @property
+    def window(self) -> int:
+        """Frames that one row of the input spans: more than 1 for a 3-D network."""
+        return 1 if self.backbone is None else self.backbone.architecture.frames
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 frames (B, H, W, C), or windows (B, T, H, W, C) → anomaly scores (B,) float32."""
-        return self.score_features(pooled(self.backbone.maps(frames)))
+        return self.score_features(pooled(self.psi.maps(frames)))
 
     def score_trunk_maps(self, maps: Tensor) -> Tensor:
         """Cached trunk maps, channels last (B, h, w, C) → anomaly scores (B,)."""
@@ -46,8 +61,8 @@ class Scorer(nn.Module):
     def last_maps(self, batch: Tensor, source: str) -> Tensor:
         """The backbone's last maps, of frames ("all") or of cached trunk maps ("layer4")."""
         if source == "all":
-            return self.backbone.maps(batch)
-        maps: Tensor = self.backbone.top_maps(batch.movedim(-1, 1))
+            return self.psi.maps(batch)
+        maps: Tensor = self.psi.top_maps(batch.movedim(-1, 1))
         return maps
 
     def score_features(self, features: Tensor) -> Tensor:
@@ -95,13 +110,12 @@ class TrainablePart:
 
     def __init__(self, scorer: Scorer, trainable: str) -> None:
         self.scorer = scorer
-        backbone = scorer.backbone
         self.score: Callable[[Tensor], Tensor]
         modules: list[nn.Module] = [scorer.head]
         if trainable == "all":
-            self.score, modules = scorer.forward, [*backbone.feature_modules(), scorer.head]
+            self.score, modules = scorer.forward, [*scorer.psi.feature_modules(), scorer.head]
         elif trainable == "layer4":
-            self.score, modules = scorer.score_trunk_maps, [*backbone.top_modules(), scorer.head]
+            self.score, modules = scorer.score_trunk_maps, [*scorer.psi.top_modules(), scorer.head]
         else:
             self.score = scorer.score_features
         self.modules = modules
@@ -152,21 +166,37 @@ def save_part(part: TrainablePart, path: Path, metadata: dict[str, str]) -> None
 
 
 def load_scorer(
-    model: Path, weights: Path, *, hidden_units: int = 100, trainable: str = "all"
+    model: Path,
+    weights: Path,
+    *,
+    hidden_units: int = 100,
+    trainable: str = "all",
+    from_features: bool = False,
 ) -> Scorer:
     """phi as trained: the backbone's weights with the trained part laid over them, for evaluation.
+
+    Parameters
+    ----------
+    from_features : leave the backbone out; the scorer then takes pooled features.
 
     Raises
     ------
     SdorError : the model is damaged, or of another network.
     """
-    scorer = Scorer(load_backbone(weights), hidden_units=hidden_units)
+    scorer = Scorer(psi_of(weights, from_features), hidden_units=hidden_units)
     try:
         state = load_file(model)
     except (OSError, SafetensorError) as error:
         raise SdorError(f"{model}: damaged model ({error}); delete it and run again") from error
     TrainablePart(scorer, trainable).load_state(state)
     return scorer.eval().requires_grad_(False)
+
+
+def psi_of(weights: Path, from_features: bool) -> Backbone | int:
+    """The backbone with its weights, or the width of its features where no more is needed."""
+    if from_features:
+        return ARCHITECTURES[read_provenance(weights).architecture].dims
+    return load_backbone(weights)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

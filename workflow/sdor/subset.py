@@ -33,7 +33,7 @@ def drop_events(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Drop anomalous events in random order until the share of anomalous frames is next to `rate`.
 
-    An event is an unbroken run of anomalous frames of one clip; it goes as a whole. One event stays.
+    An event is an unbroken run of anomalous frames of one clip; it goes as a whole. One stays.
 
     Parameters
     ----------

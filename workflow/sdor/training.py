@@ -22,8 +22,7 @@ from sdor.fingerprint import digest, digest_of, file_sha256
 from sdor.frames import FrameStore
 from sdor.inputs import Inputs, batched
 from sdor.jobs import logger, track
-from sdor.scorer import Scorer, TrainablePart, load_scorer, save_part
-from sdor.weights import load_backbone
+from sdor.scorer import Scorer, TrainablePart, load_scorer, psi_of, save_part
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
 FOCUS = 2.0  # gamma of the focal loss, as Lin et al. 2017 recommend
@@ -85,13 +84,28 @@ def open_part(
     method: dict[str, Any],
     compute: Compute,
     head_seed: int = 0,
+    from_features: bool | None = None,
 ) -> TrainablePart:
-    """The scorer on its device: with a trained model, or the backbone's weights and a new head."""
+    """The scorer on its device: with a trained model, or the backbone's weights and a new head.
+
+    Parameters
+    ----------
+    from_features : leave the backbone out; as a rule, where the head alone trains.
+    """
     trainable, hidden_units = method["trainable"], method["hidden_units"]
+    if from_features is None:
+        from_features = trainable == "head"
     if model is None:
-        scorer = Scorer(load_backbone(weights), hidden_units=hidden_units, seed=head_seed)
+        psi = psi_of(weights, from_features)
+        scorer = Scorer(psi, hidden_units=hidden_units, seed=head_seed)
     else:
-        scorer = load_scorer(model, weights, hidden_units=hidden_units, trainable=trainable)
+        scorer = load_scorer(
+            model,
+            weights,
+            hidden_units=hidden_units,
+            trainable=trainable,
+            from_features=from_features,
+        )
     compute.place(scorer)
     return TrainablePart(scorer, trainable)
 
@@ -110,7 +124,7 @@ def open_inputs(
     SdorError : an input is damaged, or not of the frames of the index.
     """
     frames = read_parquet(index, ["clip", "frame", "row"])
-    inputs = open_rows(rows, trainable, part.scorer.backbone.architecture.frames, compute)
+    inputs = open_rows(rows, trainable, part.scorer.window, compute)
     if len(inputs) <= int(frames["row"].max()):
         raise SdorError(f"{rows[0]}: {len(inputs)} rows, but {index} has {len(frames)} frames")
     if isinstance(inputs.source, FrameStore):
@@ -311,7 +325,7 @@ def score_rows(
 ) -> NDArray[np.float32]:
     """Anomaly scores phi(x) of rows of the inputs: (rows,) float32."""
     part.scorer.eval()
-    batches = batched(rows, SCORING_BATCH[part.scorer.backbone.architecture.frames])
+    batches = batched(rows, SCORING_BATCH[part.scorer.window])
     stream = track(inputs.batches(batches), total=len(batches), unit="batch", label="scores")
     with torch.inference_mode(), compute.autocast():
         return torch.cat([part.score(batch).cpu() for batch in stream]).numpy()

@@ -4,15 +4,25 @@ The wheels of torchvision on the Python package index link their C++ operators t
 CPU build of torch these do not load, and the import fails because the schemas of `nms` and `qnms`
 are unknown. Models and transforms need neither operator: declaring the two schemas is enough.
 Where the operators load, nothing is declared.
+
+The import takes longer than that of torch, so it waits until a network is built.
 """
 
 import importlib
 import sys
+from functools import cache
 from types import ModuleType
+from typing import Any
 
 import torch
 
 _declared: list[torch.library.Library] = []
+
+
+@cache
+def models() -> Any:
+    """The module torchvision.models."""
+    return _import_torchvision().models
 
 
 def _import_torchvision() -> ModuleType:
@@ -29,7 +39,3 @@ def _import_torchvision() -> ModuleType:
         library.define(schema)  # type: ignore[no-untyped-call]
     _declared.append(library)
     return importlib.import_module("torchvision")
-
-
-torchvision = _import_torchvision()
-models = torchvision.models

@@ -142,7 +142,7 @@ def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]
     if published is None:
         raise SdorError(f"torchvision has no {architecture}")
     enumeration, entry = published
-    module = models.video if ARCHITECTURES[architecture].frames > 1 else models
+    module = models().video if ARCHITECTURES[architecture].frames > 1 else models()
     url = getattr(module, enumeration)[entry].url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = folder / url.rsplit("/", 1)[1]

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from sdor.compute import choose_compute
+from sdor.features import classify_features
+from sdor.jobs import job
+
+w, stage = snakemake.wildcards, snakemake.params.stage
+with job(snakemake.log[0], f"{w.layer} of {w.scene}"):
+    classify_features(
+        Path(snakemake.input.features),
+        Path(snakemake.input.weights),
+        Path(snakemake.output[0]),
+        layer=w.layer,
+        compute=choose_compute(**stage["compute"], threads=snakemake.threads),
+        about=stage,
+    )
