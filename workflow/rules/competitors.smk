@@ -31,35 +31,6 @@ rule hidden:
         "../scripts/hidden.py"
 
 
-rule bins:
-    input:
-        frames=lambda w: frame_files(w.scene, w.view),
-        weights="results/weights/{backbone}.safetensors",
-    output:
-        "results/{scene}/bins/{backbone}-{view}.npy",
-    log:
-        "results/logs/{scene}/bins/{backbone}-{view}.log",
-    benchmark:
-        "results/benchmarks/{scene}/bins/{backbone}-{view}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: NETWORK_THREADS
-    resources:
-        gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=240,
-    params:
-        stage=lambda w: {
-            "code": code_of("sdor.features"),
-            "versions": versions_of("torch", "torchvision"),
-            "clips": clip_names(w.scene),
-            "weights": WEIGHTS[w.backbone],
-            "compute": COMPUTE,
-        },
-    script:
-        "../scripts/bins.py"
-
-
 rule del_giorno:
     input:
         lambda w: (
@@ -93,7 +64,7 @@ rule del_giorno:
 
 rule unmasking:
     input:
-        bins="results/{scene}/bins/{backbone}-{view}.npy",
+        bins="results/{scene}/features/{backbone}-bins-{view}.npy",
         grey=lambda w: grey_frames(w.scene, {"masks": not w.view.endswith("-unmasked")}),
     output:
         appearance=f"{UNMASKING}/unmasking-appearance.parquet",
@@ -120,7 +91,7 @@ rule unmasking:
 
 rule two_sample_test:
     input:
-        bins=lambda w: "results/{scene}/bins/{backbone}-{view}.npy".format(
+        bins=lambda w: "results/{scene}/features/{backbone}-bins-{view}.npy".format(
             scene=w.scene, **named_files(w.variant)
         ),
         grey=lambda w: grey_frames(w.scene, METHODS[w.variant]),

@@ -19,16 +19,18 @@ rule weights:
         "../scripts/weights.py"
 
 
+# One look at the frames gives the features of the whole frame and of its quarters.
 rule features:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
         weights="results/weights/{backbone}.safetensors",
     output:
-        "results/{scene}/features/{backbone}-{layer}-{view}.parquet",
+        features="results/{scene}/features/{backbone}-pool-{view}.parquet",
+        bins="results/{scene}/features/{backbone}-bins-{view}.npy",
     log:
-        "results/logs/{scene}/features/{backbone}-{layer}-{view}.log",
+        "results/logs/{scene}/features/{backbone}-pool-{view}.log",
     benchmark:
-        "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
+        "results/benchmarks/{scene}/features/{backbone}-pool-{view}.tsv"
     conda:
         ENVIRONMENT
     threads: NETWORK_THREADS
@@ -40,7 +42,6 @@ rule features:
         stage=lambda w: {
             "code": code_of("sdor.features"),
             "versions": versions_of("torch", "torchvision"),
-            "layer": w.layer,
             "clips": clip_names(w.scene),
             "weights": WEIGHTS[w.backbone],
             "compute": COMPUTE,
@@ -80,7 +81,38 @@ rule classify:
         "../scripts/classify.py"
 
 
-ruleorder: classify > features
+# The other networks' classifiers look at the last maps.
+rule classify_frames:
+    input:
+        frames=lambda w: frame_files(w.scene, w.view),
+        weights="results/weights/{backbone}.safetensors",
+    output:
+        "results/{scene}/features/{backbone}-{layer}-{view}.parquet",
+    log:
+        "results/logs/{scene}/features/{backbone}-{layer}-{view}.log",
+    benchmark:
+        "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
+    wildcard_constraints:
+        backbone="vgg16|mobilenet_v2|i3d",
+        layer="logits|softmax",
+    conda:
+        ENVIRONMENT
+    threads: NETWORK_THREADS
+    resources:
+        gpu=NETWORK_GPUS,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.features"),
+            "versions": versions_of("torch", "torchvision"),
+            "layer": w.layer,
+            "clips": clip_names(w.scene),
+            "weights": WEIGHTS[w.backbone],
+            "compute": COMPUTE,
+        },
+    script:
+        "../scripts/classify_frames.py"
 
 
 rule trunk:

@@ -13,7 +13,7 @@ results = Path("results")
 def benchmarks():
     """Times of this study's jobs; those of other scenes, variants and seeds stay out."""
     folders = [results / "benchmarks" / scene for scene in stage["scenes"]]
-    known = {"render", "frames", "features", "trunk", "bins", "competitors", *stage["variants"]}
+    known = {"render", "frames", "features", "trunk", "competitors", *stage["variants"]}
     seeds = {f"seed{seed}" for seed in stage["seeds"]}
     paths = [path for folder in folders for path in sorted(folder.rglob("*.tsv"))]
     paths += sorted((results / "benchmarks" / "figures").glob("*.tsv"))

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sdor.backbones import pooled
 from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
 from sdor.feature_table import read_features, write_features
@@ -51,6 +53,44 @@ def extract_features(
         write_features(output, store.index(), values, about)
 
 
+def extract_pooled_features(
+    store: FrameStore,
+    weights: Path,
+    output: Path,
+    bins_output: Path,
+    *,
+    compute: Compute,
+    about: dict[str, Any],
+) -> None:
+    """Pooled features as `extract_features` writes them, and from the same maps those of its parts.
+
+    `bins_output` becomes an .npy array (frames, 4, dims) of float16: the mean of the last map in
+    each quarter of the frame (and over time, for a 3-D network), from left to right and top to
+    bottom. Methods that look at parts of a frame start from it.
+    """
+    backbone = load_backbone(weights)
+    compute.place(backbone)
+    inputs = Inputs(store, compute, window=backbone.architecture.frames)
+    shape = (len(store), BINS**2, backbone.dims)
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    with (
+        atomic(bins_output) as temporary,
+        temporary.open("wb") as file,
+        torch.inference_mode(),
+        compute.autocast(),
+        memory_in_words(),
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+
+        def values() -> Iterator[NDArray[np.float32]]:
+            for batch in _all_frames(inputs, "features"):
+                maps = backbone.maps(batch).float()
+                file.write(_bins(maps).numpy().tobytes())
+                yield pooled(maps).cpu().numpy()
+
+        write_features(output, store.index(), values(), about)
+
+
 def classify_features(
     pooled_path: Path,
     weights: Path,
@@ -75,35 +115,6 @@ def classify_features(
             for batch in inputs.batches(inputs.in_order(ROWS_CLASSIFIED))
         )
         write_features(output, index, values, about)
-
-
-def extract_bins(store: FrameStore, weights: Path, output: Path, *, compute: Compute) -> None:
-    """The backbone's last maps in 2×2 spatial bins, for methods that look at parts of a frame.
-
-    Writes an .npy array (frames, 4, dims) of float16: the mean of the map in each quarter of the
-    frame (and over time, for a 3-D network), from left to right and top to bottom.
-    """
-    backbone = load_backbone(weights)
-    compute.place(backbone)
-    inputs = Inputs(store, compute, window=backbone.architecture.frames)
-    with (
-        atomic(output) as temporary,
-        temporary.open("wb") as file,
-        torch.inference_mode(),
-        compute.autocast(),
-        memory_in_words(),
-    ):
-        header = {
-            "descr": "<f2",
-            "fortran_order": False,
-            "shape": (len(store), BINS**2, backbone.dims),
-        }
-        np.lib.format.write_array_header_1_0(file, header)
-        for batch in _all_frames(inputs, "bins"):
-            maps = backbone.maps(batch).float()
-            maps = maps.mean(2) if maps.dim() == 5 else maps
-            bins = nn.functional.adaptive_avg_pool2d(maps, BINS).flatten(2).transpose(1, 2)
-            file.write(bins.half().contiguous().cpu().numpy().tobytes())
 
 
 def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, compute: Compute) -> None:
@@ -143,6 +154,13 @@ def open_trunk_maps(path: Path, compute: Compute) -> Inputs:
         raise SdorError(damaged(path, error)) from error
     dtype = torch.bfloat16 if maps.dtype == np.uint16 else None
     return Inputs(maps, compute, dtype=dtype)
+
+
+def _bins(maps: Tensor) -> Tensor:
+    """Last maps (B, D, h, w) or (B, D, t, h, w) → means of their quarters (B, 4, D), on the CPU."""
+    maps = maps.mean(2) if maps.dim() == 5 else maps
+    bins = nn.functional.adaptive_avg_pool2d(maps, BINS).flatten(2).transpose(1, 2)
+    return bins.half().contiguous().cpu()
 
 
 def _all_frames(inputs: Inputs, label: str) -> Iterator[Tensor]:

@@ -1,14 +1,16 @@
 from pathlib import Path
 
 from sdor.compute import choose_compute
-from sdor.features import extract_bins
+from sdor.features import extract_features
 from sdor.frames import FrameStore
 from sdor.jobs import job
 
-with job(snakemake.log[0], f"features in bins of {snakemake.wildcards.scene}"):
-    extract_bins(
+with job(snakemake.log[0], f"{snakemake.wildcards.layer} of {snakemake.wildcards.scene}"):
+    extract_features(
         FrameStore({Path(path).stem: path for path in snakemake.input.frames}),
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
+        layer=snakemake.wildcards.layer,
         compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
+        about=snakemake.params.stage,
     )
