@@ -444,3 +444,13 @@ def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
     (tmp_path / "saliency.npy").write_bytes(b"half a file")
     with pytest.raises(SdorError, match=r"saliency\.npy: damaged or missing file"):
         run()
+
+
+@pytest.mark.parametrize(("gap", "regions"), [(3, 1), (8, 2)])
+def test_pieces_of_one_object_are_one_region(gap, regions):
+    """On masks of 240 pixels a gap of three is a spoke, one of eight lies between two objects."""
+    masks = np.zeros((1, 160, 240), dtype=bool)
+    masks[0, 50:80, 60:90] = True
+    masks[0, 50:80, 90 + gap : 120 + gap] = True
+    counts = measure([masked(masks, masks)], draws=0, seed=0)["counts"]
+    assert (counts["regions"], counts["tracks"]) == (regions, regions)
