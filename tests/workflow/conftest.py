@@ -20,7 +20,7 @@ def prepared(tmp_path_factory) -> Path:
         write_images(folder / "data" / "yard" / name, frames)
     (folder / "scenes").mkdir()
     (folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(SCENE))
-    (folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **STUDIES}))
+    (folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **STUDIES}, sort_keys=False))
     return folder
 
 
@@ -45,7 +45,7 @@ def fresh(prepared, tmp_path) -> Workplace:
 @pytest.fixture
 def lean(fresh) -> Workplace:
     """A workplace of one's own with the main variant alone, in which nothing has run."""
-    (fresh.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (fresh.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
     return fresh
 
 

@@ -25,7 +25,7 @@ def test_initial_scores_of_ped2_are_where_they_should_be(data_root, tmp_path):
         "scenes": ["ped2"],
         "weights": {"resnet50": str(weights)},
     }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     workplace = Workplace(tmp_path)
     targets = ["results/ped2/paper/seed0/initial.parquet", "results/ped2/audit.json"]
     done = workplace.run(*targets)

@@ -96,7 +96,7 @@ class Workplace:
     def configure(self, **changes) -> None:
         config = yaml.safe_load((self.folder / "config.yaml").read_text())
         config.update(changes)
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
     def planned(self, *arguments: str, why: str | None = None) -> set[str]:
         """Rules that a dry run would execute; with `why`, those for that reason alone."""

@@ -57,6 +57,11 @@ except SdorError as error:
     print(f"sdor: {error}", file=sys.stderr)
     sys.exit(1)
 
+# The limit on new jobs is meant for clusters. Here it makes Snakemake look at all waiting jobs anew
+# every second, once for each job that has ended: hundreds of times a second in a long run.
+if workflow.local_exec and workflow.scheduling_settings is not None:
+    workflow.scheduling_settings.max_jobs_per_timespan = None
+
 # Scripts find a scene's files by this, and no absolute path gets into a job's params.
 config["data_root"] = STUDY.settings["data_root"]
 config["scene_folder"] = STUDY.settings["scene_folder"]

@@ -48,6 +48,7 @@ from sdor.tables import (
     settings_notes,
     settings_text,
     skipped_table,
+    used_notes,
 )
 
 Record = dict[str, Any]
@@ -557,7 +558,7 @@ def _typeset_1(findings: Findings, places: Sequence[Place], column: str) -> Tabl
         rows=tuple(rows),
         caption=f"Frame AUC in percent, {pooled}. Our method is variant {findings.main}.",
         notes=(
-            *(_notes_1(findings, places) if merged else []),
+            *(used_notes(_notes_1(findings, places), rows) if merged else []),
             *_reasons(findings, places, column, [findings.main]),
         ),
         headings=tuple(headings),
@@ -627,7 +628,7 @@ def _typeset_2(findings: Findings, column: str) -> Table:
         rows=tuple(rows),
         caption=f"Frame AUC of our method in percent, {COLUMN_NAMES[column]}.",
         notes=(
-            *notes,
+            *used_notes(notes, rows),
             *_reasons(findings, places, column, findings.studies[BACKBONES_STUDY]["variants"]),
         ),
         soft=tuple(soft),

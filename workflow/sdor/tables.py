@@ -661,6 +661,14 @@ def settings_notes(found: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
+def used_notes(
+    notes: Sequence[str], rows: Sequence[Sequence[str]], marks: Sequence[str] = (DAGGER,)
+) -> tuple[str, ...]:
+    """The notes without those that explain a mark which no cell bears."""
+    borne = "".join(cell for row in rows for cell in row)
+    return tuple(note for note in notes if note[0] not in marks or note[0] in borne)
+
+
 def setting(value: Any) -> str:
     """A setting as it is written in YAML."""
     if value is None:
