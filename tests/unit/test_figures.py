@@ -215,7 +215,8 @@ def test_the_papers_figure_for_other_settings_is_called_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("l1", "Mean absolute error"), ("l2", "Mean squared error")]
+    ("kind", "name"),
+    [("l1", "Mean absolute error"), ("l2", "Mean squared error"), ("focal", "Mean focal loss")],
 )
 def test_the_loss_is_called_what_was_trained_with(tmp_path, monkeypatch, kind, name):
     folders = make_run(tmp_path, method={"loss": kind})

@@ -438,7 +438,7 @@ def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
 
     run()
     written = json.loads(output.read_text())
-    assert list(written) == ["about", "settings", "counts", "values", "curves"]
+    assert list(written) == ["about", "settings", "counts", "values", "test_only", "curves"]
     assert written["about"] == {"scene": "gate"}
     assert written["values"]["tbdc"]["value"] == 1
     (tmp_path / "saliency.npy").write_bytes(b"half a file")
@@ -454,3 +454,16 @@ def test_pieces_of_one_object_are_one_region(gap, regions):
     masks[0, 50:80, 90 + gap : 120 + gap] = True
     counts = measure([masked(masks, masks)], draws=0, seed=0)["counts"]
     assert (counts["regions"], counts["tracks"]) == (regions, regions)
+
+
+def test_test_clips_are_also_judged_alone():
+    """A training clip whose map is high everywhere spoils the whole, not the test clips."""
+    masks = np.zeros((4, 8, 8), dtype=bool)
+    masks[1, 2:5, 2:5] = True
+    test = MaskedClip("test", masks.astype(np.float32), masks, (8, 8), "test")
+    train = MaskedClip("train", np.full((4, 8, 8), 2, np.float32), None, (8, 8), "train")
+    measured = measure([train, test], draws=0, seed=0)
+    assert measured["test_only"]["pixel_auc"]["value"] == pytest.approx(1.0)
+    assert measured["values"]["pixel_auc"]["value"] < 0.6
+    alone = measure([train], draws=0, seed=0)
+    assert alone["test_only"]["rbdc"]["reason"] == "no labelled test clips"

@@ -94,6 +94,23 @@ def test_a_variant_of_a_study_runs_where_its_studies_do(study, tmp_path):
             {"studies": {"anomaly_rate": {"variants": ["paper"]}}},
             r"studies\.anomaly_rate\.variants: paper has no anomaly_rate",
         ),
+        (
+            {"variants": {"a": {"anomaly_rate": 0.1}}},
+            r"variants\.a: anomaly_rate is for variants of",
+        ),
+        (
+            {"studies": {"loss": {"variants": ["paper", "rare"]}}},
+            r"variants\.rare: anomaly_rate is for variants of studies\.anomaly_rate",
+        ),
+        (
+            {
+                "studies": {
+                    "anomaly_rate": {"variants": ["rare"]},
+                    "backbones": {"variants": ["paper", "rare"]},
+                }
+            },
+            r"variants\.rare: anomaly_rate is for variants of .* nor in studies\.backbones",
+        ),
         ({"feedback": {"scenes": ["exit"]}}, r"feedback\.scenes: exit is not in this config"),
         (
             {"pools": {"all": {"scenes": ["plaza", "ped1"]}}},

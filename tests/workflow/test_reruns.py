@@ -25,6 +25,8 @@ STAGES = {
     "mark": ["feedback"],
     "fine_tune": ["fine_tuning"],
     "evaluate_feedback": ["feedback"],
+    "paper_tables": ["paper_tables"],
+    "paper_figures": ["paper_figures", "cuts"],
     "initial": ["initial"],
     "pseudo_labels": ["pseudo_labels"],
     "train": ["training"],
@@ -59,8 +61,16 @@ READS = {
         *("del_giorno", "unmasking", "two_sample_test"),
     ],
     "tables": ["evaluate"],
+    "paper_tables": ["evaluate", "localise", "evaluate_feedback"],
+    "paper_figures": [
+        *("evaluate", "localise", "clips", "audit", "frames", "saliency", "ensemble"),
+        *("train", "fine_tune", "mark"),
+    ],
     "figures": ["evaluate", "clips", "audit"],
-    "report": ["evaluate", "figures", "clips", "audit", "ensemble"],
+    "report": [
+        *("evaluate", "localise", "evaluate_feedback", "figures", "paper_figures", "clips"),
+        *("audit", "ensemble", "frames"),
+    ],
 }
 # Logging has no effect on results; the settings that these hand on are params themselves.
 WITHOUT_EFFECT = {"jobs", "study", "invocation"}

@@ -92,26 +92,24 @@ def test_more_iterations_run_only_the_new_ones(copy):
     workplace = copy()
     config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
     workplace.configure(method={**config["method"], "iterations": 3})
-    done = workplace.run("--dry-run")
+    done = workplace.run("--dry-run", "results/yard/tiny/seed0/ensemble.parquet")
     assert done.stdout.count("rule train:") == 1
     assert "iteration3/model.safetensors" in done.stdout
-    assert workplace.planned() == {
-        "pseudo_labels",
-        "train",
-        "ensemble",
-        "evaluate",
-        "tables",
-        "figures",
-        "report",
-    }
+    planned = workplace.planned("results/yard/tiny/seed0/ensemble.parquet")
+    assert planned == {"pseudo_labels", "train", "ensemble"}
 
 
-def test_other_labels_rerun_the_evaluation_only(copy):
+def test_other_labels_rerun_no_training(copy):
     workplace = copy()
     scene = yaml.safe_load((workplace.folder / "scenes" / "yard.yaml").read_text())
     scene["clips"][1]["ground_truth"] = {"ranges": [[12, 16]]}
     (workplace.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
-    assert workplace.planned() == {"audit", "evaluate", "tables", "figures", "report"}
+    # The expert and the scene with fewer anomalies are made from labels; nothing else trains.
+    config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
+    del config["feedback"], config["studies"]["anomaly_rate"], config["variants"]["rare"]
+    (workplace.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    judged = {"audit", "evaluate", "tables", "paper_tables", "figures", "paper_figures", "report"}
+    assert workplace.planned() == judged
 
 
 def test_a_moved_folder_and_moved_data_rerun_nothing(copy, tmp_path):
@@ -123,10 +121,10 @@ def test_a_moved_folder_and_moved_data_rerun_nothing(copy, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "first"),
     [
-        ("pca", 5, "initial"),
-        ("anomalous_fraction", 0.2, "pseudo_labels"),
-        ("learning_rate", 0.01, "train"),
-        ("epochs", 3, "train"),
+        ("pca", 5, {"initial", "del_giorno"}),
+        ("anomalous_fraction", 0.2, {"pseudo_labels"}),
+        ("learning_rate", 0.01, {"train", "fine_tune"}),
+        ("epochs", 3, {"train", "fine_tune"}),
     ],
 )
 def test_a_setting_reruns_from_its_stage_on(copy, key, value, first):
@@ -134,8 +132,8 @@ def test_a_setting_reruns_from_its_stage_on(copy, key, value, first):
     config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
     workplace.configure(method={**config["method"], key: value})
     changed = workplace.planned(why="Params have changed")
-    # The evaluation writes the whole method into its record.
-    assert changed - {"evaluate", "report"} == {first}
+    # What judges writes the whole method into its record.
+    assert changed - {"evaluate", "localise", "evaluate_feedback", "report"} == first
 
 
 def test_other_labels_do_not_hide_another_change(copy):

@@ -69,7 +69,8 @@ SETTINGS, METHODS, SCENES = STUDY.settings, STUDY.methods, STUDY.scenes
 HAS_GPU = SETTINGS["device"] == "cuda" or (
     SETTINGS["device"] == "auto" and shutil.which("nvidia-smi") is not None
 )
-# A network takes all cores that a run has, so that two never share them, nor a GPU.
+# A network takes all cores that a run has, so that two never share them, nor a GPU (on a CPU, heads
+# alone are light enough to train side by side).
 NETWORK_THREADS = 64
 NETWORK_GPUS = 1 if HAS_GPU else 0
 ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
@@ -197,8 +198,9 @@ def of_iterations(name, iterations):
 
 
 def network_threads(wildcards):
-    """All cores for a network, one where the head alone trains."""
-    return 1 if METHODS[wildcards.variant]["trainable"] == "head" else NETWORK_THREADS
+    """All cores for a network; on a CPU, one where the head alone trains."""
+    head = METHODS[wildcards.variant]["trainable"] == "head"
+    return 1 if head and not HAS_GPU else NETWORK_THREADS
 
 
 def subset_of(wildcards):
@@ -372,7 +374,8 @@ def seeds_of(scene, variant, name):
 
 def study_files():
     """All results that tables and report are made of."""
-    located = [(scene, variant) for scene in SCENES for variant in with_saliency(scene)]
+    masked = [scene for scene in SCENES if has_pixel_masks(scene)]
+    located = [(scene, variant) for scene in masked for variant in with_saliency(scene)]
     asked = [scene for scene in FEEDBACK["scenes"] if scene in SCENES]
     pooled = [
         f"results/pools/{pool}/{variant}/seed{seed}/{way}.json"
@@ -440,7 +443,9 @@ def saliency_files(scene):
     for variant in with_saliency(scene):
         run = seeds_of(scene, variant, "")[0]
         files = {"saliency": f"{run}saliency.npy", "ensemble": f"{run}ensemble.parquet"}
-        variants[BACKBONE_NAMES[METHODS[variant]["backbone"]]] = files
+        backbone = METHODS[variant]["backbone"]
+        name = BACKBONE_NAMES.get(backbone, backbone)
+        variants[f"{name} ({variant})" if name in variants else name] = files
     frames = dict(zip(clip_names(scene), paths, strict=True))
     return {**labels_of(scene), "frames": frames, "variants": variants, **cuts_of(scene)}
 

@@ -1,4 +1,4 @@
-# ensemble ─ evaluation: the only room that reads the ground truth.
+# ensemble ─ evaluation: every row of the tables against the ground truth.
 
 EVALUATION = SETTINGS["evaluation"]
 
@@ -36,7 +36,9 @@ rule evaluate:
             "overrides": SETTINGS["variants"][w.variant] or {},
             "description": SCENES[w.scene].description,
             "fingerprints": {
-                "method's code": code_of("sdor.ensemble", "sdor.training", "sdor.initial"),
+                "method's code": code_of(
+                    *("sdor.initial", "sdor.pseudo_labels", "sdor.training", "sdor.ensemble")
+                ),
                 "video": digest_of([SOURCES[w.scene, name] for name in clip_names(w.scene)]),
             },
         },

@@ -50,7 +50,7 @@ rule features:
         "../scripts/features.py"
 
 
-# A residual network's classifier starts from the pooled features: no second look at the frames.
+# Most classifiers start from the pooled features: no second look at the frames.
 rule classify:
     input:
         features="results/{scene}/features/{backbone}-pool-{view}.parquet",
@@ -62,7 +62,7 @@ rule classify:
     benchmark:
         "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
     wildcard_constraints:
-        backbone="resnet50|resnet18|r3d_18",
+        backbone="resnet50|resnet18|mobilenet_v2|r3d_18",
         layer="logits|softmax",
     conda:
         ENVIRONMENT
@@ -75,13 +75,12 @@ rule classify:
             "versions": versions_of("torch", "torchvision"),
             "layer": w.layer,
             "weights": WEIGHTS[w.backbone],
-            "compute": COMPUTE,
         },
     script:
         "../scripts/classify.py"
 
 
-# The other networks' classifiers look at the last maps.
+# The classifiers of VGG-16 and I3D look at the last maps.
 rule classify_frames:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
@@ -93,7 +92,7 @@ rule classify_frames:
     benchmark:
         "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
     wildcard_constraints:
-        backbone="vgg16|mobilenet_v2|i3d",
+        backbone="vgg16|i3d",
         layer="logits|softmax",
     conda:
         ENVIRONMENT

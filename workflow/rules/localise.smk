@@ -37,7 +37,6 @@ rule localise:
         unpack(lambda w: cuts_of(w.scene)),
         clips="results/{scene}/clips.parquet",
         saliency=f"{RUN}/saliency.npy",
-        metrics=f"{RUN}/metrics.json",
         masks=lambda w: [
             rendered(w.scene, clip)["pixels"]
             for clip in clip_names(w.scene)
@@ -60,6 +59,7 @@ rule localise:
             "versions": versions_of("numpy", "scipy", "pillow"),
             "labels": LABELS[w.scene],
             "draws": EVALUATION["bootstrap_draws"],
+            "method": METHODS[w.variant],
         },
     script:
         "../scripts/localise.py"

@@ -3,7 +3,7 @@
 FIGURE_KINDS = {
     "timeline": "Final score over time, with the ground truth as bands and the last pseudo labels",
     "roc": "ROC curves of the initial detector, of the first iteration and of the final score",
-    "iterations": "AUC per self-training iteration (Figure 6 of the paper)",
+    "iterations": "AUC per self-training iteration, of each model and of the running mean",
     "loss": "Training loss",
 }
 STUDY_FIGURES = {
@@ -148,7 +148,10 @@ rule paper_figures:
 rule report:
     input:
         paths_in(STUDY_FILES),
-        figures=[path for path in FIGURES if path.endswith(".svg")],
+        figures=[
+            *(path for path in FIGURES if path.endswith(".svg")),
+            "results/figures/figure4.png",
+        ],
         clips=expand("results/{scene}/clips.parquet", scene=SCENES),
         ground_truth=expand("results/{scene}/ground_truth.parquet", scene=SCENES),
         ensembles=[

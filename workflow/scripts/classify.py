@@ -11,6 +11,6 @@ with job(snakemake.log[0], f"{w.layer} of {w.scene}"):
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
         layer=w.layer,
-        compute=choose_compute(**stage["compute"], threads=snakemake.threads),
+        compute=choose_compute("cpu", "fp32", threads=snakemake.threads),
         about=stage,
     )

@@ -9,6 +9,7 @@ from sdor.study import find_scene
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake.log[0], f"localisation of {w.scene}/{w.variant}/seed{w.seed}"):
     cuts = snakemake.input.get("cuts")
+    about = {"scene": w.scene, "variant": w.variant, "seed": int(w.seed), "method": stage["method"]}
     localise_run(
         locate(find_scene(snakemake.config, w.scene), read_json(cuts) if cuts else []),
         Path(snakemake.input.clips),
@@ -16,5 +17,5 @@ with job(snakemake.log[0], f"localisation of {w.scene}/{w.variant}/seed{w.seed}"
         Path(snakemake.output[0]),
         draws=stage["draws"],
         seed=0,
-        about=read_json(snakemake.input.metrics)["about"],
+        about=about,
     )

@@ -1,10 +1,15 @@
 from sdor.evaluate import evaluate_pool
 from sdor.files import read_json
+from sdor.fingerprint import digest_of
 from sdor.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake.log[0], f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w.way}"):
-    about = read_json(snakemake.input.metrics[0])["about"]
+    abouts = [read_json(path)["about"] for path in snakemake.input.metrics]
+    fingerprints = {
+        **abouts[0]["fingerprints"],
+        "video": digest_of([about["fingerprints"]["video"] for about in abouts]),
+    }
     evaluate_pool(
         stage["members"],
         snakemake.output[0],
@@ -12,5 +17,12 @@ with job(snakemake.log[0], f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w
         smoothing_sigma=stage["evaluation"]["smoothing_sigma"],
         draws=stage["evaluation"]["bootstrap_draws"],
         seed=0,
-        about={**about, "scene": w.pool, "pooled": list(stage["members"]), "way": w.way},
+        about={
+            **abouts[0],
+            "scene": w.pool,
+            "description": f"Scenes {', '.join(stage['members'])}, judged together",
+            "fingerprints": fingerprints,
+            "pooled": list(stage["members"]),
+            "way": w.way,
+        },
     )

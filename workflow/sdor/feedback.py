@@ -121,8 +121,9 @@ def evaluate_feedback(
     marks_paths : of each round.
 
     Writes a list of rounds (0 is before any feedback) with `all` (columns of `metrics.measure` over
-    all labelled frames), `unmarked` (without every frame that was marked so far, neighbours too)
-    and `before_unmarked` (the scores before any feedback on those same frames).
+    all labelled frames), `unmarked` (without every frame that was marked so far, neighbours too),
+    `before_unmarked` (the scores before any feedback on those same frames) and `gain` (the paired
+    difference of the two).
     """
     clips, ground_truth = read_parquet(clips_path), read_parquet(ground_truth_path)
     tables = [read_parquet(path) for path in score_paths]
@@ -146,6 +147,7 @@ def evaluate_feedback(
                 "all": metrics.measure(values, frames, weights),
                 "unmarked": _measured_without(values, frames, left, weights),
                 "before_unmarked": _measured_without(scores[0], frames, left, weights),
+                "gain": metrics.paired(values[left], scores[0][left], _rest(frames, left), weights),
             }
         )
     write_json(output, {"about": dict(about), "settings": dict(settings), "rounds": rounds})
@@ -154,9 +156,13 @@ def evaluate_feedback(
 def _measured_without(
     scores: FloatArray, frames: LabelledFrames, left: npt.NDArray[np.bool_], weights: FloatArray
 ) -> dict[str, Cell]:
-    """Metrics of the frames that are left; the clips stay what they are."""
-    rest = LabelledFrames(frames.clip[left], frames.anomalous[left], frames.split)
-    return metrics.measure(scores[left], rest, weights)
+    """Metrics of the frames that are left."""
+    return metrics.measure(scores[left], _rest(frames, left), weights)
+
+
+def _rest(frames: LabelledFrames, left: npt.NDArray[np.bool_]) -> LabelledFrames:
+    """The frames that are left; the clips stay what they are."""
+    return LabelledFrames(frames.clip[left], frames.anomalous[left], frames.split)
 
 
 def _no_marks() -> pd.DataFrame:

@@ -50,7 +50,11 @@ STYLE: Any = {
 }
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches
 KINDS = ("roc", "timeline", "iterations", "loss")
-LOSS_NAMES = {"l1": "Mean absolute error", "l2": "Mean squared error"}
+LOSS_NAMES = {
+    "l1": "Mean absolute error",
+    "l2": "Mean squared error",
+    "focal": "Mean focal loss",
+}
 # What a panel of the printed width can show: more points only make the file heavier.
 POINTS_PER_INCH = 220
 FRAMES_PER_STRIP = 25_000
@@ -230,7 +234,7 @@ def loss(histories: Sequence[Sequence[pd.DataFrame]], title: str, kind: str) -> 
     ----------
     histories : per seed, per iteration: a table with `epoch` and `loss`. Seeds are thin lines,
         their mean is the bold one.
-    kind : "l1" or "l2", the method's loss.
+    kind : "l1", "l2" or "focal", the method's loss.
     """
     colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(histories[0]), 1)))
     with new_figure(COLUMN_WIDTH, 2.6) as figure:

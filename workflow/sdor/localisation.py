@@ -83,12 +83,14 @@ class MaskedClip:
     masks : per frame bool [height, width], true where it is anomalous, iterated over once; None
         when the whole clip is normal.
     size : height and width of the masks, or of the picture where there are none.
+    split : "train", "test" or "" (the scene has no split).
     """
 
     name: str
     maps: MapArray
     masks: Iterable[BoolArray] | None
     size: tuple[int, int]
+    split: str = ""
 
 
 def localise_run(
@@ -138,8 +140,10 @@ def localise(
 
     Returns
     -------
-    dict with `settings`, `counts`, `values` (measure: cell, as of `metrics.measure`) and `curves`
-    (measure: x, y; false positive rate or false regions a frame against the detection rate).
+    dict with `settings`, `counts`, `values` (measure: cell, as of `metrics.measure`; training clips
+    are in it, whose frames are all normal), `test_only` (the same over the test clips alone) and
+    `curves` (measure: x, y; false positive rate or false regions a frame against the detection
+    rate).
 
     Raises
     ------
@@ -180,6 +184,7 @@ def localise(
             **measured["counts"],
         },
         "values": measured["values"],
+        "test_only": measured["test_only"],
         "curves": measured["curves"],
     }
 
@@ -193,7 +198,8 @@ def measure(clips: Sequence[MaskedClip], *, draws: int, seed: int) -> dict[str, 
 
     Returns
     -------
-    dict with `counts` (frames, anomalous_frames, regions, tracks), `values` and `curves`.
+    dict with `counts` (frames, anomalous_frames, regions, tracks), `values`, `test_only` and
+    `curves`.
 
     Raises
     ------
@@ -204,17 +210,13 @@ def measure(clips: Sequence[MaskedClip], *, draws: int, seed: int) -> dict[str, 
         return {
             "counts": dict.fromkeys(("frames", "anomalous_frames", "regions", "tracks"), 0),
             "values": {name: metrics.empty_cell("no pixel masks") for name in MEASURES},
+            "test_only": {name: metrics.empty_cell("no pixel masks") for name in MEASURES},
             "curves": dict.fromkeys(MEASURES, empty),
         }
     grid = _grid(clips)
     counts = [_count(clip, grid) for clip in track(clips, unit="clip", label="localisation")]
-    weights = metrics.draw_clips(len(clips), draws, seed)
-    frames = LabelledFrames(
-        np.repeat(np.arange(len(clips)), [len(count.scores) for count in counts]),
-        np.concatenate([count.anomalous for count in counts]),
-        ("",) * len(clips),
-    )
-    scores = np.concatenate([count.scores for count in counts])
+    tested = [count for clip, count in zip(clips, counts, strict=True) if clip.split == "test"]
+    scores, frames = _of_frames(counts)
     return {
         "counts": {
             "frames": len(scores),
@@ -222,7 +224,8 @@ def measure(clips: Sequence[MaskedClip], *, draws: int, seed: int) -> dict[str, 
             "regions": sum(count.regions for count in counts),
             "tracks": sum(count.tracks for count in counts),
         },
-        "values": _values(counts, scores, frames, weights),
+        "values": _values(counts, draws, seed),
+        "test_only": _values(tested, draws, seed),
         "curves": _curves(counts, scores, frames),
     }
 
@@ -282,7 +285,7 @@ def _masked_clip(clip: Clip, maps: MapArray) -> MaskedClip:
     width, height = picture_size(clip)
     folder = _mask_folder(clip)
     masks = None if folder is None else _read_masks(clip.name, folder, len(maps), (height, width))
-    return MaskedClip(clip.name, maps, masks, (height, width))
+    return MaskedClip(clip.name, maps, masks, (height, width), clip.split)
 
 
 def _read_masks(clip: str, folder: Path, frames: int, size: tuple[int, int]) -> Iterator[BoolArray]:
@@ -513,9 +516,21 @@ def _tracks(detected: BoolArray, links: Sequence[IntArray]) -> tuple[int, FloatA
     return int(tracks), enough.sum(axis=0).astype(float)
 
 
-def _values(
-    counts: Sequence[_Counts], scores: FloatArray, frames: LabelledFrames, weights: FloatArray
-) -> dict[str, Cell]:
+def _of_frames(counts: Sequence[_Counts]) -> tuple[FloatArray, LabelledFrames]:
+    """Scores of the pixel criterion and ground truth of the frames of all clips."""
+    frames = LabelledFrames(
+        np.repeat(np.arange(len(counts)), [len(count.scores) for count in counts]),
+        np.concatenate([count.anomalous for count in counts]),
+        ("",) * len(counts),
+    )
+    return np.concatenate([count.scores for count in counts]), frames
+
+
+def _values(counts: Sequence[_Counts], draws: int, seed: int) -> dict[str, Cell]:
+    if not counts:
+        return {name: metrics.empty_cell("no labelled test clips") for name in MEASURES}
+    scores, frames = _of_frames(counts)
+    weights = metrics.draw_clips(len(counts), draws, seed)
     if not frames.anomalous.any():
         return {name: metrics.empty_cell("no anomalous frames") for name in MEASURES}
     # A threshold at which each frame changes sides makes the area an AUC of frames.

@@ -161,9 +161,23 @@ def _check_names(settings: Document, known: Mapping[str, Document], where: str) 
                 known_names = ", ".join(one for one in allowed if one)
                 hint = f"did you mean {close[0]}?" if close else f"known: {known_names}"
                 raise SdorError(f"{where}: {key}: {name} is not in this config ({hint})")
-    for variant in settings["studies"].get("anomaly_rate", {}).get("variants", []):
+    _check_anomaly_rates(settings["studies"], known, where)
+
+
+def _check_anomaly_rates(studies: Document, known: Mapping[str, Document], where: str) -> None:
+    """Frames may be missing in the study of anomaly rates only: all else judges whole scenes."""
+    rated = studies.get("anomaly_rate", {}).get("variants", [])
+    for variant in rated:
         if known[variant]["anomaly_rate"] is None:
             raise SdorError(
                 f"{where}: studies.anomaly_rate.variants: {variant} has no anomaly_rate; "
                 f"set variants.{variant}.anomaly_rate"
+            )
+    elsewhere = {next(iter(known)), *studies.get("backbones", {}).get("variants", [])}
+    for variant, method in known.items():
+        if method["anomaly_rate"] is not None and (variant not in rated or variant in elsewhere):
+            raise SdorError(
+                f"{where}: variants.{variant}: anomaly_rate is for variants of "
+                "studies.anomaly_rate that are neither the first variant nor in "
+                "studies.backbones; list it there, or take anomaly_rate out"
             )

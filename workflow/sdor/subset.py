@@ -1,7 +1,7 @@
 """Scenes with fewer anomalies (Figure 5): whole anomalous events are dropped at random.
 
-This is the one place where labels decide what a method sees: they make another data set, as the
-paper does, and tell nothing about the frames that are left.
+Labels decide here what a method sees: they make another data set, as the paper does, and tell
+nothing about the frames that are left.
 """
 
 from pathlib import Path

@@ -226,7 +226,7 @@ def train(
     )
     history = _resume(checkpoint, fingerprint, part, optimiser)
     epochs = range(len(history) + 1, method["epochs"] + 1)
-    for epoch in track(epochs, unit="epoch", label=f"iteration {seed[-1]}"):
+    for epoch in track(epochs, unit="epoch", label="training"):
         started = time.monotonic()
         rng = np.random.default_rng([*seed, epoch])
         batches = list(epoch_batches(labels, method=method, rng=rng))
@@ -278,7 +278,7 @@ def loss_of(scores: Tensor, targets: Tensor, method: dict[str, Any]) -> Tensor:
     """Mean loss of a batch: L1 (Eq. 8), L2, or the focal loss.
 
     The focal loss (Lin et al. 2017) takes phi as the logit of "belongs to A" and needs no c1 and
-    c2; batches are balanced, so there is no weight of the classes.
+    c2. It has no weight of the classes: batches are balanced as a rule.
     """
     if method["loss"] == "l1":
         return nn.functional.l1_loss(scores, targets)
