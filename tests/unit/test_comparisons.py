@@ -135,10 +135,31 @@ def test_a_gain_on_a_part_of_the_frames_has_the_bounds_of_its_metrics_files():
     for one, low in zip(group, (0.02, -0.04), strict=True):
         cell = {"value": 0.1, "low": low, "high": 0.2, "skipped": 1}
         one["differences"] = {"ours - sp_iforest": dict.fromkeys(COLUMNS, cell)}
-    found = gain(group, "merged")
+        one["about"]["subset"] = {"target": 0.05}
+    found = gain(group, "merged", {})
     assert found["difference"] == pytest.approx(10)
     assert (found["low"], found["high"]) == pytest.approx((-1, 20))
     assert (found["draws"], found["skipped"], found["holds"]) == (3, 1, False)
+
+
+def test_a_gain_on_all_frames_is_the_difference_of_the_averaged_draws(study):
+    group = study.group("ped2", "paper")
+    found = gain(group, "merged", study.draws)
+    sides = ("ours", "sp_iforest")
+    assert found == difference(group, group, sides, "merged", study.draws)
+    averaged = [run["differences"]["ours - sp_iforest"]["merged"]["low"] for run in group]
+    assert found["low"] != pytest.approx(100 * np.mean(averaged), abs=1e-6)
+    assert "bounds are their means" in HOW_TO_READ
+
+
+def test_counts_of_seeds_with_frames_of_their_own_are_said_to_be_of_the_first(study):
+    runs = [run for run in study.runs if run["about"]["variant"] == "rate05"]
+    passages = page(compare(runs, study.draws, "paper"), runs, "paper")
+    assert [passage.opening[0] for passage in passages[:2]] == [
+        "The unit is the clip: 18 labelled, 12 of them with anomalies (counts of the first seed).",
+        "The unit is the clip: 12 test clips; in the scene 12 clips with anomalies (counts of the "
+        "first seed).",
+    ]
 
 
 @pytest.fixture(scope="module")

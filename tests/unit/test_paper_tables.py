@@ -14,6 +14,7 @@ from sdor.files import write_json
 from sdor.paper_tables import (
     ablations,
     csv_table,
+    difference_text,
     feedback,
     localisation,
     paper_tables,
@@ -89,7 +90,10 @@ def test_table_1_holds_the_papers_upper_block_as_it_is(findings):
     upper = merged.rows[start:end]
     assert len(upper) == 12
     assert merged.soft[:12] == tuple(range(12))
-    assert upper[0] == ("Kim et al. [17]", "59.0", "69.3", *[DASH] * 6, "")
+    assert upper[0] == ("Kim et al. [17]", f"59.0 {QUOTED}", f"69.3 {QUOTED}", *[DASH] * 6, "")
+    # All of it was judged on test data alone.
+    for row in upper:
+        assert all(cell in (DASH, "") or cell.endswith(f" {QUOTED}") for cell in row[1:])
     figures = reported()
     known = figures[figures["block"] == "labelled normal data"]
     assert sum(cell not in (DASH, "") for row in upper for cell in row[1:]) == len(known) == 39
@@ -112,7 +116,9 @@ def test_table_1_has_measured_reported_and_not_run_below_each_other(findings):
     assert at in merged.soft
     assert at - 1 in merged.strong
     # A competitor that was run, with its parts, and one that was not.
-    assert found["Unmasking, motion"]["Ped2"] == measured_text(findings, "ped2", "unmasking_motion")
+    cells = findings.group("ped2", "paper")[0]["rows"]["unmasking_motion"]["merged"]
+    assert found["Unmasking, motion"]["Ped2"] == cell_text(over_seeds([cells]))
+    assert "±" not in found["Unmasking, both fused"]["Ped2"]
     below, _ = reported_below(merged, "Unmasking, both fused")
     assert below[:3] == ("reported [40]", f"68.4 {QUOTED}", f"82.2 {QUOTED}")
     assert set(found["Two-sample test, both fused"].values()) == {"not run"}
@@ -133,7 +139,7 @@ def test_table_1_has_measured_reported_and_not_run_below_each_other(findings):
 def test_table_1_says_what_the_papers_figures_are_worth(findings):
     merged, test_only = table_1(findings).tables
     assert [note[:24] for note in merged.notes] == [
-        f"{QUOTED} The paper quotes this ",
+        f"{QUOTED} The paper quotes these",
         "The paper does not state",
     ]
     assert "test data alone" in merged.notes[0]
@@ -148,6 +154,12 @@ def test_table_1_marks_what_was_run_with_other_settings(tmp_path):
     assert below[1:3] == ("71.7", f"83.2 {DAGGER}")
     # The initial scores depend on the backbone, but not on the epochs.
     assert reported_below(merged, "Sp + iForest")[0][2] == f"67.5 {DAGGER}"
+    # Of another protocol, and with other settings; not run, only the protocol can be told.
+    assert reported_below(merged, "Unmasking, both fused")[0][1:3] == (
+        f"68.4 {QUOTED}",
+        f"82.2 {DAGGER}{QUOTED}",
+    )
+    assert reported_below(merged, "Two-sample test, both fused")[0][2] == f"87.5 {QUOTED}"
     assert merged.notes[0].startswith(f"{DAGGER} The paper's figure is for its own settings")
     assert merged.notes[0].endswith(
         "variant fast differs in: backbone resnet18 (resnet50), epochs 8 (50)."
@@ -220,18 +232,28 @@ def test_a_backbone_that_the_paper_does_not_have_names_itself(tmp_path):
     variants = {
         "paper": ({}, 1.4),
         "r3d": ({"backbone": "r3d_18", "input_size": 112}, 1.2),
-        "i3d": ({"backbone": "i3d", "input_size": 112}, 1.2),
+        "i3d": ({"backbone": "i3d"}, 1.2),
         "small": ({"backbone": "resnet18"}, 1.2),
     }
     studies = {"backbones": {"variants": ["r3d", "i3d", "small"]}}
     files = write_study(tmp_path, {"ped2": (6, 8)}, variants, seeds=[0], studies=studies)
     table = table_2(read_findings(files)).tables[0]
     assert [row[0] for row in table.rows] == [
-        *("3DConv, variant r3d", "reported", "3DConv, variant i3d", "reported"),
+        *("R3D-18 (paper: 3DConv), variant r3d", "reported"),
+        *("I3D (paper: 3DConv), variant i3d", "reported"),
         *("resnet18, variant small", "VGG", "reported", "ResNet-50", "reported"),
     ]
     assert table.rows[1][2] == table.rows[3][2] == f"82.6 {DAGGER}"
-    assert table.notes[0].endswith("variant r3d differs in: input_size 112 (224).")
+    assert [note.rpartition("; ")[2] for note in table.notes[:2]] == [
+        "variant r3d differs in: backbone r3d_18 (C3D).",
+        "variant i3d differs in: backbone i3d (C3D).",
+    ]
+    assert table.notes[2].startswith("The paper's 3DConv is C3D (Tran et al. 2015)")
+    records = csv_table(table_2(read_findings(files))).set_index(["variant", "column", "scene"])
+    settings = records.loc[("i3d", "merged", "ped2"), "reported_settings"]
+    assert settings == "differ: backbone i3d (C3D)"
+    vgg16 = replace(read_findings(files), studies={"backbones": {"variants": ["small"]}})
+    assert not any("C3D" in note for note in table_2(vgg16).tables[0].notes)
 
 
 def test_ablations_are_held_against_the_main_variant(findings):
@@ -278,7 +300,13 @@ def test_rates_tell_target_and_what_was_reached(findings):
     assert part[4] == measured_text(findings, "ped2", "ours", variant="rate05")
     assert part[5].startswith("+")
     # 8 of 14 clips are half anomalous.
-    assert whole[:3] == ("as it is", "28.6 ± 0.0", DASH)
+    assert whole[:3] == ("as it is", "28.6", DASH)
+    # Without a subset, the difference is that of the comparisons.
+    group = findings.group("ped2", "paper")
+    found = difference(group, group, ("ours", "sp_iforest"), "merged", findings.draws)
+    assert whole[5] == difference_text(found)
+    averaged = [run["differences"]["ours - sp_iforest"]["merged"] for run in group]
+    assert whole[5] != cell_text({**over_seeds(averaged), "std": None}, sign=True)
     records = csv_table(rates(findings))
     reached = records[records["column"] == "anomaly_rate"]
     assert reached[["variant", "target"]].to_numpy().tolist()[0] == ["rate05", 0.05]
@@ -288,15 +316,33 @@ def test_rates_tell_target_and_what_was_reached(findings):
 
 def test_localisation_has_the_four_measures_and_names_scenes_without_masks(findings):
     (table,) = localisation(findings).tables
-    assert table.header[2:] == ("pixel AUC", "40 % criterion", "RBDC", "TBDC")
-    assert table.rows == (("ped2", "paper", *["61.0 ± 1.4 [50.0, 70.0]"] * 4),)
+    assert table.header[2:] == ("clips", "pixel AUC", "40 % criterion", "RBDC", "TBDC")
+    assert table.rows == (
+        ("ped2", "paper", "all clips", *["61.0 ± 1.4 [50.0, 70.0]"] * 4),
+        ("ped2", "paper", "test clips", *["51.0 ± 1.4 [50.0, 70.0]"] * 4),
+    )
     assert table.notes == ("Not measured (no pixel masks): plaza.",)
     records = csv_table(localisation(findings))
     assert records["column"].tolist()[:4] == ["pixel_auc", "pixel_criterion", "rbdc", "tbdc"]
     assert set(records[records["scene"] == "plaza"]["reason"]) == {"no pixel masks"}
+    means = records[records["scene"] == "ped2"].groupby("clips")["mean"].unique()
+    assert means["all clips"] == pytest.approx([61])
+    assert means["test clips"] == pytest.approx([51])
+    assert "training clips" in localisation(findings).explanation
     scenes = {key: value for key, value in findings.localisation.items() if key[0] == "plaza"}
     nothing = localisation(replace(findings, localisation=scenes))
     assert (nothing.tables, nothing.nothing) == ((), "not run: no scene has pixel masks.")
+    # Files without figures of the test clips have a line less, and no note about it twice.
+    older = {
+        key: [{name: one[name] for name in one if name != "test_only"} for one in group]
+        for key, group in findings.localisation.items()
+    }
+    (table,) = localisation(replace(findings, localisation=older)).tables
+    assert [row[2] for row in table.rows] == ["all clips"]
+    assert table.notes == (
+        "Not measured, test clips (not measured): ped2.",
+        "Not measured (no pixel masks): plaza.",
+    )
 
 
 def test_feedback_has_a_line_a_round_with_and_without_what_was_marked(findings):
@@ -307,11 +353,34 @@ def test_feedback_has_a_line_a_round_with_and_without_what_was_marked(findings):
     assert table.rows[2][:3] == ("2", "20", "150")
     assert table.rows[2][3] == "80.5 ± 0.7 [70.5, 90.5]"
     assert table.rows[2][4].startswith("77.5")
-    assert table.rows[2][5].startswith("74.5")
+    # The bounds of before are left out: what was learnt has the paired interval of the gain.
+    assert table.rows[2][5] == "74.5 ± 0.7"
+    assert table.rows[2][6] == "+3.0 ± 0.0 [\N{MINUS SIGN}1.0, +6.0]"
+    assert table.header[3:] == tuple(
+        f"{column}, {name}"
+        for column in ("merged", "test-only")
+        for name in ("all", "unmarked", "before", "gain")
+    )
+    assert "the model of the last iteration alone, not the mean" in feedback(findings).explanation
     records = csv_table(feedback(findings))
     chosen = records[(records["round"] == 1) & (records["frames"] == "unmarked")]
     assert chosen["column"].tolist() == ["merged", "test_only", "average_precision"]
     assert chosen["mean"].tolist() == pytest.approx([72.5] * 3)
+    gained = records[(records["round"] == 1) & (records["frames"] == "gain")]
+    assert gained["high"].tolist() == pytest.approx([6.0] * 3)
+
+
+def test_feedback_files_without_a_gain_have_no_column_of_it(findings):
+    older = {
+        key: [
+            {"rounds": [{k: one[k] for k in one if k != "gain"} for one in run["rounds"]]}
+            for run in group
+        ]
+        for key, group in findings.feedback.items()
+    }
+    old = feedback(replace(findings, feedback=older))
+    assert not any("gain" in name for name in old.tables[0].header)
+    assert "gain" not in set(csv_table(old)["frames"])
 
 
 def test_every_table_has_its_three_files_and_comparisons_two(files, tmp_path):
@@ -335,7 +404,12 @@ def test_every_table_has_its_three_files_and_comparisons_two(files, tmp_path):
     quoted = table[(table["row"] == "unmasking") & (table["scene"] == "ped2")]
     assert quoted["reported_settings"].tolist()[0] == "other protocol: test data alone"
     assert table.loc[table["kind"] == "oracle", "row"].nunique() == 2
-    assert (table["kind"] == "reported").sum() == 39
+    upper = table[table["kind"] == "reported"]
+    assert len(upper) == 39
+    assert set(upper["reported_settings"]) == {"other protocol: test data alone"}
+    # That holds too where the method was not run.
+    quoted = table[(table["row"] == "two_sample_test") & (table["scene"] == "ped2")]
+    assert quoted["reported_settings"].tolist()[0] == "other protocol: test data alone"
     compared = pd.read_csv(tmp_path / "comparisons.csv")
     findings = read_findings(files)
     assert len(compared) == len(compare(findings.runs, findings.draws, "paper"))

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from synthetic_study import blind, write_feedback, write_localisation, write_study
 
+from sdor.comparisons import gain
 from sdor.errors import SdorError
 from sdor.files import write_json, write_parquet
 from sdor.moments import top_moments
-from sdor.paper_tables import paper_tables, read_findings
+from sdor.paper_tables import comparisons, paper_tables, read_findings
 from sdor.report import (
     Moments,
     Picture,
@@ -183,10 +184,41 @@ def test_every_table_of_the_paper_is_on_the_page(results, source):
 
 def test_the_head_tells_what_differs_from_the_paper(source):
     text = words_of(source)
-    assert "Its settings not the paper's (in parentheses) in: epochs 8 (50)" in text
+    assert (
+        "Its settings not the paper's in: epochs 8 (50); in parentheses: the paper's, or this "
+        "project's default where the paper states none Other variants"
+    ) in text
     assert "Our method variant paper" in text
     assert "Other variants vgg16, rate05" in text
     assert "Not run umn1 Our method" in text
+
+
+def test_the_head_says_what_the_weights_are_and_that_nothing_else_differs(tmp_path):
+    files = write_study(tmp_path, {"ped2": (4, 6)}, {"paper": ({}, 1.4)}, seeds=[0])
+    write_report(files, tmp_path / "report.html", title="")
+    words = (
+        "Its settings the paper's, and this project's defaults where the paper states none Seeds"
+    )
+    assert words in words_of((tmp_path / "report.html").read_text())
+    content = json.loads(files.metrics[0].read_text())
+    content["about"]["weights"] = {"source": "random", "sha256": ""}
+    write_json(files.metrics[0], content)
+    write_report(files, tmp_path / "report.html", title="")
+    words = "Its settings not the paper's in: weights random (trained); in parentheses"
+    assert words in words_of((tmp_path / "report.html").read_text())
+
+
+def test_the_gain_of_the_glance_is_the_one_of_the_comparisons(results):
+    findings = read_findings(results[1])
+    compared, _ = comparisons(findings)
+    keys = {"scene": "ped2", "left_variant": "paper", "left_row": "ours", "column": "merged"}
+    keys |= {"right_variant": "paper", "right_row": "sp_iforest"}
+    pair = compared[(compared[list(keys)] == pd.Series(keys)).all(axis=1)].iloc[0]
+    table = glance_table(findings, [("ped2", "paper"), ("ped2", "rate05")])
+    interval = f"[{pair['low']:+.1f}, {pair['high']:+.1f}]".replace("-", "\N{MINUS SIGN}")
+    assert table.rows[0][4].endswith(interval)
+    gained = gain(findings.group("ped2", "rate05"), "merged", findings.draws)
+    assert table.rows[1][4].startswith(f"{gained['difference']:+.1f} [")
 
 
 def test_only_variants_with_pictures_have_a_section(results, tmp_path):

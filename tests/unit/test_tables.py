@@ -12,12 +12,15 @@ from sdor.metrics import COLUMNS
 from sdor.tables import (
     Table,
     all_tables,
+    anomaly_rate,
     cell_text,
     differing_settings,
     latex,
     long_table,
     markdown,
+    over_runs,
     over_seeds,
+    pseudo_label_table,
     reported,
     reported_auc,
     scene_table,
@@ -140,12 +143,11 @@ def test_a_reported_figure_is_that_of_the_scene_and_the_backbone():
         ({"momentum": 0.0, "c1": 1.0}, "", ""),
         ({"epochs": 8, "trainable": "layer4"}, "", "trainable layer4 (all), epochs 8 (50)"),
         ({"pca": 20}, "pca 20 (100)", "pca 20 (100)"),
-        (
-            {"masks": False, "iterations": 3},
-            "masks false (true)",
-            "masks false (true), iterations 3 (5)",
-        ),
+        # The paper has no word on masks.
+        ({"masks": False, "iterations": 3}, "", "iterations 3 (5)"),
+        ({"masks": False}, "", ""),
         ({"backbone": "vgg16"}, "", ""),
+        ({"backbone": "vgg16", "input_size": 64}, "input_size 64 (224)", "input_size 64 (224)"),
     ],
 )
 def test_settings_that_are_not_the_papers_are_told_where_they_reach(method, initial, ours):
@@ -158,16 +160,41 @@ def test_settings_that_are_not_the_papers_are_told_where_they_reach(method, init
 
 def test_a_setting_reaches_the_competitors_that_use_what_it_changes():
     run = metrics(method={"pca": 20, "masks": False, "sp_bags": 9, "anomaly_rate": 0.05})
-    frames = "masks false (true), anomaly_rate 0.05 (null)"
+    frames = "anomaly_rate 0.05 (null)"
     assert differing_settings(run, "del_giorno_1_w10") == f"{frames}, pca 20 (100)"
     assert differing_settings(run, "unmasking") == frames
     assert differing_settings(run, "two_sample_motion") == frames
 
 
+@pytest.mark.parametrize("backbone", ["i3d", "r3d_18"])
+def test_networks_that_are_not_the_papers_3dconv_differ_from_it(backbone):
+    # Its input size for C3D is not known: 112 is no difference to 224 of ResNet-50.
+    run = metrics(method={"backbone": backbone, "input_size": 112, "epochs": 8})
+    expected = f"backbone {backbone} (C3D), epochs 8 (50)"
+    assert differing_settings(run, "ours") == expected
+    table = scene_table([run])
+    ours = next(row for row in table.rows if row[0].startswith("Our method (mean"))
+    assert ours[-1] == "82.6 \N{DAGGER}"
+    assert table.notes[0].endswith(f"differs in: {expected}.")
+    # Beside Table 1 it is held against ResNet-50.
+    beside = differing_settings(run, "ours", with_backbone=True)
+    assert beside == f"backbone {backbone} (resnet50), input_size 112 (224), epochs 8 (50)"
+
+
+def test_weights_that_are_not_trained_differ_from_the_papers():
+    run = metrics(method={"epochs": 8})
+    run["about"]["weights"] = {"source": "random", "sha256": ""}
+    assert differing_settings(run, "ours") == "epochs 8 (50), weights random (trained)"
+    assert differing_settings(run, "unmasking") == "weights random (trained)"
+    figures = {row[0]: row[-1] for row in scene_table([run]).rows}
+    assert figures["Sp + iForest (initial scores)"] == "67.5 \N{DAGGER}"
+
+
 FAST = {"trainable": "layer4", "epochs": 8}
 FAST_NOTE = (
-    "\N{DAGGER} The paper's figure is for its own settings (in parentheses); {} differs in: "
-    "trainable layer4 (all), epochs 8 (50)."
+    "\N{DAGGER} The paper's figure is for its own settings (in parentheses: the paper's, or this "
+    "project's default where the paper states none); {} differs in: trainable layer4 (all), epochs "
+    "8 (50)."
 )
 
 
@@ -195,8 +222,19 @@ def test_a_figure_that_the_paper_quotes_is_marked_as_of_another_protocol():
         "Unmasking, both fused"
     ] == "82.2 \N{DOUBLE DAGGER}"
     assert any(note.startswith("\N{DOUBLE DAGGER} The paper quotes") for note in table.notes)
+    assert "from other papers, which judged the test data alone" in table.notes[1]
     assert r"82.2 $\ddagger$" in latex([table], "")
     assert not any("\N{DOUBLE DAGGER}" in note for note in scene_table([metrics()]).notes)
+    # Another protocol does not hide that the settings differ as well.
+    run["about"]["method"]["input_size"] = 112
+    table = scene_table([run])
+    figures = {row[0]: row[-1] for row in table.rows}
+    assert figures["Unmasking, both fused"] == "82.2 \N{DAGGER}\N{DOUBLE DAGGER}"
+    assert [note[0] for note in table.notes[:2]] == ["\N{DAGGER}", "\N{DOUBLE DAGGER}"]
+    assert r"82.2 $\dagger$$\ddagger$" in latex([table], "")
+    # A note needs a figure that it is about.
+    run["about"]["scene"] = "my_yard"
+    assert scene_table([run]).notes == ()
 
 
 def test_a_column_of_reported_figures_without_any_is_left_out():
@@ -255,6 +293,61 @@ def test_the_scene_table_has_each_figure_once_and_oracles_at_the_bottom():
     assert "a_file.pt (sha256 0123456789ab)" in table.caption
 
 
+def with_subset(run, rate, *, shift=0.0):
+    """A run that leaves out anomalies: its oracles and its counts are of its own frames."""
+    run["about"]["subset"] = {"target": 0.05, "rate": rate, "events_kept": 3, "events": 8}
+    for columns in run["oracles"].values():
+        for cells in columns.values():
+            cells["value"] += shift
+    return run
+
+
+def test_what_nothing_is_random_in_has_no_spread():
+    runs = [metrics(seed=0), metrics(seed=1)]
+    for run in runs:
+        run["rows"]["unmasking"] = run["rows"]["unmasking_motion"] = run["rows"]["iforest"]
+        run["rows"]["two_sample_test"] = run["rows"]["iforest"]
+    texts = {row[0]: row[1] for row in scene_table(runs).rows}
+    names = ["Unmasking, both fused", "Unmasking, motion"]
+    assert [texts[name] for name in names] == ["52.0 [42.0, 62.0]"] * 2
+    assert texts["Two-sample test, both fused"] == "52.0 ± 0.0 [42.0, 62.0]"
+    table = long_table(runs, {})
+    chosen = table[(table["column"] == "merged") & (table["variant"] == "paper")]
+    seeds = chosen.set_index("row")["seeds"]
+    assert seeds[["unmasking", "unmasking_motion", "split_oracle", "two_sample_test"]].tolist() == [
+        *(1, 1, 1, 2)
+    ]
+
+
+def test_seeds_that_leave_out_other_anomalies_have_oracles_and_counts_of_their_own():
+    runs = [
+        with_subset(metrics(seed=0), 0.05),
+        with_subset(metrics(seed=1), 0.06, shift=0.04),
+    ]
+    for run in runs:
+        run["rows"]["unmasking"] = run["rows"]["iforest"]
+    cells = over_runs(runs, "oracles", "split_oracle", "merged")
+    assert (cells["mean"], cells["seeds"]) == (pytest.approx(87), 2)
+    assert over_runs(runs, "rows", "unmasking", "merged")["seeds"] == 2
+    table = scene_table(runs)
+    assert table.rows[-2][1].startswith("87.0 ± 2.8 [")
+    assert table.header[4] == "within-clip (8 clips of the first seed)"
+    assert "1,648 anomalous (counts of the first seed); 2 seeds (0, 1)" in table.caption
+    assert "1,000 draws of 28 labelled clips of the first seed;" in table.caption
+    assert pseudo_label_table(runs).caption.endswith("(percent; counts of the first seed).")
+    whole = [metrics(seed=0), metrics(seed=1)]
+    for plain in (runs[:1], whole):
+        captions = (scene_table(plain).caption, pseudo_label_table(plain).caption)
+        assert not any("first seed" in text for text in (*captions, *scene_table(plain).header))
+
+
+def test_the_anomaly_rate_is_over_all_frames():
+    run = metrics()
+    run["counts"] |= {"frames": 8000, "labelled_frames": 4000, "anomalous_frames": 400}
+    assert anomaly_rate(run) == 0.05
+    assert anomaly_rate(with_subset(run, 0.031)) == 0.031
+
+
 def test_a_scene_without_ground_truth_shows_no_empty_rows_but_a_reason():
     table = scene_table([metrics(scene="my_yard", labelled=False)])
     assert table.rows == ()
@@ -294,7 +387,8 @@ def test_the_long_table_holds_everything(tmp_path):
     chosen = detectors[(detectors["row"] == "ours") & (detectors["column"] == "merged")].iloc[0]
     assert (chosen["mean"], chosen["std"], chosen["reported"]) == (64.0, 0.0, 83.2)
     assert chosen["by_seed"] == "0: 64.000; 1: 64.000"
-    compared = table[table["reported_settings"].notna()]
+    of_paper = table["kind"] == "reported"
+    compared = table[table["reported_settings"].notna() & ~of_paper]
     keys = ["variant", "row", "reported", "reported_settings"]
     assert (compared["column"] == "merged").all()
     assert compared[keys].to_numpy().tolist() == [
@@ -308,9 +402,34 @@ def test_the_long_table_holds_everything(tmp_path):
     assert table[table["kind"] == "not run"][["scene", "reason"]].to_numpy().tolist() == [
         ["umn", "no video"]
     ]
-    assert (table["kind"] == "reported").sum() == len(reported())
+    assert of_paper.sum() == len(reported())
+    # The upper block of Table 1, unmasking and the two-sample test: judged on test data alone.
+    quoted = table[of_paper & table["reported_settings"].notna()]
+    assert len(quoted) == 39 + 8 + 5
+    assert set(quoted["reported_settings"]) == {"other protocol: test data alone"}
+    assert {"Kim et al. [17]", "Ionescu et al. [40]", "Liu et al. [25]"} <= set(quoted["row"])
+    assert not {"Del Giorno et al. [8]"} & set(quoted["row"])
     assert "| ours" not in outputs[1].read_text()
     assert "## Variants" in outputs[1].read_text()
+
+
+def test_a_difference_of_several_seeds_has_its_interval_in_one_place_only():
+    """Bounds averaged over seeds are not those of the draws averaged over seeds."""
+    several = [metrics(seed=0), metrics(seed=1)]
+
+    def found(runs):
+        table = long_table(runs, {})
+        chosen = table[(table["kind"] == "difference") & (table["column"] == "merged")]
+        return chosen.iloc[0][["mean", "low", "high", "reason"]].tolist()
+
+    mean, low, high, reason = found(several)
+    assert mean == pytest.approx(10)
+    assert pd.isna([low, high]).all()
+    assert "comparisons.csv" in reason
+    assert found(several[:1])[1:3] == pytest.approx([0, 20])
+    parts = [with_subset(run, 0.05) for run in several]
+    assert found(parts)[1:3] == pytest.approx([0, 20])
+    assert not any("difference" in note for note in scene_table(several).notes)
 
 
 def test_markdown_and_latex_escape_what_users_name():

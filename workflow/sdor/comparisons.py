@@ -17,7 +17,7 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import damaged, read_parquet
-from sdor.metrics import COLUMNS, CONFIDENCE, FloatArray
+from sdor.metrics import COLUMNS, CONFIDENCE, FloatArray, with_interval
 from sdor.tables import (
     COLUMN_NAMES,
     INITIAL_ROWS,
@@ -25,7 +25,9 @@ from sdor.tables import (
     Metrics,
     count_of,
     groups,
+    has_subset,
     markdown_text,
+    of_first_seed,
     over_seeds,
     row_name,
 )
@@ -48,7 +50,9 @@ HOW_TO_READ = (
     "clips are drawn anew, the same draws on both sides. A difference holds when 0 is not in the "
     "interval. The interval tells how much hangs on which clips were filmed; how much hangs on the "
     "seed is the ± of the tables. Of many pairs some hold by chance: 1 in 20 where there is no "
-    "difference at all, and as pairs share rows, chance makes many of them hold at once, or none."
+    "difference at all, and as pairs share rows, chance makes many of them hold at once, or none. "
+    "Where anomalies are left out, every seed has frames of its own: there each seed has an "
+    "interval of its own, and the bounds are their means."
 )
 
 
@@ -126,7 +130,7 @@ def difference(
     cells = [[_cell(run, row, column) for run in group] for group, row in groups_and_rows]
     if any(cell.get("value") is None for side in cells for cell in side):
         return {**found, "reason": "one of the two has no value"}
-    if any(run["about"].get("subset") for run in (*left, *right)):
+    if has_subset((*left, *right)):
         return {**found, "reason": "not of the same frames: some anomalies are left out"}
     means = [fmean(cell["value"] for cell in side) for side in cells]
     found["difference"] = 100 * (means[0] - means[1])
@@ -140,25 +144,30 @@ def difference(
     if sides[0] is None or sides[1] is None or len(sides[0]) != len(sides[1]):
         return {**found, "reason": "no draws to pair"}
     drawn = 100 * (sides[0][:, place] - sides[1][:, place])
-    usable = drawn[~np.isnan(drawn)]
-    if len(usable) == 0:
+    paired: Mapping[str, Any] = with_interval(found["difference"], drawn, None)
+    low, high = paired["low"], paired["high"]
+    if low is None:
         return {**found, "reason": "no draw holds both classes"}
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = (float(bound) for bound in np.percentile(usable, [tail, 100 - tail]))
-    used = {"draws": len(usable), "skipped": len(drawn) - len(usable)}
+    used = {"draws": len(drawn) - paired["skipped"], "skipped": paired["skipped"]}
     return {**found, "low": low, "high": high, **used, "holds": low > 0 or high < 0}
 
 
-def gain(group: Sequence[Metrics], column: str) -> dict[str, Any]:
-    """Our method minus the initial scores on a part of the frames, which is the runs' own.
+def gain(group: Sequence[Metrics], column: str, draws: Draws) -> dict[str, Any]:
+    """Our method minus the initial scores of the same runs, in percent points.
 
-    Each seed leaves out other anomalies, so its interval stands in its metrics file; the bounds are
-    averaged over the seeds.
+    Where each seed leaves out other anomalies, its interval stands in its metrics file, and the
+    bounds are averaged over the seeds; everywhere else it is the `difference` of the two rows.
+
+    Parameters
+    ----------
+    group : the runs (seeds) of a scene and variant.
 
     Returns
     -------
     As `difference`.
     """
+    if not has_subset(group):
+        return difference(group, group, ("ours", "sp_iforest"), column, draws)
     found: dict[str, Any] = dict.fromkeys(TABLE_COLUMNS[len(KEYS) :])
     cells = [run["differences"]["ours - sp_iforest"][column] for run in group]
     over = over_seeds(cells)
@@ -196,8 +205,8 @@ def compare(runs: Sequence[Metrics], draws: Draws, main: str) -> pd.DataFrame:
         for (left, left_row), (right, right_row) in _pairs(of_scene, main):
             for column in COMPARED_COLUMNS:
                 groups_of = of_scene[left], of_scene[right]
-                if groups_of[0][0]["about"].get("subset"):
-                    found = gain(groups_of[0], column)
+                if has_subset(groups_of[0]):
+                    found = gain(groups_of[0], column, draws)
                 else:
                     found = difference(*groups_of, (left_row, right_row), column, draws)
                 if found["difference"] is not None:
@@ -218,7 +227,7 @@ def page(table: pd.DataFrame, runs: Sequence[Metrics], main: str) -> list[Passag
     passages = []
     for (scene, column), part in table.groupby(["scene", "column"], sort=False):
         some = next(group for (its, _), group in grouped.items() if its == scene)
-        whole = grouped.get((str(scene), main), some)[0]
+        whole = grouped.get((str(scene), main), some)
         passages.append(
             Passage(
                 title=f"{scene}, {COLUMN_NAMES[str(column)]}",
@@ -236,6 +245,10 @@ def markdown(passages: Sequence[Passage], title: str, nothing: str) -> str:
     Parameters
     ----------
     nothing : said where there are none.
+
+    Returns
+    -------
+    The page; what the passages are about is escaped.
     """
     lines = [f"# {markdown_text(title)}", ""]
     lines += [markdown_text(HOW_TO_READ if passages else nothing), ""]
@@ -270,7 +283,7 @@ def _pairs(of_scene: Mapping[str, Sequence[Metrics]], main: str) -> list[tuple[S
     """Pairs of headline rows; the row that a sentence is about comes first."""
     sides: list[Side] = []
     own: list[tuple[Side, Side]] = []
-    if main in of_scene and not of_scene[main][0]["about"].get("subset"):
+    if main in of_scene and not has_subset(of_scene[main]):
         rows = of_scene[main][0]["rows"]
         steps = ("iteration_", "ensemble_")
         others = [row for row in rows if not row.startswith((*steps, "ours"))]
@@ -278,7 +291,7 @@ def _pairs(of_scene: Mapping[str, Sequence[Metrics]], main: str) -> list[tuple[S
         headline = ["ours", *others, last, "ours_smoothed"]
         sides = [(main, row) for row in headline if row in rows]
     for variant, group in of_scene.items():
-        if group[0]["about"].get("subset"):
+        if has_subset(group):
             own.append(((variant, "ours"), (variant, "sp_iforest")))
         elif variant != main:
             sides.append((variant, "ours"))
@@ -349,16 +362,20 @@ def _lead(part: pd.DataFrame, main: str) -> str:
     return ""
 
 
-def _opening(part: pd.DataFrame, whole: Metrics, column: str) -> tuple[str, ...]:
+def _opening(part: pd.DataFrame, whole: Sequence[Metrics], column: str) -> tuple[str, ...]:
     """How many clips and pairs there are, and how far that carries."""
-    counts = whole["counts"]
+    counts = whole[0]["counts"]
     clips, anomalous = counts["labelled_clips"], counts["clips_with_anomalies"]
-    texts = [f"The unit is the clip: {clips:,} labelled, {anomalous:,} of them with anomalies."]
+    first_only = f" (counts{of_first_seed(whole)})" if of_first_seed(whole) else ""
+    texts = [
+        f"The unit is the clip: {clips:,} labelled, {anomalous:,} of them with anomalies"
+        f"{first_only}."
+    ]
     if column == "test_only":
         clips = min(clips, counts["test_clips"])
         texts = [
             f"The unit is the clip: {count_of(clips, 'test clip')}; in the scene "
-            f"{count_of(anomalous, 'clip')} with anomalies."
+            f"{count_of(anomalous, 'clip')} with anomalies{first_only}."
         ]
     judged = part[part["low"].notna()]
     holding = int(judged["holds"].sum())

@@ -45,6 +45,7 @@ from sdor.moments import top_moments
 from sdor.scenes import image_files
 from sdor.tables import (
     Metrics,
+    anomaly_rate,
     count_of,
     differing_settings,
     groups,
@@ -867,13 +868,6 @@ def _because(missing: Mapping[str, str], words: str = "") -> str:
     return f"{words} ({reasons})"
 
 
-def _rate(run: Metrics) -> float:
-    subset = run["about"].get("subset")
-    if subset is not None:
-        return float(subset["rate"])
-    return float(run["counts"]["anomalous_frames"] / run["counts"]["frames"])
-
-
 def _rate_line(
     axes: Axes,
     groups_of_seeds: Sequence[Sequence[Metrics]],
@@ -888,7 +882,7 @@ def _rate_line(
     offset : bars of two lines at the same rate would hide each other.
     """
     cells = [over_runs(group, "rows", row, "merged") for group in groups_of_seeds]
-    rates = [[100 * _rate(run) for run in group] for group in groups_of_seeds]
+    rates = [[100 * anomaly_rate(run) for run in group] for group in groups_of_seeds]
     points = sorted(
         (float(np.mean(at)), cell["mean"], *_bar(cell))
         for at, cell in zip(rates, cells, strict=True)

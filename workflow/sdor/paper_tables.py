@@ -17,23 +17,27 @@ from sdor.errors import SdorError
 from sdor.files import atomic, damaged, read_json
 from sdor.tables import (
     COLUMN_NAMES,
-    DAGGER,
     DASH,
     DOUBLE_DAGGER,
     EXPLANATION,
     INITIAL_ROWS,
     NOT_RUN,
-    OTHER_PROTOCOL,
     PAPERS_BACKBONE,
     PROTOCOL_NOTE,
+    QUOTED_BLOCK,
     TABLE_2,
+    TEST_DATA_ALONE,
+    THREE_D,
+    THREE_D_NETWORK,
     Metrics,
     Table,
+    anomaly_rate,
     cell_text,
     cited,
     differing_settings,
     figure_of,
     groups,
+    has_subset,
     is_measured,
     latex,
     markdown,
@@ -65,7 +69,9 @@ PAPER_SCENES = {
 }
 ALL_UMN = "umn"
 WAYS = {"raw": "as they are", "ranks": "as ranks"}
-PAPER_BACKBONES = {"vgg16": "VGG", "3dconv": "3DConv", PAPERS_BACKBONE: "ResNet-50"}
+PAPER_BACKBONES = {"vgg16": "VGG", THREE_D: "3DConv", PAPERS_BACKBONE: "ResNet-50"}
+# Our networks where they are not the paper's of that line.
+OTHER_NETWORKS = {"i3d": "I3D (paper: 3DConv)", "r3d_18": "R3D-18 (paper: 3DConv)"}
 # Of Table 1, above our own rows: what the paper has, and the settings that we run of it.
 COMPETITORS = (
     *("unmasking", "two_sample_test"),
@@ -85,7 +91,8 @@ LOCALISATION = {
     "rbdc": "RBDC",
     "tbdc": "TBDC",
 }
-FEEDBACK = {"all": "all", "unmarked": "unmarked", "before_unmarked": "before"}
+LOCALISED = {"values": "all clips", "test_only": "test clips"}
+FEEDBACK = {"all": "all", "unmarked": "unmarked", "before_unmarked": "before", "gain": "gain"}
 BACKBONES_STUDY, RATES_STUDY = "backbones", "anomaly_rate"
 VALUES = [
     *("mean", "std", "low", "high", "seeds"),
@@ -334,23 +341,30 @@ def localisation(findings: Findings) -> PaperTable:
     """How well the saliency maps show where an anomaly is."""
     rows: list[tuple[str, ...]] = []
     records: list[Record] = []
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for (scene, variant), group in findings.localisation.items():
-        cells = {
-            name: over_seeds([run["values"].get(name, NOT_MEASURED) for run in group])
-            for name in LOCALISATION
-        }
-        key = {"scene": scene, "variant": variant}
-        records += [{**key, "column": name, **_values(cell)} for name, cell in cells.items()]
-        if all(cell.get("mean") is None for cell in cells.values()):
-            reasons.setdefault(str(cells["pixel_auc"]["reason"]), []).append(scene)
-        else:
-            rows.append((scene, variant, *(cell_text(cell) for cell in cells.values())))
+        somewhere = False
+        for part, clips in LOCALISED.items():
+            cells = {
+                name: over_seeds([run.get(part, {}).get(name, NOT_MEASURED) for run in group])
+                for name in LOCALISATION
+            }
+            key = {"scene": scene, "variant": variant, "clips": clips}
+            records += [{**key, "column": name, **_values(cell)} for name, cell in cells.items()]
+            if any(cell.get("mean") is not None for cell in cells.values()):
+                texts = (cell_text(cell) for cell in cells.values())
+                rows.append((scene, variant, clips, *texts))
+                somewhere = True
+            elif somewhere or part == "values":
+                # Of a scene that has nothing anywhere, the reason stands there once.
+                where = f", {clips}" if somewhere else ""
+                reason = str(cells["pixel_auc"]["reason"])
+                reasons.setdefault((where, reason), []).append(scene)
     notes = [
-        f"Not measured ({reason}): {', '.join(dict.fromkeys(scenes))}."
-        for reason, scenes in reasons.items()
+        f"Not measured{where} ({reason}): {', '.join(dict.fromkeys(scenes))}."
+        for (where, reason), scenes in reasons.items()
     ]
-    header = ("scene", "variant", *LOCALISATION.values())
+    header = ("scene", "variant", "clips", *LOCALISATION.values())
     table = Table("Localisation", header, tuple(rows), notes=tuple(notes))
     why = "no scene has pixel masks" if findings.localisation else "no saliency maps were asked for"
     return PaperTable(
@@ -360,9 +374,11 @@ def localisation(findings: Findings) -> PaperTable:
             "Where in the frame the anomaly is, in percent. pixel AUC: of all pixels; 40 % "
             "criterion: the AUC of frames, where an anomalous one is found once 40 % of its "
             "anomalous pixels are flagged; RBDC, TBDC: areas under the detection rate of regions "
-            f"and of tracks up to one false region a frame. {SPREAD}"
+            "and of tracks up to one false region a frame. All clips hold the training clips too, "
+            "whose frames are all normal, which makes them easier than the test clips alone. "
+            f"{SPREAD}"
         ),
-        keys=("scene", "variant", "column"),
+        keys=("scene", "variant", "clips", "column"),
         tables=(table,) if rows else (),
         records=tuple(records),
         nothing=f"{NOT_RUN}: {why}.",
@@ -374,6 +390,17 @@ def feedback(findings: Findings) -> PaperTable:
     rows: list[tuple[str, ...]] = []
     headings = []
     records: list[Record] = []
+    # Older files have no gain.
+    shown = [
+        frames
+        for frames in FEEDBACK
+        if any(
+            frames in one
+            for group in findings.feedback.values()
+            for run in group
+            for one in run["rounds"]
+        )
+    ]
     for (scene, variant), group in findings.feedback.items():
         headings.append((len(rows), f"{scene}, variant {variant}"))
         for place, first in enumerate(group[0]["rounds"]):
@@ -385,13 +412,17 @@ def feedback(findings: Findings) -> PaperTable:
                 texts.append(_count_text(mean))
                 records.append({**key, "column": name, "mean": mean, "seeds": len(rounds)})
             for column in SHOWN:
-                for frames in FEEDBACK:
+                for frames in shown:
                     cells = [one.get(frames, {}).get(column, NOT_MEASURED) for one in rounds]
                     cell = over_seeds(cells)
-                    texts += [cell_text(cell)] if column in JUDGED else []
+                    # The gain has the interval that before and unmarked are to be judged by.
+                    interval, sign = frames != "before_unmarked", frames == "gain"
+                    if column in JUDGED:
+                        texts.append(cell_text(cell, interval=interval, sign=sign))
                     records.append({**key, "frames": frames, "column": column, **_values(cell)})
             rows.append(tuple(texts))
-    header = [f"{COLUMN_NAMES[column]}, {name}" for column in JUDGED for name in FEEDBACK.values()]
+    names = [FEEDBACK[frames] for frames in shown]
+    header = [f"{COLUMN_NAMES[column]}, {name}" for column in JUDGED for name in names]
     title = "Figure 3 in numbers: feedback of an expert"
     table = Table(
         title=title,
@@ -407,8 +438,11 @@ def feedback(findings: Findings) -> PaperTable:
             "ones; the model is fine-tuned with them and ranks anew. Frame AUC in percent. all: "
             "every labelled frame, which is the paper's way; unmarked: without the frames that "
             "were marked so far and their neighbours, which the model was told; before: the scores "
-            "of round 0 on just those unmarked frames. Only unmarked beside before shows what was "
-            f"learnt about frames that nobody marked. {SPREAD}"
+            "of round 0 on just those unmarked frames; gain: unmarked minus before over the same "
+            "draws of clips, in points, which holds when 0 is not in its brackets. Only the gain "
+            "shows what was learnt about frames that nobody marked. Round 0 is the model of the "
+            "last iteration alone, not the mean of all iterations that Table 1 has. "
+            f"{SPREAD}"
         ),
         keys=("scene", "variant", "round", "frames", "column"),
         tables=(table,) if rows else (),
@@ -431,8 +465,8 @@ def rates(findings: Findings) -> PaperTable:
         headings.append((len(rows), scene))
         for variant in dict.fromkeys([*variants, findings.main]):
             if group := findings.group(scene, variant):
-                rows.append(_rate_row(group))
-                records += _rate_records(scene, variant, group)
+                rows.append(_rate_row(group, findings.draws))
+                records += _rate_records(scene, variant, group, findings.draws)
     title = "Figure 5 in numbers: anomaly rates"
     table = Table(
         title=title,
@@ -449,8 +483,9 @@ def rates(findings: Findings) -> PaperTable:
         title=title,
         explanation=(
             "Whole anomalous events are dropped at random until the share of anomalous frames is "
-            "next to the target; every seed drops others. Frame AUC in percent, merged where "
-            f"nothing else is said; the difference is paired, in points. {SPREAD}"
+            "next to the target; every seed drops others. reached: the share of all frames in "
+            "percent. Frame AUC in percent, merged where nothing else is said; the difference is "
+            f"paired, in points. {SPREAD}"
         ),
         keys=("scene", "variant", "target", "row", "column"),
         tables=(table,) if rows else (),
@@ -519,7 +554,12 @@ def ablations(findings: Findings) -> PaperTable:
 
 
 def difference_text(found: Mapping[str, Any]) -> str:
-    """A difference in points with its interval, such as "+3.2 [+1.0, +5.5]"."""
+    """A difference in points with its interval, such as "+3.2 [+1.0, +5.5]".
+
+    Parameters
+    ----------
+    found : what `comparisons.difference` returned.
+    """
     if found["difference"] is None:
         return DASH
     return cell_text({**found, "mean": found["difference"]}, sign=True)
@@ -535,7 +575,7 @@ def _typeset_1(findings: Findings, places: Sequence[Place], column: str) -> Tabl
         headings.append((0, "Trained on video labelled as normal: the paper's figures"))
         for method, name in _upper_block().items():
             soft.append(len(rows))
-            rows.append((name, *(_figure_text(1, method, place) for place in places)))
+            rows.append((name, *(_quoted(method, place) for place in places)))
     below = "; below each the paper's figure, where it has one" if merged else ""
     headings.append((len(rows), f"Without any label: measured here{below}"))
     for row in _measured_rows(findings, places):
@@ -597,6 +637,7 @@ def _typeset_2(findings: Findings, column: str) -> Table:
     marks: dict[str, str] = {}
     absent = []
     methods = []
+    others = False
     for variant in findings.studies[BACKBONES_STUDY]["variants"]:
         group = findings.any_of(variant)
         if not group:
@@ -605,7 +646,7 @@ def _typeset_2(findings: Findings, column: str) -> Table:
         backbone = group[0]["about"]["method"]["backbone"]
         method = _paper_backbone(backbone)
         methods.append(method)
-        name = PAPER_BACKBONES.get(method, backbone)
+        name = OTHER_NETWORKS.get(backbone) or PAPER_BACKBONES.get(method, backbone)
         cells = [_cell(findings, place, "ours", column, variant) for place in places]
         rows.append((f"{name}, variant {variant}", *(_text(cell) for cell in cells)))
         if merged and method:
@@ -613,12 +654,18 @@ def _typeset_2(findings: Findings, column: str) -> Table:
             beside = [_beside_2(findings, place, variant, method) for place in places]
             rows.append(("reported", *beside))
             marks[f"variant {variant}"] = differing_settings(group[0], "ours")
+            others |= backbone in OTHER_NETWORKS
     for method, name in PAPER_BACKBONES.items():
         if merged and method not in methods:
             rows.append((name, *(NOT_RUN for _ in places)))
             soft.append(len(rows))
             rows.append(("reported", *(_figure_text(2, method, place) for place in places)))
     notes = [*settings_notes(marks)]
+    if others:
+        notes.append(
+            f"The paper's 3DConv is {THREE_D_NETWORK} (Tran et al. 2015), at an input size that it "
+            "does not state: another network, so its figures are no more than neighbours."
+        )
     notes += [f"Not run: variants {', '.join(absent)}."] if absent else []
     if any(place.way for place in places):
         notes.append("UMN: one model a scene, whose scores are pooled as they are.")
@@ -635,7 +682,7 @@ def _typeset_2(findings: Findings, column: str) -> Table:
     )
 
 
-def _rate_row(group: Group) -> tuple[str, ...]:
+def _rate_row(group: Group, draws: Draws) -> tuple[str, ...]:
     subsets = [run["about"]["subset"] for run in group if run["about"].get("subset")]
     target, events = "as it is", DASH
     if subsets:
@@ -649,23 +696,31 @@ def _rate_row(group: Group) -> tuple[str, ...]:
         column: [_text(over_runs(group, "rows", row, column)) for row in ("sp_iforest", "ours")]
         for column in JUDGED
     }
-    reached = cell_text(over_seeds([{"value": _rate(run)} for run in group]))
-    gained = difference_text(gain(group, "merged"))
+    gained = difference_text(gain(group, "merged", draws))
+    reached = cell_text(_reached(group))
     return (target, reached, events, *texts["merged"], gained, *texts["test_only"])
 
 
-def _rate_records(scene: str, variant: str, group: Group) -> Iterator[Record]:
+def _rate_records(scene: str, variant: str, group: Group, draws: Draws) -> Iterator[Record]:
     subset = group[0]["about"].get("subset") or {}
     key = {"scene": scene, "variant": variant, "target": subset.get("target")}
-    reached = over_seeds([{"value": _rate(run)} for run in group])
-    yield {**key, "column": "anomaly_rate", **_values(reached)}
+    yield {**key, "column": "anomaly_rate", **_values(_reached(group))}
     for row in ("sp_iforest", "ours"):
         for column in SHOWN:
             cell = over_runs(group, "rows", row, column)
             yield {**key, "row": row, "column": column, **_values(cell)}
     for column in JUDGED:
         place = {**key, "row": "ours - sp_iforest", "column": column}
-        yield {**place, **_difference_values(gain(group, column))}
+        yield {**place, **_difference_values(gain(group, column, draws))}
+
+
+def _reached(group: Group) -> dict[str, Any]:
+    """The share of anomalous frames over the seeds, which all have the same without a subset."""
+    runs = group if has_subset(group) else group[:1]
+    known = [run for run in runs if run["counts"]["labelled_frames"]]
+    if not known:
+        return over_seeds([NOT_MEASURED])
+    return over_seeds([{"value": anomaly_rate(run)} for run in known])
 
 
 def _ablation(
@@ -695,7 +750,8 @@ def _records_1(findings: Findings, places: Sequence[Place]) -> Iterator[Record]:
             figure = figure_of(1, method, place.paper_scene)
             if figure is not None:
                 key = {"kind": "reported", "scene": place.scene, "way": place.way}
-                yield {**key, "row": name, "column": "merged", "reported": figure}
+                known = {"reported": figure, "reported_settings": TEST_DATA_ALONE}
+                yield {**key, "row": name, "column": "merged", **known}
     for column in JUDGED:
         for row in (*_measured_rows(findings, places), *ORACLES):
             kind = "oracle" if row in ORACLES else "measured"
@@ -706,9 +762,9 @@ def _records_1(findings: Findings, places: Sequence[Place]) -> Iterator[Record]:
                 figure = figure_of(1, paper_method(row), place.paper_scene)
                 if column == "merged" and figure is not None:
                     record["reported"] = figure
-                    if cell.get("mean") is not None:
-                        run = _group(findings, place)[0]
-                        record["reported_settings"] = settings_text(run, row, with_backbone=True)
+                    run = _group(findings, place)[0] if cell.get("mean") is not None else None
+                    text = settings_text(run, row, with_backbone=True)
+                    record |= {"reported_settings": text} if text else {}
                 yield {**record, **_values(cell)}
 
 
@@ -811,7 +867,7 @@ def _measured_rows(findings: Findings, places: Iterable[Place]) -> list[str]:
 def _upper_block() -> dict[str, str]:
     """The paper's methods that need labelled normal video, and how they are cited."""
     figures = reported()
-    upper = figures[(figures["table"] == 1) & (figures["block"] == "labelled normal data")]
+    upper = figures[(figures["table"] == 1) & (figures["block"] == QUOTED_BLOCK)]
     listed = upper.drop_duplicates("method")
     return {
         str(figure["method"]): cited(figure["name"], figure["reference"])
@@ -877,32 +933,26 @@ def _beside(findings: Findings, place: Place, row: str) -> str:
     text = _figure_text(1, paper_method(row), place)
     if text in ("", DASH):
         return text
-    if row in OTHER_PROTOCOL:
-        return f"{text} {DOUBLE_DAGGER}"
-    group = [run for run in _group(findings, place) if row in run["rows"]]
-    return marked(text, group[0], row, with_backbone=True) if group else text
+    run = next((run for run in _group(findings, place) if row in run["rows"]), None)
+    return marked(text, run, row, with_backbone=True)
 
 
 def _beside_2(findings: Findings, place: Place, variant: str, method: str) -> str:
     text = _figure_text(2, method, place)
-    group = _group(findings, place, variant)
-    differs = bool(group) and differing_settings(group[0], "ours")
-    return f"{text} {DAGGER}" if differs and text not in ("", DASH) else text
+    if text in ("", DASH):
+        return text
+    return marked(text, next(iter(_group(findings, place, variant)), None), "ours")
+
+
+def _quoted(method: str, place: Place) -> str:
+    """A figure of the upper block of Table 1: of another protocol, all of it."""
+    text = _figure_text(1, method, place)
+    return text if text in ("", DASH) else f"{text} {DOUBLE_DAGGER}"
 
 
 def _paper_backbone(backbone: str) -> str:
     """The paper's name of a backbone; empty where it does not have it."""
     return PAPERS_BACKBONE if backbone == PAPERS_BACKBONE else TABLE_2.get(backbone, "")
-
-
-def _rate(run: Metrics) -> float | None:
-    """Share of anomalous frames that a run was left with."""
-    subset, counts = run["about"].get("subset"), run["counts"]
-    if subset:
-        return float(subset["rate"])
-    if not counts["labelled_frames"]:
-        return None
-    return float(counts["anomalous_frames"] / counts["labelled_frames"])
 
 
 def _count_text(mean: float) -> str:

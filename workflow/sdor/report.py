@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sdor.comparisons import HOW_TO_READ, difference, gain
+from sdor.comparisons import HOW_TO_READ, gain
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged, read_parquet
 from sdor.moments import top_moments
@@ -29,6 +29,7 @@ from sdor.paper_tables import (
 from sdor.tables import (
     COLUMN_NAMES,
     EXPLANATION,
+    IN_PARENTHESES,
     Metrics,
     Table,
     cell_text,
@@ -166,11 +167,8 @@ def glance_table(findings: Findings, shown: Sequence[tuple[str, str]]) -> Table:
         texts = [scene, variant]
         for column in JUDGED:
             cells = [over_runs(group, "rows", row, column) for row in ("sp_iforest", "ours")]
-            rows_of = ("ours", "sp_iforest")
-            found = difference(group, group, rows_of, column, findings.draws)
-            if group[0]["about"].get("subset"):
-                found = gain(group, column)
-            texts += [*(cell_text(cell) for cell in cells), difference_text(found)]
+            gained = gain(group, column, findings.draws)
+            texts += [*(cell_text(cell) for cell in cells), difference_text(gained)]
         known = reported_auc(group[0], "ours")
         rows.append((*texts, "" if known is None else marked(f"{known:.1f}", group[0], "ours")))
     names = [f"{name}, {COLUMN_NAMES[c]}" for c in JUDGED for name in ("initial", "ours", "gain")]
@@ -329,19 +327,22 @@ def _facts(findings: Findings) -> list[tuple[str, str]]:
     ]
     others = dict.fromkeys(variant for _, variant in findings.grouped if variant != findings.main)
     main = findings.any_of(findings.main)
-    differing = differing_settings(main[0], "ours", with_backbone=True) if main else ""
+    settings = ""
+    if main:
+        differing = differing_settings(main[0], "ours", with_backbone=True)
+        settings = "the paper's, and this project's defaults where the paper states none"
+        if differing:
+            settings = f"not the paper's in: {differing}; {IN_PARENTHESES}"
     facts = [
         ("Scenes", distinct(about["scene"] for about in abouts)),
         ("Not run", ", ".join(findings.not_run)),
         ("Our method", f"variant {findings.main}"),
-        ("Its settings", f"not the paper's (in parentheses) in: {differing}" if differing else ""),
+        ("Its settings", settings),
         ("Other variants", ", ".join(others)),
         ("Seeds", distinct(str(about["seed"]) for about in abouts)),
         ("Weights", distinct(texts)),
         ("Device", distinct(about.get("device") for about in abouts)),
     ]
-    if main and not differing:
-        facts[3] = ("Its settings", "the paper's")
     return [fact for fact in facts if fact[1]]
 
 
@@ -360,7 +361,7 @@ def _section(
         "anchor": anchor,
         "description": group[0]["about"].get("description", ""),
         "measured": measured,
-        "table": scene_table(group, differences=False),
+        "table": scene_table(group),
         "pseudo_labels": pseudo_label_table(group) if measured else None,
         "moments": None if moments is None else _moments(moments, moments_shown),
         "pictures": [_shown(picture.path, picture.caption) for picture in drawn],

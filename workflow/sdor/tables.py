@@ -24,16 +24,26 @@ REPORTED = Path(__file__).resolve().parent.parent / "report" / "reported.csv"
 # The paper's backbones by our names: Table 1 is of ResNet-50, the others are in Table 2.
 PAPERS_BACKBONE = "resnet50"
 TABLE_2 = {"vgg16": "vgg16", "r3d_18": "3dconv", "i3d": "3dconv"}
+# Its 3DConv is C3D (Tran et al. 2015): no network of ours, and at an input size it does not state.
+THREE_D, THREE_D_NETWORK = "3dconv", "C3D"
 # What does not train, and the settings that reach it.
 INITIAL_ROWS = ("sp", "iforest", "sp_iforest")
-FRAME_SETTINGS = ("input_size", "masks", "anomaly_rate")
+FRAME_SETTINGS = ("input_size", "anomaly_rate")
 FEATURE_SETTINGS = (*FRAME_SETTINGS, "features", "pca")
 INITIAL_SETTINGS = (
     *FEATURE_SETTINGS,
     *("sp_bags", "sp_bag_size", "iforest_trees", "iforest_samples", "rescale"),
 )
-# The paper quotes these from other papers, which judged test data alone.
+# The paper has no word on masks, so they make no difference to it.
+NOT_COMPARED = ("backbone", "masks")
+# The paper quotes these from other papers, which judged test data alone: two rows that we run too,
+# and a whole block of its Table 1.
 OTHER_PROTOCOL = ("unmasking", "two_sample_test")
+QUOTED_BLOCK = "labelled normal data"
+TEST_DATA_ALONE = "other protocol: test data alone"
+# Nothing in these is random: all seeds have one file, so they have no spread.
+SEEDLESS = ("split_oracle", "clip_rate_oracle", "unmasking")
+SEE_COMPARISONS = "the interval of several seeds is in comparisons.csv"
 COLUMN_NAMES = {
     "merged": "merged",
     "train_side": "train-side",
@@ -72,12 +82,16 @@ EXPLANATION = (
     "test-only: the test clips alone; within-clip: mean over the clips that hold both classes. AP: "
     "average precision, merged. A detector that only tells test clips from training clips does "
     "well on merged: see the oracles, which use the ground truth. ± is the standard deviation over "
-    "seeds; brackets are 95 % intervals from resampling whole clips (bounds averaged over seeds). "
-    "reported: the paper's own figure. A dash is a value that does not exist."
+    "seeds (none where nothing is random); brackets are 95 % intervals from resampling whole clips "
+    "(bounds averaged over seeds). reported: the paper's own figure. A dash is a value that does "
+    "not exist."
 )
 PROTOCOL_NOTE = (
-    f"{DOUBLE_DAGGER} The paper quotes this figure from another paper, which judged the test data "
-    "alone: it does not compare with merged ones."
+    f"{DOUBLE_DAGGER} The paper quotes these figures from other papers, which judged the test data "
+    "alone: they do not compare with merged ones."
+)
+IN_PARENTHESES = (
+    "in parentheses: the paper's, or this project's default where the paper states none"
 )
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -232,29 +246,54 @@ def paper_method(row: str) -> str:
 
 
 def differing_settings(run: Metrics, row: str, *, with_backbone: bool = False) -> str:
-    """Settings that reach a row and are not the paper's, which are the schema's defaults.
+    """Settings that reach a row and are not the schema's defaults.
+
+    The defaults are the paper's settings where it states them, and this project's elsewhere.
 
     Parameters
     ----------
-    with_backbone : the row stands beside figures of the paper's own backbone.
+    with_backbone : the row stands beside figures of the paper's own backbone, and not beside those
+        of its Table 2.
 
     Returns
     -------
-    Ours, and the paper's in parentheses, such as "epochs 8 (50), iterations 3 (5)"; empty: none.
+    Ours, and the default in parentheses, such as "epochs 8 (50), iterations 3 (5)"; empty: none.
     """
-    paper, method = with_defaults({}, "method"), run["about"]["method"]
-    keys: tuple[str, ...] = tuple(key for key in paper if key != "backbone")
+    paper, about = with_defaults({}, "method"), run["about"]
+    method = about["method"]
+    backbone = method["backbone"]
+    keys: tuple[str, ...] = tuple(key for key in paper if key not in NOT_COMPARED)
     if row in INITIAL_ROWS:
         keys = INITIAL_SETTINGS
     elif row.startswith("del_giorno_1"):
         keys = FEATURE_SETTINGS
     elif row.startswith(("unmasking", "two_sample")):
         keys = FRAME_SETTINGS
-    return ", ".join(
+    found = []
+    if with_backbone:
+        keys = ("backbone", *keys)
+    elif TABLE_2.get(backbone) == THREE_D:
+        found.append(f"backbone {backbone} ({THREE_D_NETWORK})")
+        keys = tuple(key for key in keys if key != "input_size")
+    found += [
         f"{key} {setting(method.get(key, paper[key]))} ({setting(paper[key])})"
-        for key in [*(["backbone"] if with_backbone else []), *keys]
+        for key in keys
         if method.get(key, paper[key]) != paper[key]
-    )
+    ]
+    if (about.get("weights") or {}).get("source") == "random":
+        found.append("weights random (trained)")
+    return ", ".join(found)
+
+
+def anomaly_rate(run: Metrics) -> float:
+    """Share of a run's frames, labelled or not, that are known to be anomalous (fraction).
+
+    Where anomalies were left out it is the share that was reached.
+    """
+    subset = run["about"].get("subset")
+    if subset:
+        return float(subset["rate"])
+    return float(run["counts"]["anomalous_frames"] / run["counts"]["frames"])
 
 
 def overrides_text(run: Metrics) -> str:
@@ -269,7 +308,11 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
     `kind` is detector, oracle, difference, pseudo labels, reported (the paper's figure, not
     measured here) or not run. `mean`, `std`, `low` and `high` are over `seeds` runs, whose own
     values are in `by_seed` ("seed: value; …"). `reported` is the paper's figure, and
-    `reported_settings` whether its settings are this run's.
+    `reported_settings` whether its settings are this run's, or how else it is another thing.
+
+    A difference of several seeds has its one interval in `comparisons.csv`, and none here. Where
+    each seed leaves out other anomalies, its interval is the mean of theirs, and `clips` is of the
+    first seed.
     """
     records: list[dict[str, Any]] = []
     for (scene, variant), group in groups(runs).items():
@@ -286,7 +329,11 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
                     if known is not None:
                         place["reported"] = known
                         place["reported_settings"] = settings_text(group[0], row)
-                    records.append({**place, **over_runs(group, part, row, column)})
+                    cell = over_runs(group, part, row, column)
+                    averaged = cell["seeds"] > 1 and cell.get("low") is not None
+                    if kind == "difference" and averaged and not has_subset(group):
+                        cell |= {"low": None, "high": None, "reason": SEE_COMPARISONS}
+                    records.append({**place, **cell})
         for name in ("anomalous_precision", "normal_precision"):
             for place_in_list, labels in enumerate(group[0].get("pseudo_labels", [])):
                 values = [run["pseudo_labels"][place_in_list][name] for run in group]
@@ -300,14 +347,28 @@ def long_table(runs: Sequence[Metrics], skipped: Mapping[str, str]) -> pd.DataFr
         name = cited(figure["name"], figure["reference"])
         place = {"scene": figure["scene"], "variant": f"table {figure['table']}"}
         place |= {"kind": "reported", "row": name, "column": "merged"}
+        if figure["block"] == QUOTED_BLOCK or figure["method"] in OTHER_PROTOCOL:
+            place["reported_settings"] = TEST_DATA_ALONE
         records.append({**place, "reported": figure["auc"]})
     table = pd.DataFrame.from_records(records, columns=LONG_COLUMNS)
     return table.astype({"seeds": "Int64", "clips": "Int64"})
 
 
-def settings_text(run: Metrics, row: str, *, with_backbone: bool = False) -> str:
-    """Whether the paper's figure beside a row is for the same thing, for the CSV files."""
-    found = ["other protocol: test data alone"] if row in OTHER_PROTOCOL else []
+def settings_text(run: Metrics | None, row: str, *, with_backbone: bool = False) -> str:
+    """Whether the paper's figure beside a row is for the same thing, for the CSV files.
+
+    Parameters
+    ----------
+    run : one that has the row; None where it was not run.
+    with_backbone : see `differing_settings`.
+
+    Returns
+    -------
+    "same", or what is not: the protocol, settings ("differ: …"); empty: nothing to compare.
+    """
+    found = [TEST_DATA_ALONE] if row in OTHER_PROTOCOL else []
+    if run is None:
+        return "; ".join(found)
     differing = differing_settings(run, row, with_backbone=with_backbone)
     found += [f"differ: {differing}"] if differing else []
     return "; ".join(found) or "same"
@@ -316,20 +377,35 @@ def settings_text(run: Metrics, row: str, *, with_backbone: bool = False) -> str
 def over_runs(group: Sequence[Metrics], part: str, row: str, column: str) -> dict[str, Any]:
     """`over_seeds` of one cell of the runs that have the row, with the values of each in `by_seed`.
 
-    An oracle does not depend on the seed, so it has no spread.
+    What does not depend on the seed is taken once and has no spread, unless each seed leaves out
+    other anomalies.
+
+    Parameters
+    ----------
+    group : the runs (seeds) of a scene and variant.
+    part : "rows", "oracles" or "differences" of the metrics files.
     """
     runs = [run for run in group if row in run[part]]
-    cells = {
-        int(run["about"]["seed"]): run[part][row][column]
-        for run in (runs[:1] if part == "oracles" else runs)
-    }
+    if row.startswith(SEEDLESS) and not has_subset(group):
+        runs = runs[:1]
+    cells = {int(run["about"]["seed"]): run[part][row][column] for run in runs}
     values = {seed: cell["value"] for seed, cell in cells.items() if cell["value"] is not None}
     by_seed = "; ".join(f"{seed}: {100 * value:.3f}" for seed, value in values.items())
     return {**over_seeds(list(cells.values())), "by_seed": by_seed or None}
 
 
 def over_seeds(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean, standard deviation and mean interval (percent) of one value over the seeds."""
+    """Mean, standard deviation and mean interval (percent) of one value over the seeds.
+
+    Parameters
+    ----------
+    cells : of each seed, as `metrics.measure` makes them (fractions).
+
+    Returns
+    -------
+    `mean`, `std` (None: one seed), `low` and `high` (mean bounds), `seeds` with a value, `clips`
+    of the first one and the `reason` for no interval; without any value `seeds` and `reason` alone.
+    """
     known = [cell for cell in cells if cell["value"] is not None]
     if not known:
         return {"seeds": len(cells), "reason": cells[0].get("reason", "no labelled frames")}
@@ -346,20 +422,26 @@ def over_seeds(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def scene_table(group: Sequence[Metrics], *, differences: bool = True) -> Table:
-    """Detectors and oracles of one scene and variant, over its seeds.
+def has_subset(group: Sequence[Metrics]) -> bool:
+    """Whether anomalies were left out: other ones by each seed, so each has frames of its own."""
+    return any(run["about"].get("subset") for run in group)
 
-    Parameters
-    ----------
-    differences : the notes tell the paired differences of the metrics files.
-    """
+
+def of_first_seed(group: Sequence[Metrics]) -> str:
+    """What a count of the first seed needs beside it where the other seeds have others."""
+    return " of the first seed" if len(group) > 1 and has_subset(group) else ""
+
+
+def scene_table(group: Sequence[Metrics]) -> Table:
+    """Detectors and oracles of one scene and variant, over its seeds."""
     first = group[0]
     iterations = first["iterations"]
     # The first and the last running mean stand in the table already, under other names.
     shown = [row for row in first["rows"] if row not in ("ensemble_1", f"ensemble_{iterations}")]
     within = next(iter(first["rows"].values()))["within_clip"].get("clips", 0)
     header = [f"{COLUMN_NAMES[column]}" for column in COLUMNS]
-    header[COLUMNS.index("within_clip")] += f" ({count_of(within, 'clip')})"
+    counted = f"{count_of(within, 'clip')}{of_first_seed(group)}"
+    header[COLUMNS.index("within_clip")] += f" ({counted})"
     rows = [
         *(detector_row(group, row) for row in shown),
         *(detector_row(group, row, "oracles") for row in first["oracles"]),
@@ -372,7 +454,7 @@ def scene_table(group: Sequence[Metrics], *, differences: bool = True) -> Table:
         rows=lines if is_measured(group) else (),
         caption=_caption(group),
         rules=(len(shown),),
-        notes=(*reported_notes([group]), *_notes(group, differences=differences)),
+        notes=(*reported_notes([group]), *_notes(first)),
     )
 
 
@@ -414,7 +496,10 @@ def reported_notes(
         if is_measured(group) and reported_auc(group[0], "ours") is not None:
             who = "this run" if len(listed) == 1 else f"variant {group[0]['about']['variant']}"
             found[who] = differing_settings(group[0], "ours")
-            quoted |= any(row in OTHER_PROTOCOL for row in group[0]["rows"])
+            quoted |= any(
+                row in group[0]["rows"] and reported_auc(group[0], row) is not None
+                for row in OTHER_PROTOCOL
+            )
     return (*settings_notes(found), *([PROTOCOL_NOTE] if quoted and not only_ours else []))
 
 
@@ -434,7 +519,10 @@ def pseudo_label_table(group: Sequence[Metrics]) -> Table:
         title="Pseudo labels",
         header=("iteration", "frames in A", "truly anomalous", "frames in N", "truly normal"),
         rows=tuple(rows),
-        caption="What each iteration was trained on, held against the ground truth (percent).",
+        caption=(
+            "What each iteration was trained on, held against the ground truth (percent"
+            f"{'; counts' if of_first_seed(group) else ''}{of_first_seed(group)})."
+        ),
     )
 
 
@@ -581,13 +669,15 @@ def _caption(group: Sequence[Metrics]) -> str:
     counts = first["counts"]
     seeds = ", ".join(str(run["about"]["seed"]) for run in group)
     sigma = first["settings"]["smoothing_sigma"]
+    first_only = of_first_seed(group)
     parts = [
         f"{counts['frames']:,} frames in {count_of(counts['clips'], 'clip')} "
         f"({counts['training_clips']} training, {counts['test_clips']} test); "
-        f"{counts['labelled_frames']:,} frames labelled, {counts['anomalous_frames']:,} anomalous",
+        f"{counts['labelled_frames']:,} frames labelled, {counts['anomalous_frames']:,} anomalous"
+        f"{f' (counts{first_only})' if first_only else ''}",
         f"{count_of(len(group), 'seed')} ({seeds})",
         f"{count_of(first['settings']['draws'], 'draw')} of "
-        f"{count_of(counts['labelled_clips'], 'labelled clip')}",
+        f"{count_of(counts['labelled_clips'], 'labelled clip')}{first_only}",
         f"smoothing sigma {sigma:g} frames",
         weights_text(first["about"]),
     ]
@@ -595,9 +685,8 @@ def _caption(group: Sequence[Metrics]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _notes(group: Sequence[Metrics], *, differences: bool) -> tuple[str, ...]:
-    """Why values or intervals are missing, and the paired differences."""
-    first = group[0]
+def _notes(first: Metrics) -> tuple[str, ...]:
+    """Why values or intervals are missing."""
     notes = []
     cells = first["rows"]["ours"]
     reasons: dict[str, list[str]] = {}
@@ -619,18 +708,6 @@ def _notes(group: Sequence[Metrics], *, differences: bool) -> tuple[str, ...]:
         notes.append(
             f"Left out of the intervals because a class was missing: {', '.join(skipped)}."
         )
-    for name, columns in first.get("differences", {}).items() if differences else ():
-        found = []
-        for column in ("merged", "test_only"):
-            cell = over_seeds([run["differences"][name][column] for run in group])
-            if cell.get("mean") is not None:
-                found.append(f"{COLUMN_NAMES[column]} {cell_text(cell, sign=True)}")
-        left, _, right = name.partition(" - ")
-        if found and columns:
-            notes.append(
-                f"Paired difference, {row_name(left)} minus {row_name(right)}: {'; '.join(found)} "
-                "points."
-            )
     return tuple(notes)
 
 
@@ -643,18 +720,22 @@ def _reported_text(group: Sequence[Metrics], row: str) -> str:
     return "" if known is None else marked(f"{known:.1f}", group[0], row)
 
 
-def marked(text: str, run: Metrics, row: str, *, with_backbone: bool = False) -> str:
-    """A figure of the paper with the marks that `settings_notes` and `PROTOCOL_NOTE` explain."""
-    if row in OTHER_PROTOCOL:
-        return f"{text} {DOUBLE_DAGGER}"
-    differing = differing_settings(run, row, with_backbone=with_backbone)
-    return f"{text} {DAGGER}" if differing else text
+def marked(text: str, run: Metrics | None, row: str, *, with_backbone: bool = False) -> str:
+    """A figure of the paper with the marks that `settings_notes` and `PROTOCOL_NOTE` explain.
+
+    Parameters
+    ----------
+    run, with_backbone : see `settings_text`.
+    """
+    differs = run is not None and differing_settings(run, row, with_backbone=with_backbone)
+    marks = (DAGGER if differs else "") + (DOUBLE_DAGGER if row in OTHER_PROTOCOL else "")
+    return f"{text} {marks}" if marks else text
 
 
 def settings_notes(found: Mapping[str, str]) -> tuple[str, ...]:
     """One line for each run or variant (keys) whose settings differ from the paper's (values)."""
     return tuple(
-        f"{DAGGER} The paper's figure is for its own settings (in parentheses); {who} differs "
+        f"{DAGGER} The paper's figure is for its own settings ({IN_PARENTHESES}); {who} differs "
         f"in: {differing}."
         for who, differing in found.items()
         if differing
