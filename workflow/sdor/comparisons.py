@@ -23,6 +23,7 @@ from sdor.tables import (
     INITIAL_ROWS,
     MINUS,
     Metrics,
+    bound_text,
     count_of,
     groups,
     has_subset,
@@ -274,7 +275,7 @@ def sentence(pair: Mapping[str, Any], main: str) -> str:
     if pd.isna(pair["low"]):
         return f"{start}; no interval: {pair['reason']}."
     # Adding 0 to a rounded -0.04 takes its sign off.
-    low, high = (f"{round(pair[name], 1) + 0:.1f}" for name in ("low", "high"))
+    low, high = (bound_text(pair[name]) for name in ("low", "high"))
     interval = f"[{low}, {high}]".replace("-", MINUS)
     return f"{start} {interval}: {'holds' if pair['holds'] else 'does not hold'}."
 

@@ -168,7 +168,7 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) ->
     if "propertyNames" in error.absolute_schema_path:
         return (
             f"{prefix}{value!r} is not a usable name (a letter, then letters, digits, _ and -; "
-            "names of folders in results are taken)"
+            "competitors, features, frames, trunk and video are taken)"
         )
     if rule == "required":
         missing = next(name for name in allowed if name not in value)

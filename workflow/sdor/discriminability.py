@@ -66,7 +66,10 @@ def competitor_scores(
             rows = reduce_features(features, components=components, seed=seed)
         scores = discriminability_scores(rows, **SETTINGS[setting], seed=seed)
     except ValueError as error:
-        raise SdorError(f"{features_path}: {error}") from error
+        raise SdorError(
+            f"{features_path}: {error}; lengthen the scene, or leave del_giorno_1 and del_giorno_2 "
+            "out of competitors"
+        ) from error
     table = index.assign(score=scores)
     write_parquet(output, table, {"score": "the higher, the more anomalous", **about})
     logger.info("discriminability (%s) of %d frames, %d dimensions", setting, *rows.shape)
@@ -151,7 +154,7 @@ def discriminability_scores(
     if len(rows) < 2 * window:
         raise ValueError(
             f"discriminability compares windows of {window} frames and needs at least "
-            f"{2 * window} frames, found {len(rows)}; take a smaller window"
+            f"{2 * window} frames, found {len(rows)}"
         )
     if not np.isfinite(rows).all():
         raise ValueError("the features hold a value that is not finite")

@@ -150,7 +150,7 @@ def open_trunk_maps(path: Path, compute: Compute) -> Inputs:
     """The cached maps as training inputs (rows of maps, channels last)."""
     try:
         maps = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(path, error)) from error
     dtype = torch.bfloat16 if maps.dtype == np.uint16 else None
     return Inputs(maps, compute, dtype=dtype)

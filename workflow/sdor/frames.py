@@ -217,7 +217,7 @@ class FrameStore:
                 self._open.clear()
             try:
                 self._open[clip] = np.load(self._paths[clip], mmap_mode="r")
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise SdorError(damaged(self._paths[clip], error)) from error
         return self._open[clip]
 
@@ -316,7 +316,7 @@ def _read_header(path: Path) -> tuple[int, int, int, int]:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             start = file.tell()
         size = path.stat().st_size
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(path, error)) from error
     if dtype != np.uint8 or len(shape) != 4 or shape[0] < 1 or shape[3] not in (1, 3):
         reason = ValueError(f"holds {dtype} of shape {shape}, not frames")

@@ -115,7 +115,7 @@ def localise_run(
     """
     try:
         saliency = np.load(saliency_path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(saliency_path, error)) from error
     try:
         measured = localise(scene, read_parquet(clips_path), saliency, draws=draws, seed=seed)

@@ -314,9 +314,10 @@ def feedback_roc(scenes: Mapping[str, Sequence[SeedCurves]]) -> Figure:
         count = max(len(found) for found in shown.values())
         _footnote(
             figure,
-            "H-M i: after round i of simulated feedback. Numbers: area under the curve in percent "
-            f"({_mean_of(count)}). * H-M 0 on the frames that are left after the last round."
-            + _because(missing, " Not shown"),
+            "H-M i: after round i of simulated feedback; H-M 0 is the last iteration's model. "
+            f"Numbers: area under the curve in percent ({_mean_of(count)}). Right: each curve on "
+            "the frames that nobody had marked by then, ever harder ones; * H-M 0 on those of the "
+            "last round." + _because(missing, " Not shown"),
         )
     return figure
 
@@ -756,7 +757,7 @@ def _why(kind: str, truth: pd.DataFrame, clip: str, frame: int) -> str:
 def _maps(path: Path, frames: int) -> npt.NDArray[np.float32]:
     try:
         maps: npt.NDArray[np.float32] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(path, error)) from error
     if maps.ndim != 3 or len(maps) != frames:
         raise SdorError(

