@@ -23,10 +23,12 @@ BACKBONE_NAMES = {
     "r3d_18": "R3D-18",
     "i3d": "I3D",
 }
-TABLE_NAMES = ("table1", "table2", "localisation", "feedback", "rates", "ablations", "auc")
-TABLES = expand(
-    "results/tables/{name}.{suffix}", name=TABLE_NAMES, suffix=["csv", "md", "tex"]
-) + expand("results/tables/comparisons.{suffix}", suffix=["csv", "md"])
+TABLE_NAMES = ("table1", "table2", "localisation", "feedback", "rates", "ablations")
+PAPER_TABLES = [
+    *expand("results/tables/{name}.{suffix}", name=TABLE_NAMES, suffix=["csv", "md", "tex"]),
+    *expand("results/tables/comparisons.{suffix}", suffix=["csv", "md"]),
+]
+TABLES = PAPER_TABLES + expand("results/tables/auc.{suffix}", suffix=["csv", "md", "tex"])
 SCENE_FIGURES = [
     f"results/figures/{scene}/{variant}-{kind}.{suffix}"
     for scene in SCENES
@@ -71,7 +73,7 @@ rule paper_tables:
     input:
         paths_in(STUDY_FILES),
     output:
-        [path for path in TABLES if "/auc." not in path],
+        PAPER_TABLES,
     log:
         "results/logs/paper_tables.log",
     localrule: True
