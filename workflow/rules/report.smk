@@ -136,7 +136,7 @@ rule paper_figures:
         ENVIRONMENT
     params:
         stage=lambda w: {
-            "code": code_of("sdor.paper_figures"),
+            "code": code_of("sdor.paper_figures", "sdor.cuts"),
             "reported": REPORTED,
             "versions": versions_of("matplotlib", "numpy", "scipy", "pillow"),
             "files": figure_files(w.figure),
