@@ -154,4 +154,5 @@ def test_weights_of_another_architecture_are_refused(copy):
     workplace.configure(
         weights={"vgg16": "mine.safetensors"}, method={**CONFIG["method"], "backbone": "vgg16"}
     )
-    one_line(workplace.run(), "weights of vgg16", "mine.safetensors holds weights of resnet18")
+    done = workplace.run("results/weights/vgg16.safetensors")
+    one_line(done, "weights of vgg16", "mine.safetensors holds weights of resnet18")
