@@ -437,12 +437,11 @@ def test_localisation_curves_carry_the_area_of_the_table(tmp_path, monkeypatch):
         monkeypatch,
         paper_figures.write_localisation,
         write_all(tmp_path, contents),
-        names={"paper": "ResNet-50"},
     )
     assert len(figure.axes) == 4
     for axes in figure.axes:
         lines = {line.get_label(): line for line in axes.lines}
-        mean, single = lines["ped2, ResNet-50: 50.0"], lines["ped2, vgg: 40.0"]
+        mean, single = lines["ped2, paper: 50.0"], lines["ped2, vgg: 40.0"]
         for line, area in ((mean, 0.5), (single, 0.4)):
             found = np.trapezoid(line.get_ydata(), line.get_xdata())
             assert found == pytest.approx(area, abs=0.01)

@@ -25,6 +25,7 @@ from sdor.report import (
     glance_table,
     provenance_table,
     run_times,
+    study_benchmarks,
     thumbnail,
     write_report,
 )
@@ -358,3 +359,20 @@ def test_a_missing_picture_is_named_and_the_old_report_stays(results, tmp_path):
     with pytest.raises(SdorError, match=r"roc\.svg: damaged or missing"):
         write(results, tmp_path / "report.html", pictures=gone)
     assert (tmp_path / "report.html").read_text() == before
+
+
+def test_jobs_of_other_scenes_variants_and_seeds_are_not_counted(tmp_path):
+    ours = [
+        *("figures/figure3.tsv", "plaza/cuts.tsv", "plaza/render/clip01.tsv"),
+        *("plaza/frames/128/clip01.tsv", "plaza/competitors/resnet50-128/unmasking.tsv"),
+        *("plaza/paper/figures.tsv", "plaza/paper/seed0/iteration1/train.tsv"),
+    ]
+    others = [
+        *("ped2/paper/seed0/evaluate.tsv", "plaza/old/seed0/evaluate.tsv"),
+        *("plaza/old/figures.tsv", "plaza/paper/seed7/evaluate.tsv"),
+    ]
+    for name in (*ours, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = study_benchmarks(tmp_path, scenes=["plaza"], variants=["paper"], seeds=[0])
+    assert sorted(str(path.relative_to(tmp_path)) for path in found) == sorted(ours)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from sdor.backbones import ARCHITECTURES, Backbone, pooled
 from sdor.compute import Compute
+from sdor.config import with_defaults
 from sdor.feature_table import read_features
 from sdor.features import (
     classify_features,
@@ -24,21 +25,16 @@ from sdor.weights import load_backbone, resolve_weights
 
 CPU = Compute(torch.device("cpu"), bf16=False)
 FRAMES, SIZE = 16, 64
-METHOD = {
-    "c1": 1,
-    "c2": 0,
-    "hidden_units": 20,
-    "trainable": "head",
-    "loss": "l1",
-    "learning_rate": 0.01,
-    "momentum": 0,
-    "weight_decay": 0,
-    "batch_size": 8,
-    "batch": "balanced",
-    "steps_per_epoch": "auto",
-    "epochs": 2,
-    "batchnorm": "train",
-}
+METHOD = with_defaults(
+    {
+        "trainable": "head",
+        "hidden_units": 20,
+        "learning_rate": 0.01,
+        "batch_size": 8,
+        "epochs": 2,
+    },
+    "method",
+)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -191,57 +187,47 @@ def test_bins_are_quarters_whose_mean_is_the_pooled_feature(scene, tmp_path):
     np.testing.assert_allclose(bins[0, 1], maps[:, 0, 1], rtol=0.01, atol=1e-3)
 
 
-def test_fine_tuning_follows_the_marks(scene, trained, tmp_path):
+@pytest.fixture
+def tune(scene, trained, tmp_path):
+    """Fine-tunes the head of the last iteration on marks; gives the scores that come out."""
     method, folders = trained["head"]
-    marks = pd.DataFrame(
-        {"clip": ["a"] * 3 + ["b"] * 3, "frame": [1, 2, 4, 1, 2, 3], "label": [1] * 3 + [0] * 3}
-    ).assign(picked=True, round=1)
-    marks.to_parquet(tmp_path / "marks.parquet")
-    before = pd.read_parquet(folders[1] / "scores.parquet")["score"].to_numpy()
 
-    def tune(folder, **changes):
-        folder.mkdir()
+    def run(marks, name="tuned", epochs=60):
+        marks.to_parquet(tmp_path / "marks.parquet")
+        (tmp_path / name).mkdir()
         fine_tune(
             rows=scene["rows"]["head"],
             index=scene["folder"] / "index.parquet",
             marks_paths=[tmp_path / "marks.parquet"],
             weights=scene["weights"],
             model=folders[1] / "model.safetensors",
-            folder=folder,
+            folder=tmp_path / name,
             method=method,
-            epochs=60,
+            epochs=epochs,
             seed=0,
             compute=CPU,
             about={},
-            **changes,
         )
-        return pd.read_parquet(folder / "scores.parquet")["score"].to_numpy()
+        return pd.read_parquet(tmp_path / name / "scores.parquet")["score"].to_numpy()
 
-    after = tune(tmp_path / "one")
+    return run
+
+
+def test_fine_tuning_follows_the_marks(trained, tune, tmp_path):
+    marks = pd.DataFrame(
+        {"clip": ["a"] * 3 + ["b"] * 3, "frame": [1, 2, 4, 1, 2, 3], "label": [1] * 3 + [0] * 3}
+    ).assign(picked=True, round=1)
+    before = pd.read_parquet(trained["head"][1][1] / "scores.parquet")["score"].to_numpy()
+    after = tune(marks)
     marked, others = [0, 1, 2], [7, 8, 9]
     assert (after - before)[marked].mean() > (after - before)[others].mean()
-    assert len(pd.read_parquet(tmp_path / "one" / "history.parquet")) == 60
-    np.testing.assert_array_equal(tune(tmp_path / "two"), after)
+    assert len(pd.read_parquet(tmp_path / "tuned" / "history.parquet")) == 60
+    np.testing.assert_array_equal(tune(marks, "again"), after)
 
 
-def test_marks_of_one_kind_alone_can_be_learnt(scene, trained, tmp_path):
-    method, folders = trained["head"]
+def test_marks_of_one_kind_alone_can_be_learnt(tune):
     marks = pd.DataFrame({"clip": ["a"], "frame": [1], "label": [1], "picked": [True]})
-    marks.to_parquet(tmp_path / "marks.parquet")
-    fine_tune(
-        rows=scene["rows"]["head"],
-        index=scene["folder"] / "index.parquet",
-        marks_paths=[tmp_path / "marks.parquet"],
-        weights=scene["weights"],
-        model=folders[1] / "model.safetensors",
-        folder=tmp_path,
-        method=method,
-        epochs=2,
-        seed=0,
-        compute=CPU,
-        about={},
-    )
-    assert len(pd.read_parquet(tmp_path / "scores.parquet")) == FRAMES - 1
+    assert len(tune(marks, epochs=2)) == FRAMES - 1
 
 
 def test_the_classifier_makes_of_pooled_features_what_it_makes_of_frames(scene, tmp_path):

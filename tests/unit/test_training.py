@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from sdor import training
 from sdor.backbones import Backbone, pooled
 from sdor.compute import Compute
+from sdor.config import with_defaults
 from sdor.errors import SdorError
 from sdor.features import extract_features, extract_trunk_maps
 from sdor.frames import FrameStore
@@ -20,22 +21,16 @@ from sdor.weights import resolve_weights
 
 CPU = Compute(torch.device("cpu"), bf16=False)
 FRAMES, SIZE = 24, 32
-METHOD = {
-    "c1": 1,
-    "c2": 0,
-    "hidden_units": 32,
-    "trainable": "head",
-    "loss": "l1",
-    "learning_rate": 0.01,
-    "momentum": 0,
-    "weight_decay": 0,
-    "batch_size": 8,
-    "batch": "balanced",
-    "steps_per_epoch": "auto",
-    "epochs": 4,
-    "batchnorm": "train",
-    "restart": "imagenet",
-}
+METHOD = with_defaults(
+    {
+        "trainable": "head",
+        "hidden_units": 32,
+        "learning_rate": 0.01,
+        "batch_size": 8,
+        "epochs": 4,
+    },
+    "method",
+)
 
 
 @pytest.fixture(scope="module")

@@ -308,7 +308,7 @@ def scene(tmp_path):
 
 @pytest.mark.parametrize("method", ["unmasking", "two_sample_test"])
 def test_three_tables_with_every_frame_come_out(scene, method):
-    competitor_scores(method, **scene, stride=None, seed=0, about={"scene": "gate"})
+    competitor_scores(method, **scene, seed=0, about={"scene": "gate"})
     tables = {name: pd.read_parquet(path) for name, path in scene["outputs"].items()}
     for table in tables.values():
         assert list(table) == ["clip", "frame", "score"]
@@ -333,16 +333,10 @@ def test_three_tables_with_every_frame_come_out(scene, method):
 def test_unfit_bins_are_refused_by_name(scene, bins, reason):
     np.save(scene["bins_path"], bins.astype(np.float16))
     with pytest.raises(SdorError, match=rf"bins\.npy: .*{reason}"):
-        competitor_scores("unmasking", **scene, stride=None, seed=0, about={})
+        competitor_scores("unmasking", **scene, seed=0, about={})
 
 
 def test_damaged_bins_are_named(scene):
     scene["bins_path"].write_bytes(scene["bins_path"].read_bytes()[:5000])
     with pytest.raises(SdorError, match=r"bins\.npy: damaged or missing"):
-        competitor_scores("unmasking", **scene, stride=None, seed=0, about={})
-
-
-@pytest.mark.parametrize("stride", [0, 11])
-def test_an_impossible_stride_is_refused(scene, stride):
-    with pytest.raises(SdorError, match=rf"stride: {stride} is not possible; choose 1 to 10"):
-        competitor_scores("unmasking", **scene, stride=stride, seed=0, about={})
+        competitor_scores("unmasking", **scene, seed=0, about={})

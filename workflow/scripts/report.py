@@ -4,28 +4,10 @@ import yaml
 
 from sdor.jobs import job
 from sdor.paper_tables import StudyFiles
-from sdor.report import Moments, Picture, write_report
+from sdor.report import Moments, Picture, study_benchmarks, write_report
 
 stage = snakemake.params.stage
 results = Path("results")
-
-
-def benchmarks():
-    """Times of this study's jobs; those of other scenes, variants and seeds stay out."""
-    folders = [results / "benchmarks" / scene for scene in stage["scenes"]]
-    known = {"render", "frames", "features", "trunk", "competitors", *stage["variants"]}
-    seeds = {f"seed{seed}" for seed in stage["seeds"]}
-    paths = [path for folder in folders for path in sorted(folder.rglob("*.tsv"))]
-    paths += sorted((results / "benchmarks" / "figures").glob("*.tsv"))
-    return [
-        path for path in paths if of_this_study(path.relative_to(results).parts[2:], known, seeds)
-    ]
-
-
-def of_this_study(parts, known, seeds):
-    folders = parts[:-1]
-    strange = {part for part in folders[1:2] if part.startswith("seed")} - seeds
-    return not strange and (not folders or folders[0] in known)
 
 
 def frames_of(scene):
@@ -67,5 +49,8 @@ with job(snakemake.log[0], "report"):
             for scene, variant in pairs
         ],
         configuration=yaml.safe_dump(stage["config"], sort_keys=False),
-        benchmark_paths=benchmarks(),
+        benchmark_paths=study_benchmarks(
+            results / "benchmarks",
+            **{key: stage[key] for key in ("scenes", "variants", "seeds")},
+        ),
     )

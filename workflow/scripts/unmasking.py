@@ -10,7 +10,6 @@ with job(snakemake.log[0], f"{stage['method']} of {snakemake.wildcards.scene}"):
         Path(snakemake.input.bins),
         {Path(path).stem: Path(path) for path in snakemake.input.grey},
         {channel: Path(path) for channel, path in snakemake.output.items()},
-        stride=None,
         seed=int(snakemake.wildcards.get("seed", 0)),
         about=stage,
     )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sdor.backbones import pooled
+from sdor.backbones import Backbone, pooled
 from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
 from sdor.feature_table import read_features, write_features
@@ -42,9 +42,7 @@ def extract_features(
     The file has the columns clip, frame and feature (fixed-size list of float32), a row group for
     each thousand frames, so that memory does not grow with the video.
     """
-    backbone = load_backbone(weights)
-    compute.place(backbone)
-    inputs = Inputs(store, compute, window=backbone.architecture.frames)
+    backbone, inputs = _opened(store, weights, compute)
     with torch.inference_mode(), compute.autocast(), memory_in_words():
         values = (
             backbone.features(batch, layer).cpu().numpy()
@@ -68,9 +66,7 @@ def extract_pooled_features(
     each quarter of the frame (and over time, for a 3-D network), from left to right and top to
     bottom. Methods that look at parts of a frame start from it.
     """
-    backbone = load_backbone(weights)
-    compute.place(backbone)
-    inputs = Inputs(store, compute, window=backbone.architecture.frames)
+    backbone, inputs = _opened(store, weights, compute)
     shape = (len(store), BINS**2, backbone.dims)
     header = {"descr": "<f2", "fortran_order": False, "shape": shape}
     with (
@@ -123,9 +119,7 @@ def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, comput
     Writes an .npy array (frames, h, w, C), or (frames, t, h, w, C) for a 3-D network; bfloat16 is
     stored by its bytes as uint16.
     """
-    backbone = load_backbone(weights)
-    compute.place(backbone)
-    inputs = Inputs(store, compute, window=backbone.architecture.frames)
+    backbone, inputs = _opened(store, weights, compute)
     written = False
     with (
         atomic(output) as temporary,
@@ -154,6 +148,13 @@ def open_trunk_maps(path: Path, compute: Compute) -> Inputs:
         raise SdorError(damaged(path, error)) from error
     dtype = torch.bfloat16 if maps.dtype == np.uint16 else None
     return Inputs(maps, compute, dtype=dtype)
+
+
+def _opened(store: FrameStore, weights: Path, compute: Compute) -> tuple[Backbone, Inputs]:
+    """The backbone on its device, and the frames that it looks at."""
+    backbone = load_backbone(weights)
+    compute.place(backbone)
+    return backbone, Inputs(store, compute, window=backbone.architecture.frames)
 
 
 def _bins(maps: Tensor) -> Tensor:

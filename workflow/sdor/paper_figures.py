@@ -42,7 +42,7 @@ from sdor.files import damaged, read_json, read_parquet
 from sdor.localisation import MEASURES
 from sdor.metrics import BoolArray, FloatArray
 from sdor.moments import top_moments
-from sdor.scenes import image_files
+from sdor.scenes import Scene, image_files
 from sdor.tables import (
     Metrics,
     anomaly_rate,
@@ -54,7 +54,7 @@ from sdor.tables import (
     read_metrics,
     reported_auc,
 )
-from sdor.video import read_pixel_mask
+from sdor.video import picture_size, read_pixel_mask
 
 Paths = Sequence[str | Path]
 Picture = npt.NDArray[np.uint8]
@@ -178,8 +178,30 @@ def write_feedback_roc(scenes: Mapping[str, Mapping[str, Any]], outputs: Paths) 
     _write(feedback_roc(found), outputs)
 
 
+def pictures_of(scene: Scene) -> dict[str, Any]:
+    """What `write_saliency` has to know about a scene's pictures.
+
+    Parameters
+    ----------
+    scene : with its clips located, if they come out of a joined video.
+
+    Returns
+    -------
+    `pixel_masks` (clip: folder, of clips that have masks) and `aspect` (width by height).
+
+    Raises
+    ------
+    SdorError : the first clip cannot be opened.
+    """
+    width, height = picture_size(scene.clips[0])
+    truths = {clip.name: clip.ground_truth for clip in scene.clips}
+    masks = {clip: truth.pixel_masks for clip, truth in truths.items() if truth is not None}
+    known = {clip: folder for clip, folder in masks.items() if folder is not None}
+    return {"pixel_masks": known, "aspect": width / height}
+
+
 def write_saliency(
-    scenes: Mapping[str, Mapping[str, Any]], outputs: Paths, *, count: int = 3
+    scenes: Mapping[str, Mapping[str, Any]], outputs: Paths, *, count: int | None = None
 ) -> None:
     """Figure 4: frames of the strongest events and the strongest false alarm of each scene.
 
@@ -190,15 +212,16 @@ def write_saliency(
     Parameters
     ----------
     scenes : scene: its files `clips` and `ground_truth`, `frames` (clip: stored frames),
-        `pixel_masks` (clip: folder; clips without masks are left out), `aspect` (width by height of
-        the source) and `variants` (title: files `saliency` and `ensemble`).
-    count : events per scene.
+        `pixel_masks` and `aspect` (see `pictures_of`), and `variants` (title: files `saliency` and
+        `ensemble`).
+    count : events per scene; as a rule three of one or two scenes, and one of more.
 
     Raises
     ------
     SdorError : a file is missing or damaged, or does not fit to the others.
     """
-    panels = [panel for scene, files in scenes.items() for panel in _panels(scene, files, count)]
+    shown = count or (3 if len(scenes) < 3 else 1)
+    panels = [panel for scene, files in scenes.items() for panel in _panels(scene, files, shown)]
     _write(saliency_figure(panels), outputs)
 
 
@@ -238,22 +261,19 @@ def write_ablations(
     _write(ablations(runs, studies, main), outputs)
 
 
-def write_localisation(
-    localisation_paths: Paths, outputs: Paths, *, names: Mapping[str, str] | None = None
-) -> None:
+def write_localisation(localisation_paths: Paths, outputs: Paths) -> None:
     """Curves of the four measures of localisation, one line per scene and variant.
 
     Parameters
     ----------
     localisation_paths : of every scene, variant and seed.
-    names : variant: what it is called in the legend, where that is not its name.
 
     Raises
     ------
     SdorError : a file is missing or damaged.
     """
     runs = [_read_localisation(path) for path in localisation_paths]
-    _write(localisation(runs, names or {}), outputs)
+    _write(localisation(runs), outputs)
 
 
 def feedback_curves(
@@ -602,8 +622,11 @@ def ablations(runs: Sequence[Metrics], studies: Mapping[str, Sequence[str]], mai
     return figure
 
 
-def localisation(runs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Figure:
-    """One panel per measure, one line per scene (colour) and variant (style), mean over seeds."""
+def localisation(runs: Sequence[Mapping[str, Any]]) -> Figure:
+    """One panel per measure, one line per scene (colour) and variant (style), mean over seeds.
+
+    All clips with known pixels are in it, also training clips; the table has the test clips alone.
+    """
     shown: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     missing = {}
     for run in runs:
@@ -625,7 +648,7 @@ def localisation(runs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) ->
                 curves = [run["curves"][measure] for run in group if run["curves"][measure]["x"]]
                 if not curves:
                     continue
-                name = f", {names.get(variant, variant)}" if len(variants) > 1 else ""
+                name = f", {variant}" if len(variants) > 1 else ""
                 area = over_seeds([run["values"][measure] for run in group])["mean"]
                 roc_line(
                     axes,
@@ -642,8 +665,8 @@ def localisation(runs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) ->
         seeds = max(len(group) for group in shown.values())
         _footnote(
             figure,
-            f"Numbers: area under the curve in percent ({_mean_of(seeds)})."
-            + _because(missing, " Not shown"),
+            "All clips, training clips included. Numbers: area under the curve in percent "
+            f"({_mean_of(seeds)})." + _because(missing, " Not shown"),
         )
     return figure
 

@@ -202,6 +202,27 @@ class RunTimes:
     jobs: Table
 
 
+def study_benchmarks(
+    folder: Path, *, scenes: Sequence[str], variants: Sequence[str], seeds: Sequence[int]
+) -> list[Path]:
+    """Benchmark files of a study's jobs; those of other scenes, variants and seeds stay out.
+
+    Parameters
+    ----------
+    folder : `results/benchmarks`, with a folder for each scene and one for whole-study figures.
+    """
+    shared = {"render", "frames", "features", "trunk", "competitors"}
+    wanted = {f"seed{seed}" for seed in seeds}
+    paths = sorted((folder / "figures").glob("*.tsv"))
+    for scene in scenes:
+        for path in sorted((folder / scene).rglob("*.tsv")):
+            of, *below = [*path.relative_to(folder / scene).parts[:-1], ""]
+            seed = below[0] if of in variants and below else ""
+            if of in {"", *shared, *variants} and (not seed or seed in wanted):
+                paths.append(path)
+    return paths
+
+
 def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = ()) -> RunTimes:
     """Time and memory of every benchmarked job, longest first, and of each stage.
 

@@ -104,33 +104,28 @@ def competitor_scores(
     grey_files: Mapping[str, Path],
     outputs: Mapping[str, Path],
     *,
-    stride: int | None,
     seed: int,
     about: Mapping[str, Any],
 ) -> None:
     """Score all frames of a scene by both channels and their late fusion.
+
+    The windows stand 5 frames apart, as the authors' do, or more in a long scene (see
+    `bounded_stride`).
 
     Parameters
     ----------
     bins_path : `.npy` of (frames, 4, dims): see `Appearance`.
     grey_files : the clips' `.npy` files of grey frames by clip name, in the scene's order.
     outputs : the tables (clip, frame, score) to write, by "appearance", "motion" and "fused".
-    stride : frames between two windows; None: the authors' 5, or more in a long scene (see
-        `bounded_stride`).
     seed : of the history; unmasking has nothing random in it.
 
     Raises
     ------
-    SdorError : a file is damaged or does not fit to the others, or the stride is impossible.
+    SdorError : a file is damaged or does not fit to the others.
     """
     store = FrameStore(grey_files)
     lengths = store.lengths.tolist()
-    chosen = bounded_stride(lengths) if stride is None else stride
-    if not 1 <= chosen <= WINDOW:
-        raise SdorError(
-            f"stride: {chosen} is not possible; choose 1 to {WINDOW} frames (a larger one than the "
-            "window leaves frames without a score)"
-        )
+    chosen = bounded_stride(lengths)
     windows = sum(len(window_starts(length, WINDOW, chosen)) for length in lengths)
     logger.info("%s: %d windows in steps of %d frames", method, windows, chosen)
     motion = MotionCubes(store)
