@@ -20,9 +20,12 @@ os.environ.update(
     SDOR_STATE=str(STATE.resolve()),
 )
 
+from snakemake.logging import logger as snakemake_logger
+
 from sdor.errors import SdorError
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
-from sdor.invocation import enter, only_looks, read_failures
+from sdor.invocation import enter, look, only_looks, read_failures
+from sdor.run_log import listen, say
 from sdor.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study import load_study, weights_setting
 
@@ -32,7 +35,9 @@ if not workflow.configfiles:
 
 
 try:
-    if workflow.is_main_process and not only_looks(sys.argv[1:]):
+    if workflow.is_main_process and only_looks(sys.argv[1:]):
+        look(STATE)
+    elif workflow.is_main_process:
         enter(STATE, Path("results"))
         FAILURES.unlink(missing_ok=True)
     STUDY = load_study(
@@ -56,6 +61,9 @@ try:
 except SdorError as error:
     print(f"sdor: {error}", file=sys.stderr)
     sys.exit(1)
+
+# Of the main process alone: it hears of all jobs, wherever they run.
+EVENTS = listen(snakemake_logger)
 
 # The limit on new jobs is meant for clusters. Here it makes Snakemake look at all waiting jobs anew
 # every second, once for each job that has ended: hundreds of times a second in a long run.
@@ -472,10 +480,10 @@ def paths_in(files):
 
 
 onerror:
-    for line in read_failures(FAILURES):
-        print(f"sdor: failed: {line}", file=sys.stderr)
+    for line in dict.fromkeys([*read_failures(FAILURES), *EVENTS.failures]):
+        say(f"failed: {line}")
 
 
 onsuccess:
-    if Path("results/report.html").is_file():
-        print(f"sdor: report: {Path('results/report.html').resolve()}", file=sys.stderr)
+    for line in EVENTS.summary(Path("results")):
+        say(line)

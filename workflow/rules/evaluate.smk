@@ -39,6 +39,7 @@ rule evaluate:
                 "method's code": code_of(
                     *("sdor.initial", "sdor.pseudo_labels", "sdor.training", "sdor.ensemble")
                 ),
+                "labels": digest_of(LABELS[w.scene]),
                 "video": digest_of([SOURCES[w.scene, name] for name in clip_names(w.scene)]),
             },
         },

@@ -4,7 +4,7 @@ from sdor.files import read_json, read_parquet, write_json, write_parquet
 from sdor.jobs import job, logger
 from sdor.study import find_scene
 
-with job(snakemake.log[0], f"label audit of {snakemake.wildcards.scene}"):
+with job(snakemake, f"label audit of {snakemake.wildcards.scene}") as work:
     cuts = snakemake.input.get("cuts")
     scene = locate(
         find_scene(snakemake.config, snakemake.wildcards.scene), read_json(cuts) if cuts else []
@@ -14,9 +14,6 @@ with job(snakemake.log[0], f"label audit of {snakemake.wildcards.scene}"):
     units = {"frame": "from 1", "anomalous": "1 anomalous, 0 normal"}
     write_parquet(snakemake.output.table, table, units)
     write_json(snakemake.output.summary, summary)
-    logger.info(
-        "%d of %d labelled frames are anomalous; labels and pixel masks differ in %d clips",
-        summary["anomalous_frames"],
-        summary["labelled_frames"],
-        len(summary["disagreements"]),
-    )
+    work.figure = "{anomalous_frames:,} of {labelled_frames:,} frames anomalous".format(**summary)
+    if summary["disagreements"]:
+        logger.info("labels and pixel masks differ in %d clips", len(summary["disagreements"]))

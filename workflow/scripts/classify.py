@@ -5,7 +5,7 @@ from sdor.features import classify_features
 from sdor.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"{w.layer} of {w.scene}"):
+with job(snakemake, f"{w.layer} of {w.scene}"):
     classify_features(
         Path(snakemake.input.features),
         Path(snakemake.input.weights),

@@ -5,12 +5,14 @@ from sdor.features import extract_features
 from sdor.frames import FrameStore
 from sdor.jobs import job
 
-with job(snakemake.log[0], f"{snakemake.wildcards.layer} of {snakemake.wildcards.scene}"):
+with job(snakemake, f"{snakemake.wildcards.layer} of {snakemake.wildcards.scene}") as work:
+    store = FrameStore({Path(path).stem: path for path in snakemake.input.frames})
     extract_features(
-        FrameStore({Path(path).stem: path for path in snakemake.input.frames}),
+        store,
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
         layer=snakemake.wildcards.layer,
         compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
         about=snakemake.params.stage,
     )
+    work.figure = f"{len(store):,} frames"

@@ -6,7 +6,7 @@ from sdor.frames import clips_table, stored_frames
 from sdor.jobs import job
 from sdor.study import find_scene
 
-with job(snakemake.log[0], f"clips of {snakemake.wildcards.scene}"):
+with job(snakemake, f"clips of {snakemake.wildcards.scene}") as work:
     cuts = snakemake.input.get("cuts")
     scene = locate(
         find_scene(snakemake.config, snakemake.wildcards.scene), read_json(cuts) if cuts else []
@@ -14,3 +14,4 @@ with job(snakemake.log[0], f"clips of {snakemake.wildcards.scene}"):
     counts = {Path(path).stem: stored_frames(path) for path in snakemake.input.frames}
     units = {"first": "frame of the source, from 1", "fps": "1/s"}
     write_parquet(snakemake.output[0], clips_table(scene, counts), units)
+    work.figure = f"{len(counts):,} clips, {sum(counts.values()):,} frames"

@@ -3,6 +3,6 @@ from sdor.files import write_json
 from sdor.jobs import job
 from sdor.study import find_scene
 
-with job(snakemake.log[0], f"cuts of {snakemake.wildcards.scene}"):
+with job(snakemake, f"cuts of {snakemake.wildcards.scene}"):
     scene = find_scene(snakemake.config, snakemake.wildcards.scene)
     write_json(snakemake.output[0], sequence_ranges(scene.joined, scene.masks))

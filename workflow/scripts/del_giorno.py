@@ -4,8 +4,8 @@ from sdor.discriminability import competitor_scores
 from sdor.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"Del Giorno et al. #{w.kind}, {w.setting}, of {w.scene}/seed{w.seed}"):
-    competitor_scores(
+with job(snakemake, f"Del Giorno et al. #{w.kind}, {w.setting}, of {w.scene}/seed{w.seed}") as work:
+    table = competitor_scores(
         Path(snakemake.input[0]),
         Path(snakemake.output[0]),
         setting=w.setting,
@@ -13,3 +13,4 @@ with job(snakemake.log[0], f"Del Giorno et al. #{w.kind}, {w.setting}, of {w.sce
         seed=int(w.seed),
         about=stage,
     )
+    work.figure = f"{len(table):,} frames"

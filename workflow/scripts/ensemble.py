@@ -1,12 +1,16 @@
 from pathlib import Path
 
 from sdor.ensemble import average_scores
+from sdor.files import forget_checkpoint
 from sdor.jobs import job
 
 w = snakemake.wildcards
-with job(snakemake.log[0], f"ensemble of {w.scene}/{w.variant}/seed{w.seed}"):
-    average_scores(
+with job(snakemake, f"ensemble of {w.scene}/{w.variant}/seed{w.seed}") as work:
+    table = average_scores(
         [Path(path) for path in snakemake.input],
         Path(snakemake.output[0]),
         about=snakemake.params.stage,
     )
+    for path in snakemake.input:
+        forget_checkpoint(path)
+    work.figure = f"{len(table):,} frames, {len(snakemake.input)} iterations"

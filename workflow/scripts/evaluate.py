@@ -2,13 +2,13 @@ from dataclasses import asdict
 
 from sdor.evaluate import evaluate_run
 from sdor.files import read_about
-from sdor.jobs import job
+from sdor.jobs import job, percent
 from sdor.provenance import read_provenance
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"evaluation of {w.scene}/{w.variant}/seed{w.seed}"):
+with job(snakemake, f"evaluation of {w.scene}/{w.variant}/seed{w.seed}") as work:
     about = {key: stage[key] for key in ("method", "overrides", "versions", "description")}
-    evaluate_run(
+    measured = evaluate_run(
         snakemake.input.clips,
         snakemake.input.ground_truth,
         snakemake.input.initial,
@@ -32,3 +32,4 @@ with job(snakemake.log[0], f"evaluation of {w.scene}/{w.variant}/seed{w.seed}"):
         competitor_paths=dict(zip(stage["competitors"], snakemake.input.competitors, strict=True)),
         subset_path=snakemake.input.get("subset"),
     )
+    work.figure = percent("merged AUC", measured["rows"]["ours"]["merged"])

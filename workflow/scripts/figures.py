@@ -4,7 +4,7 @@ from sdor.figures import draw_scene_figures
 from sdor.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"figures of {w.scene}/{w.variant}"):
+with job(snakemake, f"figures of {w.scene}/{w.variant}"):
     kinds = stage["kinds"]
     draw_scene_figures(
         snakemake.input.clips,

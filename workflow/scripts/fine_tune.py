@@ -5,8 +5,8 @@ from sdor.fine_tuning import fine_tune
 from sdor.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}"):
-    fine_tune(
+with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}") as work:
+    history = fine_tune(
         rows=[Path(path) for path in snakemake.input.rows],
         index=Path(snakemake.input.index),
         marks_paths=[Path(path) for path in snakemake.input.marks],
@@ -19,3 +19,4 @@ with job(snakemake.log[0], f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, 
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
     )
+    work.figure = f"loss {history['loss'].iloc[-1]:.4f} after {len(history)} epochs"

@@ -5,7 +5,7 @@ from sdor.jobs import job
 from sdor.saliency import write_hidden
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"hidden layer of {w.scene}/{w.variant}/seed{w.seed}"):
+with job(snakemake, f"hidden layer of {w.scene}/{w.variant}/seed{w.seed}"):
     write_hidden(
         Path(snakemake.input.model),
         Path(snakemake.input.weights),

@@ -5,8 +5,8 @@ from sdor.jobs import job
 
 w = snakemake.wildcards
 subset = snakemake.input.get("subset")
-with job(snakemake.log[0], f"initial scores of {w.scene}/{w.variant}/seed{w.seed}"):
-    initial_scores(
+with job(snakemake, f"initial scores of {w.scene}/{w.variant}/seed{w.seed}") as work:
+    table = initial_scores(
         Path(snakemake.input.features),
         Path(snakemake.output[0]),
         method=snakemake.params.stage["method"],
@@ -14,3 +14,4 @@ with job(snakemake.log[0], f"initial scores of {w.scene}/{w.variant}/seed{w.seed
         about=snakemake.params.stage,
         subset=Path(subset) if subset else None,
     )
+    work.figure = f"{len(table):,} frames"

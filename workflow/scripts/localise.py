@@ -2,15 +2,15 @@ from pathlib import Path
 
 from sdor.cuts import locate
 from sdor.files import read_json
-from sdor.jobs import job
+from sdor.jobs import job, percent
 from sdor.localisation import localise_run
 from sdor.study import find_scene
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"localisation of {w.scene}/{w.variant}/seed{w.seed}"):
+with job(snakemake, f"localisation of {w.scene}/{w.variant}/seed{w.seed}") as work:
     cuts = snakemake.input.get("cuts")
     about = {"scene": w.scene, "variant": w.variant, "seed": int(w.seed), "method": stage["method"]}
-    localise_run(
+    measured = localise_run(
         locate(find_scene(snakemake.config, w.scene), read_json(cuts) if cuts else []),
         Path(snakemake.input.clips),
         Path(snakemake.input.saliency),
@@ -19,3 +19,4 @@ with job(snakemake.log[0], f"localisation of {w.scene}/{w.variant}/seed{w.seed}"
         seed=0,
         about=about,
     )
+    work.figure = percent("pixel AUC", measured["values"]["pixel_auc"])

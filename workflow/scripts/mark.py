@@ -4,9 +4,7 @@ from sdor.feedback import write_marks
 from sdor.jobs import job
 
 w = snakemake.wildcards
-with job(
-    snakemake.log[0], f"expert's marks in {w.scene}/{w.variant}/seed{w.seed}, round {w.round}"
-):
+with job(snakemake, f"expert's marks in {w.scene}/{w.variant}/seed{w.seed}, round {w.round}"):
     write_marks(
         Path(snakemake.input.scores),
         Path(snakemake.input.ground_truth),

@@ -15,7 +15,7 @@ def with_pictures(name, files):
     return {**files, **paper_figures.pictures_of(scene)}
 
 
-with job(snakemake.log[0], figure):
+with job(snakemake, figure):
     match figure:
         case "figure3":
             paper_figures.write_feedback_roc(files, outputs)

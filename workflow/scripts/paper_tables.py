@@ -4,7 +4,7 @@ from sdor.jobs import job
 from sdor.paper_tables import StudyFiles, write_paper_tables
 
 stage = snakemake.params.stage
-with job(snakemake.log[0], "the paper's tables"):
+with job(snakemake, "the paper's tables"):
     write_paper_tables(
         StudyFiles(**stage["files"], **stage["asked"]), Path(snakemake.output[0]).parent
     )

@@ -1,16 +1,16 @@
 from sdor.evaluate import evaluate_pool
 from sdor.files import read_json
 from sdor.fingerprint import digest_of
-from sdor.jobs import job
+from sdor.jobs import job, percent
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w.way}"):
+with job(snakemake, f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w.way}") as work:
     abouts = [read_json(path)["about"] for path in snakemake.input.metrics]
     fingerprints = {
         **abouts[0]["fingerprints"],
         "video": digest_of([about["fingerprints"]["video"] for about in abouts]),
     }
-    evaluate_pool(
+    measured = evaluate_pool(
         stage["members"],
         snakemake.output[0],
         ranks=w.way == "ranks",
@@ -26,3 +26,4 @@ with job(snakemake.log[0], f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w
             "way": w.way,
         },
     )
+    work.figure = percent("merged AUC", measured["rows"]["ours"]["merged"])

@@ -4,7 +4,7 @@ from sdor.demo import DemoSettings, render_clip
 from sdor.jobs import job
 
 w = snakemake.wildcards
-with job(snakemake.log[0], f"rendering of {w.scene}/{w.clip}"):
+with job(snakemake, f"rendering of {w.scene}/{w.clip}"):
     render_clip(
         w.clip,
         DemoSettings(**snakemake.params.stage["demo"]),

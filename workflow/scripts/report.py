@@ -16,7 +16,7 @@ def frames_of(scene):
 
 
 pairs = [(scene, variant) for scene in stage["scenes"] for variant in stage["shown"]]
-with job(snakemake.log[0], "report"):
+with job(snakemake, "report"):
     write_report(
         StudyFiles(**stage["files"], **stage["asked"]),
         snakemake.output[0],

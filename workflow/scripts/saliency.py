@@ -5,7 +5,7 @@ from sdor.jobs import job
 from sdor.saliency import write_saliency
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake.log[0], f"saliency of {w.scene}/{w.variant}/seed{w.seed}"):
+with job(snakemake, f"saliency of {w.scene}/{w.variant}/seed{w.seed}"):
     write_saliency(
         [Path(path) for path in snakemake.input.models],
         Path(snakemake.input.weights),

@@ -4,7 +4,7 @@ from sdor.jobs import job
 from sdor.subset import write_subset
 
 w = snakemake.wildcards
-with job(snakemake.log[0], f"events dropped from {w.scene}/{w.variant}/seed{w.seed}"):
+with job(snakemake, f"events dropped from {w.scene}/{w.variant}/seed{w.seed}"):
     write_subset(
         Path(snakemake.input.clips),
         Path(snakemake.input.ground_truth),

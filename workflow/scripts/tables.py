@@ -1,7 +1,7 @@
 from sdor.jobs import job
 from sdor.tables import write_tables
 
-with job(snakemake.log[0], "tables"):
+with job(snakemake, "tables"):
     write_tables(
         snakemake.input,
         snakemake.params.stage["not_run"],

@@ -5,8 +5,8 @@ from sdor.jobs import job
 from sdor.training import run_iteration
 
 w = snakemake.wildcards
-with job(snakemake.log[0], f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}"):
-    run_iteration(
+with job(snakemake, f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}") as work:
+    history = run_iteration(
         rows=[Path(path) for path in snakemake.input.rows],
         index=Path(snakemake.input.index),
         pseudo_labels=Path(snakemake.input.pseudo_labels),
@@ -19,3 +19,4 @@ with job(snakemake.log[0], f"training of {w.scene}/{w.variant}/seed{w.seed}, t =
         compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
         about=snakemake.params.stage,
     )
+    work.figure = f"loss {history['loss'].iloc[-1]:.4f} after {len(history)} epochs"

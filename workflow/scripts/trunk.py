@@ -5,10 +5,12 @@ from sdor.features import extract_trunk_maps
 from sdor.frames import FrameStore
 from sdor.jobs import job
 
-with job(snakemake.log[0], f"trunk maps of {snakemake.wildcards.scene}"):
+with job(snakemake, f"trunk maps of {snakemake.wildcards.scene}") as work:
+    store = FrameStore({Path(path).stem: path for path in snakemake.input.frames})
     extract_trunk_maps(
-        FrameStore({Path(path).stem: path for path in snakemake.input.frames}),
+        store,
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
         compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
     )
+    work.figure = f"{len(store):,} frames"

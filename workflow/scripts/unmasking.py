@@ -4,7 +4,7 @@ from sdor.jobs import job
 from sdor.unmasking import competitor_scores
 
 stage = snakemake.params.stage
-with job(snakemake.log[0], f"{stage['method']} of {snakemake.wildcards.scene}"):
+with job(snakemake, f"{stage['method']} of {snakemake.wildcards.scene}"):
     competitor_scores(
         stage["method"],
         Path(snakemake.input.bins),

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from sdor.jobs import job, logger
+from sdor.jobs import job
 from sdor.weights import resolve_weights
 
-with job(snakemake.log[0], f"weights of {snakemake.wildcards.backbone}"):
+with job(snakemake, f"weights of {snakemake.wildcards.backbone}") as work:
     setting = snakemake.params.stage["setting"]
     found = resolve_weights(snakemake.wildcards.backbone, setting, Path(snakemake.output[0]))
-    logger.info("%s, sha256 %s", found.source, found.sha256 or "none")
+    work.figure = f"{found.source}, sha256 {found.sha256 or 'none'}"

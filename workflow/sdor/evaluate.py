@@ -35,7 +35,7 @@ def evaluate_run(
     about: Mapping[str, Any],
     competitor_paths: Mapping[str, str | Path] | None = None,
     subset_path: str | Path | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Evaluate the files of one run (scene, variant, seed).
 
     Writes its `metrics.json`, and a table of every row's figures in every draw of clips (row, draw
@@ -49,6 +49,10 @@ def evaluate_run(
     about : what the numbers came from: `scene`, `variant`, `seed` and `method`, and optionally
         `description` (of the scene), `overrides`, `weights`, `fingerprints`, `versions`, `device`.
         Carried through as it is.
+
+    Returns
+    -------
+    What `metrics.json` holds, see `evaluate`.
 
     Raises
     ------
@@ -74,6 +78,7 @@ def evaluate_run(
     )
     write_parquet(draws_output, drawn, {"unit": "fractions of 1"})
     write_json(output, measured)
+    return measured
 
 
 def evaluate(
@@ -146,7 +151,7 @@ def evaluate_pool(
     draws: int,
     seed: int,
     about: Mapping[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Judge the scores of several scenes, each with a model of its own, as if they were of one.
 
     Parameters
@@ -155,6 +160,10 @@ def evaluate_pool(
         and `competitors` (row name: file). A row that a scene lacks is left out.
     ranks : each scene's scores are replaced by their ranks in [0, 1] first; else they are pooled as
         they are.
+
+    Returns
+    -------
+    What `output` holds, as of one scene.
 
     Raises
     ------
@@ -198,6 +207,7 @@ def evaluate_pool(
         "oracles": oracles,
     }
     write_json(output, measured)
+    return measured
 
 
 def labelled_frames(

@@ -112,7 +112,7 @@ def evaluate_feedback(
     settings: Mapping[str, Any],
     draws: int,
     about: Mapping[str, Any],
-) -> None:
+) -> list[dict[str, Any]]:
     """Metrics before the feedback and after each round, with and without the marked frames.
 
     Parameters
@@ -120,10 +120,10 @@ def evaluate_feedback(
     score_paths : before any feedback, then after each round.
     marks_paths : of each round.
 
-    Writes a list of rounds (0 is before any feedback) with `all` (columns of `metrics.measure` over
-    all labelled frames), `unmarked` (without every frame that was marked so far, neighbours too),
-    `before_unmarked` (the scores before any feedback on those same frames) and `gain` (the paired
-    difference of the two).
+    Writes and returns a list of rounds (0 is before any feedback) with `all` (columns of
+    `metrics.measure` over all labelled frames), `unmarked` (without every frame that was marked so
+    far, neighbours too), `before_unmarked` (the scores before any feedback on those same frames)
+    and `gain` (the paired difference of the two).
     """
     clips, ground_truth = read_parquet(clips_path), read_parquet(ground_truth_path)
     tables = [read_parquet(path) for path in score_paths]
@@ -151,6 +151,7 @@ def evaluate_feedback(
             }
         )
     write_json(output, {"about": dict(about), "settings": dict(settings), "rounds": rounds})
+    return rounds
 
 
 def _measured_without(

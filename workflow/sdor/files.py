@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 from sdor.errors import SdorError
 
 METADATA_KEY = b"sdor"
+CHECKPOINT = "checkpoint.pt"  # beside the outputs of a training: its state after the last epoch
+ROOM = 1 << 20  # bytes: with less left on a disk, a write that failed did so for want of room
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
@@ -49,10 +52,17 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException as error:
+        # Libraries tell of a full disk in exceptions of their own, so look while it is still full.
+        reason = _why_unwritable(error, path.parent)
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            raise SdorError(f"{path}: not written ({error.strerror}); make room for it") from error
+        if reason is not None:
+            raise SdorError(f"{path}: not written ({reason}); make room for it") from error
         raise
+
+
+def forget_checkpoint(output: str | Path) -> None:
+    """Remove the checkpoint of the training that an output is of: what followed from it is safe."""
+    Path(output).with_name(CHECKPOINT).unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -110,3 +120,12 @@ def damaged(path: str | Path, error: Exception) -> str:
     """One line for a file between the stages that cannot be read."""
     reason = " ".join(str(error).split())
     return f"{path}: damaged or missing file ({reason}); delete it and run the same command again"
+
+
+def _why_unwritable(error: BaseException, folder: Path) -> str | None:
+    """Why a file could not be written, where that is the disk's fault; else None."""
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return error.strerror
+    if isinstance(error, SdorError) or not isinstance(error, Exception):
+        return None
+    return os.strerror(errno.ENOSPC) if shutil.disk_usage(folder).free < ROOM else None

@@ -28,7 +28,7 @@ def fine_tune(
     seed: int,
     compute: Compute,
     about: dict[str, Any],
-) -> None:
+) -> pd.DataFrame:
     """Fine-tune a scorer on all marks so far, score all frames, and write both into `folder`.
 
     Parameters
@@ -36,6 +36,10 @@ def fine_tune(
     rows, index : see `training.run_iteration`.
     marks_paths : of rounds 1 … r. model : of the round before, or of the last iteration.
     epochs : of the fine-tuning; everything else is as in the training.
+
+    Returns
+    -------
+    The history, see `training.train`.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def fine_tune(
     inputs, frames = open_inputs(part, rows, index, trainable=method["trainable"], compute=compute)
     labels = with_rows(marks, frames)[["row", "label"]]
     share = labels.groupby("label")["label"].transform("size")
-    train_and_score(
+    return train_and_score(
         part,
         inputs,
         frames,

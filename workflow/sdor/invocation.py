@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from sdor.cluster import cancel_orphans
 from sdor.errors import SdorError
+from sdor.records import Settled, remove, settle
 
 # Command lines of Snakemake that look and change nothing: whole words, and letters that may be
 # written together behind one dash (-np, -nq).
@@ -29,6 +31,7 @@ LOOKS_TOGETHER = re.compile("-[npqFrk]*n[npqFrk]*")
 # What `tempfile` puts between the dot and the suffix of a file that is being written.
 TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\..*)?")
 WAIT = 2.0  # seconds between two looks
+ROOM = 64 << 20  # bytes: less is full, since the workflow itself must keep its books
 _held: list[IO[str]] = []
 
 
@@ -44,7 +47,8 @@ def enter(state_folder: Path, *outputs: Path) -> None:
     The operating system drops the hold when the process ends, however it ends; so locks of
     Snakemake's that are there without a holder are stale. Outputs of jobs that were cut off are
     removed: they are made again, and the same command goes on where the killed one was. Jobs that
-    outlived a killed run are waited for, because they still write.
+    outlived a killed run are cancelled where a cluster runs them, and waited for, because they
+    still write. Results that are not what was made are named and removed.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ def enter(state_folder: Path, *outputs: Path) -> None:
 
     Raises
     ------
-    SdorError : another run holds the folder, or it cannot be written.
+    SdorError : another run holds the folder, it cannot be written, or its disk is full.
     """
     try:
         state_folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +68,12 @@ def enter(state_folder: Path, *outputs: Path) -> None:
     for folder in outputs:
         if folder.exists() and not os.access(folder, os.W_OK):
             raise SdorError(f"{folder}: cannot be written; mend its rights or run elsewhere")
+    for folder in (state_folder, *outputs):
+        free = shutil.disk_usage(folder).free if folder.exists() else ROOM
+        if free < ROOM:
+            raise SdorError(
+                f"{folder.resolve()}: the disk is full ({free >> 20} MB free); make room for it"
+            )
     if not _locked(run):
         run.seek(0)
         holder = run.read().strip() or "unknown"
@@ -74,16 +84,35 @@ def enter(state_folder: Path, *outputs: Path) -> None:
     run.truncate(0)
     run.write(str(os.getpid()))
     run.flush()
+    orphans = cancel_orphans(state_folder.parent.resolve())
+    if orphans:
+        _say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
     told = False
     while not _locked(jobs):
         if not told:
-            print("sdor: waiting for jobs of a killed run to end", file=sys.stderr, flush=True)
+            _say("waiting for jobs of a killed run to end")
             told = True
         time.sleep(WAIT)
     for lock in (state_folder / "locks").glob("*"):
         lock.unlink()
     _remove_cut_off(state_folder / "incomplete", state_folder.parent.resolve())
     fcntl.flock(jobs, fcntl.LOCK_UN)
+    _tell(settle(), "it is made again")
+
+
+def look(state_folder: Path) -> None:
+    """Before a command that only looks: say what a run would find, and change no content.
+
+    Where a run is at work, files and their records are changing: nothing is said then.
+    """
+    lock = state_folder / "sdor.lock"
+    try:
+        with lock.open("a+") as run:
+            if not _locked(run):
+                return
+    except OSError:
+        return
+    _tell(settle(repair=False), "a run makes it again")
 
 
 def hold_as_job(state_folder: Path) -> IO[str] | None:
@@ -104,6 +133,22 @@ def read_failures(path: Path) -> list[str]:
     if not path.is_file():
         return []
     return list(dict.fromkeys(path.read_text().splitlines()))
+
+
+def _tell(found: Settled, then: str) -> None:
+    for path in found.damaged:
+        _say(f"{path}: not what was made (its SHA-256 differs from its record); {then}")
+    for path in found.outdated:
+        _say(f"{path}: made from other inputs than are there now; {then}")
+    if found.from_the_future:
+        _say(
+            f"{found.from_the_future} results have times that are still to come (was the clock set "
+            "back?); they have the present time now"
+        )
+
+
+def _say(line: str) -> None:
+    print(f"sdor: {line}", file=sys.stderr, flush=True)
 
 
 def _locked(file: IO[str]) -> bool:
@@ -132,15 +177,8 @@ def _remove_cut_off(markers: Path, workdir: Path) -> None:
         output = workdir / name
         if urlsafe_b64encode(name.encode()).decode() != encoded or workdir not in output.parents:
             continue
-        _remove(output)
+        remove(output)
         for path in output.parent.glob(".*"):
             if TEMPORARY.fullmatch(path.name):
-                _remove(path)
+                remove(path)
         marker.unlink()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

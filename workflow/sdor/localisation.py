@@ -102,12 +102,16 @@ def localise_run(
     draws: int,
     seed: int,
     about: Mapping[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Measure the saliency maps of one run and write its `localisation.json`.
 
     Parameters
     ----------
     about : what the numbers came from, carried through as it is.
+
+    Returns
+    -------
+    What the file holds, see `localise`.
 
     Raises
     ------
@@ -122,6 +126,7 @@ def localise_run(
     except SdorError as error:
         raise SdorError(f"scene {scene.name}: {error}") from error
     write_json(output, {"about": dict(about), **measured})
+    return measured
 
 
 def localise(

@@ -17,7 +17,7 @@ from sdor.compute import Compute, memory_in_words
 from sdor.errors import SdorError
 from sdor.feature_table import read_features
 from sdor.features import open_trunk_maps
-from sdor.files import atomic, read_parquet, write_parquet
+from sdor.files import CHECKPOINT, atomic, read_parquet, write_parquet
 from sdor.fingerprint import digest, digest_of, file_sha256
 from sdor.frames import FrameStore
 from sdor.inputs import Inputs, batched
@@ -42,7 +42,7 @@ def run_iteration(
     iteration: int,
     compute: Compute,
     about: dict[str, Any],
-) -> None:
+) -> pd.DataFrame:
     """Train phi_t, score all frames, and write model, history and scores into `folder`.
 
     Parameters
@@ -52,6 +52,10 @@ def run_iteration(
     index : a table of clip, frame and row (among those of `rows`) of the frames that are used.
     pseudo_labels : table of (clip, frame, label, weight).
     weights : the backbone's. warm : the model to go on from instead of the backbone's weights.
+
+    Returns
+    -------
+    The history, see `train`.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def run_iteration(
     inputs, frames = open_inputs(part, rows, index, trainable=method["trainable"], compute=compute)
     labels = with_rows(read_parquet(pseudo_labels), frames)
     about = {**about, "compute": compute.describe()}
-    train_and_score(
+    return train_and_score(
         part,
         inputs,
         frames,
@@ -144,16 +148,23 @@ def train_and_score(
     compute: Compute,
     began_from: list[Path],
     about: dict[str, Any],
-) -> None:
+) -> pd.DataFrame:
     """Train a part, score the frames, and write model, history and scores into a folder.
+
+    The checkpoint stays there until all that follows is safe (see `forget_checkpoint`): where jobs
+    run in groups, one that fails costs the outputs of those before it, and they run again.
 
     Parameters
     ----------
     labels : columns row, label and weight, see `train`.
     seed : numbers that every random choice follows from.
     began_from : the files whose weights the part has: with other ones, a checkpoint does not count.
+
+    Returns
+    -------
+    The history, see `train`.
     """
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     content = digest(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes())
     began = [file_sha256(path) for path in began_from]
     with memory_in_words():
@@ -173,7 +184,7 @@ def train_and_score(
     convention = {"score": "the higher, the more anomalous"}
     scored = frames[["clip", "frame"]].assign(score=scores)
     write_parquet(folder / "scores.parquet", scored, {**convention, **about})
-    checkpoint.unlink(missing_ok=True)
+    return history
 
 
 def open_rows(paths: list[Path], trainable: str, window: int, compute: Compute) -> Inputs:

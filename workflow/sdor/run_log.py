@@ -1,0 +1,127 @@
+"""What a person sees of a run: a line for each finished stage, and a few at the end.
+
+Jobs run on this machine or on others; what they have to say stands at the end of their log files.
+"""
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdor.jobs import DONE
+from sdor.records import note_times
+
+LONGEST_SAID = 3  # of the stages that ran
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A job as the workflow announced it, before it began."""
+
+    rule: str
+    log: str
+    outputs: Sequence[str]
+
+
+class RunLog(logging.Handler):
+    """Listens to Snakemake's events and says in one line what each job has done.
+
+    Attributes
+    ----------
+    finished : stage of each job that ended well. failures : a line for each job that failed
+        without saying why itself: it was killed, or its machine is gone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = time.monotonic()
+        self.announced: dict[int, Announced] = {}
+        self.finished: list[str] = []
+        self.failures: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one event; others of Snakemake's messages are none of ours."""
+        fields = vars(record)
+        event = getattr(fields.get("event"), "value", None)
+        try:
+            if event == "job_info":
+                logs = fields["log"] or [""]
+                self.announced[fields["jobid"]] = Announced(
+                    fields["rule_name"], logs[0], fields["output"]
+                )
+            elif event == "job_finished":
+                self._finished(fields["job_id"])
+            elif event == "job_error":
+                self._failed(fields["rule_name"], fields["log"])
+        except Exception:
+            self.handleError(record)
+
+    def summary(self, results: Path) -> list[str]:
+        """What has run, and where the answers are."""
+        counts = Counter(self.finished)
+        kinds = ", ".join(f"{count} {stage}" for stage, count in counts.most_common(LONGEST_SAID))
+        more = (
+            f" and {len(counts) - LONGEST_SAID} other stages" if len(counts) > LONGEST_SAID else ""
+        )
+        took = time.monotonic() - self.started
+        lines = [f"{len(self.finished)} jobs done in {took:,.0f} s: {kinds}{more}"]
+        places = {
+            "table": "tables/table1.md",
+            "time and memory of each stage": "tables/stages.md",
+            "report": "report.html",
+        }
+        for what, place in places.items():
+            if (results / place).is_file():
+                lines.append(f"{what}: {(results / place).resolve()}")
+        return lines
+
+    def _finished(self, jobid: int) -> None:
+        job = self.announced.get(jobid)
+        if job is None:
+            return
+        note_times(job.outputs)
+        said = last_line(job.log)
+        if DONE in said:
+            self.finished.append(job.rule)
+            say(said)
+
+    def _failed(self, rule: str, logs: Sequence[str]) -> None:
+        said = [line for log in logs[:1] for line in lines_of(log) if " ERROR " in line]
+        if said:
+            return
+        line = (
+            f"{rule}: ended without a word: killed, or out of memory or time; "
+            f"logs: {', '.join(logs) or 'none'}"
+        )
+        self.failures.append(line)
+        say(f"failed: {line}")
+
+
+def say(line: str) -> None:
+    """Print one line of ours among Snakemake's."""
+    print(f"sdor: {line}", file=sys.stderr, flush=True)
+
+
+def last_line(log: str | Path) -> str:
+    """The message of the last line of a job's log; nothing where there is none."""
+    lines = lines_of(log)
+    return lines[-1].split(" INFO ", 1)[-1] if lines else ""
+
+
+def lines_of(log: str | Path) -> list[str]:
+    """The lines of a log file, which may not be there (yet)."""
+    try:
+        return Path(log).read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def listen(logger: Any) -> RunLog:
+    """Attach a new RunLog to Snakemake's logger."""
+    run_log = RunLog()
+    logger.addHandler(run_log)
+    return run_log
