@@ -1,10 +1,19 @@
+import hashlib
 import logging
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sdor import jobs
 from sdor.errors import SdorError
-from sdor.jobs import job, track
+from sdor.jobs import job, percent, track
+from sdor.records import read_record
+
+
+def script(log, *, inputs=(), outputs=()):
+    """What a script gets from Snakemake, as far as jobs look at it."""
+    return SimpleNamespace(rule="frames", log=[str(log)], input=inputs, output=outputs)
 
 
 def test_a_users_fault_is_one_line_everywhere(tmp_path, capsys, monkeypatch):
@@ -12,7 +21,7 @@ def test_a_users_fault_is_one_line_everywhere(tmp_path, capsys, monkeypatch):
     log = tmp_path / "logs" / "a.log"
 
     def fail():
-        with job(log, "frames of a/b"):
+        with job(script(log), "frames of a/b"):
             raise SdorError("clip b:\n  too short")
 
     with pytest.raises(SystemExit) as caught:
@@ -26,7 +35,7 @@ def test_a_users_fault_is_one_line_everywhere(tmp_path, capsys, monkeypatch):
 
 def test_a_bug_keeps_its_traceback(tmp_path):
     def fail():
-        with job(tmp_path / "a.log", "frames of a/b"):
+        with job(script(tmp_path / "a.log"), "frames of a/b"):
             raise KeyError("clip")
 
     with pytest.raises(KeyError):
@@ -35,9 +44,42 @@ def test_a_bug_keeps_its_traceback(tmp_path):
 
 
 def test_a_job_logs_how_long_it_took(tmp_path):
-    with job(tmp_path / "a.log", "frames of a/b"):
+    with job(script(tmp_path / "a.log"), "frames of a/b"):
         pass
     assert "frames of a/b: done in 0.0 s" in (tmp_path / "a.log").read_text()
+
+
+def test_a_job_records_what_it_made_and_says_its_key_figure(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = Path("results/yard/a.npy")
+    with job(script("results/logs/a.log", outputs=[str(output)]), "frames of a/b") as work:
+        output.parent.mkdir()
+        output.write_bytes(b"content")
+        work.figure = "7 frames"
+    assert "frames of a/b: done in 0.0 s; 7 frames" in Path("results/logs/a.log").read_text()
+    record = read_record(output)
+    assert record.sha256 == hashlib.sha256(b"content").hexdigest()
+    assert record.about["stage"] == "frames"
+    assert record.about["figure"] == "7 frames"
+
+
+def test_a_job_that_fails_records_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = Path("results/a.npy")
+
+    def fail():
+        with job(script("results/logs/a.log", outputs=[str(output)]), "frames of a/b"):
+            output.write_bytes(b"half")
+            raise SdorError("clip b: too short")
+
+    with pytest.raises(SystemExit):
+        fail()
+    assert read_record(output) is None
+
+
+def test_a_key_figure_is_empty_where_nothing_was_measured():
+    assert percent("merged AUC", {"value": 0.78449}) == "merged AUC 78.4"
+    assert percent("merged AUC", {"value": None, "reason": "no ground truth"}) == ""
 
 
 def test_long_work_logs_a_line_a_minute(monkeypatch, caplog):

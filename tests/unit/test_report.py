@@ -21,11 +21,8 @@ from sdor.paper_tables import comparisons, paper_tables, read_findings
 from sdor.report import (
     Moments,
     Picture,
-    duration,
     glance_table,
     provenance_table,
-    run_times,
-    study_benchmarks,
     thumbnail,
     write_report,
 )
@@ -321,58 +318,9 @@ def test_moments_join_short_dips_and_never_cross_clips():
     assert top_moments(clips, table[:0]).empty
 
 
-def test_run_times_are_added_up_by_stage_longest_first(tmp_path):
-    names = ("frames/64/a", "frames/64/b", "paper/seed0/iteration1/train", "cuts")
-    lines = ("10.0\t0:00:10\t-", "20.0\t0:00:20\t700", "3650\t1:00:50\t1500", "1.0\t0:00:01\t-")
-    paths = [tmp_path / "benchmarks" / "yard" / f"{name}.tsv" for name in names]
-    for path, line in zip(paths, lines, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"s\th:m:s\tmax_rss\n{line}\n")
-    times = run_times(paths, ["paper"])
-    assert times.stages.rows == (
-        ("train", "1", "1 h 00 min", "1 h 00 min", "1,500"),
-        ("frames", "2", "30.0 s", "20.0 s", "700"),
-        ("cuts", "1", "1.0 s", "1.0 s", ""),
-    )
-    assert times.stages.caption.startswith("4 jobs, 1 h 01 min in all")
-    assert times.jobs.rows[:2] == (
-        ("yard/paper/seed0/iteration1/train", "1 h 00 min", "1,500"),
-        ("yard/frames/64/b", "20.0 s", "700"),
-    )
-    assert run_times([]).stages.rows == ()
-    paths[0].write_text("nonsense\n")
-    with pytest.raises(SdorError, match=r"a\.tsv: damaged"):
-        run_times(paths)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 01 s"), (7500, "2 h 05 min")],
-)
-def test_durations(seconds, words):
-    assert duration(seconds) == words
-
-
 def test_a_missing_picture_is_named_and_the_old_report_stays(results, tmp_path):
     before = write(results, tmp_path / "report.html")
     gone = [Picture("ped2", "paper", tmp_path / "roc.svg", "curves")]
     with pytest.raises(SdorError, match=r"roc\.svg: damaged or missing"):
         write(results, tmp_path / "report.html", pictures=gone)
     assert (tmp_path / "report.html").read_text() == before
-
-
-def test_jobs_of_other_scenes_variants_and_seeds_are_not_counted(tmp_path):
-    ours = [
-        *("figures/figure3.tsv", "plaza/cuts.tsv", "plaza/render/clip01.tsv"),
-        *("plaza/frames/128/clip01.tsv", "plaza/competitors/resnet50-128/unmasking.tsv"),
-        *("plaza/paper/figures.tsv", "plaza/paper/seed0/iteration1/train.tsv"),
-    ]
-    others = [
-        *("ped2/paper/seed0/evaluate.tsv", "plaza/old/seed0/evaluate.tsv"),
-        *("plaza/old/figures.tsv", "plaza/paper/seed7/evaluate.tsv"),
-    ]
-    for name in (*ours, *others):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = study_benchmarks(tmp_path, scenes=["plaza"], variants=["paper"], seeds=[0])
-    assert sorted(str(path.relative_to(tmp_path)) for path in found) == sorted(ours)

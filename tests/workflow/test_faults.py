@@ -139,14 +139,6 @@ def test_too_few_frames_for_the_pseudo_labels(lean):
     one_line(lean.run(), "pseudo labels of yard/tiny/seed0", "90 frames give 0", "at least 200")
 
 
-def test_a_parquet_cut_by_a_full_disk_is_named(copy):
-    workplace = copy()
-    initial = workplace.folder / "results/yard/tiny/seed0/initial.parquet"
-    content = initial.read_bytes()
-    initial.write_bytes(content[: len(content) // 2])
-    one_line(workplace.run(), "initial.parquet: damaged", "delete it")
-
-
 def test_weights_of_another_architecture_are_refused(copy):
     workplace = copy()
     own = workplace.folder / "results/weights/resnet18.safetensors"

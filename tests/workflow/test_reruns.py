@@ -34,6 +34,7 @@ STAGES = {
     "tables": ["tables"],
     "figures": ["figures"],
     "report": ["report"],
+    "stage_times": ["stage_times"],
 }
 # Whose outputs each stage reads and follows.
 READS = {
@@ -65,6 +66,7 @@ READS = {
         *("train", "fine_tune", "mark"),
     ],
     "figures": ["evaluate", "clips", "audit"],
+    "stage_times": ["evaluate", "evaluate_feedback", "figures", "paper_figures"],
     "report": [
         *("evaluate", "evaluate_feedback", "figures", "paper_figures", "clips"),
         *("audit", "ensemble", "frames"),
@@ -73,10 +75,10 @@ READS = {
 # The variant with fewer anomalies is a run of its own, with neither figures nor competitors.
 OF_THE_SUBSET = {
     *("subset", "initial", "pseudo_labels", "train", "ensemble", "evaluate"),
-    *("tables", "paper_tables", "paper_figures", "report"),
+    *("tables", "paper_tables", "paper_figures", "stage_times", "report"),
 }
 # Logging has no effect on results; the settings that these hand on are params themselves.
-WITHOUT_EFFECT = {"jobs", "study", "invocation"}
+WITHOUT_EFFECT = {"jobs", "study", "invocation", "records", "run_log", "cluster"}
 MODULES = sorted(path.stem for path in (PROJECT / "workflow" / "sdor").glob("[a-z]*.py"))
 
 

@@ -47,7 +47,9 @@ def test_metrics_say_what_they_came_from(finished):
     assert about["weights"]["source"] == "random"
     assert about["method"]["epochs"] == 2
     assert about["device"] == "cpu, fp32"
-    assert set(about["fingerprints"]) == {"method's code", "video", "evaluation's code"}
+    assert set(about["fingerprints"]) == {
+        *("method's code", "evaluation's code", "video", "labels")
+    }
     assert metrics["counts"]["anomalous_frames"] == 6
     # Six bright frames of two hundred are found by anything that looks at the picture.
     assert metrics["rows"]["sp_iforest"]["merged"]["value"] > 0.9

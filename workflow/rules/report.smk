@@ -28,7 +28,11 @@ PAPER_TABLES = [
     *expand("results/tables/{name}.{suffix}", name=TABLE_NAMES, suffix=["csv", "md", "tex"]),
     *expand("results/tables/comparisons.{suffix}", suffix=["csv", "md"]),
 ]
-TABLES = PAPER_TABLES + expand("results/tables/auc.{suffix}", suffix=["csv", "md", "tex"])
+TABLES = [
+    *PAPER_TABLES,
+    *expand("results/tables/auc.{suffix}", suffix=["csv", "md", "tex"]),
+    *expand("results/tables/stages.{suffix}", suffix=["csv", "md"]),
+]
 SCENE_FIGURES = [
     f"results/figures/{scene}/{variant}-{kind}.{suffix}"
     for scene in SCENES
@@ -145,6 +149,30 @@ rule paper_figures:
         },
     script:
         "../scripts/paper_figures.py"
+
+
+# Benchmarks are by-products: they are gathered when all that is shown has been made.
+rule stage_times:
+    input:
+        paths_in(STUDY_FILES),
+        FIGURES,
+    output:
+        csv="results/tables/stages.csv",
+        md="results/tables/stages.md",
+    log:
+        "results/logs/stage_times.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        stage={
+            "code": code_of("sdor.stage_times"),
+            "scenes": list(SCENES),
+            "variants": list(METHODS),
+            "seeds": SETTINGS["seeds"],
+        },
+    script:
+        "../scripts/stage_times.py"
 
 
 rule report:

@@ -4,7 +4,8 @@ import yaml
 
 from sdor.jobs import job
 from sdor.paper_tables import StudyFiles
-from sdor.report import Moments, Picture, study_benchmarks, write_report
+from sdor.report import Moments, Picture, write_report
+from sdor.stage_times import study_benchmarks
 
 stage = snakemake.params.stage
 results = Path("results")

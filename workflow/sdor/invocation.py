@@ -107,9 +107,10 @@ def look(state_folder: Path) -> None:
     """
     lock = state_folder / "sdor.lock"
     try:
-        with lock.open("a+") as run:
-            if not _locked(run):
-                return
+        if lock.exists():
+            with lock.open("a+") as run:
+                if not _locked(run):
+                    return
     except OSError:
         return
     _tell(settle(repair=False), "a run makes it again")

@@ -9,7 +9,6 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from sdor.comparisons import HOW_TO_READ, gain
@@ -26,6 +25,7 @@ from sdor.paper_tables import (
     paper_tables,
     read_findings,
 )
+from sdor.stage_times import run_times
 from sdor.tables import (
     COLUMN_NAMES,
     EXPLANATION,
@@ -33,7 +33,6 @@ from sdor.tables import (
     Metrics,
     Table,
     cell_text,
-    count_of,
     differing_settings,
     is_measured,
     marked,
@@ -194,92 +193,6 @@ def provenance_table(findings: Findings) -> Table:
     return Table("Provenance", ("what", "value", "runs"), tuple(rows))
 
 
-@dataclass(frozen=True)
-class RunTimes:
-    """What the jobs took, by stage and job by job."""
-
-    stages: Table
-    jobs: Table
-
-
-def study_benchmarks(
-    folder: Path, *, scenes: Sequence[str], variants: Sequence[str], seeds: Sequence[int]
-) -> list[Path]:
-    """Benchmark files of a study's jobs; those of other scenes, variants and seeds stay out.
-
-    Parameters
-    ----------
-    folder : `results/benchmarks`, with a folder for each scene and one for whole-study figures.
-    """
-    shared = {"render", "frames", "features", "trunk", "competitors"}
-    wanted = {f"seed{seed}" for seed in seeds}
-    paths = sorted((folder / "figures").glob("*.tsv"))
-    for scene in scenes:
-        for path in sorted((folder / scene).rglob("*.tsv")):
-            of, *below = [*path.relative_to(folder / scene).parts[:-1], ""]
-            seed = below[0] if of in variants and below else ""
-            if of in {"", *shared, *variants} and (not seed or seed in wanted):
-                paths.append(path)
-    return paths
-
-
-def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = ()) -> RunTimes:
-    """Time and memory of every benchmarked job, longest first, and of each stage.
-
-    Parameters
-    ----------
-    variants : names of the variants, whose folders hold the stages' files.
-
-    Raises
-    ------
-    SdorError : a file is no Snakemake benchmark.
-    """
-    records = []
-    names = set(variants)
-    for path in benchmark_paths:
-        try:
-            lines = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
-            seconds = float(lines["s"].mean())
-            memory = float(lines["max_rss"].max()) if "max_rss" in lines else np.nan
-        except (OSError, ValueError, KeyError) as error:
-            raise SdorError(damaged(path, error)) from error
-        job = _job_name(Path(path))
-        records.append({"job": job, "stage": _stage(job, names), "s": seconds, "MB": memory})
-    jobs = pd.DataFrame.from_records(records, columns=["job", "stage", "s", "MB"])
-    jobs = jobs.sort_values("s", ascending=False, kind="stable")
-    stages = jobs.groupby("stage", sort=False).agg(
-        jobs=("s", "size"), total=("s", "sum"), longest=("s", "max"), memory=("MB", "max")
-    )
-    stages = stages.sort_values("total", ascending=False, kind="stable")
-    return RunTimes(
-        Table(
-            title="Run times",
-            header=("stage", "jobs", "time", "longest job", "peak memory (MB)"),
-            rows=tuple(
-                (
-                    str(stage).replace("_", " "),
-                    f"{row['jobs']:,.0f}",
-                    *(duration(row[name]) for name in ("total", "longest")),
-                    _megabytes(row["memory"]),
-                )
-                for stage, row in stages.iterrows()
-            ),
-            caption=(
-                f"{count_of(len(jobs), 'job')}, {duration(float(jobs['s'].sum()))} in all "
-                "(one after the other)."
-            ),
-        ),
-        Table(
-            title="Every job",
-            header=("job", "time", "peak memory (MB)"),
-            rows=tuple(
-                (row["job"], duration(row["s"]), _megabytes(row["MB"]))
-                for row in jobs.to_dict("records")
-            ),
-        ),
-    )
-
-
 def data_uri(path: str | Path) -> str:
     """A picture as a data URI: embedded as an image it shares no ids with the page.
 
@@ -295,16 +208,6 @@ def data_uri(path: str | Path) -> str:
     except OSError as error:
         raise SdorError(damaged(path, error)) from error
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words such as "4.2 s", "3 min 20 s" or "2 h 05 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def thumbnail(path: str | Path, frame: int) -> str:
@@ -477,23 +380,5 @@ def _runs_text(keys: Iterable[tuple[str, str]], findings: Findings) -> str:
     return "; ".join(f"{', '.join(names)}: {words}" for words, names in together.items())
 
 
-def _stage(job: str, variants: set[str]) -> str:
-    """The stage of a job by its name, "{scene}/{stage}/…" or "{scene}/{variant}/…/{stage}"."""
-    parts = job.split("/")
-    own = len(parts) < 3 or any(part in variants for part in parts)
-    return parts[-1] if own else parts[1]
-
-
-def _megabytes(memory: float) -> str:
-    return "" if np.isnan(memory) else f"{memory:,.0f}"
-
-
 def _pairs(values: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
-
-
-def _job_name(path: Path) -> str:
-    """The file's name with the folders that say which scene, variant and seed it is of."""
-    parts = [part for part in path.with_suffix("").parts if part not in ("/", "..", ".")]
-    known = [place for place, part in enumerate(parts) if part in ("benchmarks", "results")]
-    return "/".join(parts[known[-1] + 1 :] if known else parts[-1:])

@@ -1,0 +1,82 @@
+import logging
+from enum import Enum
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sdor.jobs import job
+from sdor.run_log import listen
+
+
+class Event(Enum):
+    INFO = "job_info"
+    FINISHED = "job_finished"
+    ERROR = "job_error"
+
+
+@pytest.fixture
+def snakemake(tmp_path, monkeypatch):
+    """Sends events as Snakemake does."""
+    monkeypatch.chdir(tmp_path)
+    logger = logging.Logger("snakemake")
+    events = listen(logger)
+
+    def send(event, **fields):
+        logger.info("", extra={"event": event, **fields})
+
+    return SimpleNamespace(send=send, events=events)
+
+
+def announce(snakemake, number, rule="train"):
+    log = f"results/logs/{rule}{number}.log"
+    snakemake.send(Event.INFO, jobid=number, rule_name=rule, log=[log], output=[])
+    return log
+
+
+def test_a_finished_job_is_one_line_with_its_key_figure(snakemake, capsys):
+    log = announce(snakemake, 1)
+    script = SimpleNamespace(rule="train", log=[log], input=[], output=[])
+    with job(script, "training of yard/tiny/seed0, t = 1") as work:
+        work.figure = "loss 0.1234"
+    snakemake.send(Event.FINISHED, job_id=1)
+    said = capsys.readouterr().err
+    assert said == "sdor: training of yard/tiny/seed0, t = 1: done in 0.0 s; loss 0.1234\n"
+
+
+def test_jobs_of_no_script_and_strange_events_say_nothing(snakemake, capsys):
+    announce(snakemake, 1, "all")
+    snakemake.send(Event.FINISHED, job_id=1)
+    snakemake.send(Event.FINISHED, job_id=99)
+    assert capsys.readouterr().err == ""
+    assert snakemake.events.finished == []
+
+
+def test_a_job_that_was_killed_is_named_with_its_log(snakemake, capsys):
+    log = announce(snakemake, 1)
+    Path(log).parent.mkdir(parents=True)
+    Path(log).write_text("2026-01-01 00:00:00,000 INFO epoch 1/50: loss 0.4\n")
+    snakemake.send(Event.ERROR, rule_name="train", log=[log, "slurm/1.log"])
+    assert (
+        f"sdor: failed: train: ended without a word: killed, or out of memory or time; logs: {log}"
+        in (capsys.readouterr().err)
+    )
+    assert len(snakemake.events.failures) == 1
+
+
+def test_a_job_that_said_why_it_failed_is_not_named_twice(snakemake, capsys):
+    log = announce(snakemake, 1)
+    Path(log).parent.mkdir(parents=True)
+    Path(log).write_text("2026-01-01 00:00:00,000 ERROR frames of a/b: clip b: too short\n")
+    snakemake.send(Event.ERROR, rule_name="frames", log=[log])
+    assert capsys.readouterr().err == ""
+    assert snakemake.events.failures == []
+
+
+def test_the_summary_says_what_ran_and_where_the_answers_are(snakemake, tmp_path):
+    (tmp_path / "results" / "tables").mkdir(parents=True)
+    (tmp_path / "results" / "tables" / "table1.md").write_text("")
+    snakemake.events.finished = [*["train"] * 6, *["frames"] * 3, "audit", "clips"]
+    first, second = snakemake.events.summary(tmp_path / "results")
+    assert first.startswith("11 jobs done in 0 s: 6 train, 3 frames, 1 audit and 1 other stages")
+    assert second == f"table: {tmp_path / 'results' / 'tables' / 'table1.md'}"

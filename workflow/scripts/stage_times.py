@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from sdor.jobs import job
+from sdor.stage_times import study_benchmarks, write_stage_times
+
+stage = snakemake.params.stage
+with job(snakemake, "time and memory of each stage"):
+    asked = {key: stage[key] for key in ("scenes", "variants", "seeds")}
+    write_stage_times(
+        study_benchmarks(Path("results/benchmarks"), **asked),
+        asked["variants"],
+        Path(snakemake.output.csv),
+        Path(snakemake.output.md),
+    )
