@@ -49,6 +49,18 @@ def lean(fresh) -> Workplace:
     return fresh
 
 
+@pytest.fixture(scope="session")
+def undisturbed(prepared, tmp_path_factory) -> Workplace:
+    """A complete run of the main variant alone that nothing came in the way of."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "work"
+    shutil.copytree(prepared, folder)
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
+    workplace = Workplace(folder)
+    done = workplace.run()
+    assert done.returncode == 0, done.stdout
+    return workplace
+
+
 @pytest.fixture
 def copy(finished, tmp_path) -> Callable[[], Workplace]:
     """Copies the finished workplace, times of files included."""

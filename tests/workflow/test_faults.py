@@ -1,12 +1,15 @@
+import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import numpy as np
+import psutil
 import pytest
 import yaml
-from workplace import CONFIG
+from workplace import CONFIG, Workplace, leftovers
 
 from sdor.video import ffmpeg_binary
 
@@ -43,7 +46,7 @@ def test_killed_in_the_middle_of_a_training(lean):
     log = lean.folder / "results/logs/yard/tiny/seed0/iteration1/train.log"
     assert "resumed after epoch" in log.read_text()
     resumed = lean.content()
-    assert not [path for path in (lean.folder / "results").rglob(".*") if path.is_file()]
+    assert leftovers(lean) == []
     assert lean.run("--forcerun", "train").returncode == 0
     assert "resumed" not in log.read_text()
     undisturbed = lean.content()
@@ -148,3 +151,124 @@ def test_weights_of_another_architecture_are_refused(copy):
     )
     done = workplace.run("results/weights/vgg16.safetensors")
     one_line(done, "weights of vgg16", "mine.safetensors holds weights of resnet18")
+
+
+DAY = 86_400_000_000_000  # ns
+
+
+def test_damaged_results_are_named_and_made_again(copy, finished):
+    workplace = copy()
+    frames = workplace.folder / "results/yard/frames/64/event.npy"
+    content = bytearray(frames.read_bytes())
+    content[len(content) // 2] ^= 1
+    frames.write_bytes(content)
+    initial = workplace.folder / "results/yard/tiny/seed0/initial.parquet"
+    initial.write_bytes(initial.read_bytes()[:1000])
+    names = [str(path.relative_to(workplace.folder)) for path in (frames, initial)]
+    looked = workplace.run("--dry-run")
+    done = workplace.run("results/yard/tiny/seed0/ensemble.parquet")
+    assert done.returncode == 0, done.stdout
+    for name in names:
+        assert f"sdor: {name}: not what was made" in looked.stdout
+        assert f"sdor: {name}: not what was made" in done.stdout
+    expected, found = finished.content(), workplace.content()
+    assert [name for name in expected if found[name] != expected[name]] == []
+    assert "not what was made" not in workplace.run("--dry-run").stdout
+
+
+def test_a_copy_that_lost_all_times_reruns_nothing(finished, tmp_path):
+    whole, bare = tmp_path / "whole", tmp_path / "bare"
+    shutil.copytree(finished.folder, whole, copy_function=shutil.copy)
+    assert Workplace(whole).planned() == set()
+    # Another machine gets the results, and not what Snakemake knows of them.
+    hidden = shutil.ignore_patterns(".snakemake")
+    shutil.copytree(finished.folder, bare, copy_function=shutil.copy, ignore=hidden)
+    assert Workplace(bare).planned() == set()
+
+
+def test_a_clock_that_was_set_back_hides_no_change(copy):
+    workplace = copy()
+    for path in (workplace.folder / "results").rglob("*"):
+        later = path.stat().st_mtime_ns + DAY
+        os.utime(path, ns=(later, later))
+    for path in (workplace.folder / "results/records").rglob("*.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "mtime_ns": record["mtime_ns"] + DAY}))
+    done = workplace.run()
+    assert "results have times that are still to come" in done.stdout
+    assert "Nothing to be done" in done.stdout
+    assert "still to come" not in workplace.run("--dry-run").stdout
+
+
+def test_a_clock_that_is_set_back_between_two_stages(lean):
+    """What was made while the clock was ahead is no reason to fail, nor to hide later changes."""
+    features = "results/yard/features/resnet18-pool-64.parquet"
+    assert lean.run(features).returncode == 0
+    for name in (features, features.replace("parquet", "npy").replace("pool", "bins")):
+        path = lean.folder / name
+        later = time.time_ns() + DAY
+        os.utime(path, ns=(later, later))
+    done = lean.run("results/yard/tiny/seed0/initial.parquet")
+    assert done.returncode == 0, done.stdout
+    assert lean.planned("results/yard/tiny/seed0/initial.parquet") == set()
+
+
+@pytest.fixture
+def small_disk(lean):
+    """The results of a workplace on a disk of their own, which is soon full."""
+    results = lean.folder / "results"
+    results.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=70m", "tmpfs", str(results)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk on this machine")
+    yield lean
+    subprocess.run(["umount", "--lazy", str(results)], check=True)
+
+
+def remount(workplace, options):
+    results = str(workplace.folder / "results")
+    subprocess.run(["mount", "-o", f"remount,{options}", results], check=True)
+
+
+def test_a_full_disk_is_named_and_the_same_command_goes_on(small_disk, undisturbed):
+    done = small_disk.run()
+    one_line(done, "failed: training of yard/tiny/seed0, t = 1", "No space left", "make room")
+    expected = undisturbed.content()
+    whole = small_disk.content()
+    assert [name for name in whole if whole[name] != expected[name]] == []
+    remount(small_disk, "size=1g")
+    done = small_disk.run()
+    assert done.returncode == 0, done.stdout
+    assert small_disk.content() == expected
+    assert leftovers(small_disk) == []
+
+
+def test_results_that_cannot_be_written_cost_nothing(small_disk):
+    (small_disk.folder / "results" / "kept.txt").write_text("mine")
+    remount(small_disk, "ro")
+    one_line(small_disk.run(), "results: cannot be written", "run elsewhere")
+    remount(small_disk, "rw")
+    assert [path.name for path in (small_disk.folder / "results").iterdir()] == ["kept.txt"]
+
+
+def test_a_disk_without_room_stops_before_anything_is_made(small_disk):
+    filler = small_disk.folder / "results" / "filler"
+    filler.write_bytes(bytes(20 << 20))
+    one_line(small_disk.run(), "the disk is full", "make room")
+    assert [path.name for path in filler.parent.iterdir()] == ["filler"]
+
+
+def test_a_job_that_was_killed_is_named_with_its_log(lean):
+    lean.configure(method={**CONFIG["method"], "epochs": 30, "iterations": 1})
+    process = lean.start(stderr=subprocess.PIPE)
+    log = lean.folder / "results/logs/yard/tiny/seed0/iteration1/train.log"
+    while not log.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    jobs = psutil.Process(process.pid).children(recursive=True)
+    max(jobs, key=lambda child: child.memory_info().rss).kill()
+    said = process.communicate()[1]
+    assert process.returncode != 0
+    lines = [line for line in said.splitlines() if line.startswith("sdor: failed: ")]
+    assert "train: ended without a word: killed, or out of memory or time" in lines[-1]
+    assert "results/logs/yard/tiny/seed0/iteration1/train.log" in lines[-1]

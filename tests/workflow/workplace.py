@@ -82,14 +82,15 @@ class Workplace:
             text=True,
         )
 
-    def start(self):
+    def start(self, *, stderr: int = subprocess.DEVNULL):
         """Start Snakemake in a process group of its own, without waiting for it."""
         return subprocess.Popen(
             self.command(),
             cwd=self.folder,
             env=own_environment(),
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
             start_new_session=True,
         )
 
@@ -115,6 +116,13 @@ class Workplace:
             wanted += self.folder.rglob(name)
         results = self.folder / "results"
         return {str(path.relative_to(results)): path.read_bytes() for path in sorted(wanted)}
+
+
+def leftovers(workplace: Workplace) -> list[Path]:
+    """Files of writes that were cut off, and checkpoints of trainings that have ended."""
+    results = workplace.folder / "results"
+    hidden = [path for path in results.rglob(".*") if path.is_file()]
+    return [*hidden, *results.rglob("checkpoint.pt")]
 
 
 def own_environment() -> dict[str, str]:
