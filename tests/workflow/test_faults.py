@@ -231,15 +231,15 @@ def remount(workplace, options):
 
 
 def test_a_full_disk_is_named_and_the_same_command_goes_on(small_disk, undisturbed):
-    done = small_disk.run()
+    answer = "results/yard/tiny/seed0/ensemble.parquet"
+    done = small_disk.run(answer)
     one_line(done, "failed: training of yard/tiny/seed0, t = 1", "No space left", "make room")
-    expected = undisturbed.content()
-    whole = small_disk.content()
-    assert [name for name in whole if whole[name] != expected[name]] == []
     remount(small_disk, "size=1g")
-    done = small_disk.run()
+    done = small_disk.run(answer)
     assert done.returncode == 0, done.stdout
-    assert small_disk.content() == expected
+    expected, found = undisturbed.content(), small_disk.content()
+    assert answer.removeprefix("results/") in found
+    assert [name for name in found if found[name] != expected[name]] == []
     assert leftovers(small_disk) == []
 
 
