@@ -1,8 +1,86 @@
-"""Jobs of ours that a cluster still runs or keeps in its queue."""
+"""Jobs of ours that a SLURM cluster still runs or keeps in its queue."""
 
+import os
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+# What the profile puts before the names of its jobs (slurm-jobname-prefix).
+PREFIX = "sdor_"
+# Where Snakemake keeps a log of each job that it submits: made before the first submission.
+LOGS = Path(".snakemake/slurm_logs")
+ANSWER = 30.0  # seconds that a command of the cluster may take
+END = (
+    180.0  # seconds until jobs are gone: SLURM sends SIGKILL 30 s after SIGTERM, unless configured
+)
+WAIT = 1.0  # seconds between two looks
 
-def cancel_orphans(folder: Path) -> list[str]:  # noqa: ARG001
-    """Cancel the jobs of a killed run in a folder; returns their ids."""
-    return []
+
+class _NoAnswerError(Exception):
+    """The cluster did not answer, or refused."""
+
+
+def cancel_orphans(folder: Path) -> list[str]:
+    """Cancel the jobs that a killed run submitted from a folder, and wait until they are gone.
+
+    Nothing is asked where nothing was ever submitted from the folder. A cluster that does not
+    answer is a warning and no fault: the run may be one that needs no cluster.
+
+    Parameters
+    ----------
+    folder : working directory of the runs.
+
+    Returns
+    -------
+    Ids of the jobs that were cancelled, in the order in which they were found.
+    """
+    if shutil.which("squeue") is None or not (folder / LOGS).is_dir():
+        return []
+    cancelled: list[str] = []
+    latest = time.monotonic() + END
+    try:
+        while (jobs := _jobs_of(folder)) and time.monotonic() < latest:
+            # What was just being submitted when the run was killed may come up late.
+            if new := [job for job in jobs if job not in cancelled]:
+                cancelled += new
+                _ask("scancel", *new)
+            time.sleep(WAIT)
+    except _NoAnswerError as error:
+        _warn(f"jobs of a killed run may still be at work: {error}")
+        return cancelled
+    if jobs:
+        _warn(f"SLURM jobs {', '.join(jobs)} were cancelled and are still there; going on")
+    return cancelled
+
+
+def _jobs_of(folder: Path) -> list[str]:
+    """Ids of this user's jobs from this folder that are in the queue, run, or are ending."""
+    listed = _ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%j|%Z")
+    rows = [line.strip().split("|", 2) for line in listed.splitlines() if line.count("|") > 1]
+    return [
+        job
+        for job, name, directory in rows
+        if name.startswith(PREFIX)
+        and job != os.environ.get("SLURM_JOB_ID")
+        and Path(directory).resolve() == folder.resolve()
+    ]
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER)
+    except subprocess.TimeoutExpired:
+        raise _NoAnswerError(f"{command[0]} gave no answer within {ANSWER:.0f} s") from None
+    except OSError as error:
+        raise _NoAnswerError(f"{command[0]}: {error.strerror}") from None
+    # scancel also fails when a job has ended in the meantime: the next look tells.
+    if done.returncode and command[0] != "scancel":
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise _NoAnswerError(f"{command[0]} failed ({reason})")
+    return done.stdout
+
+
+def _warn(line: str) -> None:
+    print(f"sdor: {line}", file=sys.stderr, flush=True)
