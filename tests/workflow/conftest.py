@@ -2,26 +2,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from workplace import CONFIG, LENGTHS, SCENE, STUDIES, Workplace, write_images
+from workplace import CONFIG, Workplace, prepare
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
     """Data and config, nothing run."""
-    folder = tmp_path_factory.mktemp("prepared")
-    rng = np.random.default_rng(0)
-    for name, length in LENGTHS.items():
-        frames = rng.integers(60, 120, (length, 48, 64), dtype=np.uint8)
-        if name == "event":
-            frames[10:16, 10:40, 20:50] = rng.integers(180, 255, (6, 30, 30), dtype=np.uint8)
-        write_images(folder / "data" / "yard" / name, frames)
-    (folder / "scenes").mkdir()
-    (folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(SCENE))
-    (folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **STUDIES}, sort_keys=False))
-    return folder
+    return prepare(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,9 @@ from workplace import CONFIG, Workplace, leftovers
 
 from sdor.video import ffmpeg_binary
 
+DAY = 86_400_000_000_000  # ns
+ANSWER = "results/yard/tiny/seed0/ensemble.parquet"
+
 
 def kill_when(workplace, condition):
     """Start a run and SIGKILL all of its processes as soon as the condition holds."""
@@ -41,13 +44,13 @@ def test_killed_in_the_middle_of_a_training(lean):
     checkpoint = lean.folder / "results/yard/tiny/seed0/iteration1/checkpoint.pt"
     kill_when(lean, checkpoint.exists)
     assert not (checkpoint.parent / "scores.parquet").exists()
-    done = lean.run()
+    done = lean.run(ANSWER)
     assert done.returncode == 0, done.stdout
     log = lean.folder / "results/logs/yard/tiny/seed0/iteration1/train.log"
     assert "resumed after epoch" in log.read_text()
     resumed = lean.content()
     assert leftovers(lean) == []
-    assert lean.run("--forcerun", "train").returncode == 0
+    assert lean.run("--forcerun", "train", "--", ANSWER).returncode == 0
     assert "resumed" not in log.read_text()
     undisturbed = lean.content()
     assert [name for name in resumed if resumed[name] != undisturbed[name]] == []
@@ -153,9 +156,6 @@ def test_weights_of_another_architecture_are_refused(copy):
     one_line(done, "weights of vgg16", "mine.safetensors holds weights of resnet18")
 
 
-DAY = 86_400_000_000_000  # ns
-
-
 def test_damaged_results_are_named_and_made_again(copy, finished):
     workplace = copy()
     frames = workplace.folder / "results/yard/frames/64/event.npy"
@@ -166,7 +166,7 @@ def test_damaged_results_are_named_and_made_again(copy, finished):
     initial.write_bytes(initial.read_bytes()[:1000])
     names = [str(path.relative_to(workplace.folder)) for path in (frames, initial)]
     looked = workplace.run("--dry-run")
-    done = workplace.run("results/yard/tiny/seed0/ensemble.parquet")
+    done = workplace.run(ANSWER)
     assert done.returncode == 0, done.stdout
     for name in names:
         assert f"sdor: {name}: not what was made" in looked.stdout
@@ -231,14 +231,13 @@ def remount(workplace, options):
 
 
 def test_a_full_disk_is_named_and_the_same_command_goes_on(small_disk, undisturbed):
-    answer = "results/yard/tiny/seed0/ensemble.parquet"
-    done = small_disk.run(answer)
+    done = small_disk.run(ANSWER)
     one_line(done, "failed: training of yard/tiny/seed0, t = 1", "No space left", "make room")
     remount(small_disk, "size=1g")
-    done = small_disk.run(answer)
+    done = small_disk.run(ANSWER)
     assert done.returncode == 0, done.stdout
     expected, found = undisturbed.content(), small_disk.content()
-    assert answer.removeprefix("results/") in found
+    assert ANSWER.removeprefix("results/") in found
     assert [name for name in found if found[name] != expected[name]] == []
     assert leftovers(small_disk) == []
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from workplace import PROJECT, Workplace
+from workplace import PROJECT, Workplace, copy_project
 
 # The modules that each stage calls into; what they import in turn is found by importing them.
 STAGES = {
@@ -103,11 +103,7 @@ def depends():
 def edited(finished, tmp_path_factory):
     """A finished run together with a copy of the project whose code may be changed."""
     folder = tmp_path_factory.mktemp("edited")
-    for name in ("Snakefile", "workflow", "config", "envs"):
-        source, target = PROJECT / name, folder / "project" / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        target.parent.mkdir(exist_ok=True)
-        copy(source, target)
+    copy_project(folder / "project")
     shutil.copytree(finished.folder, folder / "work", symlinks=True)
     return Workplace(folder / "work", project=folder / "project")
 

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pandas as pd
-import pytest
 import yaml
 from workplace import LENGTHS
 
@@ -118,24 +117,6 @@ def test_a_moved_folder_and_moved_data_rerun_nothing(copy, tmp_path):
     workplace = copy()
     (workplace.folder / "data").rename(tmp_path / "elsewhere")
     assert workplace.planned("--config", f"data_root={tmp_path / 'elsewhere'}") == set()
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "first"),
-    [
-        ("pca", 5, {"initial", "del_giorno"}),
-        ("anomalous_fraction", 0.2, {"pseudo_labels"}),
-        ("learning_rate", 0.01, {"train"}),
-        ("epochs", 3, {"train"}),
-    ],
-)
-def test_a_setting_reruns_from_its_stage_on(copy, key, value, first):
-    workplace = copy()
-    config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
-    workplace.configure(method={**config["method"], key: value})
-    changed = workplace.planned(why="Params have changed")
-    # What judges writes the whole method into its record; fine-tuning follows the training anyway.
-    assert changed - {"evaluate", "evaluate_feedback", "fine_tune", "report"} == first
 
 
 def test_other_labels_do_not_hide_another_change(copy):

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 LENGTHS = {"calm1": 90, "calm2": 90, "event": 20}
 SCENE = {
     "root": "yard",
+    "masks": [{"x": 0, "y": 0, "width": 4, "height": 4}],
     "clips": [
         {"images": "calm*", "split": "train", "ground_truth": "normal"},
         {"images": "event", "split": "test", "ground_truth": {"ranges": [[11, 16]]}},
@@ -99,15 +102,17 @@ class Workplace:
         config.update(changes)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def planned(self, *arguments: str, why: str | None = None) -> set[str]:
-        """Rules that a dry run would execute; with `why`, those for that reason alone."""
+    def planned(self, *arguments: str) -> set[str]:
+        """Rules that a dry run would execute."""
+        return set(self.planned_jobs(*arguments))
+
+    def planned_jobs(self, *arguments: str) -> Counter[str]:
+        """How many jobs of each rule a dry run would execute."""
         done = self.run("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
-        jobs = re.findall(
-            r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", done.stdout, flags=re.MULTILINE
-        )
-        rules = {name for name, details in jobs if why is None or why in details}
-        return rules - {"default", "all"}
+        jobs = Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, flags=re.MULTILINE))
+        del jobs["default"], jobs["all"]
+        return jobs
 
     def content(self) -> dict[str, bytes]:
         """The bytes of everything that must be equal between two runs."""
@@ -116,6 +121,30 @@ class Workplace:
             wanted += self.folder.rglob(name)
         results = self.folder / "results"
         return {str(path.relative_to(results)): path.read_bytes() for path in sorted(wanted)}
+
+
+def prepare(folder: Path) -> Path:
+    """Write data, scene file and config into a folder."""
+    rng = np.random.default_rng(0)
+    for name, length in LENGTHS.items():
+        frames = rng.integers(60, 120, (length, 48, 64), dtype=np.uint8)
+        if name == "event":
+            frames[10:16, 10:40, 20:50] = rng.integers(180, 255, (6, 30, 30), dtype=np.uint8)
+        write_images(folder / "data" / "yard" / name, frames)
+    (folder / "scenes").mkdir()
+    (folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(SCENE))
+    (folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **STUDIES}, sort_keys=False))
+    return folder
+
+
+def copy_project(target: Path) -> Path:
+    """A copy of what runs of the project, in which code may be changed."""
+    for name in ("Snakefile", "workflow", "config", "envs"):
+        source = PROJECT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        target.mkdir(exist_ok=True)
+        copy(source, target / name)
+    return target
 
 
 def leftovers(workplace: Workplace) -> list[Path]:

@@ -1,0 +1,145 @@
+"""Which stages run again after which change: the table of `workflow/reruns.md`, row by row.
+
+`python tests/workflow/test_rerun_table.py` writes the table anew.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from workplace import PROJECT, Workplace, copy_project, prepare, write_images
+
+TABLE = PROJECT / "workflow" / "reruns.md"
+HEAD = """# What runs again
+
+A finished study of one scene (three clips, one seed, two iterations, four variants, competitors,
+feedback), one change, and what `snakemake` then does. A test makes each change and compares.
+
+| change | jobs | stages that run again |
+|---|---:|---|
+"""
+
+
+def setting(key, value):
+    return lambda work: work.configure(
+        method={**yaml.safe_load((work.folder / "config.yaml").read_text())["method"], key: value}
+    )
+
+
+def section(name, **values):
+    def change(work):
+        before = yaml.safe_load((work.folder / "config.yaml").read_text()).get(name, {})
+        work.configure(**{name: {**before, **values}})
+
+    return change
+
+
+def scene(change):
+    def edit(work):
+        path = work.folder / "scenes" / "yard.yaml"
+        document = yaml.safe_load(path.read_text())
+        change(document)
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    return edit
+
+
+def clip_added(work):
+    frames = np.random.default_rng(1).integers(60, 120, (30, 48, 64), dtype=np.uint8)
+    write_images(work.folder / "data" / "yard" / "calm3", frames)
+
+
+def line_added(module):
+    def edit(work):
+        path = work.project / "workflow" / "sdor" / f"{module}.py"
+        path.write_text(path.read_text() + "\n_CHANGED = True\n")
+
+    return edit
+
+
+def comment_added(work):
+    for path in (work.project / "workflow" / "sdor").glob("*.py"):
+        path.write_text(f"# Another word on it.\n{path.read_text()}")
+
+
+def data_moved(work):
+    (work.folder / "data").rename(work.folder / "elsewhere")
+    work.configure(data_root="elsewhere")
+
+
+CHANGES = {
+    "nothing": lambda _: None,
+    "a comment in every module": comment_added,
+    "the video moved to another folder": data_moved,
+    "`input_size` 64 → 96": setting("input_size", 96),
+    "`features` pool → logits": setting("features", "logits"),
+    "`pca` 10 → 5": setting("pca", 5),
+    "`anomalous_fraction` 0.1 → 0.2": setting("anomalous_fraction", 0.2),
+    "`learning_rate` 0.005 → 0.01": setting("learning_rate", 0.01),
+    "`iterations` 2 → 4": setting("iterations", 4),
+    "`feedback.picks` 1 → 2": section("feedback", picks=2),
+    "`evaluation.bootstrap_draws` 100 → 200": section("evaluation", bootstrap_draws=200),
+    "a seed added": lambda work: work.configure(seeds=[0, 1]),
+    "a competitor left out": lambda work: work.configure(
+        competitors=["del_giorno_1", "del_giorno_2", "unmasking"]
+    ),
+    "the scene file: its description": scene(lambda it: it.update(description="A yard.")),
+    "the scene file: a label": scene(
+        lambda it: it["clips"][1].update(ground_truth={"ranges": [[12, 16]]})
+    ),
+    "the scene file: a mask moved": scene(lambda it: it["masks"][0].update(x=8)),
+    "a clip added": clip_added,
+    "a line in `frames.py`": line_added("frames"),
+    "a line in `initial.py`": line_added("initial"),
+    "a line in `training.py`": line_added("training"),
+    "a line in `metrics.py`": line_added("metrics"),
+    "a line in `saliency.py`": line_added("saliency"),
+    "a line in `paper_tables.py`": line_added("paper_tables"),
+    "a line in `jobs.py`": line_added("jobs"),
+}
+
+
+def row(change: str, jobs: Counter[str]) -> str:
+    stages = [name if count == 1 else f"{name} ({count})" for name, count in sorted(jobs.items())]
+    return f"| {change} | {sum(jobs.values())} | {', '.join(stages) or 'none'} |"
+
+
+def after(change, finished: Path, folder: Path) -> Counter[str]:
+    """What a dry run plans after a change in a copy of a finished run and of the project."""
+    copy_project(folder / "project")
+    shutil.copytree(finished, folder / "work", symlinks=True)
+    work = Workplace(folder / "work", project=folder / "project")
+    change(work)
+    return work.planned_jobs()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_table_tells_what_runs_again(finished, tmp_path, change):
+    found = row(change, after(CHANGES[change], finished.folder, tmp_path))
+    assert found in TABLE.read_text().splitlines()
+
+
+def test_the_table_has_no_other_rows():
+    rows = [line for line in TABLE.read_text().splitlines() if line.startswith("| ")][1:]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == list(CHANGES)
+
+
+def write() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        finished = Workplace(prepare(Path(folder) / "finished"))
+        done = finished.run()
+        assert done.returncode == 0, done.stdout
+        rows = [
+            row(name, after(change, finished.folder, Path(folder) / str(number)))
+            for number, (name, change) in enumerate(CHANGES.items())
+        ]
+    TABLE.write_text(HEAD + "\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(write())
