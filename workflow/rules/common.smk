@@ -74,8 +74,13 @@ if workflow.local_exec and workflow.scheduling_settings is not None:
 config["data_root"] = STUDY.settings["data_root"]
 config["scene_folder"] = STUDY.settings["scene_folder"]
 SETTINGS, METHODS, SCENES = STUDY.settings, STUDY.methods, STUDY.scenes
+# On a cluster, each network job asks for a GPU, whatever the host is that Snakemake runs on; there,
+# and only there, Snakemake has a limit of jobs (--jobs). Jobs are told, since they have none.
+if workflow.is_main_process:
+    os.environ["SDOR_ON_CLUSTER"] = "yes" if workflow.resource_settings.nodes else ""
 HAS_GPU = SETTINGS["device"] == "cuda" or (
-    SETTINGS["device"] == "auto" and shutil.which("nvidia-smi") is not None
+    SETTINGS["device"] == "auto"
+    and bool(os.environ.get("SDOR_ON_CLUSTER") or shutil.which("nvidia-smi"))
 )
 # A network takes all cores that a run has, so that two never share them, nor a GPU (on a CPU, heads
 # alone are light enough to train side by side).
@@ -118,6 +123,18 @@ wildcard_constraints:
     t="[1-9][0-9]?",
     round="[1-9][0-9]?",
     pool="|".join(STUDY.pools()) or "none",
+
+
+def growing(amount):
+    """A resource that doubles with each attempt: a number, or a function of the wildcards.
+
+    Memory is in MB, time in minutes. Where no comment says otherwise, the first attempt has twice to
+    five times what the demo took (table `stages`), and 300 MB for Snakemake itself, which runs
+    beside the work in each cluster job; scenes of 150,000 frames were only projected.
+    """
+    return lambda wildcards, attempt: 2 ** (attempt - 1) * (
+        amount(wildcards) if callable(amount) else amount
+    )
 
 
 def view_of(method):

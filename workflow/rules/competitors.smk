@@ -1,4 +1,5 @@
-# features ─ competitors: other methods that need no labels, on the frames that ours sees.
+# features ─ competitors: other methods that need no labels, on the frames that ours sees. 150,000
+# frames take at most an hour, projected from Ped2.
 
 
 rule hidden:
@@ -18,8 +19,8 @@ rule hidden:
     threads: network_threads
     resources:
         gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.saliency"),
@@ -50,8 +51,8 @@ rule del_giorno:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.discriminability"),
@@ -77,8 +78,8 @@ rule unmasking:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.unmasking"),
@@ -106,8 +107,8 @@ rule two_sample_test:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         stage={
             "code": code_of("sdor.unmasking"),

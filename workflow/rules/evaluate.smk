@@ -24,8 +24,8 @@ rule evaluate:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.evaluate"),
@@ -55,13 +55,15 @@ rule pool:
         "results/pools/{pool}/{variant}/seed{seed}/{way}.json",
     log:
         "results/logs/pools/{pool}/{variant}/seed{seed}/{way}.log",
+    benchmark:
+        "results/benchmarks/pools/{pool}/{variant}/seed{seed}/{way}.tsv"
     wildcard_constraints:
         way="raw|ranks",
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.evaluate"),

@@ -36,8 +36,8 @@ rule features:
     threads: NETWORK_THREADS
     resources:
         gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.features"),
@@ -67,8 +67,8 @@ rule classify:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.features"),
@@ -99,8 +99,8 @@ rule classify_frames:
     threads: NETWORK_THREADS
     resources:
         gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.features"),
@@ -129,8 +129,8 @@ rule trunk:
     threads: NETWORK_THREADS
     resources:
         gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.features"),

@@ -10,11 +10,13 @@ rule mark:
         f"{RUN}/feedback/round{{round}}/marks.parquet",
     log:
         f"{RUN_LOG}/feedback/round{{round}}/mark.log",
+    benchmark:
+        f"{RUN_TIME}/feedback/round{{round}}/mark.tsv"
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         stage={
             "code": code_of("sdor.feedback"),
@@ -45,8 +47,8 @@ rule fine_tune:
     threads: network_threads
     resources:
         gpu=NETWORK_GPUS,
-        mem_mb=lambda w: 16000 if METHODS[w.variant]["trainable"] == "all" else 6000,
-        runtime=240,
+        mem_mb=growing(training_memory),
+        runtime=growing(training_time(FEEDBACK["epochs"])),
     params:
         stage=lambda w: {
             "code": code_of("sdor.fine_tuning"),
@@ -71,11 +73,13 @@ rule evaluate_feedback:
         f"{RUN}/feedback.json",
     log:
         f"{RUN_LOG}/feedback/evaluate.log",
+    benchmark:
+        f"{RUN_TIME}/feedback/evaluate_feedback.tsv"
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.feedback"),

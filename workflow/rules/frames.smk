@@ -14,8 +14,8 @@ rule render:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         stage=lambda w: {
             "code": code_of("sdor.demo"),
@@ -36,8 +36,8 @@ rule cuts:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=500,
-        runtime=120,
+        mem_mb=growing(1000),
+        runtime=growing(120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.cuts"),
@@ -62,8 +62,8 @@ rule frames:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=500,
-        runtime=120,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.frames", "sdor.cuts"),
@@ -86,12 +86,14 @@ rule clips:
         "results/{scene}/clips.parquet",
     log:
         "results/logs/{scene}/clips.log",
+    benchmark:
+        "results/benchmarks/{scene}/clips.tsv"
     priority: 100
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         stage=lambda w: {
             "code": code_of("sdor.frames", "sdor.cuts"),
@@ -124,12 +126,14 @@ rule audit:
         summary="results/{scene}/audit.json",
     log:
         "results/logs/{scene}/audit.log",
+    benchmark:
+        "results/benchmarks/{scene}/audit.tsv"
     priority: 100
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         stage=lambda w: {
             "code": code_of("sdor.audit", "sdor.cuts"),
@@ -148,11 +152,13 @@ rule subset:
         f"{RUN}/subset.parquet",
     log:
         f"{RUN_LOG}/subset.log",
+    benchmark:
+        f"{RUN_TIME}/subset.tsv"
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         stage=lambda w: {
             "code": code_of("sdor.subset"),

@@ -15,8 +15,8 @@ rule initial:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(8000),  # 150,000 features of 2,048 numbers, as float64, twice
+        runtime=growing(60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.initial"),

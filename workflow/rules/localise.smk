@@ -18,8 +18,8 @@ rule saliency:
     threads: NETWORK_THREADS
     resources:
         gpu=NETWORK_GPUS,
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.saliency"),
@@ -51,8 +51,8 @@ rule localise:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.localisation", "sdor.cuts"),

@@ -112,6 +112,9 @@ rule figures:
         "results/benchmarks/{scene}/{variant}/figures.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         stage={
             "code": code_of("sdor.figures"),
@@ -138,6 +141,9 @@ rule paper_figures:
         figure="|".join(STUDY_FIGURES),
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         stage=lambda w: {
             "code": code_of("sdor.paper_figures", "sdor.cuts"),
