@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 from contextlib import suppress
 
@@ -10,30 +11,44 @@ import psutil
 from workplace import leftovers
 
 KILLS = 20
-LONGEST = 9.0  # seconds that a run may live: Snakemake's start, and a stage or two
 SEED = 20200614
+MOST = 3  # results that a run may finish before it is killed, and the seconds it then lives on
+PATIENCE = 60.0  # seconds without any result: the kill comes all the same
 
 
 def test_twenty_kills_change_nothing(lean, undisturbed):
     rng = random.Random(SEED)
-    seen = []
-    for _ in range(KILLS):
+    for number in range(KILLS):
+        before = finished(lean)
         process = lean.start()
-        lived = rng.uniform(1.0, LONGEST)
+        wait_for(process, lean, before + rng.randint(0, MOST))
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=rng.uniform(0, MOST))
         kill = rng.choice([kill_all, kill_all, kill_scheduler, kill_a_job])
-        with suppress(Exception):
-            process.wait(timeout=lived)
         kill(process, rng)
         process.wait()
-        seen.append((kill.__name__, round(lived, 1), len(lean.content())))
-    print(*seen, sep="\n")
+        print(f"{kill.__name__} {number + 1}: {before} results before it, {finished(lean)} after")
     done = lean.run()
     assert done.returncode == 0, done.stdout
     expected, found = undisturbed.content(), lean.content()
-    assert found.keys() == expected.keys(), seen
-    assert [name for name in expected if found[name] != expected[name]] == [], seen
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
     assert leftovers(lean) == []
     assert "Nothing to be done" in lean.run().stdout
+
+
+def finished(workplace):
+    """How many results have a record."""
+    return len(list((workplace.folder / "results" / "records").rglob("[!.]*.json")))
+
+
+def wait_for(process, workplace, results):
+    """Wait until a run has made so many results, or has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and finished(workplace) < results:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
 
 
 def kill_all(process, rng):  # noqa: ARG001
