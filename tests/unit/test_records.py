@@ -54,7 +54,23 @@ def test_a_changed_byte_is_found_and_the_file_goes():
     assert Path(FRAMES).exists()
     assert settle().damaged == [FRAMES]
     assert not Path(FRAMES).exists()
-    assert settle().damaged == []
+    # Nothing that only finished files would need is made again: so they are old until it is.
+    for _ in range(2):
+        assert mtime(FEATURES) < DAY
+        again = settle()
+        assert again.damaged == again.outdated == []
+    make(FRAMES, "frames")
+    assert settle().outdated == []
+    assert mtime(FEATURES) > DAY
+
+
+def test_a_damaged_file_that_came_back_from_a_backup_is_taken():
+    Path(FRAMES).write_text("frameZ")
+    settle()
+    Path(FRAMES).write_text("frames")
+    for _ in range(2):
+        assert settle().damaged == []
+        assert mtime(FEATURES) > DAY
 
 
 def test_damage_under_the_old_time_is_found_by_a_deep_look_alone():

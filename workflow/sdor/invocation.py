@@ -97,7 +97,7 @@ def enter(state_folder: Path, *outputs: Path) -> None:
         lock.unlink()
     _remove_cut_off(state_folder / "incomplete", state_folder.parent.resolve())
     fcntl.flock(jobs, fcntl.LOCK_UN)
-    _tell(settle(), "it is made again")
+    _tell(settle(), "it is made again, and what follows from it")
 
 
 def look(state_folder: Path) -> None:
@@ -113,7 +113,7 @@ def look(state_folder: Path) -> None:
                     return
     except OSError:
         return
-    _tell(settle(repair=False), "a run makes it again")
+    _tell(settle(repair=False), "a run makes it again, and what follows")
 
 
 def hold_as_job(state_folder: Path) -> IO[str] | None:

@@ -38,6 +38,7 @@ class Record:
     siblings : all outputs of that execution.
     made_from : the SHA-256 of each input then; None for an input without a record.
     about : stage, name, seconds and key figure of the job.
+    damaged : the output was not what was made, and is gone until it is made again.
     """
 
     sha256: str
@@ -47,6 +48,7 @@ class Record:
     siblings: list[str]
     made_from: dict[str, str | None]
     about: dict[str, Any] = field(default_factory=dict)
+    damaged: bool = False
 
 
 @dataclass
@@ -123,8 +125,9 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
     """Bring results and their records together before Snakemake looks at times.
 
     A file whose content is as recorded gets its recorded time back, so that a copy reruns nothing.
-    One whose content differs is removed, to be made again. What was made from other inputs than
-    are there now, or mixes two executions, gets an old time, for the same end. Times that are still
+    One whose content differs is removed, to be made again; what was made from it gets an old time,
+    since Snakemake makes nothing that only finished files would need. What was made from other
+    inputs than are there now, or mixes two executions, gets an old time too. Times that are still
     to come, from a clock that was set back, become the present one, in their order.
 
     Parameters
@@ -136,25 +139,39 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
     records: dict[str, Record] = {}
     for output in _recorded():
         record = read_record(output)
-        if record is None or not Path(output).exists():
+        there = Path(output).exists()
+        if record is None or not (there or record.damaged):
             continue
-        seen = _seen(Path(output))
-        if deep or seen != (record.bytes, record.mtime_ns):
-            if seen[0] != record.bytes or sha256_of(output) != record.sha256:
-                found.damaged.append(output)
-                if repair:
-                    remove(Path(output))
-                    record_of(output).unlink(missing_ok=True)
-                continue
-            _quietly(_set_time, output, record.mtime_ns)
         records[output] = record
+        seen = _seen(Path(output)) if there else None
+        known = seen == (record.bytes, record.mtime_ns) and not record.damaged
+        if seen is None or (known and not deep):
+            continue
+        was_damaged = record.damaged
+        record.damaged = seen[0] != record.bytes or sha256_of(output) != record.sha256
+        if not record.damaged:
+            _quietly(_set_time, output, record.mtime_ns)
+            if was_damaged:
+                _quietly(write_json, record_of(output), asdict(record))
+            continue
+        found.damaged.append(output)
+        if repair:
+            write_json(record_of(output), asdict(record))
+            remove(Path(output))
+    old = []
     for output, record in records.items():
+        if record.damaged:
+            continue
         if _is_outdated(record, records):
             found.outdated.append(output)
-            if repair:
-                _quietly(_set_time, output, LONG_AGO)
+            old.append(output)
+        elif any(path in records and records[path].damaged for path in record.made_from):
+            old.append(output)
+    if repair:
+        for output in old:
+            _quietly(_set_time, output, LONG_AGO)
     found.from_the_future = _bring_back(
-        {path: record for path, record in records.items() if path not in found.outdated}
+        {path: record for path, record in records.items() if path not in old}
     )
     return found
 
