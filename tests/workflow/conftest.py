@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -5,6 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 from workplace import CONFIG, Workplace, prepare
+
+# Test runs do not belong on anybody's server.
+os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ CONFIG = {
     "device": "cpu",
     "precision": "fp32",
     "evaluation": {"bootstrap_draws": 100},
+    "tracking": {"enabled": False},
     "method": {
         "backbone": "resnet18",
         "input_size": 64,
@@ -59,6 +60,7 @@ STUDIES = {
     },
     "competitors": ["del_giorno_1", "del_giorno_2", "unmasking", "two_sample_test"],
     "feedback": {"scenes": ["yard"], "rounds": 2, "picks": 1, "epochs": 2},
+    "tracking": {"enabled": True, "experiment": "yard"},
 }
 
 

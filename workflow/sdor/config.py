@@ -79,7 +79,7 @@ def complete(document: Mapping[str, Any], where: str) -> Document:
     """
     check(document, "config", where)
     config = with_defaults(document, "config")
-    for section in ("evaluation", "feedback"):
+    for section in ("evaluation", "feedback", "tracking"):
         properties = _schema("config")["properties"][section]["properties"]
         config[section] = {**_defaults(properties), **config[section]}
     return config

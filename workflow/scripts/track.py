@@ -1,0 +1,24 @@
+import sys
+
+from sdor.jobs import job
+from sdor.receipt import store_uri
+from sdor.tracking import track_study
+
+stage = snakemake.params.stage
+with job(snakemake, "tracking") as work:
+    receipt = track_study(
+        stage["runs"],
+        snakemake.output[0],
+        uri=store_uri(),
+        experiment=stage["experiment"],
+        tables=snakemake.input.tables,
+        figures=snakemake.input.figures,
+    )
+    runs, reason = len(receipt["runs"]), receipt["reason"]
+    work.figure = f"{runs} runs, {receipt['new']} new" if receipt["complete"] else "pending"
+    if not receipt["complete"]:
+        print(
+            f"sdor: MLflow at {receipt['store']} has not all runs: {reason}; "
+            "the same command makes up for it",
+            file=sys.stderr,
+        )
