@@ -33,6 +33,7 @@ STAGES = {
     "evaluate": ["evaluate", "ensemble", "training", "pseudo_labels", "initial"],
     "tables": ["tables"],
     "figures": ["figures"],
+    "track": ["tracking"],
     "report": ["report"],
     "stage_times": ["stage_times"],
 }
@@ -67,6 +68,10 @@ READS = {
     ],
     "figures": ["evaluate", "clips", "audit"],
     "stage_times": ["evaluate", "evaluate_feedback", "figures", "paper_figures"],
+    "track": [
+        *("evaluate", "evaluate_feedback", "tables", "paper_tables", "stage_times", "figures"),
+        *("paper_figures", "train", "fine_tune", "ensemble", "frames", "weights"),
+    ],
     "report": [
         *("evaluate", "evaluate_feedback", "figures", "paper_figures", "clips"),
         *("audit", "ensemble", "frames"),
@@ -75,7 +80,8 @@ READS = {
 # The variant with fewer anomalies is a run of its own, with neither figures nor competitors.
 OF_THE_SUBSET = {
     *("subset", "initial", "pseudo_labels", "train", "ensemble", "evaluate"),
-    *("tables", "paper_tables", "paper_figures", "stage_times", "report"),
+    *("tables", "paper_tables", "paper_figures", "stage_times"),
+    *("track", "report"),
 }
 # Logging has no effect on results; the settings that these hand on are params themselves.
 WITHOUT_EFFECT = {"jobs", "study", "invocation", "records", "run_log", "cluster"}
