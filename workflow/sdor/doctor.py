@@ -164,7 +164,8 @@ def read_config(path: Path) -> Asked:
     ------
     SdorError : a key or value is wrong, or there is no such file or scene file.
     """
-    where = os.path.relpath(path)
+    here = Path.cwd()
+    where = str(path.relative_to(here) if path.is_relative_to(here) else path)
     document = load_yaml(path)
     settings = complete(document, where)
     settings["data_root"] = str(data_root(settings, given_on_command_line=False))
