@@ -48,7 +48,7 @@ rule fine_tune:
     resources:
         gpu=NETWORK_GPUS,
         mem_mb=growing(training_memory),
-        runtime=growing(training_time(FEEDBACK["epochs"])),
+        runtime=growing(lambda w: training_time(w, FEEDBACK["epochs"])),
     params:
         stage=lambda w: {
             "code": code_of("sdor.fine_tuning"),

@@ -23,9 +23,10 @@ def training_memory(wildcards):
     return 16000 if METHODS[wildcards.variant]["trainable"] == "all" else 6000
 
 
-def training_time(epochs):
+def training_time(wildcards, epochs):
     """In minutes: an epoch of the largest scene has 45,000 frames, at 400 a second (projected)."""
-    return 30 + 2 * epochs
+    head = METHODS[wildcards.variant]["trainable"] == "head"
+    return 30 + (epochs // 10 if head else 2 * epochs)
 
 
 rule pseudo_labels:
@@ -72,7 +73,7 @@ rule train:
     resources:
         gpu=NETWORK_GPUS,
         mem_mb=growing(training_memory),
-        runtime=growing(lambda w: training_time(METHODS[w.variant]["epochs"])),
+        runtime=growing(lambda w: training_time(w, METHODS[w.variant]["epochs"])),
     params:
         stage=lambda w: {
             "code": code_of("sdor.training"),
