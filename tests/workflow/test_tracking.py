@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -135,20 +134,10 @@ def test_the_ensemble_scores_in_a_process_without_this_project(finished, store, 
     assert {metric.key for metric in model.metrics} > {"auc_merged"}
 
 
-def test_a_second_run_has_nothing_to_do_and_a_second_import_adds_nothing(copy):
-    work = copy()
-    before = shown(client_of(work))
-    assert work.planned() == set()
-    (work.folder / "results" / "mlflow.json").unlink()
-    shutil.rmtree(work.folder / "mlartifacts")  # the copy's own, which nothing refers to
-    done = work.run()
-    assert done.returncode == 0, done.stdout
-    assert shown(client_of(work)) == before
-
-
 def test_a_deleted_store_is_made_again(copy):
     work = copy()
     before = shown(client_of(work))
+    assert work.planned() == set()
     (work.folder / "mlflow.db").rename(work.folder / "lost.db")
     assert work.planned() == {"track"}
     assert work.planned() == {"track"}  # a look changes nothing
@@ -157,7 +146,12 @@ def test_a_deleted_store_is_made_again(copy):
     (work.folder / "mlflow.db").rename(work.folder / "again.db")
     assert shown(client_of(work, f"sqlite:///{work.folder}/again.db")) == before
     (work.folder / "again.db").rename(work.folder / "mlflow.db")
-    assert work.planned() == set()
+    assert "Nothing to be done" in work.run().stdout
+    # Recorded once more, all is found.
+    receipt = receipt_of(work)
+    (work.folder / "results" / "mlflow.json").unlink()
+    assert work.run().returncode == 0
+    assert receipt_of(work) == {**receipt, "new": 0}
 
 
 def test_an_absent_server_loses_nothing(copy, tmp_path, monkeypatch):
