@@ -263,6 +263,9 @@ def _lacks_base(machine: Machine) -> Iterator[str]:
         yield f"packages: {names}; {INSTALL}"
     if machine.network.fault:
         yield f"torch does not work here ({machine.network.fault}); {INSTALL}"
+    if not machine.which:
+        # Snakemake loads every executor at its start, and this one calls the program then.
+        yield f"the program which, without which {PLUGIN} stops every run; install it"
     if machine.ffmpeg.fault:
         yield f"ffmpeg: {machine.ffmpeg.fault}; install one that works: pip install imageio-ffmpeg"
     if not machine.writable:

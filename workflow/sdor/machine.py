@@ -161,6 +161,7 @@ class Machine:
     gpu_fault: str
     network: Network
     ffmpeg: Ffmpeg
+    which: str
     npm: str
     pip: str
     pytest: str
@@ -187,6 +188,7 @@ def look_around(backbones: Sequence[str]) -> Machine:
         gpu_fault=gpu_fault,
         network=ask_torch(backbones),
         ffmpeg=find_ffmpeg(),
+        which=shutil.which("which") or "",
         npm=shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent)) or "",
         pip=_version("pip") or shutil.which("pip") or shutil.which("pip3") or "",
         pytest=_version("pytest"),
