@@ -21,6 +21,7 @@ os.environ.update(
 )
 
 from snakemake.logging import logger as snakemake_logger
+from snakemake.settings.enums import Quietness
 
 from sdor.errors import SdorError
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
@@ -62,8 +63,11 @@ except SdorError as error:
     print(f"sdor: {error}", file=sys.stderr)
     sys.exit(1)
 
-# Of the main process alone: it hears of all jobs, wherever they run.
+# The main process hears of all jobs, wherever they run. Of finished ones it does so only where their
+# progress is not quiet; what Snakemake itself shows stays as it was asked for.
 EVENTS = listen(snakemake_logger)
+if workflow.output_settings.quiet and not only_looks(sys.argv[1:]):
+    workflow.output_settings.quiet = workflow.output_settings.quiet - {Quietness.PROGRESS}
 
 # The limit on new jobs is meant for clusters. Here it makes Snakemake look at all waiting jobs anew
 # every second, once for each job that has ended: hundreds of times a second in a long run.

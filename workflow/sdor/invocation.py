@@ -140,7 +140,7 @@ def _tell(found: Settled, then: str) -> None:
     for path in found.damaged:
         _say(f"{path}: not what was made (its SHA-256 differs from its record); {then}")
     for path in found.outdated:
-        _say(f"{path}: made from other inputs than are there now; {then}")
+        _say(f"{path}: made from other inputs than are there now; it counts as old")
     if found.from_the_future:
         _say(
             f"{found.from_the_future} results have times that are still to come (was the clock set "

@@ -58,7 +58,8 @@ class Settled:
     Attributes
     ----------
     damaged : differ from their record.
-    outdated : made from an input that was another then, or a mix of two executions.
+    outdated : made from an input that was another then, or a mix of two executions, without being
+        older than what it depends on.
     from_the_future : how many had times that are still to come.
     """
 
@@ -200,9 +201,12 @@ def remove(path: Path) -> None:
 
 
 def _is_outdated(record: Record, records: Mapping[str, Record]) -> bool:
+    """Whether it must be made again and its time does not show that."""
     for path, then in record.made_from.items():
         now = records.get(path)
-        if now is not None and then is not None and now.sha256 != then:
+        if now is None or then is None or now.sha256 == then:
+            continue
+        if now.mtime_ns <= record.mtime_ns:
             return True
     others = [records[path] for path in record.siblings if path in records]
     return any(other.job != record.job for other in others)
