@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
@@ -6,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from sdor import invocation
+from sdor.command import main
 from sdor.errors import SdorError
-from sdor.invocation import enter, only_looks, read_failures
+from sdor.invocation import enter, only_looks, read_failures, verify
+from sdor.records import write_records
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,27 @@ sys.stdin.read()
     holder.communicate()
     enter(state)
     assert not (state / "locks" / "0.input.lock").exists()
+
+
+def test_verify_reads_everything_and_removes_only_when_asked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SdorError, match="no records here"):
+        verify(Path(".snakemake"), repair=False)
+    output = Path("results/a.npy")
+    output.parent.mkdir()
+    output.write_text("content")
+    write_records([str(output)], [])
+    assert verify(Path(".snakemake"), repair=False).damaged == []
+    before = output.stat().st_mtime_ns
+    output.write_text("Content")
+    os.utime(output, ns=(before, before))
+    assert main(["verify"]) == 1
+    said = capsys.readouterr()
+    assert "results/a.npy: not what was made" in said.err
+    assert said.out == "1 results read, 1 damaged\n"
+    assert output.exists()
+    assert main(["verify", "--repair"]) == 1
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sdor.errors import SdorError
 
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_doctor(commands)
+    _add_verify(commands)
     asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
@@ -67,3 +69,26 @@ def _doctor(asked: argparse.Namespace) -> int:
     diagnosis = diagnose(asked.configfile)
     print(json.dumps(diagnosis.as_json(), indent=2) if asked.json else page(diagnosis))
     return 0 if diagnosis.demo_can_run else 1
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    words = "read every result here and compare it with the record of what was made"
+    parser = commands.add_parser(
+        "verify",
+        help=words,
+        description=f"{words[0].upper()}{words[1:]}. A run does so only where a file's size or "
+        "time is not as recorded. The exit status is 0 where nothing is damaged.",
+    )
+    parser.add_argument(
+        "--repair", action="store_true", help="remove what is damaged, for the next run to make"
+    )
+    parser.set_defaults(run=_verify)
+
+
+def _verify(asked: argparse.Namespace) -> int:
+    from sdor.invocation import verify
+
+    found = verify(Path(".snakemake"), repair=asked.repair)
+    gone = len(found.damaged) if asked.repair else 0
+    print(f"{found.recorded + gone:,} results read, {len(found.damaged):,} damaged")
+    return 1 if found.damaged else 0

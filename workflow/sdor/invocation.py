@@ -13,7 +13,7 @@ from typing import IO
 
 from sdor.cluster import cancel_orphans
 from sdor.errors import SdorError
-from sdor.records import Settled, remove, settle
+from sdor.records import RECORDS, Settled, remove, settle
 
 # Command lines of Snakemake that look and change nothing: whole words, and letters that may be
 # written together behind one dash (-np, -nq).
@@ -98,6 +98,28 @@ def enter(state_folder: Path, *outputs: Path) -> None:
     _remove_cut_off(state_folder / "incomplete", state_folder.parent.resolve())
     fcntl.flock(jobs, fcntl.LOCK_UN)
     _tell(settle(), "it is made again, and what follows from it")
+
+
+def verify(state_folder: Path, *, repair: bool) -> Settled:
+    """Read every result and compare it with its record.
+
+    Parameters
+    ----------
+    repair : remove what is damaged, so that the next run makes it again.
+
+    Raises
+    ------
+    SdorError : a run is at work in the folder, or nothing was made in it.
+    """
+    if not RECORDS.is_dir():
+        raise SdorError(f"{RECORDS.resolve()}: no records here; go where the results are")
+    state_folder.mkdir(exist_ok=True)
+    with (state_folder / "sdor.lock").open("a+") as run:
+        if not _locked(run):
+            raise SdorError("a run is at work here: its results are still changing; wait for it")
+        found = settle(repair=repair, deep=True)
+    _tell(found, "the next run makes it again" if repair else "--repair has it made again")
+    return found
 
 
 def look(state_folder: Path) -> None:

@@ -61,11 +61,13 @@ class Settled:
     outdated : made from an input that was another then, or a mix of two executions, without being
         older than what it depends on.
     from_the_future : how many had times that are still to come.
+    recorded : how many outputs there are that have a record.
     """
 
     damaged: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
     from_the_future: int = 0
+    recorded: int = 0
 
 
 def record_of(output: str | Path) -> Path:
@@ -159,6 +161,7 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
         if repair:
             write_json(record_of(output), asdict(record))
             remove(Path(output))
+    found.recorded = sum(Path(path).exists() for path in records)
     old = []
     for output, record in records.items():
         if record.damaged:
