@@ -23,6 +23,7 @@ os.environ.update(
 from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
+from sdor.cluster import ON_CLUSTER
 from sdor.errors import SdorError
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
 from sdor.invocation import enter, look, only_looks, read_failures
@@ -81,10 +82,9 @@ SETTINGS, METHODS, SCENES = STUDY.settings, STUDY.methods, STUDY.scenes
 # On a cluster, each network job asks for a GPU, whatever the host is that Snakemake runs on; there,
 # and only there, Snakemake has a limit of jobs (--jobs). Jobs are told, since they have none.
 if workflow.is_main_process:
-    os.environ["SDOR_ON_CLUSTER"] = "yes" if workflow.resource_settings.nodes else ""
+    os.environ[ON_CLUSTER] = "yes" if workflow.resource_settings.nodes else ""
 HAS_GPU = SETTINGS["device"] == "cuda" or (
-    SETTINGS["device"] == "auto"
-    and bool(os.environ.get("SDOR_ON_CLUSTER") or shutil.which("nvidia-smi"))
+    SETTINGS["device"] == "auto" and bool(os.environ.get(ON_CLUSTER) or shutil.which("nvidia-smi"))
 )
 # A network takes all cores that a run has, so that two never share them, nor a GPU (on a CPU, heads
 # alone are light enough to train side by side).
@@ -139,6 +139,17 @@ def growing(amount):
     return lambda wildcards, attempt: 2 ** (attempt - 1) * (
         amount(wildcards) if callable(amount) else amount
     )
+
+
+def training_memory(wildcards):
+    """In MB; the demo took 1,000 for the last stage (what all weights take was only projected)."""
+    return 16000 if METHODS[wildcards.variant]["trainable"] == "all" else 6000
+
+
+def training_time(wildcards, epochs):
+    """In minutes: an epoch of the largest scene has 45,000 frames, at 400 a second (projected)."""
+    head = METHODS[wildcards.variant]["trainable"] == "head"
+    return 30 + (epochs // 10 if head else 2 * epochs)
 
 
 def view_of(method):

@@ -18,17 +18,6 @@ TRAINING_KEYS = (
 )
 
 
-def training_memory(wildcards):
-    """In MB; the demo took 1,000 for the last stage (what all weights take was only projected)."""
-    return 16000 if METHODS[wildcards.variant]["trainable"] == "all" else 6000
-
-
-def training_time(wildcards, epochs):
-    """In minutes: an epoch of the largest scene has 45,000 frames, at 400 a second (projected)."""
-    head = METHODS[wildcards.variant]["trainable"] == "head"
-    return 30 + (epochs // 10 if head else 2 * epochs)
-
-
 rule pseudo_labels:
     input:
         scores_before,

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+# Tells a job that it was submitted: set where Snakemake submits to a cluster.
+ON_CLUSTER = "SDOR_ON_CLUSTER"
 # What the profile puts before the names of its jobs (slurm-jobname-prefix).
 PREFIX = "sdor_"
 # Where Snakemake keeps a log of each job that it submits: made before the first submission.
