@@ -99,7 +99,8 @@ def test_steps(rest: list[str]) -> list[list[str]]:
         ["mypy"],
         ["snakefmt", "--check", *workflow_files],
         ["snakemake", "--lint"],
-        ["python", "-m", "pytest", *rest],
+        # Tests of one file share what was run for them.
+        ["python", "-m", "pytest", "-n", "2", "--dist=loadfile", "--no-loadscope-reorder", *rest],
     ]
 
 

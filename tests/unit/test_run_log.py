@@ -11,6 +11,7 @@ from sdor.run_log import listen
 
 class Event(Enum):
     INFO = "job_info"
+    GROUP = "group_error"
     FINISHED = "job_finished"
     ERROR = "job_error"
 
@@ -56,7 +57,7 @@ def test_a_job_that_was_killed_is_named_with_its_log(snakemake, capsys):
     log = announce(snakemake, 1)
     Path(log).parent.mkdir(parents=True)
     Path(log).write_text("2026-01-01 00:00:00,000 INFO epoch 1/50: loss 0.4\n")
-    snakemake.send(Event.ERROR, rule_name="train", log=[log, "slurm/1.log"])
+    snakemake.send(Event.ERROR, indent=False, rule_name="train", log=[log, "slurm/1.log"])
     assert (
         f"sdor: failed: train: ended without a word: killed, or out of memory or time; logs: {log}"
         in (capsys.readouterr().err)
@@ -64,11 +65,25 @@ def test_a_job_that_was_killed_is_named_with_its_log(snakemake, capsys):
     assert len(snakemake.events.failures) == 1
 
 
+def test_a_group_that_was_killed_is_one_line_with_the_logs_that_there_are(snakemake, capsys):
+    log = announce(snakemake, 1)
+    Path(log).parent.mkdir(parents=True)
+    Path(log).write_text("2026-01-01 00:00:00,000 INFO epoch 1/50: loss 0.4\n")
+    jobs = [{"rule_name": "train", "log": [log]}, {"rule_name": "ensemble", "log": ["none.log"]}]
+    snakemake.send(Event.GROUP, groupid="chain", job_error_info=jobs)
+    for job_info in jobs:
+        snakemake.send(Event.ERROR, indent=True, **job_info)
+    (line,) = snakemake.events.failures
+    assert line.startswith("group chain (train, ensemble): ended without a word")
+    assert line.endswith(f"logs: {log}")
+    assert capsys.readouterr().err == f"sdor: failed: {line}\n"
+
+
 def test_a_job_that_said_why_it_failed_is_not_named_twice(snakemake, capsys):
     log = announce(snakemake, 1)
     Path(log).parent.mkdir(parents=True)
     Path(log).write_text("2026-01-01 00:00:00,000 ERROR frames of a/b: clip b: too short\n")
-    snakemake.send(Event.ERROR, rule_name="frames", log=[log])
+    snakemake.send(Event.ERROR, indent=False, rule_name="frames", log=[log])
     assert capsys.readouterr().err == ""
     assert snakemake.events.failures == []
 

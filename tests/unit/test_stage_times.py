@@ -44,6 +44,7 @@ def test_jobs_of_other_scenes_variants_and_seeds_are_not_counted(tmp_path):
         *("figures/figure3.tsv", "plaza/cuts.tsv", "plaza/render/clip01.tsv"),
         *("plaza/frames/128/clip01.tsv", "plaza/competitors/resnet50-128/unmasking.tsv"),
         *("plaza/paper/figures.tsv", "plaza/paper/seed0/iteration1/train.tsv"),
+        "pools/all/paper/seed0/raw.tsv",
     ]
     others = [
         *("ped2/paper/seed0/evaluate.tsv", "plaza/old/seed0/evaluate.tsv"),
@@ -52,7 +53,9 @@ def test_jobs_of_other_scenes_variants_and_seeds_are_not_counted(tmp_path):
     for name in (*ours, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = study_benchmarks(tmp_path, scenes=["plaza"], variants=["paper"], seeds=[0])
+    found = study_benchmarks(
+        tmp_path, scenes=["plaza"], variants=["paper"], seeds=[0], pools=["all"]
+    )
     assert sorted(str(path.relative_to(tmp_path)) for path in found) == sorted(ours)
 
 

@@ -109,18 +109,18 @@ def row(change: str, jobs: Counter[str]) -> str:
     return f"| {change} | {sum(jobs.values())} | {', '.join(stages) or 'none'} |"
 
 
-def after(change, finished: Path, folder: Path) -> Counter[str]:
-    """What a dry run plans after a change in a copy of a finished run and of the project."""
-    copy_project(folder / "project")
-    shutil.copytree(finished, folder / "work", symlinks=True)
-    work = Workplace(folder / "work", project=folder / "project")
+def after(change, finished: Workplace, folder: Path) -> Counter[str]:
+    """What a dry run plans after a change in a copy of a finished run and of its project."""
+    project = copy_project(folder / "project", finished.project)
+    shutil.copytree(finished.folder, folder / "work", symlinks=True)
+    work = Workplace(folder / "work", project=project)
     change(work)
     return work.planned_jobs()
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_table_tells_what_runs_again(finished, tmp_path, change):
-    found = row(change, after(CHANGES[change], finished.folder, tmp_path))
+    found = row(change, after(CHANGES[change], finished, tmp_path))
     assert found in TABLE.read_text().splitlines()
 
 
@@ -131,11 +131,12 @@ def test_the_table_has_no_other_rows():
 
 def write() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        finished = Workplace(prepare(Path(folder) / "finished"))
+        project = copy_project(Path(folder) / "project")
+        finished = Workplace(prepare(Path(folder) / "finished"), project)
         done = finished.run()
         assert done.returncode == 0, done.stdout
         rows = [
-            row(name, after(change, finished.folder, Path(folder) / str(number)))
+            row(name, after(change, finished, Path(folder) / str(number)))
             for number, (name, change) in enumerate(CHANGES.items())
         ]
     TABLE.write_text(HEAD + "\n".join(rows) + "\n")

@@ -139,10 +139,10 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def copy_project(target: Path) -> Path:
+def copy_project(target: Path, project: Path = PROJECT) -> Path:
     """A copy of what runs of the project, in which code may be changed."""
     for name in ("Snakefile", "workflow", "config", "envs"):
-        source = PROJECT / name
+        source = project / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         target.mkdir(exist_ok=True)
         copy(source, target / name)

@@ -70,11 +70,6 @@ EVENTS = listen(snakemake_logger)
 if workflow.output_settings.quiet and not only_looks(sys.argv[1:]):
     workflow.output_settings.quiet = workflow.output_settings.quiet - {Quietness.PROGRESS}
 
-# The limit on new jobs is meant for clusters. Here it makes Snakemake look at all waiting jobs anew
-# every second, once for each job that has ended: hundreds of times a second in a long run.
-if workflow.local_exec and workflow.scheduling_settings is not None:
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
 # Scripts find a scene's files by this, and no absolute path gets into a job's params.
 config["data_root"] = STUDY.settings["data_root"]
 config["scene_folder"] = STUDY.settings["scene_folder"]
@@ -509,6 +504,13 @@ def paths_in(files):
         return [files]
     parts = files.values() if isinstance(files, dict) else files
     return [path for part in parts for path in paths_in(part)]
+
+
+onstart:
+    # The limit on new jobs is meant for clusters. Here it makes Snakemake look at all waiting jobs
+    # anew every second, once for each job that has ended: hundreds of times a second in a long run.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 onerror:

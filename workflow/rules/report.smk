@@ -176,6 +176,7 @@ rule stage_times:
             "scenes": list(SCENES),
             "variants": list(METHODS),
             "seeds": SETTINGS["seeds"],
+            "pools": list(STUDY.pools()),
         },
     script:
         "../scripts/stage_times.py"
@@ -216,6 +217,7 @@ rule report:
             "shown": STUDY.shown(),
             "variants": list(METHODS),
             "seeds": SETTINGS["seeds"],
+            "pools": list(STUDY.pools()),
             "view": view_of(METHODS[STUDY.main]),
             "captions": FIGURE_KINDS,
             "study_captions": STUDY_FIGURES,

@@ -52,6 +52,6 @@ with job(snakemake, "report"):
         configuration=yaml.safe_dump(stage["config"], sort_keys=False),
         benchmark_paths=study_benchmarks(
             results / "benchmarks",
-            **{key: stage[key] for key in ("scenes", "variants", "seeds")},
+            **{key: stage[key] for key in ("scenes", "variants", "seeds", "pools")},
         ),
     )

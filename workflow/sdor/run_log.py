@@ -55,7 +55,12 @@ class RunLog(logging.Handler):
                 )
             elif event == "job_finished":
                 self._finished(fields["job_id"])
-            elif event == "job_error":
+            elif event == "group_error":
+                jobs = fields["job_error_info"]
+                logs = [log for job in jobs for log in job["log"]]
+                rules = ", ".join(dict.fromkeys(job["rule_name"] for job in jobs))
+                self._failed(f"group {fields['groupid']} ({rules})", logs)
+            elif event == "job_error" and not fields["indent"]:  # else of a group
                 self._failed(fields["rule_name"], fields["log"])
         except Exception:
             self.handleError(record)
@@ -89,13 +94,13 @@ class RunLog(logging.Handler):
             self.finished.append(job.rule)
             say(said)
 
-    def _failed(self, rule: str, logs: Sequence[str]) -> None:
-        said = [line for log in logs[:1] for line in lines_of(log) if " ERROR " in line]
-        if said:
+    def _failed(self, name: str, logs: Sequence[str]) -> None:
+        begun = [log for log in dict.fromkeys(logs) if Path(log).is_file()]
+        if any(" ERROR " in line for log in begun for line in lines_of(log)):
             return
         line = (
-            f"{rule}: ended without a word: killed, or out of memory or time; "
-            f"logs: {', '.join(logs) or 'none'}"
+            f"{name}: ended without a word: killed, or out of memory or time; "
+            f"logs: {', '.join(begun) or 'none'}"
         )
         self.failures.append(line)
         say(f"failed: {line}")

@@ -50,18 +50,24 @@ def write_stage_times(
 
 
 def study_benchmarks(
-    folder: Path, *, scenes: Sequence[str], variants: Sequence[str], seeds: Sequence[int]
+    folder: Path,
+    *,
+    scenes: Sequence[str],
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    pools: Sequence[str] = (),
 ) -> list[Path]:
     """Benchmark files of a study's jobs; those of other scenes, variants and seeds stay out.
 
     Parameters
     ----------
-    folder : `results/benchmarks`, with a folder for each scene and one for whole-study figures.
+    folder : `results/benchmarks`, with a folder for each scene, one for whole-study figures, and
+        one for pools.
     """
     shared = {"render", "frames", "features", "trunk", "competitors"}
     wanted = {f"seed{seed}" for seed in seeds}
     paths = sorted((folder / "figures").glob("*.tsv"))
-    for scene in scenes:
+    for scene in [*scenes, *(f"pools/{pool}" for pool in pools)]:
         for path in sorted((folder / scene).rglob("*.tsv")):
             of, *below = [*path.relative_to(folder / scene).parts[:-1], ""]
             seed = below[0] if of in variants and below else ""
@@ -153,6 +159,8 @@ def duration(seconds: float) -> str:
 def _stage(job: str, variants: set[str]) -> str:
     """The stage of a job by its name, "{scene}/{stage}/…" or "{scene}/{variant}/…/{stage}"."""
     parts = job.split("/")
+    if parts[0] == "pools":
+        return "pool"
     own = len(parts) < 3 or any(part in variants for part in parts)
     return parts[-1] if own else parts[1]
 
