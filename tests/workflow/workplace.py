@@ -144,7 +144,7 @@ def copy_project(target: Path, project: Path = PROJECT) -> Path:
     for name in ("Snakefile", "workflow", "config", "envs"):
         source = project / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
-        target.mkdir(exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         copy(source, target / name)
     return target
 
