@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from workplace import CONFIG, Workplace, prepare
 
 # Test runs do not belong on anybody's server.
@@ -20,12 +21,7 @@ def prepared(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished(prepared, tmp_path_factory) -> Workplace:
     """A workplace with a complete run, to be looked at and not changed."""
-    folder = tmp_path_factory.mktemp("finished") / "work"
-    shutil.copytree(prepared, folder)
-    workplace = Workplace(folder)
-    done = workplace.run()
-    assert done.returncode == 0, done.stdout
-    return workplace
+    return complete("finished", prepared, tmp_path_factory, {})
 
 
 @pytest.fixture
@@ -45,12 +41,24 @@ def lean(fresh) -> Workplace:
 @pytest.fixture(scope="session")
 def undisturbed(prepared, tmp_path_factory) -> Workplace:
     """A complete run of the main variant alone that nothing came in the way of."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "work"
-    shutil.copytree(prepared, folder)
-    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
-    workplace = Workplace(folder)
-    done = workplace.run()
-    assert done.returncode == 0, done.stdout
+    return complete("undisturbed", prepared, tmp_path_factory, CONFIG)
+
+
+def complete(name, prepared, tmp_path_factory, config) -> Workplace:
+    """A complete run, made once for all test processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    workplace, whole = Workplace(folder / name / "work"), folder / name / "whole"
+    with FileLock(folder / f"{name}.lock"):
+        if not whole.exists():
+            shutil.copytree(prepared, workplace.folder, dirs_exist_ok=True)
+            if config:
+                path = workplace.folder / "config.yaml"
+                path.write_text(yaml.safe_dump(config, sort_keys=False))
+            done = workplace.run()
+            assert done.returncode == 0, done.stdout
+            whole.touch()
     return workplace
 
 

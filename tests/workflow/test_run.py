@@ -54,8 +54,8 @@ def test_metrics_say_what_they_came_from(finished):
     assert metrics["rows"]["sp_iforest"]["merged"]["value"] > 0.9
 
 
-def test_a_second_call_does_nothing(finished):
-    done = finished.run()
+def test_a_second_call_does_nothing(copy):
+    done = copy().run()
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout
 
