@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sdor.feedback import evaluate_feedback, simulated_expert, write_marks
+from sdor.evaluate_feedback import evaluate_feedback
 from sdor.files import write_parquet
+from sdor.mark import simulated_expert, write_marks
 
 NOTHING = pd.DataFrame({"clip": [], "frame": []})
 

@@ -19,7 +19,7 @@ rule mark:
         runtime=growing(10),
     params:
         stage={
-            "code": code_of("sdor.feedback"),
+            "code": code_of("sdor.mark"),
             "versions": versions_of("numpy"),
             **{key: FEEDBACK[key] for key in ("picks", "share", "neighbours")},
         },
@@ -82,7 +82,7 @@ rule evaluate_feedback:
         runtime=growing(60),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.feedback"),
+            "code": code_of("sdor.evaluate_feedback"),
             "draws": EVALUATION["bootstrap_draws"],
             "settings": {key: FEEDBACK[key] for key in FEEDBACK if key != "scenes"},
             "method": METHODS[w.variant],

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sdor.feedback import evaluate_feedback
+from sdor.evaluate_feedback import evaluate_feedback
 from sdor.files import forget_checkpoint
 from sdor.jobs import job, percent
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.feedback import write_marks
 from sdor.jobs import job
+from sdor.mark import write_marks
 
 w = snakemake.wildcards
 with job(snakemake, f"expert's marks in {w.scene}/{w.variant}/seed{w.seed}, round {w.round}"):
