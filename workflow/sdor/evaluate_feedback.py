@@ -1,4 +1,4 @@
-"""How much a human expert's feedback helps: metrics of the ranking before it and after each round."""
+"""How much an expert's feedback helps: metrics of the ranking before it and after each round."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
