@@ -1,4 +1,5 @@
 import logging
+import re
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,7 +43,8 @@ def test_a_finished_job_is_one_line_with_its_key_figure(snakemake, capsys):
         work.figure = "loss 0.1234"
     snakemake.send(Event.FINISHED, job_id=1)
     said = capsys.readouterr().err
-    assert said == "sdor: training of yard/tiny/seed0, t = 1: done in 0.0 s; loss 0.1234\n"
+    line = r"sdor: training of yard/tiny/seed0, t = 1: done in \d+\.\d s; loss 0\.1234\n"
+    assert re.fullmatch(line, said)
 
 
 def test_jobs_of_no_script_and_strange_events_say_nothing(snakemake, capsys):
@@ -93,5 +95,6 @@ def test_the_summary_says_what_ran_and_where_the_answers_are(snakemake, tmp_path
     (tmp_path / "results" / "tables" / "table1.md").write_text("")
     snakemake.events.finished = [*["train"] * 6, *["frames"] * 3, "audit", "clips"]
     first, second = snakemake.events.summary(tmp_path / "results")
-    assert first.startswith("11 jobs done in 0 s: 6 train, 3 frames, 1 audit and 1 other stages")
+    assert first.startswith("11 jobs done in ")
+    assert first.endswith(" s: 6 train, 3 frames, 1 audit and 1 other stages")
     assert second == f"table: {tmp_path / 'results' / 'tables' / 'table1.md'}"

@@ -8,7 +8,6 @@ brings the files' times back to what was recorded, and finds what the times woul
 import json
 import os
 import shutil
-import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -247,8 +246,9 @@ def _below_results(path: str) -> bool:
 def _seen(path: Path) -> tuple[int, int]:
     """Size in bytes and time in ns, as Snakemake takes the time: of a folder, of a file in it."""
     status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        return status.st_size, status.st_mtime_ns
+    if not path.is_dir():
+        # Of a link, the size is that of the file, and the time its own.
+        return path.stat().st_size, status.st_mtime_ns
     carrier = path / TIMESTAMP
     carried = carrier.stat() if carrier.exists() else status
     return sum(file.stat().st_size for file in _files_in(path)), carried.st_mtime_ns

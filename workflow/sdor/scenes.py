@@ -19,7 +19,9 @@ from sdor.fingerprint import digest, digest_of, file_sha256
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
 # Folders that a run puts beside the scenes' own under results/.
-RESERVED_NAMES = frozenset({"benchmarks", "figures", "logs", "pools", "tables", "weights"})
+RESERVED_NAMES = frozenset(
+    {"benchmarks", "figures", "logs", "pools", "records", "tables", "weights"}
+)
 # What `sdor.demo` renders; each clip is the file of its name, with the ending .avi.
 DEMO_CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
 # Enough of both ends of a video to tell a replaced or still growing file, at any length of it.

@@ -99,7 +99,13 @@ def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = (
             raise SdorError(damaged(path, error)) from error
         job = _job_name(Path(path))
         stage = _stage(job, names)
-        record = {"job": job, "stage": stage, "s": seconds, "cores": busy / seconds, "MB": memory}
+        record = {
+            "job": job,
+            "stage": stage,
+            "s": seconds,
+            "cores": busy / seconds if seconds else np.nan,
+            "MB": memory,
+        }
         records.append(record)
     jobs = pd.DataFrame.from_records(records, columns=["job", "stage", "s", "cores", "MB"])
     jobs = jobs.sort_values("s", ascending=False, kind="stable")

@@ -9,11 +9,12 @@ import contextlib
 import json
 import logging
 import os
-import shutil
+import re
 import socket
 import tempfile
 import time
 import urllib.request
+import uuid
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -245,7 +246,7 @@ class Store:
     def _experiment(self, uri: str, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
         database = sqlite_file(uri)
-        folder = database.resolve().parent / "mlartifacts" / name if database else None
+        root = database.resolve().parent / "mlartifacts" if database else None
         if found is not None:
             if found.lifecycle_stage != "active":
                 raise AbsentStoreError(
@@ -253,15 +254,13 @@ class Store:
                     "tracking.experiment"
                 )
             number, kept = str(found.experiment_id), str(found.artifact_location)
-            if not folder or kept == folder.as_uri() or not kept.endswith(f"/mlartifacts/{name}"):
+            if not root or "/mlartifacts/" not in kept or kept.startswith(f"{root.as_uri()}/"):
                 return number
-            # The store was moved or copied here, and would go on writing at the old place.
+            # The store was moved or copied here, and would go on writing at the old place. What it
+            # has stays, under another name.
             self.client.rename_experiment(number, f"{name}-{number}")
-            self.client.delete_experiment(number)
-        if folder:
-            # What is there is of a store that was deleted: nothing leads to it any more.
-            shutil.rmtree(folder, ignore_errors=True)
-        location = folder.as_uri() if folder else None
+        # Of its own: another store beside this one may have an experiment of the same name.
+        location = (root / f"{name}-{uuid.uuid4().hex[:8]}").as_uri() if root else None
         return str(
             self.client.create_experiment(name, artifact_location=location, tags=_experiment_tags())
         )
@@ -395,6 +394,8 @@ def _absence_in_words() -> Iterator[None]:
 
         if not isinstance(error, MlflowException | SQLAlchemyError | OSError):
             raise
-        logger.warning("MLflow", exc_info=True)
         first = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
-        raise AbsentStoreError(first[:300]) from error
+        # MLflow quotes the address, which may hold a password.
+        said = re.sub(r"(\w+://)[^/\s@]*@", r"\1", first)
+        logger.warning("MLflow: %s", said)
+        raise AbsentStoreError(said[:300]) from error
