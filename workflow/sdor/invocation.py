@@ -97,7 +97,7 @@ def enter(state_folder: Path, *outputs: Path) -> None:
         lock.unlink()
     _remove_cut_off(state_folder / "incomplete", state_folder.parent.resolve())
     fcntl.flock(jobs, fcntl.LOCK_UN)
-    _tell(settle(), "it is made again, and what follows from it")
+    _tell(settle(), "it is made again where something needs it, or by its name as a target")
 
 
 def verify(state_folder: Path, *, repair: bool) -> Settled:
