@@ -13,6 +13,7 @@ from sdor.compute import Compute
 from sdor.config import with_defaults
 from sdor.errors import SdorError
 from sdor.features import extract_features, extract_trunk_maps
+from sdor.files import forget_checkpoint
 from sdor.frames import FrameStore
 from sdor.inputs import Inputs
 from sdor.scorer import Scorer, TrainablePart, load_scorer, save_part
@@ -94,6 +95,9 @@ def test_training_separates_what_it_is_told_to(scene, tmp_path, trainable):
     history = pd.read_parquet(tmp_path / "history.parquet")
     assert history["epoch"].tolist() == list(range(1, 11))
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    # It stays until the ensemble is there: jobs of a group that fails lose their outputs.
+    assert (tmp_path / "checkpoint.pt").exists()
+    forget_checkpoint(tmp_path / "scores.parquet")
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
