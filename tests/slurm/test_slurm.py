@@ -13,7 +13,7 @@ import yaml
 from cluster import Cluster, missing, running_cluster, wait_until
 from workplace import CONFIG, PROJECT, Workplace, leftovers, own_environment, prepare
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 SEEDS = (0, 1)
 CHAINS = [f"results/yard/tiny/seed{seed}" for seed in SEEDS]
 ANSWERS = [f"{chain}/ensemble.parquet" for chain in CHAINS]

@@ -59,23 +59,29 @@ def test_a_job_that_was_killed_is_named_with_its_log(snakemake, capsys):
     log = announce(snakemake, 1)
     Path(log).parent.mkdir(parents=True)
     Path(log).write_text("2026-01-01 00:00:00,000 INFO epoch 1/50: loss 0.4\n")
-    snakemake.send(Event.ERROR, indent=False, rule_name="train", log=[log, "slurm/1.log"])
+    snakemake.send(Event.ERROR, indent=False, jobid=1, rule_name="train", log=[log, "slurm/1.log"])
     assert (
         f"sdor: failed: train: ended without a word: killed, or out of memory or time; logs: {log}"
         in (capsys.readouterr().err)
     )
-    assert len(snakemake.events.failures) == 1
+    assert list(snakemake.events.silent) == [(1,)]
+    # The next attempt goes well.
+    snakemake.send(Event.FINISHED, job_id=1)
+    assert snakemake.events.silent == {}
 
 
 def test_a_group_that_was_killed_is_one_line_with_the_logs_that_there_are(snakemake, capsys):
     log = announce(snakemake, 1)
     Path(log).parent.mkdir(parents=True)
     Path(log).write_text("2026-01-01 00:00:00,000 INFO epoch 1/50: loss 0.4\n")
-    jobs = [{"rule_name": "train", "log": [log]}, {"rule_name": "ensemble", "log": ["none.log"]}]
+    jobs = [
+        {"jobid": 1, "rule_name": "train", "log": [log]},
+        {"jobid": 2, "rule_name": "ensemble", "log": ["none.log"]},
+    ]
     snakemake.send(Event.GROUP, groupid="chain", job_error_info=jobs)
     for job_info in jobs:
         snakemake.send(Event.ERROR, indent=True, **job_info)
-    (line,) = snakemake.events.failures
+    (line,) = snakemake.events.silent.values()
     assert line.startswith("group chain (train, ensemble): ended without a word")
     assert line.endswith(f"logs: {log}")
     assert capsys.readouterr().err == f"sdor: failed: {line}\n"
@@ -85,9 +91,25 @@ def test_a_job_that_said_why_it_failed_is_not_named_twice(snakemake, capsys):
     log = announce(snakemake, 1)
     Path(log).parent.mkdir(parents=True)
     Path(log).write_text("2026-01-01 00:00:00,000 ERROR frames of a/b: clip b: too short\n")
-    snakemake.send(Event.ERROR, indent=False, rule_name="frames", log=[log])
+    snakemake.send(Event.ERROR, indent=False, jobid=1, rule_name="frames", log=[log])
     assert capsys.readouterr().err == ""
-    assert snakemake.events.failures == []
+    assert snakemake.events.silent == {}
+
+
+def test_a_job_that_a_person_stopped_was_not_killed(snakemake, capsys):
+    log = announce(snakemake, 1)
+    script = SimpleNamespace(rule="train", log=[log], input=[], output=[])
+    with pytest.raises(SystemExit), job(script, "training of yard"):
+        raise KeyboardInterrupt
+    snakemake.send(Event.ERROR, indent=False, jobid=1, rule_name="train", log=[log])
+    assert "killed" not in capsys.readouterr().err
+    assert snakemake.events.silent == {}
+
+
+def test_a_job_that_was_never_begun_is_not_called_killed(snakemake):
+    announce(snakemake, 1)
+    snakemake.send(Event.ERROR, indent=False, jobid=1, rule_name="train", log=["none.log"])
+    assert "did not begin" in snakemake.events.silent[1,]
 
 
 def test_the_summary_says_what_ran_and_where_the_answers_are(snakemake, tmp_path):
@@ -96,5 +118,5 @@ def test_the_summary_says_what_ran_and_where_the_answers_are(snakemake, tmp_path
     snakemake.events.finished = [*["train"] * 6, *["frames"] * 3, "audit", "clips"]
     first, second = snakemake.events.summary(tmp_path / "results")
     assert first.startswith("11 jobs done in ")
-    assert first.endswith(" s: 6 train, 3 frames, 1 audit and 1 other stages")
+    assert first.endswith(" s: 6 train, 3 frames, 1 audit, and 1 of 1 other stages")
     assert second == f"table: {tmp_path / 'results' / 'tables' / 'table1.md'}"

@@ -19,9 +19,10 @@ ANSWER = "results/yard/tiny/seed0/ensemble.parquet"
 
 def kill_when(workplace, condition):
     """Start a run and SIGKILL all of its processes as soon as the condition holds."""
-    process = workplace.start()
+    process, latest = workplace.start(), time.monotonic() + 600
     try:
         while not condition():
+            assert time.monotonic() < latest, "what it is to be killed at did not come"
             assert process.poll() is None, "the run ended before it could be killed"
             time.sleep(0.002)
     finally:

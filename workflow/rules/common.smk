@@ -24,10 +24,10 @@ from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
 from sdor.cluster import ON_CLUSTER
-from sdor.errors import SdorError
+from sdor.errors import SdorError, say
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
 from sdor.invocation import enter, look, only_looks, read_failures
-from sdor.run_log import listen, say
+from sdor.run_log import listen
 from sdor.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study import load_study, weights_setting
 
@@ -514,7 +514,7 @@ onstart:
 
 
 onerror:
-    for line in dict.fromkeys([*read_failures(FAILURES), *EVENTS.failures]):
+    for line in dict.fromkeys([*read_failures(FAILURES), *EVENTS.silent.values()]):
         say(f"failed: {line}")
 
 

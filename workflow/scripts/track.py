@@ -1,5 +1,4 @@
-import sys
-
+from sdor.errors import say
 from sdor.jobs import job
 from sdor.receipt import store_uri
 from sdor.tracking import track_study
@@ -17,8 +16,5 @@ with job(snakemake, "tracking") as work:
     runs, reason = len(receipt["runs"]), receipt["reason"]
     work.figure = f"{runs} runs, {receipt['new']} new" if receipt["complete"] else "pending"
     if not receipt["complete"]:
-        print(
-            f"sdor: MLflow at {receipt['store']} has not all runs: {reason}; "
-            "the same command makes up for it",
-            file=sys.stderr,
-        )
+        line = f"MLflow at {receipt['store']} has not all runs: {reason}"
+        say(f"{line}; the same command makes up for it")

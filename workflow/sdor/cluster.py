@@ -3,9 +3,10 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
+
+from sdor.errors import say
 
 # Tells a job that it was submitted: set where Snakemake submits to a cluster.
 ON_CLUSTER = "SDOR_ON_CLUSTER"
@@ -50,10 +51,10 @@ def cancel_orphans(folder: Path) -> list[str]:
                 _ask("scancel", *new)
             time.sleep(WAIT)
     except _NoAnswerError as error:
-        _warn(f"jobs of a killed run may still be at work: {error}")
+        say(f"jobs of a killed run may still be at work: {error}")
         return cancelled
     if jobs:
-        _warn(f"SLURM jobs {', '.join(jobs)} were cancelled and are still there; going on")
+        say(f"SLURM jobs {', '.join(jobs)} were cancelled and are still there; going on")
     return cancelled
 
 
@@ -82,7 +83,3 @@ def _ask(*command: str) -> str:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise _NoAnswerError(f"{command[0]} failed ({reason})")
     return done.stdout
-
-
-def _warn(line: str) -> None:
-    print(f"sdor: {line}", file=sys.stderr, flush=True)

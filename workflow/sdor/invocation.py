@@ -4,7 +4,6 @@ import fcntl
 import os
 import re
 import shutil
-import sys
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from sdor.cluster import cancel_orphans
-from sdor.errors import SdorError
+from sdor.errors import SdorError, say
 from sdor.records import RECORDS, Settled, remove, settle
 
 # Command lines of Snakemake that look and change nothing: whole words, and letters that may be
@@ -86,11 +85,11 @@ def enter(state_folder: Path, *outputs: Path) -> None:
     run.flush()
     orphans = cancel_orphans(state_folder.parent.resolve())
     if orphans:
-        _say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
+        say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
     told = False
     while not _locked(jobs):
         if not told:
-            _say("waiting for jobs of a killed run to end")
+            say("waiting for jobs of a killed run to end")
             told = True
         time.sleep(WAIT)
     for lock in (state_folder / "locks").glob("*"):
@@ -160,18 +159,14 @@ def read_failures(path: Path) -> list[str]:
 
 def _tell(found: Settled, then: str) -> None:
     for path in found.damaged:
-        _say(f"{path}: not what was made (its SHA-256 differs from its record); {then}")
+        say(f"{path}: not what was made (its SHA-256 differs from its record); {then}")
     for path in found.outdated:
-        _say(f"{path}: made from other inputs than are there now; it counts as old")
+        say(f"{path}: made from other inputs than are there now; it counts as old")
     if found.from_the_future:
-        _say(
+        say(
             f"{found.from_the_future} results have times that are still to come (was the clock set "
             "back?); they have the present time now"
         )
-
-
-def _say(line: str) -> None:
-    print(f"sdor: {line}", file=sys.stderr, flush=True)
 
 
 def _locked(file: IO[str]) -> bool:
@@ -181,7 +176,7 @@ def _locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        print(f"sdor: {file.name}: no lock ({error.strerror}), going on without", file=sys.stderr)
+        say(f"{file.name}: no lock ({error.strerror}), going on without")
     return True
 
 

@@ -13,13 +13,13 @@ from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from sdor.errors import SdorError
+from sdor.errors import SdorError, say
 from sdor.invocation import hold_as_job
 from sdor.records import bring_back, write_records
 
 FAILURES_VARIABLE, STATE_VARIABLE = "SDOR_FAILURES", "SDOR_STATE"
 LOG_INTERVAL = 60.0  # seconds between two progress lines in a log file
-DONE = ": done in "
+DONE, STOPPED = ": done in ", ": stopped; the same command goes on from here"
 Item = TypeVar("Item")
 logger = logging.getLogger("sdor")
 
@@ -77,13 +77,13 @@ def job(script: Script, name: str) -> Iterator[Work]:
     except SdorError as error:
         line = f"{name}: {' '.join(str(error).split())}"
         logger.error(line)
-        print(f"sdor: {line}", file=sys.stderr)
+        say(line)
         report_failure(f"{line} (log: {path})")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        line = f"{name}: stopped; the same command goes on from here"
+        line = f"{name}{STOPPED}"
         logger.info(line)
-        print(f"sdor: {line}", file=sys.stderr)
+        say(line)
         raise SystemExit(130) from None
     except Exception:
         logger.exception("%s: failed", name)

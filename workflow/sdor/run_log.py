@@ -4,7 +4,6 @@ Jobs run on this machine or on others; what they have to say stands at the end o
 """
 
 import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdor.jobs import DONE
+from sdor.errors import say
+from sdor.jobs import DONE, STOPPED
 from sdor.records import note_times
 
 LONGEST_SAID = 3  # of the stages that ran
@@ -32,8 +32,8 @@ class RunLog(logging.Handler):
 
     Attributes
     ----------
-    finished : stage of each job that ended well. failures : a line for each job that failed
-        without saying why itself: it was killed, or its machine is gone.
+    finished : stage of each job that ended well. silent : a line for each job, or group of jobs,
+        that failed without saying why itself, by the numbers of its jobs.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class RunLog(logging.Handler):
         self.started = time.monotonic()
         self.announced: dict[int, Announced] = {}
         self.finished: list[str] = []
-        self.failures: list[str] = []
+        self.silent: dict[tuple[int, ...], str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one event; others of Snakemake's messages are none of ours."""
@@ -59,9 +59,10 @@ class RunLog(logging.Handler):
                 jobs = fields["job_error_info"]
                 logs = [log for job in jobs for log in job["log"]]
                 rules = ", ".join(dict.fromkeys(job["rule_name"] for job in jobs))
-                self._failed(f"group {fields['groupid']} ({rules})", logs)
+                ids = tuple(job["jobid"] for job in jobs)
+                self._failed(ids, f"group {fields['groupid']} ({rules})", logs)
             elif event == "job_error" and not fields["indent"]:  # else of a group
-                self._failed(fields["rule_name"], fields["log"])
+                self._failed((fields["jobid"],), fields["rule_name"], fields["log"])
         except Exception:
             self.handleError(record)
 
@@ -69,9 +70,8 @@ class RunLog(logging.Handler):
         """What has run, and where the answers are."""
         counts = Counter(self.finished)
         kinds = ", ".join(f"{count} {stage}" for stage, count in counts.most_common(LONGEST_SAID))
-        more = (
-            f" and {len(counts) - LONGEST_SAID} other stages" if len(counts) > LONGEST_SAID else ""
-        )
+        others = [count for _, count in counts.most_common()[LONGEST_SAID:]]
+        more = f", and {sum(others)} of {len(others)} other stages" if others else ""
         took = time.monotonic() - self.started
         lines = [f"{len(self.finished)} jobs done in {took:,.0f} s: {kinds}{more}"]
         places = {
@@ -89,26 +89,25 @@ class RunLog(logging.Handler):
         if job is None:
             return
         note_times(job.outputs)
+        # If it failed before, it was tried again.
+        self.silent = {ids: line for ids, line in self.silent.items() if jobid not in ids}
         said = last_line(job.log)
         if DONE in said:
             self.finished.append(job.rule)
             say(said)
 
-    def _failed(self, name: str, logs: Sequence[str]) -> None:
+    def _failed(self, ids: tuple[int, ...], name: str, logs: Sequence[str]) -> None:
         begun = [log for log in dict.fromkeys(logs) if Path(log).is_file()]
-        if any(" ERROR " in line for log in begun for line in lines_of(log)):
+        said = [line for log in begun for line in lines_of(log)]
+        if any(" ERROR " in line or STOPPED in line for line in said):
             return
-        line = (
-            f"{name}: ended without a word: killed, or out of memory or time; "
-            f"logs: {', '.join(begun) or 'none'}"
-        )
-        self.failures.append(line)
+        if begun:
+            why = "ended without a word: killed, or out of memory or time"
+            line = f"{name}: {why}; logs: {', '.join(begun)}"
+        else:
+            line = f"{name}: did not begin, or left no log: see Snakemake's own words above"
+        self.silent[ids] = line
         say(f"failed: {line}")
-
-
-def say(line: str) -> None:
-    """Print one line of ours among Snakemake's."""
-    print(f"sdor: {line}", file=sys.stderr, flush=True)
 
 
 def last_line(log: str | Path) -> str:

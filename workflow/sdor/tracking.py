@@ -397,5 +397,7 @@ def _absence_in_words() -> Iterator[None]:
         first = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
         # MLflow quotes the address, which may hold a password.
         said = re.sub(r"(\w+://)[^/\s@]*@", r"\1", first)
+        if "not a database" in said or "malformed" in said:
+            said = f"its file is damaged ({said}): move or delete it"
         logger.warning("MLflow: %s", said)
         raise AbsentStoreError(said[:300]) from error

@@ -218,8 +218,8 @@ def train(
     inputs : what `part` starts from, one row a frame of the scene.
     labels : columns row (of `inputs`), label (1 / 0) and weight.
     seed : numbers that every random choice follows from.
-    checkpoint : file that holds the state after each epoch; the caller removes it when the
-        results are safe. One with another `fingerprint` is ignored.
+    checkpoint : file that holds the state after each epoch, until what follows is safe (see
+        `forget_checkpoint`). One with another `fingerprint` is ignored.
 
     Returns
     -------
