@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sdor import cluster
-from sdor.cluster import cancel_orphans
+from sdor.cluster import cancel_orphans, require_answer
+from sdor.errors import SdorError
 
 # A cluster of one file: a line for each job, and scancel takes lines out.
 SQUEUE = """
@@ -48,6 +49,15 @@ def install(tmp_path, monkeypatch):
         return queue
 
     return install
+
+
+def test_a_cluster_that_does_not_answer_stops_before_the_first_job(install):
+    require_answer()  # there is none
+    install(squeue=SQUEUE)
+    require_answer()
+    install(squeue="import sys\nsys.exit('slurm_load_jobs error: Unable to contact controller')")
+    with pytest.raises(SdorError, match=r"Unable to contact controller.*is its controller up"):
+        require_answer()
 
 
 def test_only_own_jobs_of_this_folder_are_cancelled(install, folder, monkeypatch):

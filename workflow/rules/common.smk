@@ -23,7 +23,7 @@ os.environ.update(
 from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
-from sdor.cluster import ON_CLUSTER
+from sdor.cluster import ON_CLUSTER, require_answer
 from sdor.errors import SdorError, say
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
 from sdor.invocation import enter, look, only_looks, read_failures
@@ -40,6 +40,9 @@ try:
     if workflow.is_main_process and only_looks(sys.argv[1:]):
         look(STATE)
     elif workflow.is_main_process:
+        # There, and only there, Snakemake has a limit of jobs (--jobs).
+        if workflow.resource_settings.nodes:
+            require_answer()
         enter(STATE, Path("results"))
         FAILURES.unlink(missing_ok=True)
     STUDY = load_study(
@@ -74,8 +77,8 @@ if workflow.output_settings.quiet and not only_looks(sys.argv[1:]):
 config["data_root"] = STUDY.settings["data_root"]
 config["scene_folder"] = STUDY.settings["scene_folder"]
 SETTINGS, METHODS, SCENES = STUDY.settings, STUDY.methods, STUDY.scenes
-# On a cluster, each network job asks for a GPU, whatever the host is that Snakemake runs on; there,
-# and only there, Snakemake has a limit of jobs (--jobs). Jobs are told, since they have none.
+# On a cluster, each network job asks for a GPU, whatever the host is that Snakemake runs on. Jobs are
+# told that they are on one, since they have no limit of jobs.
 if workflow.is_main_process:
     os.environ[ON_CLUSTER] = "yes" if workflow.resource_settings.nodes else ""
 HAS_GPU = SETTINGS["device"] == "cuda" or (

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from sdor.errors import say
+from sdor.errors import SdorError, say
 
 # Tells a job that it was submitted: set where Snakemake submits to a cluster.
 ON_CLUSTER = "SDOR_ON_CLUSTER"
@@ -56,6 +56,24 @@ def cancel_orphans(folder: Path) -> list[str]:
     if jobs:
         say(f"SLURM jobs {', '.join(jobs)} were cancelled and are still there; going on")
     return cancelled
+
+
+def require_answer() -> None:
+    """Find out before the first job whether SLURM answers, where there is one.
+
+    Raises
+    ------
+    SdorError : squeue is there, and fails or hangs: jobs could not be submitted either.
+    """
+    if shutil.which("squeue") is None:
+        return
+    try:
+        _ask("squeue", "--noheader", f"--user={os.getuid()}")
+    except _NoAnswerError as error:
+        raise SdorError(
+            f"SLURM does not answer: {error}; is its controller up? Without --workflow-profile, "
+            "the work is done on this machine"
+        ) from None
 
 
 def _jobs_of(folder: Path) -> list[str]:
