@@ -8,6 +8,7 @@ from sdor import cluster
 from sdor.cluster import cancel_orphans, require_answer
 from sdor.errors import SdorError
 
+OURS = "sdor_12345678-1234-4321-abcd-1234567890ab"
 # A cluster of one file: a line for each job, and scancel takes lines out.
 SQUEUE = """
 import sys, pathlib
@@ -64,10 +65,11 @@ def test_only_own_jobs_of_this_folder_are_cancelled(install, folder, monkeypatch
     monkeypatch.setenv("SLURM_JOB_ID", "14")
     others = [
         f"12|other_1|{folder}",
-        f"13|sdor_1|{folder.parent}",
-        f"14|sdor_me|{folder}",
+        f"15|sdor_test|{folder}",
+        f"13|{OURS}|{folder.parent}",
+        f"14|{OURS}|{folder}",
     ]
-    rows = [f"10|sdor_1|{folder}", *others, f"11|sdor_2|{folder}"]
+    rows = [f"10|{OURS}|{folder}", *others, f"11|{OURS}|{folder}"]
     queue = install(*rows, squeue=SQUEUE, scancel=SCANCEL)
     assert cancel_orphans(folder) == ["10", "11"]
     assert queue.read_text().splitlines() == others
@@ -77,21 +79,21 @@ def test_only_own_jobs_of_this_folder_are_cancelled(install, folder, monkeypatch
 
 def test_the_folder_by_another_name(install, folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
-    install(f"10|sdor_1|{tmp_path / 'link'}", squeue=SQUEUE, scancel=SCANCEL)
+    install(f"10|{OURS}|{tmp_path / 'link'}", squeue=SQUEUE, scancel=SCANCEL)
     assert cancel_orphans(folder) == ["10"]
 
 
 def test_a_job_that_comes_up_late_is_cancelled_too(install, folder):
     scancel = f"""{SCANCEL}
 if "10" in sys.argv:
-    queue.write_text(queue.read_text() + {f"11|sdor_1|{folder}"!r} + "\\n")
+    queue.write_text(queue.read_text() + {f"11|{OURS}|{folder}"!r} + "\\n")
 """
-    install(f"10|sdor_1|{folder}", squeue=SQUEUE, scancel=scancel)
+    install(f"10|{OURS}|{folder}", squeue=SQUEUE, scancel=scancel)
     assert cancel_orphans(folder) == ["10", "11"]
 
 
 def test_nothing_without_slurm_or_submissions(install, folder, tmp_path, capsys):
-    install(f"10|sdor_1|{folder}")
+    install(f"10|{OURS}|{folder}")
     assert cancel_orphans(folder) == []
     install(squeue="raise SystemExit('must not be asked')")
     assert cancel_orphans(tmp_path) == []
@@ -120,7 +122,7 @@ def test_a_cluster_without_an_answer_is_one_line(
 
 def test_a_job_that_does_not_end_is_named(install, folder, monkeypatch, capsys):
     monkeypatch.setattr(cluster, "END", 0.5)
-    install(f"10|sdor_1|{folder}", squeue=SQUEUE, scancel="raise SystemExit(1)")
+    install(f"10|{OURS}|{folder}", squeue=SQUEUE, scancel="raise SystemExit(1)")
     assert cancel_orphans(folder) == ["10"]
     assert "SLURM jobs 10 were cancelled and are still there" in capsys.readouterr().err
 

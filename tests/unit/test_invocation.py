@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -7,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from sdor import invocation
+from sdor.cluster import ON_CLUSTER
 from sdor.command import main
 from sdor.errors import SdorError
-from sdor.invocation import enter, only_looks, read_failures, verify
-from sdor.records import write_records
+from sdor.invocation import RUN_VARIABLE, enter, join, look, only_looks, read_failures, verify
+from sdor.records import Settled, write_records
 
 
 @pytest.fixture(autouse=True)
-def released():
+def released(monkeypatch):
+    monkeypatch.setenv(RUN_VARIABLE, "")
     yield
     while invocation._held:
         invocation._held.pop().close()
@@ -87,10 +90,12 @@ sys.stdin.read()
 
 def test_verify_reads_everything_and_removes_only_when_asked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SdorError, match="no records here"):
+    with pytest.raises(SdorError, match="no records here; go where the results are"):
         verify(Path(".snakemake"), repair=False)
     output = Path("results/a.npy")
     output.parent.mkdir()
+    with pytest.raises(SdorError, match="the next run records the results"):
+        verify(Path(".snakemake"), repair=False)
     output.write_text("content")
     write_records([str(output)], [])
     assert verify(Path(".snakemake"), repair=False).damaged == []
@@ -100,10 +105,64 @@ def test_verify_reads_everything_and_removes_only_when_asked(tmp_path, monkeypat
     assert main(["verify"]) == 1
     said = capsys.readouterr()
     assert "results/a.npy: not what was made" in said.err
-    assert said.out == "1 results read, 1 damaged\n"
+    assert said.out == "1 results read: 1 damaged\n"
     assert output.exists()
     assert main(["verify", "--repair"]) == 1
     assert not output.exists()
+    assert "set aside as results/a.npy.damaged" in capsys.readouterr().err
+    assert main(["verify"]) == 1
+    said = capsys.readouterr()
+    assert "results/a.npy: missing; --repair has it made again" in said.err
+    assert said.out == "0 results read: 1 missing\n"
+    output.write_text("content")
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out == "1 results read: all as they were made\n"
+
+
+def test_verify_tells_its_own_usage(capsys):
+    with pytest.raises(SystemExit):
+        main(["verify", "--bogus"])
+    assert "usage: sdor verify" in capsys.readouterr().err
+
+
+def test_verify_and_looks_wait_for_nobody(tmp_path, monkeypatch, capsys):
+    """Neither says anything of results that a run, or a job of a killed one, still writes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(invocation, "PATIENCE", 0.1)
+    state = Path(".snakemake")
+    output = Path("results/a.npy")
+    output.parent.mkdir()
+    output.write_text("content")
+    write_records([str(output)], [])
+    output.write_text("other content")
+    for name in ("sdor.lock", "sdor.jobs"):
+        state.mkdir(exist_ok=True)
+        with (state / name).open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            assert look(state) == Settled()
+            with pytest.raises(SdorError, match="a run is at work here"):
+                verify(state, repair=False)
+    assert capsys.readouterr().err == ""
+    assert look(state).to_make == [str(output)]
+    assert "a run sets it aside" in capsys.readouterr().err
+
+
+def test_a_job_whose_run_was_killed_leaves_when_another_has_begun(tmp_path, monkeypatch):
+    state = tmp_path / ".snakemake"
+    enter(state)
+    join(state).close()
+    first = os.environ[RUN_VARIABLE]
+    invocation._held.pop(0).close()
+    enter(state)
+    join(state).close()
+    monkeypatch.setenv(RUN_VARIABLE, first)
+    with pytest.raises(SdorError, match="another one has begun"):
+        join(state)
+    monkeypatch.setenv(ON_CLUSTER, "yes")
+    join(state).close()
+    # Started by hand, without a run.
+    monkeypatch.delenv(RUN_VARIABLE)
+    join(state).close()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,24 @@
+import errno
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+from sdor import records
+from sdor.errors import SdorError
 from sdor.records import (
     RECORDS,
+    adopt,
     bring_back,
+    give_times_back,
+    miss,
     note_times,
     read_record,
+    remember,
     settle,
     sha256_of,
+    take_over,
     write_records,
 )
 
@@ -48,29 +56,83 @@ def test_outputs_elsewhere_have_no_record(tmp_path):
     assert len(list(RECORDS.rglob("*.json"))) == 2
 
 
-def test_a_changed_byte_is_found_and_the_file_goes():
+def test_a_changed_byte_is_found_and_the_file_is_set_aside():
     Path(FRAMES).write_text("frameZ")
     assert settle(repair=False).damaged == [FRAMES]
     assert Path(FRAMES).exists()
-    assert settle().damaged == [FRAMES]
+    before = mtime(FEATURES)
+    found = settle()
+    assert found.damaged == found.to_make == [FRAMES]
     assert not Path(FRAMES).exists()
-    # Nothing that only finished files would need is made again: so they are old until it is.
-    for _ in range(2):
-        assert mtime(FEATURES) < DAY
-        again = settle()
-        assert again.damaged == again.outdated == []
+    assert Path(f"{FRAMES}.damaged").read_text() == "frameZ"
+    # It is told once, and stays to be made until it is there.
+    again = settle()
+    assert (again.damaged, again.to_make, again.missing) == ([], [FRAMES], [FRAMES])
+    remembered = remember()
     make(FRAMES, "frames")
-    assert settle().outdated == []
-    assert mtime(FEATURES) > DAY
+    give_times_back(remembered)
+    assert settle() == records.Settled(recorded=2)
+    assert mtime(FRAMES) < mtime(FEATURES) == before
+
+
+def test_a_file_that_is_made_again_otherwise_keeps_its_new_time():
+    remembered = remember()
+    make(FRAMES, "other frames")
+    give_times_back(remembered)
+    assert mtime(FRAMES) > mtime(FEATURES)
+    # The same content from other inputs: what made it must be seen to have followed them.
+    make(FEATURES, "features", inputs=[FRAMES])
+    give_times_back(remembered)
+    assert mtime(FEATURES) > mtime(FRAMES)
 
 
 def test_a_damaged_file_that_came_back_from_a_backup_is_taken():
+    before = mtime(FRAMES)
     Path(FRAMES).write_text("frameZ")
     settle()
     Path(FRAMES).write_text("frames")
     for _ in range(2):
-        assert settle().damaged == []
-        assert mtime(FEATURES) > DAY
+        assert settle() == records.Settled(recorded=2)
+        assert mtime(FRAMES) == before
+
+
+def test_a_deleted_file_is_missing_and_made_again_only_if_it_is_missed():
+    Path(FRAMES).unlink()
+    found = settle()
+    assert (found.missing, found.to_make, found.recorded) == ([FRAMES], [], 1)
+    miss(found.missing)
+    assert settle().to_make == [FRAMES]
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_damaged(monkeypatch):
+    def fail(_):
+        raise OSError(number, os.strerror(number))
+
+    os.utime(FRAMES)
+    monkeypatch.setattr(records, "file_sha256", fail)
+    number = errno.EACCES
+    with pytest.raises(SdorError, match=r"a\.npy: cannot be read \(Permission denied\)"):
+        settle()
+    number = errno.EIO
+    assert settle().damaged == [FRAMES]
+
+
+def test_what_a_person_touches_is_taken_as_it_is():
+    Path(FRAMES).write_text("mine")
+    take_over([FRAMES], [])
+    take_over([FEATURES], [FRAMES])
+    assert settle() == records.Settled(recorded=2)
+    assert read_record(FEATURES).made_from == {FRAMES: sha256_of(FRAMES)}
+    assert read_record(FEATURES).about == {"stage": "test"}
+
+
+def test_times_that_a_file_system_rounds_are_noted(monkeypatch):
+    exact = records._set_time
+    monkeypatch.setattr(records, "_set_time", lambda path, ns: exact(path, ns // 10**9 * 10**9))
+    os.utime(FRAMES)
+    settle()
+    monkeypatch.setattr(records, "file_sha256", None)  # nothing is read a second time
+    assert settle() == records.Settled(recorded=2)
 
 
 def test_damage_under_the_old_time_is_found_by_a_deep_look_alone():
@@ -114,10 +176,11 @@ def test_outputs_of_two_executions_are_a_mix():
         if content == "first":
             kept = Path(pair[0]).read_text(), read_record(pair[0])
             record = (RECORDS / "yard" / "model.json").read_text()
-    assert settle().outdated == []
+    assert settle().mixed == []
     Path(pair[0]).write_text(kept[0])
     (RECORDS / "yard" / "model.json").write_text(record)
-    assert settle().outdated == pair
+    found = settle()
+    assert found.mixed == found.to_make == pair
 
 
 def test_times_to_come_become_the_present_in_their_order():
@@ -128,10 +191,12 @@ def test_times_to_come_become_the_present_in_their_order():
     assert settle().from_the_future == 2
     assert mtime(FRAMES) < mtime(FEATURES) <= time.time_ns()
     assert settle().from_the_future == 0
-    os.utime(FRAMES, ns=(later, later))
-    note_times([FRAMES])
-    bring_back([FRAMES, "data/video.avi"])
-    assert mtime(FRAMES) <= time.time_ns()
+    # The clock is set back before a stage that reads the second alone: their order stays.
+    for place, path in enumerate((FRAMES, FEATURES)):
+        os.utime(path, ns=(later + place, later + place))
+    note_times([FRAMES, FEATURES])
+    bring_back([FEATURES, "data/video.avi"])
+    assert mtime(FRAMES) < mtime(FEATURES) <= time.time_ns()
 
 
 def test_a_time_that_was_touched_is_taken_over():
@@ -157,7 +222,35 @@ def test_folders_count_by_what_is_in_them():
     assert not folder.exists()
 
 
-def test_a_broken_record_counts_as_none():
+def test_a_broken_record_is_told_and_written_anew():
     (RECORDS / "yard" / "frames" / "a.npy.json").write_text("{")
+    Path("results/yard/frames/notes.txt").write_text("mine")
     assert read_record(FRAMES) is None
-    assert settle().damaged == []
+    found = settle()
+    assert (found.unreadable, found.damaged) == ([FRAMES], [])
+    assert adopt(lambda path: path.endswith("y")) == [FRAMES]
+    assert settle() == records.Settled(recorded=2)
+    assert adopt(lambda path: path.endswith("y")) == []
+
+
+def test_a_lost_record_is_taken_from_what_was_made_with_it():
+    pair = ["results/yard/model", "results/yard/scores"]
+    for path in pair:
+        Path(path).write_text("content")
+    write_records(pair, [FRAMES], {"stage": "train"})
+    before = read_record(pair[0])
+    (RECORDS / "yard" / "model.json").unlink()
+    assert adopt(pair.__contains__) == pair[:1]
+    assert read_record(pair[0]) == before
+    assert settle().mixed == []
+
+
+def test_folders_are_recorded_as_a_whole_and_by_products_not_at_all():
+    for name in ("yard/masks/1.png", "logs/a.log", "benchmarks/a.tsv"):
+        path = Path("results") / name
+        path.parent.mkdir(parents=True)
+        path.write_text("one")
+    outputs = {"results/yard/masks", "results/yard/masks/1.png"}
+    for product in ("results/logs/a.log", "results/benchmarks/a.tsv"):
+        assert adopt({*outputs, product}.__contains__) in (["results/yard/masks"], [])
+    assert set(remember()) == {FRAMES, FEATURES, "results/yard/masks"}

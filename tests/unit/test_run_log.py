@@ -32,7 +32,7 @@ def snakemake(tmp_path, monkeypatch):
 
 def announce(snakemake, number, rule="train"):
     log = f"results/logs/{rule}{number}.log"
-    snakemake.send(Event.INFO, jobid=number, rule_name=rule, log=[log], output=[])
+    snakemake.send(Event.INFO, jobid=number, rule_name=rule, log=[log], input=[], output=[])
     return log
 
 
@@ -94,6 +94,19 @@ def test_a_job_that_said_why_it_failed_is_not_named_twice(snakemake, capsys):
     snakemake.send(Event.ERROR, indent=False, jobid=1, rule_name="frames", log=[log])
     assert capsys.readouterr().err == ""
     assert snakemake.events.silent == {}
+
+
+def test_what_an_earlier_run_said_is_not_taken_for_this_one(snakemake):
+    log = Path("results/logs/frames1.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("2026-01-01 00:00:00,000 ERROR frames of a/b: clip b: too short\n")
+    announce(snakemake, 1, "frames")
+    failure = {"indent": False, "jobid": 1, "rule_name": "frames", "log": [str(log)]}
+    snakemake.send(Event.ERROR, **failure)
+    assert "did not begin" in snakemake.events.silent[1,]
+    log.write_text("2026-01-02 00:00:00,000 INFO decoding\n")
+    snakemake.send(Event.ERROR, **failure)
+    assert "killed" in snakemake.events.silent[1,]
 
 
 def test_a_job_that_a_person_stopped_was_not_killed(snakemake, capsys):

@@ -26,7 +26,9 @@ from snakemake.settings.enums import Quietness
 from sdor.cluster import ON_CLUSTER, require_answer
 from sdor.errors import SdorError, say
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
-from sdor.invocation import enter, look, only_looks, read_failures
+from sdor.invocation import enter, join, look, only_looks, read_failures
+from sdor.records import Settled
+from sdor.repair import repair, repairing
 from sdor.run_log import listen
 from sdor.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study import load_study, weights_setting
@@ -36,14 +38,18 @@ if not workflow.configfiles:
     configfile: str(PROJECT / "config/config.yaml")
 
 
+TOUCHES = not {"--touch", "-t"}.isdisjoint(sys.argv)
+FOUND = Settled()
 try:
-    if workflow.is_main_process and only_looks(sys.argv[1:]):
-        look(STATE)
-    elif workflow.is_main_process:
+    if not workflow.is_main_process:
+        HELD = join(STATE)
+    elif only_looks(sys.argv[1:]):
+        FOUND = Settled() if repairing() else look(STATE)
+    elif not repairing():
         # There, and only there, Snakemake has a limit of jobs (--jobs).
         if workflow.resource_settings.nodes:
             require_answer()
-        enter(STATE, Path("results"))
+        FOUND = enter(STATE, Path("results"), repair=not TOUCHES)
         FAILURES.unlink(missing_ok=True)
     STUDY = load_study(
         config,
@@ -69,7 +75,7 @@ except SdorError as error:
 
 # The main process hears of all jobs, wherever they run. Of finished ones it does so only where their
 # progress is not quiet; what Snakemake itself shows stays as it was asked for.
-EVENTS = listen(snakemake_logger)
+EVENTS = listen(snakemake_logger, touches=TOUCHES)
 if workflow.output_settings.quiet and not only_looks(sys.argv[1:]):
     workflow.output_settings.quiet = workflow.output_settings.quiet - {Quietness.PROGRESS}
 

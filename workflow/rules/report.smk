@@ -49,6 +49,13 @@ REPORTED = [
     for name in ("report/reported.csv", "schemas/method.schema.yaml")
 ]
 STUDY_FILES = study_files()
+# What people ask a study for, beside tables and figures: missing ones are made again, even if what
+# was made from them is there.
+ANSWERS = [
+    *paths_in(STUDY_FILES),
+    *[f"{RUN}/ensemble.parquet".format(**run) for run in RUNS],
+    *expand("results/{scene}/{name}.parquet", scene=SCENES, name=["clips", "ground_truth"]),
+]
 
 
 rule tables:

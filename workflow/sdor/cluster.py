@@ -1,6 +1,7 @@
 """Jobs of ours that a SLURM cluster still runs or keeps in its queue."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -10,8 +11,8 @@ from sdor.errors import SdorError, say
 
 # Tells a job that it was submitted: set where Snakemake submits to a cluster.
 ON_CLUSTER = "SDOR_ON_CLUSTER"
-# What the profile puts before the names of its jobs (slurm-jobname-prefix).
-PREFIX = "sdor_"
+# The profile's prefix (slurm-jobname-prefix), and the random name of a run.
+OURS = re.compile("sdor_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Where Snakemake keeps a log of each job that it submits: made before the first submission.
 LOGS = Path(".snakemake/slurm_logs")
 ANSWER = 30.0  # seconds that a command of the cluster may take
@@ -83,7 +84,7 @@ def _jobs_of(folder: Path) -> list[str]:
     return [
         job
         for job, name, directory in rows
-        if name.startswith(PREFIX)
+        if OURS.fullmatch(name)
         and job != os.environ.get("SLURM_JOB_ID")
         and Path(directory).resolve() == folder.resolve()
     ]

@@ -20,7 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_doctor(commands)
     _add_verify(commands)
-    asked = parser.parse_args(arguments)
+    asked, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # Said with the words of the command that was asked for.
+        asked.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         status: int = asked.run(asked)
         sys.stdout.flush()
@@ -60,7 +63,7 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="configs to look at beside the demo's, each by itself (default: config/paper.yaml)",
     )
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
-    parser.set_defaults(run=_doctor)
+    parser.set_defaults(run=_doctor, parser=parser)
 
 
 def _doctor(asked: argparse.Namespace) -> int:
@@ -77,18 +80,27 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "verify",
         help=words,
         description=f"{words[0].upper()}{words[1:]}. A run does so only where a file's size or "
-        "time is not as recorded. The exit status is 0 where nothing is damaged.",
+        "time is not as recorded. The exit status is 0 where all are there and as they were made, "
+        "and 1 otherwise, with --repair too.",
     )
     parser.add_argument(
-        "--repair", action="store_true", help="remove what is damaged, for the next run to make"
+        "--repair",
+        action="store_true",
+        help="set aside what is damaged; the next run makes it again, and what is missing",
     )
-    parser.set_defaults(run=_verify)
+    parser.set_defaults(run=_verify, parser=parser)
 
 
 def _verify(asked: argparse.Namespace) -> int:
     from sdor.invocation import verify
 
     found = verify(Path(".snakemake"), repair=asked.repair)
-    gone = len(found.damaged) if asked.repair else 0
-    print(f"{found.recorded + gone:,} results read, {len(found.damaged):,} damaged")
-    return 1 if found.damaged else 0
+    wrong = {
+        "damaged": found.damaged,
+        "missing": found.missing,
+        "of two executions": found.mixed,
+        "with a damaged record": found.unreadable,
+    }
+    counts = ", ".join(f"{len(paths):,} {what}" for what, paths in wrong.items() if paths)
+    print(f"{found.recorded:,} results read: {counts or 'all as they were made'}")
+    return 1 if counts else 0

@@ -5,14 +5,16 @@ import os
 import re
 import shutil
 import time
+import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from sdor.cluster import cancel_orphans
+from sdor.cluster import ON_CLUSTER, cancel_orphans
 from sdor.errors import SdorError, say
-from sdor.records import RECORDS, Settled, remove, settle
+from sdor.records import ASIDE, RECORDS, RESULTS, Settled, miss, record_of, remove, settle
 
 # Command lines of Snakemake that look and change nothing: whole words, and letters that may be
 # written together behind one dash (-np, -nq).
@@ -24,12 +26,15 @@ LOOKS = frozenset((
     "--lc", "--list-input-changes", "--li", "--list-params-changes", "--lp",
     "--list-code-changes", "--list-version-changes", "--lv", "--list-untracked", "--lu",
     "--print-compilation", "--cleanup-metadata", "--containerize", "--archive",
+    "--delete-all-output", "--delete-temp-output",
 ))
 # fmt: on
 LOOKS_TOGETHER = re.compile("-[npqFrk]*n[npqFrk]*")
 # What `tempfile` puts between the dot and the suffix of a file that is being written.
 TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\..*)?")
 WAIT = 2.0  # seconds between two looks
+PATIENCE = 3.0  # seconds: a dry run, or a run that was just killed, does not hold a folder longer
+RUN_VARIABLE = "SDOR_RUN"  # tells a job which run it is of
 ROOM = 64 << 20  # bytes: less is full, since the workflow itself must keep its books
 _held: list[IO[str]] = []
 
@@ -40,27 +45,28 @@ def only_looks(arguments: Sequence[str]) -> bool:
     return not names.isdisjoint(LOOKS) or any(map(LOOKS_TOGETHER.fullmatch, names))
 
 
-def enter(state_folder: Path, *outputs: Path) -> None:
+def enter(state_folder: Path, *outputs: Path, repair: bool = True) -> Settled:
     """Hold the folder for this process, and clear away what a killed run left in it.
 
     The operating system drops the hold when the process ends, however it ends; so locks of
     Snakemake's that are there without a holder are stale. Outputs of jobs that were cut off are
     removed: they are made again, and the same command goes on where the killed one was. Jobs that
     outlived a killed run are cancelled where a cluster runs them, and waited for, because they
-    still write. Results that are not what was made are named and removed.
+    still write; those that were about to begin will find that their run has ended. Results that are
+    not what was made are named and set aside.
 
     Parameters
     ----------
     state_folder : Snakemake's own folder (`.snakemake`) in the working directory.
     outputs : folders that the run writes into.
+    repair : False leaves results where they are, whatever is in them.
 
     Raises
     ------
     SdorError : another run holds the folder, it cannot be written, or its disk is full.
     """
     try:
-        state_folder.mkdir(parents=True, exist_ok=True)
-        run, jobs = ((state_folder / name).open("a+") for name in ("sdor.lock", "sdor.jobs"))
+        run, jobs = _open(state_folder)
     except OSError as error:
         raise SdorError(f"{state_folder}: cannot write here ({error.strerror})") from error
     _held.extend([run, jobs])
@@ -73,30 +79,31 @@ def enter(state_folder: Path, *outputs: Path) -> None:
             raise SdorError(
                 f"{folder.resolve()}: the disk is full ({free >> 20} MB free); make room for it"
             )
-    if not _locked(run):
+    alone = _locked(run, PATIENCE)
+    if alone is False:
         run.seek(0)
-        holder = run.read().strip() or "unknown"
+        holder = (run.read().split() or ["unknown"])[0]
         raise SdorError(
             f"another run is at work in {state_folder.parent.resolve()} (process {holder}): "
             "wait for it to end, or stop it"
         )
+    os.environ[RUN_VARIABLE] = uuid.uuid4().hex
     run.truncate(0)
-    run.write(str(os.getpid()))
+    run.write(f"{os.getpid()} {os.environ[RUN_VARIABLE]}")
     run.flush()
-    orphans = cancel_orphans(state_folder.parent.resolve())
-    if orphans:
-        say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
-    told = False
-    while not _locked(jobs):
-        if not told:
-            say("waiting for jobs of a killed run to end")
-            told = True
-        time.sleep(WAIT)
+    if alone:  # else they may be another's
+        orphans = cancel_orphans(state_folder.parent.resolve())
+        if orphans:
+            say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
+    _wait_for(jobs)
     for lock in (state_folder / "locks").glob("*"):
         lock.unlink()
     _remove_cut_off(state_folder / "incomplete", state_folder.parent.resolve())
-    fcntl.flock(jobs, fcntl.LOCK_UN)
-    _tell(settle(), "it is made again where something needs it, or by its name as a target")
+    with suppress(OSError):
+        fcntl.flock(jobs, fcntl.LOCK_UN)
+    found = settle(repair=repair)
+    _tell(found, None if repair else "left as it is")
+    return found
 
 
 def verify(state_folder: Path, *, repair: bool) -> Settled:
@@ -104,37 +111,67 @@ def verify(state_folder: Path, *, repair: bool) -> Settled:
 
     Parameters
     ----------
-    repair : remove what is damaged, so that the next run makes it again.
+    repair : set damaged results aside, so that the next run makes them again, and the missing ones.
 
     Raises
     ------
     SdorError : a run is at work in the folder, or nothing was made in it.
     """
     if not RECORDS.is_dir():
-        raise SdorError(f"{RECORDS.resolve()}: no records here; go where the results are")
-    state_folder.mkdir(exist_ok=True)
-    with (state_folder / "sdor.lock").open("a+") as run:
-        if not _locked(run):
+        where = RECORDS.resolve()
+        if RESULTS.is_dir():
+            raise SdorError(f"{where}: no records; the next run records the results as they are")
+        raise SdorError(f"{where}: no records here; go where the results are")
+    with _undisturbed(state_folder, PATIENCE) as undisturbed:
+        if not undisturbed:
             raise SdorError("a run is at work here: its results are still changing; wait for it")
         found = settle(repair=repair, deep=True)
-    _tell(found, "the next run makes it again" if repair else "--repair has it made again")
+        if repair:
+            miss(found.missing)
+    _tell(found, None if repair else "--repair has it made again")
+    then = "the next run makes it" if repair else "--repair has it made again"
+    for path in found.missing:
+        say(f"{path}: missing; {then}")
     return found
 
 
-def look(state_folder: Path) -> None:
+def look(state_folder: Path) -> Settled:
     """Before a command that only looks: say what a run would find, and change no content.
 
     Where a run is at work, files and their records are changing: nothing is said then.
     """
-    lock = state_folder / "sdor.lock"
+    if not RECORDS.is_dir():
+        return Settled()
     try:
-        if lock.exists():
-            with lock.open("a+") as run:
-                if not _locked(run):
-                    return
+        with _undisturbed(state_folder, 0) as undisturbed:
+            found = settle(repair=False) if undisturbed else Settled()
     except OSError:
-        return
-    _tell(settle(repair=False), "a run makes it again, and what follows")
+        return Settled()
+    _tell(found, "a run sets it aside and makes it again")
+    return found
+
+
+def join(state_folder: Path) -> IO[str] | None:
+    """Let later runs see that a process of this run is alive, until the returned file is closed.
+
+    None where the folder cannot be written from here.
+
+    Raises
+    ------
+    SdorError : the run that this process is of was killed, and another one has begun since.
+    """
+    held = hold_as_job(state_folder)
+    # On a cluster, orphans are cancelled, and a node may see an old state of a file.
+    if held is not None and RUN_VARIABLE in os.environ and not os.environ.get(ON_CLUSTER):
+        at_work = (state_folder / "sdor.lock").read_text().split()
+        if at_work[1:] != [os.environ[RUN_VARIABLE]]:
+            raise SdorError("this job's run was killed, and another one has begun; leaving")
+    return held
+
+
+def held() -> list[int]:
+    """Descriptors of the files that this run holds, for a process that goes on in its place."""
+    return [file.fileno() for file in _held[:1]]
 
 
 def hold_as_job(state_folder: Path) -> IO[str] | None:
@@ -157,11 +194,17 @@ def read_failures(path: Path) -> list[str]:
     return list(dict.fromkeys(path.read_text().splitlines()))
 
 
-def _tell(found: Settled, then: str) -> None:
+def _tell(found: Settled, then: str | None) -> None:
+    """Name what was found; `then` is what becomes of a damaged file, if it was not set aside."""
     for path in found.damaged:
-        say(f"{path}: not what was made (its SHA-256 differs from its record); {then}")
+        why = "not what was made (its SHA-256 differs from its record)"
+        say(f"{path}: {why}; {then or f'set aside as {path}{ASIDE}'}")
+    for path in found.mixed:
+        say(f"{path}: of another execution than what was made with it")
     for path in found.outdated:
         say(f"{path}: made from other inputs than are there now; it counts as old")
+    for path in found.unreadable:
+        say(f"{record_of(path)}: damaged; a run records {path} as it is")
     if found.from_the_future:
         say(
             f"{found.from_the_future} results have times that are still to come (was the clock set "
@@ -169,15 +212,44 @@ def _tell(found: Settled, then: str) -> None:
         )
 
 
-def _locked(file: IO[str]) -> bool:
-    """Take the file for this process alone; True also where the file system knows no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        say(f"{file.name}: no lock ({error.strerror}), going on without")
-    return True
+def _open(state_folder: Path) -> tuple[IO[str], IO[str]]:
+    """The files that a run and its jobs hold."""
+    state_folder.mkdir(parents=True, exist_ok=True)
+    return (state_folder / "sdor.lock").open("a+"), (state_folder / "sdor.jobs").open("a+")
+
+
+@contextmanager
+def _undisturbed(state_folder: Path, patience: float) -> Iterator[bool]:
+    """Hold the folder for a moment, if neither a run nor jobs of a killed one are at work in it."""
+    run, jobs = _open(state_folder)
+    with run, jobs:
+        yield _locked(run, patience) is not False and _locked(jobs, patience) is not False
+
+
+def _wait_for(jobs: IO[str]) -> None:
+    told = False
+    while _locked(jobs) is False:
+        if not told:
+            say("waiting for jobs of a killed run to end")
+            told = True
+        time.sleep(WAIT)
+
+
+def _locked(file: IO[str], patience: float = 0) -> bool | None:
+    """Take the file for this process alone; None where the file system knows no locks."""
+    latest = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= latest:
+                return False
+            time.sleep(patience / 10)
+        except OSError as error:
+            say(f"{file.name}: no lock ({error.strerror}), going on without")
+            return None
+        else:
+            return True
 
 
 def _remove_cut_off(markers: Path, workdir: Path) -> None:

@@ -5,25 +5,32 @@ them. A record holds the SHA-256 of an output and of the inputs that it was made
 brings the files' times back to what was recorded, and finds what the times would not tell.
 """
 
+import errno
+import fcntl
 import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdor.errors import SdorError
 from sdor.files import write_json
 from sdor.fingerprint import digest, file_sha256
 
 RESULTS = Path("results")
 RECORDS = RESULTS / "records"
+# By-products of jobs, which have no record.
+UNRECORDED = (RECORDS, RESULTS / "logs", RESULTS / "benchmarks")
 # Snakemake keeps the time of a folder in this file inside it.
 TIMESTAMP = ".snakemake_timestamp"
 LONG_AGO = 1_000_000_000  # ns since 1970: older than any input
-AHEAD = 2_000_000_000  # ns: by so much the clocks of two machines may differ
+AHEAD = 10_000_000_000  # ns: by so much the clocks of two machines may differ
+ASIDE = ".damaged"  # stands behind the name of a file that was not what was made
 
 
 @dataclass
@@ -37,7 +44,7 @@ class Record:
     siblings : all outputs of that execution.
     made_from : the SHA-256 of each input then; None for an input without a record.
     about : stage, name, seconds and key figure of the job.
-    damaged : the output was not what was made, and is gone until it is made again.
+    damaged : the output was not what was made, or is missed, and has to be made again.
     """
 
     sha256: str
@@ -52,19 +59,27 @@ class Record:
 
 @dataclass
 class Settled:
-    """What `settle` found: outputs whose content is not what was made, and outputs to make anew.
+    """What `settle` found.
 
     Attributes
     ----------
-    damaged : differ from their record.
-    outdated : made from an input that was another then, or a mix of two executions, without being
-        older than what it depends on.
+    damaged : outputs that differ from their record.
+    mixed : outputs that are of another execution than those which were made with them.
+    to_make : outputs that Snakemake would not make again by itself: these two, and what earlier
+        runs found damaged.
+    outdated : outputs made from an input that was another then, without being older than it.
+    missing : outputs that have a record and are not there.
+    unreadable : outputs whose record cannot be read.
     from_the_future : how many had times that are still to come.
     recorded : how many outputs there are that have a record.
     """
 
     damaged: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    to_make: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     from_the_future: int = 0
     recorded: int = 0
 
@@ -123,66 +138,126 @@ def note_times(outputs: Iterable[str]) -> None:
             continue
 
 
+def take_over(outputs: Iterable[str], inputs: Iterable[str]) -> None:
+    """Record outputs as they are now, because a person says that they are good (`--touch`)."""
+    made = list(outputs)
+    known = next(filter(None, map(read_record, filter(_below_results, made))), None)
+    write_records(made, inputs, known.about if known else None)
+
+
+def adopt(is_output: Callable[[str], bool]) -> list[str]:
+    """Record outputs that have no record (it was deleted or damaged), as they are now.
+
+    What the records of outputs that were made with them tell is taken over.
+
+    Parameters
+    ----------
+    is_output : whether a path is one that jobs make.
+
+    Returns
+    -------
+    The outputs that have a record now.
+    """
+    known = remember()
+    found = list(_unrecorded(known, is_output))
+    families = {path: record for record in known.values() for path in record.siblings}
+    for path in found:
+        size, mtime_ns = _seen(Path(path))
+        record = Record(sha256_of(path), size, mtime_ns, uuid.uuid4().hex, [path], {})
+        family = families.get(path)
+        if family is not None:
+            record.job, record.siblings = family.job, family.siblings
+            record.made_from, record.about = family.made_from, family.about
+        write_json(record_of(path), asdict(record))
+    return found
+
+
 def settle(*, repair: bool = True, deep: bool = False) -> Settled:
     """Bring results and their records together before Snakemake looks at times.
 
     A file whose content is as recorded gets its recorded time back, so that a copy reruns nothing.
-    One whose content differs is removed, to be made again; what was made from it gets an old time,
-    since Snakemake makes nothing that only finished files would need. What was made from other
-    inputs than are there now, or mixes two executions, gets an old time too. Times that are still
-    to come, from a clock that was set back, become the present one, in their order.
+    One whose content differs is set aside (`NAME.damaged`). What was made from other inputs than
+    are there now gets an old time. Times that are still to come, from a clock that was set back,
+    become the present one, in their order.
 
     Parameters
     ----------
-    repair : False leaves damaged and outdated files as they are and tells of them only.
+    repair : False leaves damaged files where they are and tells of them only.
     deep : look at the content of every file, even where size and time are as recorded.
+
+    Raises
+    ------
+    SdorError : a file may not be read, or cannot be set aside.
     """
     found = Settled()
     records: dict[str, Record] = {}
     for output in _recorded():
         record = read_record(output)
-        there = Path(output).exists()
-        if record is None or not (there or record.damaged):
-            continue
-        records[output] = record
-        seen = _seen(Path(output)) if there else None
-        known = seen == (record.bytes, record.mtime_ns) and not record.damaged
-        if seen is None or (known and not deep):
-            continue
-        was_damaged = record.damaged
-        record.damaged = seen[0] != record.bytes or sha256_of(output) != record.sha256
-        if not record.damaged:
-            _quietly(_set_time, output, record.mtime_ns)
-            if was_damaged:
-                _quietly(write_json, record_of(output), asdict(record))
+        if record is None:
+            found.unreadable.append(output)
+        elif os.path.lexists(output):
+            records[output] = record
+        else:
+            found.missing.append(output)
+            found.to_make += [output] if record.damaged else []
+    found.recorded = len(records)
+    for output, record in records.items():
+        if _is_whole(output, record, deep=deep):
             continue
         found.damaged.append(output)
         if repair:
+            record.damaged = True
             write_json(record_of(output), asdict(record))
-            remove(Path(output))
-    found.recorded = sum(Path(path).exists() for path in records)
-    old = []
-    for output, record in records.items():
-        if record.damaged:
-            continue
-        if _is_outdated(record, records):
-            found.outdated.append(output)
-            old.append(output)
-        elif any(path in records and records[path].damaged for path in record.made_from):
-            old.append(output)
-    if repair:
-        for output in old:
-            _quietly(_set_time, output, LONG_AGO)
-    found.from_the_future = _bring_back(
-        {path: record for path, record in records.items() if path not in old}
-    )
+            _set_aside(output)
+    whole = {path: records[path] for path in records if path not in found.damaged}
+    found.mixed = [path for path, record in whole.items() if _is_mixed(path, record, whole)]
+    found.to_make += [*found.damaged, *found.mixed]
+    found.outdated = [path for path, record in whole.items() if _is_outdated(record, whole)]
+    for output in found.outdated:
+        _quietly(_set_time, output, LONG_AGO)
+        whole.pop(output)
+    found.from_the_future = _bring_back(whole)
     return found
 
 
+def miss(outputs: Iterable[str]) -> None:
+    """Note that outputs are missed: the next run makes them, even for finished ones alone."""
+    for path in outputs:
+        record = read_record(path)
+        if record is not None:
+            record.damaged = True
+            write_json(record_of(path), asdict(record))
+
+
+def remember() -> dict[str, Record]:
+    """All records, by output."""
+    records = {path: read_record(path) for path in _recorded()}
+    return {path: record for path, record in records.items() if record is not None}
+
+
+def give_times_back(before: Mapping[str, Record]) -> None:
+    """Give outputs that were made again the time that they had, where nothing else has changed.
+
+    So what follows from them is not made again.
+    """
+    for path, old in before.items():
+        new = read_record(path)
+        if new is None or new.damaged or not Path(path).exists():
+            continue
+        alike = new.sha256 == old.sha256 and (not old.made_from or new.made_from == old.made_from)
+        if alike and new.mtime_ns != old.mtime_ns:
+            new.mtime_ns = old.mtime_ns
+            _quietly(_restore_time, path, new)
+
+
 def bring_back(paths: Iterable[str]) -> None:
-    """Give the present time to files whose times are still to come, in their order."""
-    known = {path: read_record(path) for path in paths if _below_results(path)}
-    _bring_back({path: record for path, record in known.items() if record is not None})
+    """Give results the present time, in their order, if those of these paths are still to come."""
+    latest = time.time_ns() + AHEAD
+    known = [read_record(path) for path in paths if _below_results(path)]
+    if any(record is not None and record.mtime_ns > latest for record in known):
+        # All of them: the order between these and others must not change.
+        with _alone():
+            _bring_back(remember())
 
 
 def sha256_of(path: str | Path) -> str:
@@ -202,16 +277,52 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _is_whole(output: str, record: Record, *, deep: bool) -> bool:
+    """Whether an output is what was made; if so, its time is as recorded then."""
+    try:
+        size, mtime_ns = _seen(Path(output))
+        as_recorded = (size, mtime_ns) == (record.bytes, record.mtime_ns)
+        if as_recorded and not deep and not record.damaged:
+            return True
+        whole = size == record.bytes and sha256_of(output) == record.sha256
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise SdorError(
+                f"{output}: cannot be read ({error.strerror}); mend its rights, or delete it"
+            ) from error
+        return False
+    if whole and (record.damaged or not as_recorded):
+        record.damaged = False
+        _quietly(_restore_time, output, record)
+    return whole
+
+
+def _is_mixed(path: str, record: Record, records: Mapping[str, Record]) -> bool:
+    """Whether those made with it, as both sides tell, are of another execution."""
+    others = [records[other] for other in record.siblings if other in records]
+    return any(other.job != record.job and path in other.siblings for other in others)
+
+
 def _is_outdated(record: Record, records: Mapping[str, Record]) -> bool:
-    """Whether it must be made again and its time does not show that."""
+    """Whether it was made from other inputs and its time does not show that."""
     for path, then in record.made_from.items():
         now = records.get(path)
         if now is None or then is None or now.sha256 == then:
             continue
         if now.mtime_ns <= record.mtime_ns:
             return True
-    others = [records[path] for path in record.siblings if path in records]
-    return any(other.job != record.job for other in others)
+    return False
+
+
+def _set_aside(output: str) -> None:
+    aside = Path(output).with_name(Path(output).name + ASIDE)
+    try:
+        remove(aside)
+        Path(output).rename(aside)
+    except OSError as error:
+        raise SdorError(
+            f"{output}: not what was made, and cannot be set aside ({error.strerror}); delete it"
+        ) from error
 
 
 def _bring_back(records: Mapping[str, Record]) -> int:
@@ -228,6 +339,29 @@ def _bring_back(records: Mapping[str, Record]) -> int:
         _quietly(_set_time, path, record.mtime_ns)
         _quietly(write_json, record_of(path), asdict(record))
     return len(coming)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Of several jobs at once, one at a time; as far as the file system knows locks."""
+    folder = os.open(RECORDS, os.O_RDONLY)
+    try:
+        _quietly(fcntl.flock, folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _unrecorded(known: Collection[str], is_output: Callable[[str], bool]) -> Iterator[str]:
+    """Outputs that have no record; what lies in a folder that is one is part of it."""
+    for folder, folders, files in os.walk(RESULTS):
+        below = {name: str(Path(folder, name)) for name in (*folders, *files)}
+        paths = {name: path for name, path in below.items() if Path(path) not in UNRECORDED}
+        found = {name for name, path in paths.items() if path not in known and is_output(path)}
+        yield from (paths[name] for name in paths if name in found)
+        folders[:] = [
+            name for name in folders if name in paths.keys() - found and paths[name] not in known
+        ]
 
 
 def _recorded() -> list[str]:
@@ -263,6 +397,13 @@ def _set_time(path: str, mtime_ns: int) -> None:
     carrier = Path(path) / TIMESTAMP
     target = carrier if carrier.exists() else Path(path)
     os.utime(target, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+
+def _restore_time(output: str, record: Record) -> None:
+    """Give an output its recorded time, and note what a coarse file system makes of it."""
+    _set_time(output, record.mtime_ns)
+    record.mtime_ns = _seen(Path(output))[1]
+    write_json(record_of(output), asdict(record))
 
 
 def _quietly(change: Callable[..., None], *arguments: Any) -> None:

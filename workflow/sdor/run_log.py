@@ -6,14 +6,14 @@ Jobs run on this machine or on others; what they have to say stands at the end o
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdor.errors import say
 from sdor.jobs import DONE, STOPPED
-from sdor.records import note_times
+from sdor.records import note_times, take_over
 
 LONGEST_SAID = 3  # of the stages that ran
 
@@ -24,11 +24,17 @@ class Announced:
 
     rule: str
     log: str
+    inputs: Sequence[str]
     outputs: Sequence[str]
+    old_logs: Mapping[str, int]  # ns: when logs that were there already had been written
 
 
 class RunLog(logging.Handler):
     """Listens to Snakemake's events and says in one line what each job has done.
+
+    Parameters
+    ----------
+    touches : Snakemake only touches files (`--touch`): they are good as they are.
 
     Attributes
     ----------
@@ -36,8 +42,9 @@ class RunLog(logging.Handler):
         that failed without saying why itself, by the numbers of its jobs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, touches: bool = False) -> None:
         super().__init__()
+        self.touches = touches
         self.started = time.monotonic()
         self.announced: dict[int, Announced] = {}
         self.finished: list[str] = []
@@ -51,7 +58,11 @@ class RunLog(logging.Handler):
             if event == "job_info":
                 logs = fields["log"] or [""]
                 self.announced[fields["jobid"]] = Announced(
-                    fields["rule_name"], logs[0], fields["output"]
+                    fields["rule_name"],
+                    logs[0],
+                    fields["input"],
+                    fields["output"],
+                    {log: written for log in logs if (written := _written(log))},
                 )
             elif event == "job_finished":
                 self._finished(fields["job_id"])
@@ -88,6 +99,8 @@ class RunLog(logging.Handler):
         job = self.announced.get(jobid)
         if job is None:
             return
+        if self.touches:
+            take_over(job.outputs, job.inputs)
         note_times(job.outputs)
         # If it failed before, it was tried again.
         self.silent = {ids: line for ids, line in self.silent.items() if jobid not in ids}
@@ -97,7 +110,10 @@ class RunLog(logging.Handler):
             say(said)
 
     def _failed(self, ids: tuple[int, ...], name: str, logs: Sequence[str]) -> None:
-        begun = [log for log in dict.fromkeys(logs) if Path(log).is_file()]
+        # A log that is as it was before the job was announced is of an earlier run.
+        jobs = [self.announced[number] for number in ids if number in self.announced]
+        old = {log: written for job in jobs for log, written in job.old_logs.items()}
+        begun = [log for log in dict.fromkeys(logs) if _written(log) not in (0, old.get(log))]
         said = [line for log in begun for line in lines_of(log)]
         if any(" ERROR " in line or STOPPED in line for line in said):
             return
@@ -124,8 +140,16 @@ def lines_of(log: str | Path) -> list[str]:
         return []
 
 
-def listen(logger: Any) -> RunLog:
+def _written(log: str) -> int:
+    """When a file was written last, in ns; 0 where there is none."""
+    try:
+        return Path(log).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def listen(logger: Any, *, touches: bool = False) -> RunLog:
     """Attach a new RunLog to Snakemake's logger."""
-    run_log = RunLog()
+    run_log = RunLog(touches=touches)
     logger.addHandler(run_log)
     return run_log
