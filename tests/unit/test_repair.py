@@ -70,8 +70,8 @@ def test_what_this_study_makes_is_made_first(runs, line):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--cores 8 --until frames", "a run without --until makes them again"),
-        ("--cores 8 --forcerun train", "a run without --forcerun makes them again"),
+        ("--cores 8 --until frames", "a run without --until makes again what is damaged"),
+        ("--cores 8 --forcerun train", "a run without --forcerun makes again what is damaged"),
         ("--cores 8 --forceall", ""),
         ("--cores 8 --touch", ""),
         ("--summary", ""),

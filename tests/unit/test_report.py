@@ -115,7 +115,7 @@ def write(results, output, *, frame_paths=None, **settings):
             )
         ],
         "configuration": "method:\n  backbone: <b>resnet50</b>",
-        "benchmark_paths": [folder / "benchmarks" / "train.tsv"],
+        "benchmarks": {folder / "benchmarks" / "train.tsv": "train"},
     }
     write_report(files, output, **{**given, **settings})
     return output.read_text()

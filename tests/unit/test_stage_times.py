@@ -14,7 +14,7 @@ def test_run_times_are_added_up_by_stage_longest_first(tmp_path):
     for path, line in zip(paths, lines, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\tcpu_time\n{line}\n")
-    times = run_times(paths, ["paper"])
+    times = run_times(dict(zip(paths, ("frames", "frames", "train", "cuts"), strict=True)))
     assert times.stages.rows == (
         ("train", "1", "1 h 00 min", "1 h 00 min", "2.0", "1,500"),
         ("frames", "2", "30.0 s", "20.0 s", "1.0", "700"),
@@ -25,10 +25,10 @@ def test_run_times_are_added_up_by_stage_longest_first(tmp_path):
         ("yard/paper/seed0/iteration1/train", "1 h 00 min", "1,500"),
         ("yard/frames/64/b", "20.0 s", "700"),
     )
-    assert run_times([]).stages.rows == ()
+    assert run_times({}).stages.rows == ()
     paths[0].write_text("nonsense\n")
     with pytest.raises(SdorError, match=r"a\.tsv: damaged"):
-        run_times(paths)
+        run_times({paths[0]: "frames"})
 
 
 @pytest.mark.parametrize(
@@ -40,30 +40,32 @@ def test_durations(seconds, words):
 
 
 def test_jobs_of_other_scenes_variants_and_seeds_are_not_counted(tmp_path):
-    ours = [
-        *("figures/figure3.tsv", "plaza/cuts.tsv", "plaza/render/clip01.tsv"),
-        *("plaza/frames/128/clip01.tsv", "plaza/competitors/resnet50-128/unmasking.tsv"),
-        *("plaza/paper/figures.tsv", "plaza/paper/seed0/iteration1/train.tsv"),
-        "pools/all/paper/seed0/raw.tsv",
-    ]
+    patterns = {
+        "features": ".*/(?P<scene>plaza)/features/(?P<backbone>resnet50)-pool-64.tsv",
+        "classify": ".*/(?P<scene>plaza)/features/resnet50-(?P<layer>logits)-64.tsv",
+        "evaluate": ".*/(?P<scene>plaza)/(?P<variant>paper)/seed(?P<seed>[0-9]+)/evaluate.tsv",
+    }
+    ours = {
+        "plaza/features/resnet50-pool-64.tsv": "features",
+        "plaza/features/resnet50-logits-64.tsv": "classify",
+        "plaza/paper/seed0/evaluate.tsv": "evaluate",
+    }
     others = [
         *("ped2/paper/seed0/evaluate.tsv", "plaza/old/seed0/evaluate.tsv"),
-        *("plaza/old/figures.tsv", "plaza/paper/seed7/evaluate.tsv"),
+        *("plaza/paper/seed7/evaluate.tsv", "plaza/paper/seed0/evaluate.tsv.old"),
     ]
     for name in (*ours, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = study_benchmarks(
-        tmp_path, scenes=["plaza"], variants=["paper"], seeds=[0], pools=["all"]
-    )
-    assert sorted(str(path.relative_to(tmp_path)) for path in found) == sorted(ours)
+    found = study_benchmarks(tmp_path, patterns, [0])
+    assert {str(path.relative_to(tmp_path)): stage for path, stage in found.items()} == ours
 
 
 def test_the_table_of_stages_is_written_for_people_and_for_programs(tmp_path):
     path = tmp_path / "benchmarks" / "yard" / "paper" / "seed0" / "ensemble.tsv"
     path.parent.mkdir(parents=True)
     path.write_text("s\tmax_rss\tcpu_time\n4.0\t120.0\t2.0\n")
-    write_stage_times([path], ["paper"], tmp_path / "stages.csv", tmp_path / "stages.md")
+    write_stage_times({path: "ensemble"}, tmp_path / "stages.csv", tmp_path / "stages.md")
     assert "| ensemble | 1 | 4.0 s | 4.0 s | 0.5 | 120 |" in (tmp_path / "stages.md").read_text()
     found = pd.read_csv(tmp_path / "stages.csv").to_dict("records")
     expected = {"job": "yard/paper/seed0/ensemble", "stage": "ensemble", "s": 4, "cores": 0.5}

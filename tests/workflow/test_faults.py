@@ -1,15 +1,17 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
 import psutil
 import pytest
 import yaml
-from workplace import CONFIG, Workplace, leftovers
+from workplace import CONFIG, PROJECT, Workplace, leftovers
 
 from sdor.video import ffmpeg_binary
 
@@ -157,24 +159,54 @@ def test_weights_of_another_architecture_are_refused(copy):
     one_line(done, "weights of vgg16", "mine.safetensors holds weights of resnet18")
 
 
-def test_damaged_results_are_named_and_made_again(copy, finished):
+def test_damaged_results_are_named_and_they_alone_are_made_again(copy, finished):
     workplace = copy()
-    frames = workplace.folder / "results/yard/frames/64/event.npy"
-    content = bytearray(frames.read_bytes())
-    content[len(content) // 2] ^= 1
-    frames.write_bytes(content)
-    initial = workplace.folder / "results/yard/tiny/seed0/initial.parquet"
-    initial.write_bytes(initial.read_bytes()[:1000])
-    names = [str(path.relative_to(workplace.folder)) for path in (frames, initial)]
-    looked = workplace.run("--dry-run")
-    done = workplace.run(ANSWER)
+    # No job made the input of the first; that of the second is small. All is finished that needs
+    # them.
+    names = ["results/yard/frames/64/event.npy", "results/yard/tiny/seed0/initial.parquet"]
+    for path in [workplace.folder / name for name in names]:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    for _ in range(2):
+        assert workplace.planned_jobs() == {"frames": 1, "initial": 1}
+    done = workplace.run("all")
     assert done.returncode == 0, done.stdout
     for name in names:
-        assert f"sdor: {name}: not what was made" in looked.stdout
         assert f"sdor: {name}: not what was made" in done.stdout
+        assert (workplace.folder / f"{name}.damaged").exists()
+    assert len(re.findall("^sdor: .*: done in ", done.stdout, flags=re.MULTILINE)) == 2
+    assert "Nothing to be done" in done.stdout
     expected, found = finished.content(), workplace.content()
     assert [name for name in expected if found[name] != expected[name]] == []
-    assert "not what was made" not in workplace.run("--dry-run").stdout
+    assert workplace.planned_jobs() == {}
+
+
+def test_deleted_answers_are_made_again_and_other_results_when_they_are_missed(copy):
+    workplace = copy()
+    results = workplace.folder / "results"
+    (results / "yard/rare/seed0/ensemble.parquet").unlink()
+    shutil.rmtree(results / "yard/l2")
+    planned = workplace.planned_jobs()
+    assert (planned["ensemble"], planned["train"], planned["initial"]) == (2, 2, 0)
+    shutil.rmtree(workplace.folder)
+    workplace = copy()
+    shutil.rmtree(results / "yard/trunk")
+    assert workplace.planned_jobs() == {}
+    verify = [sys.executable, "-m", "sdor", "verify"]
+    missed = "results/yard/trunk/resnet18-64.npy: missing"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "workflow")}
+    for arguments, planned in (([], {}), (["--repair"], {"trunk": 1})):
+        done = subprocess.run(
+            [*verify, *arguments],
+            cwd=workplace.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert missed in done.stderr
+        assert workplace.planned_jobs() == planned
 
 
 def test_a_copy_that_lost_all_times_reruns_nothing(finished, tmp_path):

@@ -1,8 +1,10 @@
 """Which stages run again after a change in the code."""
 
+import json
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from workplace import PROJECT, Workplace, copy_project
@@ -67,7 +69,9 @@ READS = {
         *("train", "fine_tune", "mark"),
     ],
     "figures": ["evaluate", "clips", "audit"],
-    "stage_times": ["evaluate", "evaluate_feedback", "figures", "paper_figures"],
+    "stage_times": [
+        *("evaluate", "evaluate_feedback", "tables", "paper_tables", "figures", "paper_figures")
+    ],
     "track": [
         *("evaluate", "evaluate_feedback", "tables", "paper_tables", "stage_times", "figures"),
         *("paper_figures", "train", "fine_tune", "ensemble", "frames", "weights"),
@@ -84,7 +88,9 @@ OF_THE_SUBSET = {
     *("track", "report"),
 }
 # Logging has no effect on results; the settings that these hand on are params themselves.
-WITHOUT_EFFECT = {"jobs", "study", "invocation", "records", "run_log", "cluster"}
+WITHOUT_EFFECT = {"jobs", "study", "invocation", "records", "repair", "run_log", "cluster"}
+# Of these, a real dry run is made: what stages call into, what all of them use, and what none does.
+ENTRIES = sorted({name for names in STAGES.values() for name in names} | {"errors", "jobs"})
 MODULES = sorted(path.stem for path in (PROJECT / "workflow" / "sdor").glob("[a-z]*.py"))
 
 
@@ -118,16 +124,48 @@ def test_a_copy_of_the_code_reruns_nothing(edited):
     assert edited.planned() == set()
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", ENTRIES)
 def test_a_changed_line_reruns_exactly_the_stages_that_use_it(edited, depends, module):
+    with line_added(edited, module):
+        planned = edited.planned()
+    assert planned == with_followers({name for name in STAGES if module in depends[name]})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_changed_line_changes_the_code_of_all_that_load_it(edited, depends, module):
+    before = codes(edited)
+    with line_added(edited, module):
+        after = codes(edited)
+    changed = {stage for stage in STAGES if after[stage] != before[stage]}
+    assert changed == {stage for stage in STAGES if module in depends[stage]}
+
+
+@contextmanager
+def line_added(edited, module):
     path = edited.project / "workflow" / "sdor" / f"{module}.py"
     before = path.read_text()
     path.write_text(before + "\n_CHANGED = True\n")
     try:
-        planned = edited.planned()
+        yield
     finally:
         path.write_text(before)
-    assert planned == with_followers({name for name in STAGES if module in depends[name]})
+
+
+def codes(edited):
+    """What the rules of a project's copy would be told of the code of each stage."""
+    names = {stage: [f"sdor.{name}" for name in names] for stage, names in STAGES.items()}
+    code = (
+        "import json, sys; from sdor.fingerprint import code_of; "
+        "print(json.dumps({stage: code_of(*it) for stage, it in json.loads(sys.argv[1]).items()}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(names)],
+        env={"PYTHONPATH": str(edited.project / "workflow")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
 
 
 def with_followers(stages):

@@ -528,5 +528,6 @@ onerror:
 
 
 onsuccess:
-    for line in EVENTS.summary(Path("results")):
-        say(line)
+    if not repairing():
+        for line in EVENTS.summary(Path("results")):
+            say(line)

@@ -6,6 +6,8 @@ rule weights:
         "results/weights/{backbone}.safetensors",
     log:
         "results/logs/weights/{backbone}.log",
+    benchmark:
+        "results/benchmarks/weights/{backbone}.tsv"
     localrule: True
     conda:
         ENVIRONMENT

@@ -4,7 +4,7 @@ from snakemake.cli import get_argument_parser
 
 
 def is_output(path):
-    return any(output.match(path) for rule in workflow.rules for output in rule.output)
+    return any(output.match(path) for one in workflow.rules for output in one.output)
 
 
 if workflow.is_main_process and not repairing():

@@ -5,7 +5,7 @@ from sdor.features import classify_features
 from sdor.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-with job(snakemake, f"{w.layer} of {w.scene}"):
+with job(snakemake, f"{w.layer} of {w.scene}, {w.backbone} at {w.view}"):
     classify_features(
         Path(snakemake.input.features),
         Path(snakemake.input.weights),

@@ -5,13 +5,14 @@ from sdor.features import extract_features
 from sdor.frames import FrameStore
 from sdor.jobs import job
 
-with job(snakemake, f"{snakemake.wildcards.layer} of {snakemake.wildcards.scene}") as work:
+w = snakemake.wildcards
+with job(snakemake, f"{w.layer} of {w.scene}, {w.backbone} at {w.view}") as work:
     store = FrameStore({Path(path).stem: path for path in snakemake.input.frames})
     extract_features(
         store,
         Path(snakemake.input.weights),
         Path(snakemake.output[0]),
-        layer=snakemake.wildcards.layer,
+        layer=w.layer,
         compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
         about=snakemake.params.stage,
     )

@@ -5,7 +5,8 @@ from sdor.features import extract_pooled_features
 from sdor.frames import FrameStore
 from sdor.jobs import job
 
-with job(snakemake, f"features of {snakemake.wildcards.scene}") as work:
+w = snakemake.wildcards
+with job(snakemake, f"features of {w.scene}, {w.backbone} at {w.view}") as work:
     store = FrameStore({Path(path).stem: path for path in snakemake.input.frames})
     extract_pooled_features(
         store,

@@ -5,7 +5,7 @@ from sdor.jobs import job
 from sdor.study import find_scene
 
 w = snakemake.wildcards
-with job(snakemake, f"frames of {w.scene}/{w.clip}") as work:
+with job(snakemake, f"frames of {w.scene}/{w.clip} at {w.view}") as work:
     cuts = snakemake.input.get("cuts")
     scene = locate(find_scene(snakemake.config, w.scene), read_json(cuts) if cuts else [])
     view = View.named(w.view)

@@ -50,8 +50,5 @@ with job(snakemake, "report"):
             for scene, variant in pairs
         ],
         configuration=yaml.safe_dump(stage["config"], sort_keys=False),
-        benchmark_paths=study_benchmarks(
-            results / "benchmarks",
-            **{key: stage[key] for key in ("scenes", "variants", "seeds", "pools")},
-        ),
+        benchmarks=study_benchmarks(results / "benchmarks", stage["benchmarks"], stage["seeds"]),
     )

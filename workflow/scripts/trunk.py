@@ -5,7 +5,8 @@ from sdor.features import extract_trunk_maps
 from sdor.frames import FrameStore
 from sdor.jobs import job
 
-with job(snakemake, f"trunk maps of {snakemake.wildcards.scene}") as work:
+w = snakemake.wildcards
+with job(snakemake, f"trunk maps of {w.scene}, {w.backbone} at {w.view}") as work:
     store = FrameStore({Path(path).stem: path for path in snakemake.input.frames})
     extract_trunk_maps(
         store,

@@ -6,4 +6,4 @@ from sdor.weights import resolve_weights
 with job(snakemake, f"weights of {snakemake.wildcards.backbone}") as work:
     setting = snakemake.params.stage["setting"]
     found = resolve_weights(snakemake.wildcards.backbone, setting, Path(snakemake.output[0]))
-    work.figure = f"{found.source}, sha256 {found.sha256 or 'none'}"
+    work.figure = f"{found.source}, sha256 {(found.sha256 or 'none')[:12]}"

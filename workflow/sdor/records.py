@@ -182,7 +182,8 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
 
     Parameters
     ----------
-    repair : False leaves damaged files where they are and tells of them only.
+    repair : False leaves damaged files where they are; their times only are put right, and in their
+        records stands that they are damaged.
     deep : look at the content of every file, even where size and time are as recorded.
 
     Raises
@@ -205,10 +206,13 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
         if _is_whole(output, record, deep=deep):
             continue
         found.damaged.append(output)
+        record.damaged = True
         if repair:
-            record.damaged = True
             write_json(record_of(output), asdict(record))
             _set_aside(output)
+        else:
+            # It is to be planned for as if it were whole, and to be looked at again.
+            _quietly(_restore_time, output, record)
     whole = {path: records[path] for path in records if path not in found.damaged}
     found.mixed = [path for path, record in whole.items() if _is_mixed(path, record, whole)]
     found.to_make += [*found.damaged, *found.mixed]
@@ -401,9 +405,11 @@ def _set_time(path: str, mtime_ns: int) -> None:
 
 def _restore_time(output: str, record: Record) -> None:
     """Give an output its recorded time, and note what a coarse file system makes of it."""
-    _set_time(output, record.mtime_ns)
-    record.mtime_ns = _seen(Path(output))[1]
     write_json(record_of(output), asdict(record))
+    _set_time(output, record.mtime_ns)
+    if (mtime_ns := _seen(Path(output))[1]) != record.mtime_ns:
+        record.mtime_ns = mtime_ns
+        write_json(record_of(output), asdict(record))
 
 
 def _quietly(change: Callable[..., None], *arguments: Any) -> None:

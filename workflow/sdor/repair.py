@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from typing import Any
 
 from sdor.errors import SdorError, say
@@ -60,10 +60,9 @@ def repair(
     partial = [f"--{name.replace('_', '-')}" for name in PARTIAL if options.get(name)]
     if partial or rest is None:
         without = f" without {partial[0]}" if partial else ", its targets behind --,"
-        say(f"{len(paths)} damaged results are left as they are; a run{without} makes them again")
+        say(f"a run{without} makes again what is damaged: {', '.join(paths)}")
         return
-    said = "would be" if options["dryrun"] else "are"
-    say(f"first, {len(paths)} damaged results {said} made again: {', '.join(paths)}")
+    say(f"first, damaged results are made again: {', '.join(paths)}")
     before = remember()
     status = _run([sys.executable, "-m", "snakemake", *rest, "--force", "--", *paths])
     give_times_back(before)
@@ -77,24 +76,18 @@ def without_targets(arguments: Sequence[str], parse: Parser) -> list[str] | None
     options = list(arguments)
     if "--" in options:
         options = options[: options.index("--")]
-    wanted = dict(parse(options))
-    targets = list(wanted["targets"])
+    targets = list(parse(options)["targets"])
     if not targets:
         return options
-    wanted["targets"] = []
     for start in range(len(options) - len(targets), -1, -1):
         end = start + len(targets)
         if options[start:end] != targets:
             continue
         rest = options[:start] + options[end:]
-        try:
-            with redirect_stderr(io.StringIO()):
-                parsed = dict(parse(rest))
-        except SystemExit:
-            continue
-        parsed["targets"] = list(parsed["targets"])
-        if parsed == wanted:
-            return rest
+        # Where these were the values of an option instead, the targets are still there.
+        with redirect_stderr(io.StringIO()), suppress(SystemExit):
+            if not parse(rest)["targets"]:
+                return rest
     return None
 
 

@@ -93,7 +93,7 @@ def write_report(
     study_pictures: Sequence[tuple[str | Path, str]] = (),
     moments: Sequence[Moments] = (),
     configuration: str = "",
-    benchmark_paths: Sequence[str | Path] = (),
+    benchmarks: Mapping[Path, str] | None = None,
     moments_shown: int = 10,
 ) -> None:
     """Write the report as one self-contained HTML page that needs no network and no script.
@@ -106,7 +106,7 @@ def write_report(
     study_pictures : (path, caption) of figures that are of the whole study.
     moments : scenes whose highest-ranked moments are listed.
     configuration : the YAML that the run was made with.
-    benchmark_paths : Snakemake's benchmark files (TSV with the columns s, h:m:s, max_rss, …).
+    benchmarks : the stage of each of Snakemake's benchmark files.
     moments_shown : how many moments are listed per scene.
 
     Raises
@@ -126,7 +126,7 @@ def write_report(
     shown = [key for key in findings.grouped if key in own]
     listed = {(source.scene, source.variant): source for source in moments}
     made = paper_tables(findings)
-    times = run_times(benchmark_paths, {variant for _, variant in findings.grouped})
+    times = run_times(benchmarks or {})
     page = environment.get_template("report.html.j2").render(
         title=title,
         facts=_facts(findings),

@@ -1,6 +1,7 @@
 """Time and memory of a study's jobs, from the benchmark files that Snakemake writes."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from sdor.tables import Table, count_of, markdown
 TITLE = "Time and memory of each stage"
 HOW_TO_READ = (
     "As Snakemake's benchmarks measured them, of the last run of each job: time on the clock, the "
-    "cores that were busy meanwhile, and the highest resident memory of a job."
+    "cores that were busy meanwhile, and the highest resident memory of a job. What comes after "
+    "this table, the report and MLflow's record, is not in it."
 )
 
 
@@ -33,7 +35,7 @@ class RunTimes:
 
 
 def write_stage_times(
-    benchmark_paths: Sequence[Path], variants: Iterable[str], output_csv: Path, output_md: Path
+    benchmarks: Mapping[Path, str], output_csv: Path, output_md: Path
 ) -> RunTimes:
     """Write the table of stages for people, and every job's figures as CSV.
 
@@ -41,7 +43,7 @@ def write_stage_times(
     ------
     SdorError : a file is no Snakemake benchmark.
     """
-    times = run_times(benchmark_paths, variants)
+    times = run_times(benchmarks)
     with atomic(output_csv) as temporary:
         times.records.round(2).to_csv(temporary, index=False, lineterminator="\n")
     with atomic(output_md) as temporary:
@@ -50,46 +52,40 @@ def write_stage_times(
 
 
 def study_benchmarks(
-    folder: Path,
-    *,
-    scenes: Sequence[str],
-    variants: Sequence[str],
-    seeds: Sequence[int],
-    pools: Sequence[str] = (),
-) -> list[Path]:
-    """Benchmark files of a study's jobs; those of other scenes, variants and seeds stay out.
+    folder: Path, patterns: Mapping[str, str], seeds: Iterable[int]
+) -> dict[Path, str]:
+    """Benchmark files of a study's jobs and their stages; those of other studies stay out.
 
     Parameters
     ----------
-    folder : `results/benchmarks`, with a folder for each scene, one for whole-study figures, and
-        one for pools.
+    folder : where Snakemake writes benchmarks.
+    patterns : by stage, the regular expression of its files' paths; a group `seed` in it is the
+        seed of a job.
+    seeds : those of the study.
     """
-    shared = {"render", "frames", "features", "trunk", "competitors"}
-    wanted = {f"seed{seed}" for seed in seeds}
-    paths = sorted((folder / "figures").glob("*.tsv"))
-    for scene in [*scenes, *(f"pools/{pool}" for pool in pools)]:
-        for path in sorted((folder / scene).rglob("*.tsv")):
-            of, *below = [*path.relative_to(folder / scene).parts[:-1], ""]
-            seed = below[0] if of in variants and below else ""
-            if of in {"", *shared, *variants} and (not seed or seed in wanted):
-                paths.append(path)
-    return paths
+    wanted = {str(seed) for seed in seeds}
+    found = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        for stage, pattern in patterns.items():
+            match = re.fullmatch(pattern, path.as_posix())
+            if match and match.groupdict().get("seed") in {None, *wanted}:
+                found[path] = stage
+    return found
 
 
-def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = ()) -> RunTimes:
+def run_times(benchmarks: Mapping[Path, str]) -> RunTimes:
     """Time and memory of every benchmarked job, longest first, and of each stage.
 
     Parameters
     ----------
-    variants : names of the variants, whose folders hold the stages' files.
+    benchmarks : the stage of each benchmark file (TSV with the columns s, h:m:s, max_rss, …).
 
     Raises
     ------
     SdorError : a file is no Snakemake benchmark.
     """
     records = []
-    names = set(variants)
-    for path in benchmark_paths:
+    for path, stage in benchmarks.items():
         try:
             lines = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
             seconds = float(lines["s"].mean())
@@ -97,10 +93,8 @@ def run_times(benchmark_paths: Sequence[str | Path], variants: Iterable[str] = (
             busy = float(lines["cpu_time"].mean()) if "cpu_time" in lines else np.nan
         except (OSError, ValueError, KeyError) as error:
             raise SdorError(damaged(path, error)) from error
-        job = _job_name(Path(path))
-        stage = _stage(job, names)
         record = {
-            "job": job,
+            "job": _job_name(path),
             "stage": stage,
             "s": seconds,
             "cores": busy / seconds if seconds else np.nan,
@@ -160,15 +154,6 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def _stage(job: str, variants: set[str]) -> str:
-    """The stage of a job by its name, "{scene}/{stage}/…" or "{scene}/{variant}/…/{stage}"."""
-    parts = job.split("/")
-    if parts[0] == "pools":
-        return "pool"
-    own = len(parts) < 3 or any(part in variants for part in parts)
-    return parts[-1] if own else parts[1]
 
 
 def _megabytes(memory: float) -> str:
