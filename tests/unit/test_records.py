@@ -234,6 +234,10 @@ def test_a_broken_record_is_told_and_written_anew():
     assert adopt(lambda path: path.endswith("y")) == [FRAMES]
     assert settle() == records.Settled(recorded=2)
     assert adopt(lambda path: path.endswith("y")) == []
+    # Of a file that is gone, it is of no use.
+    (RECORDS / "yard" / "frames" / "a.npy.json").write_text("{")
+    Path(FRAMES).unlink()
+    assert settle() == settle() == records.Settled(recorded=1)
 
 
 def test_a_lost_record_is_taken_from_what_was_made_with_it():

@@ -193,10 +193,12 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
     found = Settled()
     records: dict[str, Record] = {}
     for output in _recorded():
-        record = read_record(output)
-        if record is None:
+        record, there = read_record(output), os.path.lexists(output)
+        if record is None and there:
             found.unreadable.append(output)
-        elif os.path.lexists(output):
+        elif record is None:
+            _quietly(record_of(output).unlink)
+        elif there:
             records[output] = record
         else:
             found.missing.append(output)
