@@ -64,6 +64,23 @@ def test_a_job_records_what_it_made_and_says_its_key_figure(tmp_path, monkeypatc
     assert record.about["figure"] == "7 frames"
 
 
+def test_a_job_of_a_killed_run_leaves_the_next_one_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SDOR_STATE", str(tmp_path))
+    monkeypatch.setenv("SDOR_RUN", "first")
+    (tmp_path / "sdor.lock").write_text("4242 second")
+    log = tmp_path / "a.log"
+    log.write_text("of the second run")
+
+    def begin():
+        with job(script(log), "frames of a/b"):
+            raise AssertionError("must not be reached")
+
+    with pytest.raises(SystemExit):
+        begin()
+    assert "frames of a/b: its run was killed" in capsys.readouterr().err
+    assert log.read_text() == "of the second run"
+
+
 def test_a_job_that_fails_records_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     output = Path("results/a.npy")

@@ -26,7 +26,7 @@ from snakemake.settings.enums import Quietness
 from sdor.cluster import ON_CLUSTER, require_answer
 from sdor.errors import SdorError, say
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
-from sdor.invocation import enter, join, look, only_looks, read_failures
+from sdor.invocation import enter, look, only_looks, read_failures
 from sdor.records import Settled
 from sdor.repair import repair, repairing
 from sdor.run_log import listen
@@ -41,11 +41,9 @@ if not workflow.configfiles:
 TOUCHES = not {"--touch", "-t"}.isdisjoint(sys.argv)
 FOUND = Settled()
 try:
-    if not workflow.is_main_process:
-        HELD = join(STATE)
-    elif only_looks(sys.argv[1:]):
+    if workflow.is_main_process and only_looks(sys.argv[1:]):
         FOUND = Settled() if repairing() else look(STATE)
-    elif not repairing():
+    elif workflow.is_main_process and not repairing():
         # There, and only there, Snakemake has a limit of jobs (--jobs).
         if workflow.resource_settings.nodes:
             require_answer()

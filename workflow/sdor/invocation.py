@@ -152,39 +152,30 @@ def look(state_folder: Path) -> Settled:
 
 
 def join(state_folder: Path) -> IO[str] | None:
-    """Let later runs see that a process of this run is alive, until the returned file is closed.
+    """Let later runs see that this job is alive, until the returned file is closed.
 
     None where the folder cannot be written from here.
 
     Raises
     ------
-    SdorError : the run that this process is of was killed, and another one has begun since.
+    SdorError : the run that this job is of was killed, and another one has begun since.
     """
-    held = hold_as_job(state_folder)
-    # On a cluster, orphans are cancelled, and a node may see an old state of a file.
-    if held is not None and RUN_VARIABLE in os.environ and not os.environ.get(ON_CLUSTER):
+    try:
+        file = (state_folder / "sdor.jobs").open("a+")
+        fcntl.flock(file, fcntl.LOCK_SH)
         at_work = (state_folder / "sdor.lock").read_text().split()
-        if at_work[1:] != [os.environ[RUN_VARIABLE]]:
-            raise SdorError("this job's run was killed, and another one has begun; leaving")
-    return held
+    except OSError:
+        return None
+    # On a cluster, orphans are cancelled, and a node may see an old state of a file.
+    run = None if os.environ.get(ON_CLUSTER) else os.environ.get(RUN_VARIABLE)
+    if run and at_work[1:] != [run]:
+        raise SdorError("its run was killed, and another one has begun: leaving")
+    return file
 
 
 def held() -> list[int]:
     """Descriptors of the files that this run holds, for a process that goes on in its place."""
     return [file.fileno() for file in _held[:1]]
-
-
-def hold_as_job(state_folder: Path) -> IO[str] | None:
-    """Let later runs see that this job is alive, until the returned file is closed.
-
-    None where the folder cannot be written from here.
-    """
-    try:
-        file = (state_folder / "sdor.jobs").open("a+")
-        fcntl.flock(file, fcntl.LOCK_SH)
-    except OSError:
-        return None
-    return file
 
 
 def read_failures(path: Path) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from tqdm import tqdm
 
 from sdor.errors import SdorError, say
-from sdor.invocation import hold_as_job
+from sdor.invocation import join
 from sdor.records import bring_back, write_records
 
 FAILURES_VARIABLE, STATE_VARIABLE = "SDOR_FAILURES", "SDOR_STATE"
@@ -63,7 +63,13 @@ def job(script: Script, name: str) -> Iterator[Work]:
     started = time.monotonic()
     # A job that is asked to end leaves through the same doors as one that fails.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    held = hold_as_job(Path(os.environ[STATE_VARIABLE])) if STATE_VARIABLE in os.environ else None
+    try:
+        state = os.environ.get(STATE_VARIABLE)
+        held = join(Path(state)) if state else None
+    except SdorError as error:
+        # Files and logs are another run's now.
+        say(f"{name}: {error}")
+        raise SystemExit(1) from None
     file_handler: logging.FileHandler | None = None
     work = Work()
     try:
