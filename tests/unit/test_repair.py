@@ -5,8 +5,8 @@ import pytest
 
 from sdor import repair as module
 from sdor.errors import SdorError
-from sdor.records import Settled
-from sdor.repair import repair, without_targets
+from sdor.records import Record, Settled
+from sdor.repair import layers, repair, without_targets
 
 FRAMES, OTHER = "results/yard/frames/a.npy", "results/gone/frames/b.npy"
 
@@ -86,6 +86,21 @@ def test_runs_that_want_something_else_leave_them(runs, line, said, capsys):
 def test_nothing_is_started_where_nothing_is_damaged(runs):
     mend("--cores 8", Settled(to_make=[OTHER]))
     assert runs == []
+
+
+def test_what_others_were_made_from_comes_first():
+    def record(*made_from):
+        return Record("", 0, 0, "", [], dict.fromkeys(made_from))
+
+    records = {
+        "frames": record("video"),
+        "features": record("frames"),
+        "initial": record("features"),
+        "other": record("elsewhere"),
+    }
+    found = layers(["initial", "other", "frames"], records)
+    assert found == [["other", "frames"], ["initial"]]
+    assert layers(["initial", "unknown"], records) == [["initial", "unknown"]]
 
 
 def test_a_failure_ends_the_run(monkeypatch, tmp_path):

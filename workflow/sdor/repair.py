@@ -17,7 +17,7 @@ from typing import Any
 
 from sdor.errors import SdorError, say
 from sdor.invocation import held, only_looks
-from sdor.records import Settled, adopt, give_times_back, remember
+from sdor.records import Record, Settled, adopt, give_times_back, remember
 
 VARIABLE = "SDOR_REPAIR"  # set in the run that makes damaged results again
 # Options that ask for a part of the work, by Snakemake's names for them.
@@ -62,13 +62,41 @@ def repair(
         without = f" without {partial[0]}" if partial else ", its targets behind --,"
         say(f"a run{without} makes again what is damaged: {', '.join(paths)}")
         return
-    say(f"first, damaged results are made again: {', '.join(paths)}")
     before = remember()
-    status = _run([sys.executable, "-m", "snakemake", *rest, "--force", "--", *paths])
-    give_times_back(before)
-    if status:
-        raise SdorError("damaged results were not made again (see above); the same command goes on")
+    # Were they all forced in one run, it would also make what lies between them.
+    for layer in layers(paths, before):
+        say(f"first, damaged results are made again: {', '.join(layer)}")
+        status = _run([sys.executable, "-m", "snakemake", *rest, "--force", "--", *layer])
+        give_times_back(before)
+        if status:
+            raise SdorError(
+                "damaged results were not made again (see above); the same command goes on"
+            )
     say("now what was asked for")
+
+
+def layers(paths: Sequence[str], records: Mapping[str, Record]) -> list[list[str]]:
+    """Put first what others were made from, directly or not, as the records tell."""
+    waiting = {path: sources_of(path, records).intersection(paths) for path in paths}
+    found = []
+    while waiting:
+        ready = [path for path in waiting if waiting.keys().isdisjoint(waiting[path] - {path})]
+        found.append(ready or list(waiting))
+        for path in found[-1]:
+            waiting.pop(path)
+    return found
+
+
+def sources_of(path: str, records: Mapping[str, Record]) -> set[str]:
+    """All that an output was made from, and what that was made from, and so on."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        record = records.get(waiting.pop())
+        new = set(record.made_from) - found if record else set()
+        found |= new
+        waiting += new
+    return found
 
 
 def without_targets(arguments: Sequence[str], parse: Parser) -> list[str] | None:
