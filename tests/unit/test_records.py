@@ -11,7 +11,6 @@ from sdor.records import (
     RECORDS,
     adopt,
     bring_back,
-    give_times_back,
     miss,
     note_times,
     read_record,
@@ -71,22 +70,50 @@ def test_a_changed_byte_is_found_and_the_file_is_set_aside():
     # It is told once, and stays to be made until it is there.
     again = settle()
     assert (again.damaged, again.to_make, again.missing) == ([], [FRAMES], [FRAMES])
-    remembered = remember()
     make(FRAMES, "frames")
-    give_times_back(remembered)
+    assert mtime(FRAMES) > before
     assert settle() == records.Settled(recorded=2)
     assert mtime(FRAMES) < mtime(FEATURES) == before
 
 
-def test_a_file_that_is_made_again_otherwise_keeps_its_new_time():
-    remembered = remember()
+def test_what_was_made_again_otherwise_keeps_its_new_time():
+    Path(FRAMES).unlink()
+    settle()
     make(FRAMES, "other frames")
-    give_times_back(remembered)
+    settle()
     assert mtime(FRAMES) > mtime(FEATURES)
-    # The same content from other inputs: what made it must be seen to have followed them.
+    # The same content from other inputs: it must be seen to have followed them.
+    Path(FEATURES).unlink()
+    settle()
     make(FEATURES, "features", inputs=[FRAMES])
-    give_times_back(remembered)
+    settle()
     assert mtime(FEATURES) > mtime(FRAMES)
+
+
+def test_what_was_made_again_keeps_its_time_where_all_that_follows_was_too():
+    before = mtime(FEATURES)
+    Path(FRAMES).unlink()
+    settle()
+    make(FRAMES, "frames")
+    make(FEATURES, "features", inputs=[FRAMES])
+    assert settle() == records.Settled(recorded=2)
+    assert before < mtime(FRAMES) < mtime(FEATURES)
+
+
+def test_damage_after_it_was_made_again_is_not_hidden_by_its_earlier_time():
+    Path(FRAMES).unlink()
+    settle()
+    make(FRAMES, "frames")
+    Path(FRAMES).write_text("frameZ")
+    assert settle().damaged == [FRAMES]
+
+
+def test_links_to_nowhere_are_damaged_or_nothing():
+    Path(FRAMES).unlink()
+    Path(FRAMES).symlink_to("nowhere")
+    Path("results/yard/other").symlink_to("nowhere")
+    assert settle().damaged == [FRAMES]
+    assert adopt(lambda _: True) == ["results/yard"]
 
 
 def test_a_damaged_file_that_came_back_from_a_backup_is_taken():
@@ -226,7 +253,10 @@ def test_folders_count_by_what_is_in_them():
 
 
 def test_a_broken_record_is_told_and_written_anew():
-    (RECORDS / "yard" / "frames" / "a.npy.json").write_text("{")
+    broken = RECORDS / "yard" / "frames" / "a.npy.json"
+    broken.write_text(broken.read_text().replace("[", "null, [").replace("null, [", "null", 1))
+    assert read_record(FRAMES) is None
+    broken.write_text("{")
     Path("results/yard/frames/notes.txt").write_text("mine")
     assert read_record(FRAMES) is None
     found = settle()
@@ -258,6 +288,6 @@ def test_folders_are_recorded_as_a_whole_and_by_products_not_at_all():
         path.parent.mkdir(parents=True)
         path.write_text("one")
     outputs = {"results/yard/masks", "results/yard/masks/1.png"}
-    for product in ("results/logs/a.log", "results/benchmarks/a.tsv"):
-        assert adopt({*outputs, product}.__contains__) in (["results/yard/masks"], [])
+    products = {"results/logs/a.log", "results/benchmarks/a.tsv"}
+    assert adopt((outputs | products).__contains__) == ["results/yard/masks"]
     assert set(remember()) == {FRAMES, FEATURES, "results/yard/masks"}

@@ -1,12 +1,16 @@
-import subprocess
+import os
+import signal
+import sys
+import threading
 from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 
 from sdor import repair as module
 from sdor.errors import SdorError
-from sdor.records import Record, Settled
-from sdor.repair import layers, repair, without_targets
+from sdor.records import Record, Settled, write_records
+from sdor.repair import first_folder, layers, repair, without_targets
 
 FRAMES, OTHER = "results/yard/frames/a.npy", "results/gone/frames/b.npy"
 
@@ -20,7 +24,8 @@ def parse(arguments):
     for name in ("until", "omit-from", "forcerun", "allowed-rules"):
         parser.add_argument(f"--{name}", nargs="+", default=[])
     parser.add_argument("--batch")
-    for name in ("dryrun", "touch", "forceall", "summary"):
+    parser.add_argument("--directory")
+    for name in ("dryrun", "touch", "forceall", "summary", "dag"):
         parser.add_argument(f"--{name}", action="store_true")
     return vars(parser.parse_args(list(arguments)))
 
@@ -47,7 +52,8 @@ def runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     started = []
 
-    def start(command):
+    def start(command, folder):
+        assert folder == tmp_path
         started.append(command[3:])
         return 0
 
@@ -57,7 +63,14 @@ def runs(monkeypatch, tmp_path):
 
 def mend(line, found=None):
     found = Settled(to_make=[FRAMES, OTHER]) if found is None else found
-    repair(found, line.split(), parse=parse, is_output=lambda path: path == FRAMES)
+    Path(".snakemake").mkdir(exist_ok=True)
+    repair(
+        found,
+        line.split(),
+        parse=parse,
+        is_output=lambda path: path.startswith("results/yard"),
+        state_folder=Path(".snakemake"),
+    )
 
 
 @pytest.mark.parametrize("line", ["--cores 8 all", "--cores 8 --dryrun -- all"])
@@ -75,6 +88,8 @@ def test_what_this_study_makes_is_made_first(runs, line):
         ("--cores 8 --forceall", ""),
         ("--cores 8 --touch", ""),
         ("--summary", ""),
+        ("--dag --dryrun", ""),
+        ("results/yard/clips.parquet", "that nothing here needs are left: results/yard/frames"),
     ],
 )
 def test_runs_that_want_something_else_leave_them(runs, line, said, capsys):
@@ -88,24 +103,56 @@ def test_nothing_is_started_where_nothing_is_damaged(runs):
     assert runs == []
 
 
-def test_what_others_were_made_from_comes_first():
-    def record(*made_from):
-        return Record("", 0, 0, "", [], dict.fromkeys(made_from))
+def record(*made_from, siblings=()):
+    return Record("", 0, 0, "", list(siblings), dict.fromkeys(made_from))
 
+
+def test_what_others_were_made_from_comes_first():
     records = {
         "frames": record("video"),
         "features": record("frames"),
         "initial": record("features"),
+        "history": record("initial", siblings=["model", "history"]),
+        "model": record("initial", siblings=["model", "history"]),
+        "metrics": record("model"),
         "other": record("elsewhere"),
     }
     found = layers(["initial", "other", "frames"], records)
     assert found == [["other", "frames"], ["initial"]]
+    # What was made with a source is made by the same job.
+    assert layers(["metrics", "history"], records) == [["history"], ["metrics"]]
     assert layers(["initial", "unknown"], records) == [["initial", "unknown"]]
+
+
+def test_files_that_are_asked_for_have_what_they_were_made_from_repaired(runs):
+    features = "results/yard/features.parquet"
+    Path(features).parent.mkdir(parents=True)
+    Path(features).write_text("features")
+    write_records([features], [FRAMES])
+    mend(f"--cores 8 {features}")
+    assert runs == [["--cores", "8", "--force", "--", FRAMES]]
+
+
+def test_the_folder_that_snakemake_was_started_in(tmp_path, monkeypatch):
+    (tmp_path / "study").mkdir()
+    monkeypatch.chdir(tmp_path / "study")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert first_folder({"directory": "study"}) == tmp_path
+    assert first_folder({"directory": "elsewhere"}) == tmp_path / "study"
+    assert first_folder({"directory": None}) == tmp_path / "study"
 
 
 def test_a_failure_ends_the_run(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(subprocess.Popen, "wait", lambda _: 1)
     monkeypatch.setattr(module.sys, "executable", "false")
-    with pytest.raises(SdorError, match="not made again"):
+    with pytest.raises(SdorError, match="not all of them were made again"):
         mend("--cores 8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_stops_the_run_stops_the_repair(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GRACE", 0.1)
+    told = threading.Timer(0.5, os.kill, (os.getpid(), number))
+    told.start()
+    assert module._run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path) != 0
+    told.join()

@@ -20,15 +20,16 @@ os.environ.update(
     SDOR_STATE=str(STATE.resolve()),
 )
 
+from snakemake.cli import get_argument_parser
 from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
 from sdor.cluster import ON_CLUSTER, require_answer
 from sdor.errors import SdorError, say
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
-from sdor.invocation import enter, look, only_looks, read_failures
-from sdor.records import Settled
-from sdor.repair import repair, repairing
+from sdor.invocation import enter, join, look, only_looks, read_failures, sign
+from sdor.records import Settled, repairing
+from sdor.repair import repair
 from sdor.run_log import listen
 from sdor.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study import load_study, weights_setting
@@ -38,12 +39,26 @@ if not workflow.configfiles:
     configfile: str(PROJECT / "config/config.yaml")
 
 
-TOUCHES = not {"--touch", "-t"}.isdisjoint(sys.argv)
+def options_of(arguments):
+    """Options of a Snakemake command line by their names; empty where it is none of Snakemake's."""
+    try:
+        return vars(get_argument_parser().parse_args(arguments))
+    except SystemExit:
+        return {}
+
+
+OPTIONS = options_of(sys.argv[1:]) if workflow.is_main_process else {}
+LOOKS_ONLY, TOUCHES = only_looks(OPTIONS), bool(OPTIONS.get("touch"))
 FOUND = Settled()
 try:
-    if workflow.is_main_process and only_looks(sys.argv[1:]):
-        FOUND = Settled() if repairing() else look(STATE)
-    elif workflow.is_main_process and not repairing():
+    if not workflow.is_main_process:
+        HELD = join(STATE)
+    elif repairing():
+        if not LOOKS_ONLY:
+            sign(STATE)
+    elif LOOKS_ONLY:
+        FOUND = look(STATE)
+    else:
         # There, and only there, Snakemake has a limit of jobs (--jobs).
         if workflow.resource_settings.nodes:
             require_answer()
@@ -74,7 +89,7 @@ except SdorError as error:
 # The main process hears of all jobs, wherever they run. Of finished ones it does so only where their
 # progress is not quiet; what Snakemake itself shows stays as it was asked for.
 EVENTS = listen(snakemake_logger, touches=TOUCHES)
-if workflow.output_settings.quiet and not only_looks(sys.argv[1:]):
+if workflow.output_settings.quiet and not LOOKS_ONLY:
     workflow.output_settings.quiet = workflow.output_settings.quiet - {Quietness.PROGRESS}
 
 # Scripts find a scene's files by this, and no absolute path gets into a job's params.
@@ -526,6 +541,6 @@ onerror:
 
 
 onsuccess:
-    if not repairing():
+    if not repairing() and not TOUCHES:
         for line in EVENTS.summary(Path("results")):
             say(line)

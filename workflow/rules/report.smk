@@ -170,9 +170,7 @@ rule paper_figures:
 
 # Benchmarks are by-products: they are gathered when all that is shown has been made.
 BENCHMARKS = {
-    one.name: one.benchmark.regex().pattern
-    for one in workflow.rules
-    if one.benchmark is not None
+    one.name: one.benchmark.regex().pattern for one in workflow.rules if one.benchmark is not None
 }
 
 

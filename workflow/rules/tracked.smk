@@ -8,7 +8,7 @@ TRACKED = [RECEIPT] if TRACKING["enabled"] else []
 STORE = "kept"
 # No input changes when a store was away or is lost: without its receipt, the runs are recorded anew.
 if workflow.is_main_process and TRACKED and receipt_is_stale(Path(RECEIPT), store_uri()):
-    if only_looks(sys.argv[1:]) or TOUCHES:
+    if LOOKS_ONLY or TOUCHES:
         STORE = "lost"
     else:
         Path(RECEIPT).unlink()

@@ -7,42 +7,34 @@ import shutil
 import time
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sdor.cluster import ON_CLUSTER, cancel_orphans
 from sdor.errors import SdorError, say
 from sdor.records import ASIDE, RECORDS, RESULTS, Settled, miss, record_of, remove, settle
 
-# Command lines of Snakemake that look and change nothing: whole words, and letters that may be
-# written together behind one dash (-np, -nq).
-# fmt: off
-LOOKS = frozenset((
-    "--dry-run", "--dryrun", "--lint", "--list", "--list-rules", "--list-target-rules", "--lt",
-    "--summary", "-S", "--detailed-summary", "-D", "--report", "--dag", "--rulegraph",
-    "--filegraph", "--d3dag", "--unlock", "--help", "-h", "--version", "-v", "--list-changes",
-    "--lc", "--list-input-changes", "--li", "--list-params-changes", "--lp",
-    "--list-code-changes", "--list-version-changes", "--lv", "--list-untracked", "--lu",
-    "--print-compilation", "--cleanup-metadata", "--containerize", "--archive",
-    "--delete-all-output", "--delete-temp-output",
-))
-# fmt: on
-LOOKS_TOGETHER = re.compile("-[npqFrk]*n[npqFrk]*")
+# Options of Snakemake, by its names for them, that look and change nothing.
+LOOKS = (
+    *("dryrun", "lint", "list_rules", "list_target_rules", "summary", "detailed_summary", "report"),
+    *("dag", "rulegraph", "filegraph", "d3dag", "unlock", "list_changes", "list_input_changes"),
+    *("list_params_changes", "list_code_changes", "list_version_changes", "list_untracked"),
+    *("list_conda_envs", "print_compilation", "cleanup_metadata", "containerize", "archive"),
+)
 # What `tempfile` puts between the dot and the suffix of a file that is being written.
 TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\..*)?")
 WAIT = 2.0  # seconds between two looks
-PATIENCE = 3.0  # seconds: a dry run, or a run that was just killed, does not hold a folder longer
+PATIENCE = 3.0  # seconds: most dry runs, and a run that was just killed, hold a folder no longer
 RUN_VARIABLE = "SDOR_RUN"  # tells a job which run it is of
 ROOM = 64 << 20  # bytes: less is full, since the workflow itself must keep its books
 _held: list[IO[str]] = []
 
 
-def only_looks(arguments: Sequence[str]) -> bool:
-    """Whether a Snakemake command line runs no job."""
-    names = {argument.split("=")[0] for argument in arguments}
-    return not names.isdisjoint(LOOKS) or any(map(LOOKS_TOGETHER.fullmatch, names))
+def only_looks(options: Mapping[str, Any]) -> bool:
+    """Whether a Snakemake command line, given as its options by name, runs no job."""
+    return any(options.get(name) not in (None, False) for name in LOOKS)
 
 
 def enter(state_folder: Path, *outputs: Path, repair: bool = True) -> Settled:
@@ -88,9 +80,7 @@ def enter(state_folder: Path, *outputs: Path, repair: bool = True) -> Settled:
             "wait for it to end, or stop it"
         )
     os.environ[RUN_VARIABLE] = uuid.uuid4().hex
-    run.truncate(0)
-    run.write(f"{os.getpid()} {os.environ[RUN_VARIABLE]}")
-    run.flush()
+    sign(state_folder)
     if alone:  # else they may be another's
         orphans = cancel_orphans(state_folder.parent.resolve())
         if orphans:
@@ -104,6 +94,11 @@ def enter(state_folder: Path, *outputs: Path, repair: bool = True) -> Settled:
     found = settle(repair=repair)
     _tell(found, None if repair else "left as it is")
     return found
+
+
+def sign(state_folder: Path) -> None:
+    """Write down which process holds the folder, and for which run: for others that come."""
+    (state_folder / "sdor.lock").write_text(f"{os.getpid()} {os.environ.get(RUN_VARIABLE, '')}")
 
 
 def verify(state_folder: Path, *, repair: bool) -> Settled:
@@ -124,14 +119,16 @@ def verify(state_folder: Path, *, repair: bool) -> Settled:
         raise SdorError(f"{where}: no records here; go where the results are")
     with _undisturbed(state_folder, PATIENCE) as undisturbed:
         if not undisturbed:
-            raise SdorError("a run is at work here: its results are still changing; wait for it")
+            raise SdorError(
+                "a run is at work here, or a job of one: results are still changing; wait for it"
+            )
         found = settle(repair=repair, deep=True)
         if repair:
             miss(found.missing)
     _tell(found, None if repair else "--repair has it made again")
-    then = "the next run makes it" if repair else "--repair has it made again"
+    then = "the next run of its study makes it" if repair else "--repair has it made again"
     for path in found.missing:
-        say(f"{path}: missing; {then}")
+        say(f"{path}: missing; {then} (not wanted any more? delete {record_of(path)})")
     return found
 
 
@@ -142,11 +139,8 @@ def look(state_folder: Path) -> Settled:
     """
     if not RECORDS.is_dir():
         return Settled()
-    try:
-        with _undisturbed(state_folder, 0) as undisturbed:
-            found = settle(repair=False) if undisturbed else Settled()
-    except OSError:
-        return Settled()
+    with _undisturbed(state_folder, 0) as undisturbed:
+        found = settle(repair=False) if undisturbed else Settled()
     _tell(found, "a run sets it aside and makes it again")
     return found
 
@@ -191,11 +185,11 @@ def _tell(found: Settled, then: str | None) -> None:
         why = "not what was made (its SHA-256 differs from its record)"
         say(f"{path}: {why}; {then or f'set aside as {path}{ASIDE}'}")
     for path in found.mixed:
-        say(f"{path}: of another execution than what was made with it")
+        say(f"{path}: of another execution than what was made with it; they are made again")
     for path in found.outdated:
         say(f"{path}: made from other inputs than are there now; it counts as old")
     for path in found.unreadable:
-        say(f"{record_of(path)}: damaged; a run records {path} as it is")
+        say(f"{record_of(path)}: damaged; a run of its study records {path} as it is")
     if found.from_the_future:
         say(
             f"{found.from_the_future} results have times that are still to come (was the clock set "
@@ -211,10 +205,20 @@ def _open(state_folder: Path) -> tuple[IO[str], IO[str]]:
 
 @contextmanager
 def _undisturbed(state_folder: Path, patience: float) -> Iterator[bool]:
-    """Hold the folder for a moment, if neither a run nor jobs of a killed one are at work in it."""
-    run, jobs = _open(state_folder)
+    """Hold the folder for a while, if neither a run nor jobs of a killed one are at work in it.
+
+    Where it cannot be written, no run can be at work in it from here.
+    """
+    try:
+        run, jobs = _open(state_folder)
+    except OSError:
+        yield True
+        return
     with run, jobs:
-        yield _locked(run, patience) is not False and _locked(jobs, patience) is not False
+        free = _locked(run, patience) is not False and _locked(jobs, patience) is not False
+        if free:
+            sign(state_folder)
+        yield free
 
 
 def _wait_for(jobs: IO[str]) -> None:

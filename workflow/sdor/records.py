@@ -30,6 +30,7 @@ UNRECORDED = (RECORDS, RESULTS / "logs", RESULTS / "benchmarks")
 TIMESTAMP = ".snakemake_timestamp"
 LONG_AGO = 1_000_000_000  # ns since 1970: older than any input
 AHEAD = 10_000_000_000  # ns: by so much the clocks of two machines may differ
+REPAIR_VARIABLE = "SDOR_REPAIR"
 ASIDE = ".damaged"  # stands behind the name of a file that was not what was made
 
 
@@ -45,6 +46,10 @@ class Record:
     made_from : the SHA-256 of each input then; None for an input without a record.
     about : stage, name, seconds and key figure of the job.
     damaged : the output was not what was made, or is missed, and has to be made again.
+    gone : it is not there.
+    earlier_ns : the time that the output had before it was damaged or deleted, and made again byte
+        for byte from the same inputs; else 0. The next look at the files gives it back, so that
+        nothing that follows is made again.
     """
 
     sha256: str
@@ -55,6 +60,8 @@ class Record:
     made_from: dict[str, str | None]
     about: dict[str, Any] = field(default_factory=dict)
     damaged: bool = False
+    gone: bool = False
+    earlier_ns: int = 0
 
 
 @dataclass
@@ -92,9 +99,12 @@ def record_of(output: str | Path) -> Path:
 def read_record(output: str | Path) -> Record | None:
     """The record of an output; None where there is none, or none that can be read."""
     try:
-        return Record(**json.loads(record_of(output).read_text()))
+        record = Record(**json.loads(record_of(output).read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    shaped = isinstance(record.siblings, list) and isinstance(record.made_from, dict)
+    numbers = (record.bytes, record.mtime_ns, record.earlier_ns)
+    return record if shaped and all(isinstance(number, int) for number in numbers) else None
 
 
 def write_records(
@@ -110,12 +120,17 @@ def write_records(
     read = [path for path in inputs if _below_results(path)]
     known = {path: read_record(path) for path in read}
     made_from = {path: record.sha256 if record else None for path, record in known.items()}
+    before = {path: record for path in made if (record := read_record(path))}
+    lost = repairing() or any(record.damaged or record.gone for record in before.values())
     job = uuid.uuid4().hex
     for path in made:
         size, mtime_ns = _seen(Path(path))
         record = Record(
             sha256_of(path), size, mtime_ns, job, made, made_from, dict(about) if about else {}
         )
+        old = before.get(path)
+        if lost and old and (old.sha256, old.made_from) == (record.sha256, made_from):
+            record.earlier_ns = old.earlier_ns or old.mtime_ns
         write_json(record_of(path), asdict(record))
 
 
@@ -154,6 +169,10 @@ def adopt(is_output: Callable[[str], bool]) -> list[str]:
     ----------
     is_output : whether a path is one that jobs make.
 
+    Raises
+    ------
+    SdorError : one cannot be read.
+
     Returns
     -------
     The outputs that have a record now.
@@ -162,8 +181,12 @@ def adopt(is_output: Callable[[str], bool]) -> list[str]:
     found = list(_unrecorded(known, is_output))
     families = {path: record for record in known.values() for path in record.siblings}
     for path in found:
-        size, mtime_ns = _seen(Path(path))
-        record = Record(sha256_of(path), size, mtime_ns, uuid.uuid4().hex, [path], {})
+        try:
+            size, mtime_ns = _seen(Path(path))
+            sha256 = sha256_of(path)
+        except OSError as error:
+            raise SdorError(f"{path}: cannot be read ({error.strerror}); delete it") from error
+        record = Record(sha256, size, mtime_ns, uuid.uuid4().hex, [path], {})
         family = families.get(path)
         if family is not None:
             record.job, record.siblings = family.job, family.siblings
@@ -203,6 +226,9 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
         else:
             found.missing.append(output)
             found.to_make += [output] if record.damaged else []
+            if not record.gone:
+                record.gone = True
+                _quietly(write_json, record_of(output), asdict(record))
     found.recorded = len(records)
     for output, record in records.items():
         if _is_whole(output, record, deep=deep):
@@ -216,6 +242,7 @@ def settle(*, repair: bool = True, deep: bool = False) -> Settled:
             # It is to be planned for as if it were whole, and to be looked at again.
             _quietly(_restore_time, output, record)
     whole = {path: records[path] for path in records if path not in found.damaged}
+    give_times_back(whole)
     found.mixed = [path for path, record in whole.items() if _is_mixed(path, record, whole)]
     found.to_make += [*found.damaged, *found.mixed]
     found.outdated = [path for path, record in whole.items() if _is_outdated(record, whole)]
@@ -235,25 +262,34 @@ def miss(outputs: Iterable[str]) -> None:
             write_json(record_of(path), asdict(record))
 
 
+def repairing() -> bool:
+    """Whether this is a run, or a job of one, that makes damaged results again (`sdor.repair`)."""
+    return bool(os.environ.get(REPAIR_VARIABLE))
+
+
 def remember() -> dict[str, Record]:
     """All records, by output."""
     records = {path: read_record(path) for path in _recorded()}
     return {path: record for path, record in records.items() if record is not None}
 
 
-def give_times_back(before: Mapping[str, Record]) -> None:
-    """Give outputs that were made again the time that they had, where nothing else has changed.
+def give_times_back(records: Mapping[str, Record]) -> None:
+    """Give outputs that were lost and made again the same the time that they had (`earlier_ns`).
 
-    So what follows from them is not made again.
+    That of outputs from which nothing older was made is good as it is.
     """
-    for path, old in before.items():
-        new = read_record(path)
-        if new is None or new.damaged or not Path(path).exists():
-            continue
-        alike = new.sha256 == old.sha256 and (not old.made_from or new.made_from == old.made_from)
-        if alike and new.mtime_ns != old.mtime_ns:
-            new.mtime_ns = old.mtime_ns
-            _quietly(_restore_time, path, new)
+    again = {path: record for path, record in records.items() if record.earlier_ns}
+    if not again:
+        return
+    oldest: dict[str, int] = {}
+    for record in records.values():
+        for path in again.keys() & record.made_from.keys():
+            oldest[path] = min(record.mtime_ns, oldest.get(path, record.mtime_ns))
+    for path, record in again.items():
+        if oldest.get(path, record.mtime_ns) < record.mtime_ns:
+            record.mtime_ns = record.earlier_ns
+        record.earlier_ns = 0
+        _quietly(_restore_time, path, record)
 
 
 def bring_back(paths: Iterable[str]) -> None:
@@ -288,17 +324,18 @@ def _is_whole(output: str, record: Record, *, deep: bool) -> bool:
     try:
         size, mtime_ns = _seen(Path(output))
         as_recorded = (size, mtime_ns) == (record.bytes, record.mtime_ns)
-        if as_recorded and not deep and not record.damaged:
+        if as_recorded and not deep and not record.damaged and not record.gone:
             return True
         whole = size == record.bytes and sha256_of(output) == record.sha256
     except OSError as error:
-        if error.errno != errno.EIO:
+        # A link to nowhere is no whole file either.
+        if error.errno not in (errno.EIO, errno.ENOENT):
             raise SdorError(
                 f"{output}: cannot be read ({error.strerror}); mend its rights, or delete it"
             ) from error
         return False
-    if whole and (record.damaged or not as_recorded):
-        record.damaged = False
+    if whole and (record.damaged or record.gone or not as_recorded):
+        record.damaged = record.gone = False
         _quietly(_restore_time, output, record)
     return whole
 
@@ -362,7 +399,11 @@ def _unrecorded(known: Collection[str], is_output: Callable[[str], bool]) -> Ite
     """Outputs that have no record; what lies in a folder that is one is part of it."""
     for folder, folders, files in os.walk(RESULTS):
         below = {name: str(Path(folder, name)) for name in (*folders, *files)}
-        paths = {name: path for name, path in below.items() if Path(path) not in UNRECORDED}
+        paths = {
+            name: path
+            for name, path in below.items()
+            if Path(path) not in UNRECORDED and Path(path).exists()
+        }
         found = {name for name, path in paths.items() if path not in known and is_output(path)}
         yield from (paths[name] for name in paths if name in found)
         folders[:] = [

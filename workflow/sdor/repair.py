@@ -11,73 +11,105 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
+from pathlib import Path
 from typing import Any
 
 from sdor.errors import SdorError, say
-from sdor.invocation import held, only_looks
-from sdor.records import Record, Settled, adopt, give_times_back, remember
+from sdor.invocation import LOOKS, held, only_looks, sign
+from sdor.records import REPAIR_VARIABLE, Record, Settled, adopt, give_times_back, remember
 
-VARIABLE = "SDOR_REPAIR"  # set in the run that makes damaged results again
-# Options that ask for a part of the work, by Snakemake's names for them.
+# Options that ask for a part of the work or for none, by Snakemake's names for them.
 PARTIAL = ("until", "omit_from", "forcerun", "batch", "allowed_rules")
-Parser = Callable[[Sequence[str]], Mapping[str, Any]]
-
-
-def repairing() -> bool:
-    """Whether this is a run that makes damaged results again."""
-    return bool(os.environ.get(VARIABLE))
+OTHER = (
+    *("touch", "forceall", "delete_all_output", "delete_temp_output"),
+    *(name for name in LOOKS if name != "dryrun"),
+)
+NAMED = 3  # of the results that a line is about
+GRACE = 5.0  # seconds in which the other process ends by itself after an interrupt
+Options = Mapping[str, Any]
+Parser = Callable[[Sequence[str]], Options]
 
 
 def repair(
-    found: Settled, arguments: Sequence[str], *, parse: Parser, is_output: Callable[[str], bool]
+    found: Settled,
+    arguments: Sequence[str],
+    *,
+    parse: Parser,
+    is_output: Callable[[str], bool],
+    state_folder: Path,
 ) -> None:
     """Make again what was found damaged; where a run was only asked for its plan, show the plan.
 
-    Results without a record get one.
+    Where files are asked for, only what they were made from is. Results without a record get one.
 
     Parameters
     ----------
     arguments : Snakemake's command line, without the program.
     parse : its options by name, among them `targets`.
     is_output : whether a rule of the workflow makes a path.
+    state_folder : Snakemake's own folder.
 
     Raises
     ------
     SdorError : they could not be made.
     """
-    if not only_looks(arguments) and (adopted := adopt(is_output)):
+    options = parse(arguments)
+    if not only_looks(options) and (adopted := adopt(is_output)):
         say(f"{len(adopted)} results had no record: they are recorded as they are")
     paths = [path for path in found.to_make if is_output(path)]
-    if not paths:
+    others = any(options.get(name) not in (None, False) for name in OTHER)
+    if not paths or not options or others:
         return
-    options = parse(arguments)
-    looks = only_looks(arguments) and not options["dryrun"]
-    if looks or options["touch"] or options["forceall"]:
-        return
+    records, targets = remember(), list(options["targets"])
+    if targets and all(map(is_output, targets)):
+        wanted = {*targets}.union(*(sources_of(target, records) for target in targets))
+        left = [path for path in paths if path not in wanted]
+        if left:
+            say(f"damaged results that nothing here needs are left: {_names(left)}")
+        paths = [path for path in paths if path in wanted]
     rest = without_targets(arguments, parse)
     partial = [f"--{name.replace('_', '-')}" for name in PARTIAL if options.get(name)]
-    if partial or rest is None:
+    if paths and (partial or rest is None):
         without = f" without {partial[0]}" if partial else ", its targets behind --,"
-        say(f"a run{without} makes again what is damaged: {', '.join(paths)}")
+        say(f"a run{without} makes again what is damaged: {_names(paths)}")
         return
-    before = remember()
-    # Were they all forced in one run, it would also make what lies between them.
-    for layer in layers(paths, before):
-        say(f"first, damaged results are made again: {', '.join(layer)}")
-        status = _run([sys.executable, "-m", "snakemake", *rest, "--force", "--", *layer])
-        give_times_back(before)
+    for layer in layers(paths, records):
+        say(f"first, damaged or missed results are made again: {_names(layer)}")
+        command = [sys.executable, "-m", "snakemake", *(rest or ()), "--force", "--", *layer]
+        status = _run(command, first_folder(options))
+        if options["dryrun"]:
+            continue
+        give_times_back(remember())
+        sign(state_folder)
         if status:
             raise SdorError(
-                "damaged results were not made again (see above); the same command goes on"
+                f"not all of them were made again (see above): {_names(layer)}; the same command "
+                "goes on"
             )
-    say("now what was asked for")
+    if paths:
+        say("now what was asked for")
+
+
+def first_folder(options: Options) -> Path:
+    """Where Snakemake was started, as far as that can be told after `--directory`."""
+    directory, shell = options.get("directory"), Path(os.environ.get("PWD", "."))
+    known = directory and (shell / directory).resolve() == Path.cwd()
+    return shell if known else Path.cwd()
 
 
 def layers(paths: Sequence[str], records: Mapping[str, Record]) -> list[list[str]]:
-    """Put first what others were made from, directly or not, as the records tell."""
-    waiting = {path: sources_of(path, records).intersection(paths) for path in paths}
+    """Put first what others were made from, directly or not, as the records tell.
+
+    Were they all forced in one run, it would also make what lies between them.
+    """
+    families = {path: {path, *_siblings(path, records)} for path in paths}
+    sources = {path: sources_of(path, records) for path in paths}
+    waiting = {
+        path: {other for other in paths if not families[other].isdisjoint(sources[path])}
+        for path in paths
+    }
     found = []
     while waiting:
         ready = [path for path in waiting if waiting.keys().isdisjoint(waiting[path] - {path})]
@@ -119,14 +151,28 @@ def without_targets(arguments: Sequence[str], parse: Parser) -> list[str] | None
     return None
 
 
-def _run(command: Sequence[str]) -> int:
-    """Run a command as a part of this process: they end together, and hold the folder together."""
-    process = subprocess.Popen(command, env=os.environ | {VARIABLE: "yes"}, pass_fds=held())
+def _siblings(path: str, records: Mapping[str, Record]) -> Collection[str]:
+    return records[path].siblings if path in records else ()
+
+
+def _names(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(paths[:NAMED]) + more
+
+
+def _run(command: Sequence[str], folder: Path) -> int:
+    """Run a command as a part of this process: what stops one stops both."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=os.environ | {REPAIR_VARIABLE: "yes"}, pass_fds=held()
+    )
     before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # The terminal has told them both.
+        # A terminal tells both; others may have told this process alone.
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(GRACE) or 130
+        process.send_signal(signal.SIGINT)
         return process.wait() or 130
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -101,6 +101,7 @@ class RunLog(logging.Handler):
             return
         if self.touches:
             take_over(job.outputs, job.inputs)
+            return
         note_times(job.outputs)
         # If it failed before, it was tried again.
         self.silent = {ids: line for ids, line in self.silent.items() if jobid not in ids}

@@ -54,7 +54,7 @@ def write_stage_times(
 def study_benchmarks(
     folder: Path, patterns: Mapping[str, str], seeds: Iterable[int]
 ) -> dict[Path, str]:
-    """Benchmark files of a study's jobs and their stages; those of other studies stay out.
+    """Benchmark files of a study's jobs and their stages; other scenes, variants, seeds stay out.
 
     Parameters
     ----------
