@@ -209,6 +209,51 @@ def test_deleted_answers_are_made_again_and_other_results_when_they_are_missed(c
         assert workplace.planned_jobs() == planned
 
 
+def test_a_result_that_a_person_changed_may_be_kept(copy):
+    workplace = copy()
+    clips = workplace.folder / "results/yard/clips.parquet"
+    (workplace.folder / "results/records/yard/clips.parquet.json").unlink()
+    initial = workplace.folder / "results/yard/tiny/seed0/initial.parquet"
+    initial.write_bytes(initial.read_bytes() + b"mine")
+    name = str(initial.relative_to(workplace.folder))
+    # Short options may be written together.
+    done = workplace.run("-tf", "--", name)
+    assert done.returncode == 0, done.stdout
+    assert f"now recorded as they are: {clips.relative_to(workplace.folder)}" in done.stdout
+    assert initial.read_bytes().endswith(b"mine")
+    planned = workplace.planned_jobs()
+    assert planned["pseudo_labels"] > 0
+    assert planned["initial"] == 0
+
+
+def test_damage_to_what_a_study_no_longer_has_stops_nothing(copy):
+    workplace = copy()
+    frames = workplace.folder / "results/yard/frames/64/calm2.npy"
+    frames.write_bytes(b"nonsense")
+    scene = yaml.safe_load((workplace.folder / "scenes" / "yard.yaml").read_text())
+    scene["clips"][0]["images"] = "calm1"
+    (workplace.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
+    target = "results/yard/clips.parquet"
+    done = workplace.run(target)
+    assert done.returncode == 0, done.stdout
+    assert "not what was made" in done.stdout
+    assert "made again" not in done.stdout
+
+
+def test_a_repair_that_is_cut_off_costs_nothing_more(copy):
+    workplace = copy()
+    trunk = workplace.folder / "results/yard/trunk/resnet18-64.npy"
+    content = bytearray(trunk.read_bytes())
+    content[-1] ^= 1
+    trunk.write_bytes(content)
+    kill_when(workplace, lambda: any(trunk.parent.glob(".resnet18-64.*")))
+    assert workplace.planned_jobs() == {"trunk": 1}
+    # The other way to have it made leads to the same end.
+    done = workplace.run("--forcerun", "trunk", "--", str(trunk.relative_to(workplace.folder)))
+    assert done.returncode == 0, done.stdout
+    assert workplace.planned_jobs() == {}
+
+
 def test_a_copy_that_lost_all_times_reruns_nothing(finished, tmp_path):
     whole, bare = tmp_path / "whole", tmp_path / "bare"
     shutil.copytree(finished.folder, whole, copy_function=shutil.copy)

@@ -57,7 +57,7 @@ def repair(
     """
     options = parse(arguments)
     if not only_looks(options) and (adopted := adopt(is_output)):
-        say(f"{len(adopted)} results had no record: they are recorded as they are")
+        say(f"without a record so far, now recorded as they are: {_names(adopted)}")
     paths = [path for path in found.to_make if is_output(path)]
     others = any(options.get(name) not in (None, False) for name in OTHER)
     if not paths or not options or others:
