@@ -29,7 +29,6 @@ from sdor.errors import SdorError, say
 from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
 from sdor.invocation import enter, join, look, only_looks, read_failures, sign
 from sdor.records import Settled, repairing
-from sdor.repair import repair
 from sdor.run_log import listen
 from sdor.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study import load_study, weights_setting
