@@ -113,7 +113,7 @@ def test_verify_reads_everything_and_removes_only_when_asked(tmp_path, monkeypat
     assert "set aside as results/a.npy.damaged" in capsys.readouterr().err
     assert main(["verify"]) == 1
     said = capsys.readouterr()
-    assert "results/a.npy: missing; --repair has it made again" in said.err
+    assert "results/a.npy: missing; the next run of its study makes it" in said.err
     assert said.out == "0 results read: 1 missing\n"
     output.write_text("content")
     assert main(["verify"]) == 0
@@ -143,7 +143,9 @@ def test_verify_and_looks_wait_for_nobody(tmp_path, monkeypatch, capsys):
             assert look(state) == Settled()
             with pytest.raises(SdorError, match="a run is at work here, or a job of one"):
                 verify(state, repair=False)
-    assert capsys.readouterr().err == ""
+    said = capsys.readouterr().err
+    line = "sdor: a run is at work here, or a job of one: what follows is soon out of date\n"
+    assert said == 2 * line
     assert look(state).to_make == [str(output)]
     assert "a run sets it aside" in capsys.readouterr().err
 

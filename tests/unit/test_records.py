@@ -100,6 +100,18 @@ def test_what_was_made_again_keeps_its_time_where_all_that_follows_was_too():
     assert before < mtime(FRAMES) < mtime(FEATURES)
 
 
+def test_what_was_made_again_gets_its_time_back_for_followers_of_unknown_making():
+    for path in (FRAMES, FEATURES):
+        (RECORDS / Path(path).relative_to("results").parent / f"{Path(path).name}.json").unlink()
+    adopt({FRAMES, FEATURES}.__contains__)
+    before = mtime(FRAMES)
+    Path(FRAMES).unlink()
+    settle()
+    make(FRAMES, "frames")
+    settle()
+    assert mtime(FRAMES) == before
+
+
 def test_damage_after_it_was_made_again_is_not_hidden_by_its_earlier_time():
     Path(FRAMES).unlink()
     settle()

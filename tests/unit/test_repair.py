@@ -67,6 +67,7 @@ def mend(line, found=None):
     repair(
         found,
         line.split(),
+        parse(line.split()),
         parse=parse,
         is_output=lambda path: path.startswith("results/yard"),
         state_folder=Path(".snakemake"),
@@ -128,18 +129,27 @@ def test_files_that_are_asked_for_have_what_they_were_made_from_repaired(runs):
     features = "results/yard/features.parquet"
     Path(features).parent.mkdir(parents=True)
     Path(features).write_text("features")
-    write_records([features], [FRAMES])
-    mend(f"--cores 8 {features}")
-    assert runs == [["--cores", "8", "--force", "--", FRAMES]]
+    write_records([features], [FRAMES], {"stage": "features"})
+    beside = "results/yard/other.npy"
+    for _ in range(2):
+        mend(f"--cores 8 {features}", Settled(to_make=[FRAMES, beside]))
+        # Of an adopted one, nobody knows.
+        write_records([features], [])
+    repaired = ([FRAMES], [FRAMES, beside])
+    assert runs == [["--cores", "8", "--force", "--", *paths] for paths in repaired]
 
 
 def test_the_folder_that_snakemake_was_started_in(tmp_path, monkeypatch):
     (tmp_path / "study").mkdir()
     monkeypatch.chdir(tmp_path / "study")
     monkeypatch.setenv("PWD", str(tmp_path))
-    assert first_folder({"directory": "study"}) == tmp_path
-    assert first_folder({"directory": "elsewhere"}) == tmp_path / "study"
-    assert first_folder({"directory": None}) == tmp_path / "study"
+    (tmp_path / "study" / "mine.yaml").touch()
+    assert first_folder({"directory": "study", "configfile": ["study/mine.yaml"]}) == tmp_path
+    assert first_folder({"profile": ["study"]}) == tmp_path
+    assert first_folder({"configfile": [tmp_path / "study" / "mine.yaml"]}) == Path.cwd()
+    assert first_folder({"directory": None}) == Path.cwd()
+    monkeypatch.setenv("PWD", "/nowhere")
+    assert first_folder({"directory": "study"}) is None
 
 
 def test_a_failure_ends_the_run(monkeypatch, tmp_path):

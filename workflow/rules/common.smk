@@ -47,22 +47,13 @@ def options_of(arguments):
 
 
 OPTIONS = options_of(sys.argv[1:]) if workflow.is_main_process else {}
+if OPTIONS:
+    OPTIONS["dryrun"] = workflow.output_settings.dryrun  # it may also stand in a profile
 LOOKS_ONLY, TOUCHES = only_looks(OPTIONS), bool(OPTIONS.get("touch"))
 FOUND = Settled()
 try:
     if not workflow.is_main_process:
         HELD = join(STATE)
-    elif repairing():
-        if not LOOKS_ONLY:
-            sign(STATE)
-    elif LOOKS_ONLY:
-        FOUND = look(STATE)
-    else:
-        # There, and only there, Snakemake has a limit of jobs (--jobs).
-        if workflow.resource_settings.nodes:
-            require_answer()
-        FOUND = enter(STATE, Path("results"), repair=not TOUCHES)
-        FAILURES.unlink(missing_ok=True)
     STUDY = load_study(
         config,
         os.path.relpath(workflow.configfiles[-1]),
@@ -81,6 +72,20 @@ try:
         method["backbone"]: weights_setting(STUDY.settings, method["backbone"])
         for method in STUDY.methods.values()
     }
+    # A wrong config has cost nothing so far.
+    if workflow.is_main_process and repairing():
+        if not LOOKS_ONLY:
+            sign(STATE)
+    elif LOOKS_ONLY:
+        FOUND = look(STATE)
+    elif workflow.is_main_process:
+        # There, and only there, Snakemake has a limit of jobs (--jobs).
+        if workflow.resource_settings.nodes:
+            require_answer()
+        keeps = ("touch", "delete_all_output", "delete_temp_output")
+        as_they_are = any(OPTIONS.get(name) for name in keeps)
+        FOUND = enter(STATE, Path("results"), repair=not as_they_are)
+        FAILURES.unlink(missing_ok=True)
 except SdorError as error:
     print(f"sdor: {error}", file=sys.stderr)
     sys.exit(1)

@@ -33,6 +33,7 @@ if workflow.is_main_process and not repairing():
         repair(
             FOUND,
             sys.argv[1:],
+            OPTIONS,
             parse=options_of,
             is_output=is_output,
             state_folder=STATE,

@@ -92,7 +92,7 @@ def enter(state_folder: Path, *outputs: Path, repair: bool = True) -> Settled:
     with suppress(OSError):
         fcntl.flock(jobs, fcntl.LOCK_UN)
     found = settle(repair=repair)
-    _tell(found, None if repair else "left as it is")
+    _tell(found, None if repair else "left as it is; --touch --force takes it over")
     return found
 
 
@@ -112,7 +112,7 @@ def verify(state_folder: Path, *, repair: bool) -> Settled:
     ------
     SdorError : a run is at work in the folder, or nothing was made in it.
     """
-    if not RECORDS.is_dir():
+    if not any(RECORDS.rglob("*.json")):
         where = RECORDS.resolve()
         if RESULTS.is_dir():
             raise SdorError(f"{where}: no records; the next run records the results as they are")
@@ -126,21 +126,33 @@ def verify(state_folder: Path, *, repair: bool) -> Settled:
         if repair:
             miss(found.missing)
     _tell(found, None if repair else "--repair has it made again")
-    then = "the next run of its study makes it" if repair else "--repair has it made again"
     for path in found.missing:
-        say(f"{path}: missing; {then} (not wanted any more? delete {record_of(path)})")
+        noted = repair or path in found.to_make
+        then = "the next run of its study makes it" if noted else "--repair has it made again"
+        say(f"{path}: missing; {then}")
+    if found.missing:
+        say(f"what is missing and not wanted any more: delete its record in {RECORDS}")
     return found
 
 
 def look(state_folder: Path) -> Settled:
     """Before a command that only looks: say what a run would find, and change no content.
 
-    Where a run is at work, files and their records are changing: nothing is said then.
+    Where a run is at work, files and their records are changing: only that is said then.
+
+    Raises
+    ------
+    SdorError : the folder cannot be written, so that Snakemake cannot keep its books.
     """
     if not RECORDS.is_dir():
         return Settled()
+    if not os.access(state_folder if state_folder.exists() else Path(), os.W_OK):
+        raise SdorError(f"{state_folder}: cannot be written; mend its rights or look elsewhere")
     with _undisturbed(state_folder, 0) as undisturbed:
-        found = settle(repair=False) if undisturbed else Settled()
+        if not undisturbed:
+            say("a run is at work here, or a job of one: what follows is soon out of date")
+            return Settled()
+        found = settle(repair=False)
     _tell(found, "a run sets it aside and makes it again")
     return found
 

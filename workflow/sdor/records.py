@@ -63,6 +63,11 @@ class Record:
     gone: bool = False
     earlier_ns: int = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a job wrote it: of an adopted output, nobody knows what it was made from."""
+        return bool(self.about)
+
 
 @dataclass
 class Settled:
@@ -102,9 +107,10 @@ def read_record(output: str | Path) -> Record | None:
         record = Record(**json.loads(record_of(output).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    shaped = isinstance(record.siblings, list) and isinstance(record.made_from, dict)
-    numbers = (record.bytes, record.mtime_ns, record.earlier_ns)
-    return record if shaped and all(isinstance(number, int) for number in numbers) else None
+    kinds = {int: ("bytes", "mtime_ns", "earlier_ns"), str: ("sha256", "job"), list: ("siblings",)}
+    kinds[dict] = ("made_from", "about")
+    fits = all(isinstance(getattr(record, name), kind) for kind in kinds for name in kinds[kind])
+    return record if fits else None
 
 
 def write_records(
@@ -129,7 +135,8 @@ def write_records(
             sha256_of(path), size, mtime_ns, job, made, made_from, dict(about) if about else {}
         )
         old = before.get(path)
-        if lost and old and (old.sha256, old.made_from) == (record.sha256, made_from):
+        same = old is not None and old.sha256 == record.sha256
+        if old and lost and same and (old.made_from == made_from or not old.is_known):
             record.earlier_ns = old.earlier_ns or old.mtime_ns
         write_json(record_of(path), asdict(record))
 
@@ -282,8 +289,9 @@ def give_times_back(records: Mapping[str, Record]) -> None:
     if not again:
         return
     oldest: dict[str, int] = {}
-    for record in records.values():
-        for path in again.keys() & record.made_from.keys():
+    for follower, record in records.items():
+        read = record.made_from.keys() if record.is_known else again.keys() - {follower}
+        for path in again.keys() & read:
             oldest[path] = min(record.mtime_ns, oldest.get(path, record.mtime_ns))
     for path, record in again.items():
         if oldest.get(path, record.mtime_ns) < record.mtime_ns:

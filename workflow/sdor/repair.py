@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ Parser = Callable[[Sequence[str]], Options]
 def repair(
     found: Settled,
     arguments: Sequence[str],
+    options: Options,
     *,
     parse: Parser,
     is_output: Callable[[str], bool],
@@ -47,7 +48,8 @@ def repair(
     Parameters
     ----------
     arguments : Snakemake's command line, without the program.
-    parse : its options by name, among them `targets`.
+    options : those of it, by Snakemake's names, among them `targets`; none if it is no such line.
+    parse : what tells the options of a command line.
     is_output : whether a rule of the workflow makes a path.
     state_folder : Snakemake's own folder.
 
@@ -55,7 +57,6 @@ def repair(
     ------
     SdorError : they could not be made.
     """
-    options = parse(arguments)
     if not only_looks(options) and (adopted := adopt(is_output)):
         say(f"without a record so far, now recorded as they are: {_names(adopted)}")
     paths = [path for path in found.to_make if is_output(path)]
@@ -65,20 +66,21 @@ def repair(
     records, targets = remember(), list(options["targets"])
     if targets and all(map(is_output, targets)):
         wanted = {*targets}.union(*(sources_of(target, records) for target in targets))
-        left = [path for path in paths if path not in wanted]
-        if left:
-            say(f"damaged results that nothing here needs are left: {_names(left)}")
-        paths = [path for path in paths if path in wanted]
-    rest = without_targets(arguments, parse)
+        if all(records[path].is_known for path in wanted if path in records):
+            left = [path for path in paths if wanted.isdisjoint(family_of(path, records))]
+            if left:
+                say(f"damaged or missed results that nothing here needs are left: {_names(left)}")
+            paths = [path for path in paths if path not in left]
+    rest, folder = without_targets(arguments, parse), first_folder(options)
     partial = [f"--{name.replace('_', '-')}" for name in PARTIAL if options.get(name)]
-    if paths and (partial or rest is None):
-        without = f" without {partial[0]}" if partial else ", its targets behind --,"
-        say(f"a run{without} makes again what is damaged: {_names(paths)}")
+    if paths and (partial or rest is None or folder is None):
+        how = f"without {partial[0]}" if partial else "with absolute paths, its targets behind --,"
+        say(f"a run {how} makes again what is damaged: {_names(paths)}")
+    if not paths or partial or rest is None or folder is None:
         return
     for layer in layers(paths, records):
         say(f"first, damaged or missed results are made again: {_names(layer)}")
-        command = [sys.executable, "-m", "snakemake", *(rest or ()), "--force", "--", *layer]
-        status = _run(command, first_folder(options))
+        status = _run([sys.executable, "-m", "snakemake", *rest, "--force", "--", *layer], folder)
         if options["dryrun"]:
             continue
         give_times_back(remember())
@@ -88,15 +90,20 @@ def repair(
                 f"not all of them were made again (see above): {_names(layer)}; the same command "
                 "goes on"
             )
-    if paths:
-        say("now what was asked for")
+    say("now what was asked for")
 
 
-def first_folder(options: Options) -> Path:
-    """Where Snakemake was started, as far as that can be told after `--directory`."""
-    directory, shell = options.get("directory"), Path(os.environ.get("PWD", "."))
-    known = directory and (shell / directory).resolve() == Path.cwd()
-    return shell if known else Path.cwd()
+def first_folder(options: Options) -> Path | None:
+    """Where Snakemake was started (it changes to `--directory`); None if that cannot be told."""
+    candidates = (Path.cwd(), Path(os.environ.get("PWD", ".")))
+    named = [options.get("snakefile"), options.get("directory"), *(options.get("configfile") or ())]
+    profiles = [options.get("workflow_profile"), *(options.get("profile") or ())]
+    # What lies in neither folder is the name of a profile elsewhere.
+    named += [one for one in profiles if one and any((to / one).exists() for to in candidates)]
+    for folder in candidates:
+        if all((folder / path).exists() for path in named if path):
+            return folder
+    return None
 
 
 def layers(paths: Sequence[str], records: Mapping[str, Record]) -> list[list[str]]:
@@ -104,7 +111,7 @@ def layers(paths: Sequence[str], records: Mapping[str, Record]) -> list[list[str
 
     Were they all forced in one run, it would also make what lies between them.
     """
-    families = {path: {path, *_siblings(path, records)} for path in paths}
+    families = {path: family_of(path, records) for path in paths}
     sources = {path: sources_of(path, records) for path in paths}
     waiting = {
         path: {other for other in paths if not families[other].isdisjoint(sources[path])}
@@ -117,6 +124,11 @@ def layers(paths: Sequence[str], records: Mapping[str, Record]) -> list[list[str
         for path in found[-1]:
             waiting.pop(path)
     return found
+
+
+def family_of(path: str, records: Mapping[str, Record]) -> set[str]:
+    """An output and all that its job made with it."""
+    return {path, *(records[path].siblings if path in records else ())}
 
 
 def sources_of(path: str, records: Mapping[str, Record]) -> set[str]:
@@ -149,10 +161,6 @@ def without_targets(arguments: Sequence[str], parse: Parser) -> list[str] | None
             if not parse(rest)["targets"]:
                 return rest
     return None
-
-
-def _siblings(path: str, records: Mapping[str, Record]) -> Collection[str]:
-    return records[path].siblings if path in records else ()
 
 
 def _names(paths: Sequence[str]) -> str:
