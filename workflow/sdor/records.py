@@ -176,13 +176,13 @@ def adopt(is_output: Callable[[str], bool]) -> list[str]:
     ----------
     is_output : whether a path is one that jobs make.
 
-    Raises
-    ------
-    SdorError : one cannot be read.
-
     Returns
     -------
     The outputs that have a record now.
+
+    Raises
+    ------
+    SdorError : one cannot be read.
     """
     known = remember()
     found = list(_unrecorded(known, is_output))
