@@ -8,6 +8,10 @@ import yaml
 from filelock import FileLock
 from workplace import CONFIG, Workplace, prepare
 
+BEFORE_THE_TRAINING = (
+    "results/yard/trunk/resnet18-64.npy",
+    "results/yard/tiny/seed0/iteration1/pseudo_labels.parquet",
+)
 # Test runs do not belong on anybody's server.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
@@ -38,14 +42,22 @@ def lean(fresh) -> Workplace:
     return fresh
 
 
+@pytest.fixture
+def begun(prepared, tmp_path_factory, tmp_path) -> Workplace:
+    """A workplace of one's own with the main variant alone, before its first training."""
+    shared = complete("begun", prepared, tmp_path_factory, CONFIG, *BEFORE_THE_TRAINING)
+    shutil.copytree(shared.folder, tmp_path / "work", symlinks=True)
+    return Workplace(tmp_path / "work")
+
+
 @pytest.fixture(scope="session")
 def undisturbed(prepared, tmp_path_factory) -> Workplace:
     """A complete run of the main variant alone that nothing came in the way of."""
     return complete("undisturbed", prepared, tmp_path_factory, CONFIG)
 
 
-def complete(name, prepared, tmp_path_factory, config) -> Workplace:
-    """A complete run, made once for all test processes."""
+def complete(name, prepared, tmp_path_factory, config, *targets) -> Workplace:
+    """A complete run, of some targets or of all, made once for all test processes."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -56,7 +68,7 @@ def complete(name, prepared, tmp_path_factory, config) -> Workplace:
             if config:
                 path = workplace.folder / "config.yaml"
                 path.write_text(yaml.safe_dump(config, sort_keys=False))
-            done = workplace.run()
+            done = workplace.run("--", *targets)
             assert done.returncode == 0, done.stdout
             whole.touch()
     return workplace

@@ -42,20 +42,20 @@ def one_line(done, *parts):
     return lines
 
 
-def test_killed_in_the_middle_of_a_training(lean):
-    lean.configure(method={**CONFIG["method"], "epochs": 30, "iterations": 1})
-    checkpoint = lean.folder / "results/yard/tiny/seed0/iteration1/checkpoint.pt"
-    kill_when(lean, checkpoint.exists)
+def test_killed_in_the_middle_of_a_training(begun):
+    begun.configure(method={**CONFIG["method"], "epochs": 8, "iterations": 1})
+    checkpoint = begun.folder / "results/yard/tiny/seed0/iteration1/checkpoint.pt"
+    kill_when(begun, checkpoint.exists)
     assert not (checkpoint.parent / "scores.parquet").exists()
-    done = lean.run(ANSWER)
+    done = begun.run(ANSWER)
     assert done.returncode == 0, done.stdout
-    log = lean.folder / "results/logs/yard/tiny/seed0/iteration1/train.log"
+    log = begun.folder / "results/logs/yard/tiny/seed0/iteration1/train.log"
     assert "resumed after epoch" in log.read_text()
-    resumed = lean.content()
-    assert leftovers(lean) == []
-    assert lean.run("--forcerun", "train", "--", ANSWER).returncode == 0
+    resumed = begun.content()
+    assert leftovers(begun) == []
+    assert begun.run("--forcerun", "train", "--", ANSWER).returncode == 0
     assert "resumed" not in log.read_text()
-    undisturbed = lean.content()
+    undisturbed = begun.content()
     assert [name for name in resumed if resumed[name] != undisturbed[name]] == []
 
 
@@ -145,7 +145,8 @@ def test_too_few_frames_for_the_pseudo_labels(lean):
     scene = {"root": "yard", "clips": [{"images": "calm1"}]}
     (lean.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
     lean.configure(method={**CONFIG["method"], "anomalous_fraction": 0.005})
-    one_line(lean.run(), "pseudo labels of yard/tiny/seed0", "90 frames give 0", "at least 200")
+    done = lean.run(ANSWER)
+    one_line(done, "pseudo labels of yard/tiny/seed0", "90 frames give 0", "at least 200")
 
 
 def test_weights_of_another_architecture_are_refused(copy):
@@ -335,10 +336,10 @@ def test_a_disk_without_room_stops_before_anything_is_made(small_disk):
     assert [path.name for path in filler.parent.iterdir()] == ["filler"]
 
 
-def test_a_job_that_was_killed_is_named_with_its_log(lean):
-    lean.configure(method={**CONFIG["method"], "epochs": 30, "iterations": 1})
-    process = lean.start(stderr=subprocess.PIPE)
-    log = lean.folder / "results/logs/yard/tiny/seed0/iteration1/train.log"
+def test_a_job_that_was_killed_is_named_with_its_log(begun):
+    begun.configure(method={**CONFIG["method"], "epochs": 30, "iterations": 1})
+    process = begun.start(stderr=subprocess.PIPE)
+    log = begun.folder / "results/logs/yard/tiny/seed0/iteration1/train.log"
     while not log.exists():
         assert process.poll() is None
         time.sleep(0.01)
