@@ -89,7 +89,7 @@ OF_THE_SUBSET = {
 }
 # Logging has no effect on results; the settings that these hand on are params themselves.
 WITHOUT_EFFECT = {"jobs", "study", "invocation", "records", "repair", "run_log", "cluster"}
-# Of these, a real dry run is made, and in test_rerun_table of some others: what all stages use, what
+# Of these, a real dry run is made (of others in test_rerun_table): what all stages use, what
 # several do, what one alone does, and what none does.
 DRY_RUN = ("errors", "cuts", "features", "unmasking", "mark", "stage_times", "records")
 MODULES = sorted(path.stem for path in (PROJECT / "workflow" / "sdor").glob("[a-z]*.py"))
