@@ -40,6 +40,9 @@ def main() -> int:
         return 1
     os.chdir(PROJECT)
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if command == "test":
+        # Trainings run beside each other there: threads that wait must not spin meanwhile.
+        environment = {"OMP_WAIT_POLICY": "passive"} | environment
     for step in STEPS[command](rest):
         print("$", *step, flush=True)
         status = subprocess.run([str(BIN / step[0]), *step[1:]], env=environment).returncode
