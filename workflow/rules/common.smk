@@ -87,7 +87,7 @@ try:
         FOUND = enter(STATE, Path("results"), repair=not as_they_are)
         FAILURES.unlink(missing_ok=True)
 except SdorError as error:
-    print(f"sdor: {error}", file=sys.stderr)
+    say(str(error))
     sys.exit(1)
 
 # The main process hears of all jobs, wherever they run. Of finished ones it does so only where their

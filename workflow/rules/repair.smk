@@ -12,13 +12,23 @@ def is_output(path):
 
 
 def is_of_study(
-    rule_name, scene=None, clip=None, variant=None, view=None, seed=None, t=None, round=None, **_
+    rule_name,
+    scene=None,
+    clip=None,
+    variant=None,
+    backbone=None,
+    view=None,
+    seed=None,
+    t=None,
+    round=None,
+    **_,
 ):
     """Whether the study has a job with these wildcards."""
     pooled = scene is None
     return (
         (clip is None or clip in clip_names(scene))
         and (variant is None or variant in (METHODS if pooled else STUDY.variants_of(scene)))
+        and (backbone is None or backbone in WEIGHTS)
         and (view is None or view in VIEWS or view.startswith("160x120-grey"))
         and (seed is None or int(seed) in SETTINGS["seeds"])
         and (t is None or int(t) <= METHODS[variant]["iterations"])
@@ -39,5 +49,5 @@ if workflow.is_main_process and not repairing():
             state_folder=STATE,
         )
     except SdorError as error:
-        print(f"sdor: {error}", file=sys.stderr)
+        say(str(error))
         sys.exit(1)
