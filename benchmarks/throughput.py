@@ -17,15 +17,15 @@ from sklearn.neighbors import NearestNeighbors
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
-from sdor.backbones import Backbone
-from sdor.compute import Compute, choose_compute
-from sdor.features import extract_features
-from sdor.frames import FrameStore
-from sdor.initial import sp_scores
-from sdor.inputs import Inputs
-from sdor.scorer import Scorer, TrainablePart
-from sdor.training import epoch_batches, train_epoch
-from sdor.weights import load_backbone, resolve_weights
+from sdor.method.features import extract_features
+from sdor.method.initial import sp_scores
+from sdor.method.scorer import Scorer, TrainablePart
+from sdor.method.training import epoch_batches, train_epoch
+from sdor.networks.backbones import Backbone
+from sdor.networks.compute import Compute, choose_compute
+from sdor.networks.inputs import Inputs
+from sdor.networks.weights import load_backbone, resolve_weights
+from sdor.video.frames import FrameStore
 
 METHOD = {
     "c1": 1,

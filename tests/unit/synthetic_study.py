@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from sdor import metrics
-from sdor.config import with_defaults
+from sdor.evaluation import metrics
 from sdor.files import write_json, write_parquet
-from sdor.paper_tables import StudyFiles
+from sdor.reporting.paper_tables import StudyFiles
+from sdor.study.config import with_defaults
 
 COMPETITORS = {
     "del_giorno_1_w100": 0.2,

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from workplace import CONFIG, PROJECT, Workplace, leftovers
 
-from sdor.video import ffmpeg_binary
+from sdor.video.decode import ffmpeg_binary
 
 DAY = 86_400_000_000_000  # ns
 ANSWER = "results/yard/tiny/seed0/ensemble.parquet"

@@ -63,7 +63,7 @@ def line_added(module):
 
 
 def comment_added(work):
-    for path in (work.project / "workflow" / "sdor").glob("*.py"):
+    for path in (work.project / "workflow" / "sdor").rglob("*.py"):
         path.write_text(f"# Another word on it.\n{path.read_text()}")
 
 
@@ -94,13 +94,13 @@ CHANGES = {
     ),
     "the scene file: a mask moved": scene(lambda it: it["masks"][0].update(x=8)),
     "a clip added": clip_added,
-    "a line in `frames.py`": line_added("frames"),
-    "a line in `initial.py`": line_added("initial"),
-    "a line in `training.py`": line_added("training"),
-    "a line in `metrics.py`": line_added("metrics"),
-    "a line in `saliency.py`": line_added("saliency"),
-    "a line in `paper_tables.py`": line_added("paper_tables"),
-    "a line in `jobs.py`": line_added("jobs"),
+    "a line in `frames.py`": line_added("video/frames"),
+    "a line in `initial.py`": line_added("method/initial"),
+    "a line in `training.py`": line_added("method/training"),
+    "a line in `metrics.py`": line_added("evaluation/metrics"),
+    "a line in `saliency.py`": line_added("method/saliency"),
+    "a line in `paper_tables.py`": line_added("reporting/paper_tables"),
+    "a line in `jobs.py`": line_added("running/jobs"),
 }
 
 

@@ -11,33 +11,39 @@ from workplace import PROJECT, Workplace, copy_project
 
 # The modules that each stage calls into; what they import in turn is found by importing them.
 STAGES = {
-    "frames": ["frames", "cuts"],
-    "clips": ["frames", "cuts"],
-    "audit": ["audit", "cuts"],
-    "weights": ["weights"],
-    "features": ["features"],
-    "trunk": ["features"],
-    "subset": ["subset"],
-    "hidden": ["saliency"],
-    "saliency": ["saliency"],
-    "del_giorno": ["discriminability"],
-    "unmasking": ["unmasking"],
-    "two_sample_test": ["unmasking"],
-    "mark": ["mark"],
-    "fine_tune": ["fine_tuning"],
-    "evaluate_feedback": ["evaluate_feedback"],
-    "paper_tables": ["paper_tables"],
-    "paper_figures": ["paper_figures", "cuts"],
-    "initial": ["initial"],
-    "pseudo_labels": ["pseudo_labels"],
-    "train": ["training"],
-    "ensemble": ["ensemble"],
-    "evaluate": ["evaluate", "ensemble", "training", "pseudo_labels", "initial"],
-    "tables": ["tables"],
-    "figures": ["figures"],
-    "track": ["tracking"],
-    "report": ["report"],
-    "stage_times": ["stage_times"],
+    "frames": ["video.frames", "video.cuts"],
+    "clips": ["video.frames", "video.cuts"],
+    "audit": ["video.audit", "video.cuts"],
+    "weights": ["networks.weights"],
+    "features": ["method.features"],
+    "trunk": ["method.features"],
+    "subset": ["study.subset"],
+    "hidden": ["method.saliency"],
+    "saliency": ["method.saliency"],
+    "del_giorno": ["competitors.del_giorno"],
+    "unmasking": ["competitors.unmasking"],
+    "two_sample_test": ["competitors.unmasking"],
+    "mark": ["method.mark"],
+    "fine_tune": ["method.fine_tuning"],
+    "evaluate_feedback": ["evaluation.feedback"],
+    "paper_tables": ["reporting.paper_tables"],
+    "paper_figures": ["reporting.paper_figures", "video.cuts"],
+    "initial": ["method.initial"],
+    "pseudo_labels": ["method.pseudo_labels"],
+    "train": ["method.training"],
+    "ensemble": ["method.ensemble"],
+    "evaluate": [
+        "evaluation.evaluate",
+        "method.ensemble",
+        "method.training",
+        "method.pseudo_labels",
+        "method.initial",
+    ],
+    "tables": ["reporting.tables"],
+    "figures": ["reporting.figures"],
+    "track": ["tracking.record"],
+    "report": ["reporting.report"],
+    "stage_times": ["reporting.stage_times"],
 }
 # Whose outputs each stage reads and follows.
 READS = {
@@ -88,8 +94,12 @@ OF_THE_SUBSET = {
     *("track", "report"),
 }
 # Of these, a real dry run is made: what stages call into, what all of them use, and what none does.
-ENTRIES = sorted({name for names in STAGES.values() for name in names} | {"errors", "jobs"})
-MODULES = sorted(path.stem for path in (PROJECT / "workflow" / "sdor").glob("[a-z]*.py"))
+LOGGING = {"running.jobs", "progress"}
+ENTRIES = sorted({name for names in STAGES.values() for name in names} | {"errors"} | LOGGING)
+PACKAGE = PROJECT / "workflow" / "sdor"
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("[a-z]*.py")
+)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +108,9 @@ def depends():
 
     What `jobs` loads is not among them: logging has no effect on results.
     """
-    without_jobs = "from unittest.mock import MagicMock; sys.modules['sdor.jobs'] = MagicMock()"
+    without_jobs = (
+        "from unittest.mock import MagicMock; sys.modules['sdor.running.jobs'] = MagicMock()"
+    )
     tell = "print(*sorted(name[5:] for name in sys.modules if name.startswith('sdor.')))"
 
     def loaded(names):
@@ -107,7 +119,7 @@ def depends():
         command = [sys.executable, "-c", code]
         environment = {"PYTHONPATH": str(PROJECT / "workflow")}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return set(done.stdout.split()) - {"jobs"}
+        return set(done.stdout.split()) - LOGGING
 
     known = {tuple(names): loaded(names) for names in STAGES.values()}
     return {stage: known[tuple(names)] for stage, names in STAGES.items()}
@@ -144,7 +156,7 @@ def test_a_changed_line_changes_the_code_of_all_that_load_it(edited, depends, mo
 
 @contextmanager
 def line_added(edited, module):
-    path = edited.project / "workflow" / "sdor" / f"{module}.py"
+    path = edited.project / "workflow" / "sdor" / f"{module.replace('.', '/')}.py"
     before = path.read_text()
     path.write_text(before + "\n_CHANGED = True\n")
     try:
@@ -157,7 +169,7 @@ def codes(edited):
     """What the rules of a project's copy would be told of the code of each stage."""
     names = {stage: [f"sdor.{name}" for name in names] for stage, names in STAGES.items()}
     code = (
-        "import json, sys; from sdor.fingerprint import code_of; "
+        "import json, sys; from sdor.study.fingerprint import code_of; "
         "print(json.dumps({stage: code_of(*it) for stage, it in json.loads(sys.argv[1]).items()}))"
     )
     done = subprocess.run(
@@ -179,7 +191,7 @@ def with_followers(stages):
 
 
 def test_comments_and_docstrings_rerun_nothing(edited):
-    paths = list((edited.project / "workflow" / "sdor").glob("*.py"))
+    paths = list((edited.project / "workflow" / "sdor").rglob("*.py"))
     before = {path: path.read_text() for path in paths}
     for path, text in before.items():
         more = text.replace('"""', '"""More words. ', 1)

@@ -24,14 +24,14 @@ from snakemake.cli import get_argument_parser
 from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
-from sdor.cluster import ON_CLUSTER, require_answer
+from sdor.running.cluster import ON_CLUSTER, require_answer
 from sdor.errors import SdorError, say
-from sdor.fingerprint import code_of, digest_of, file_sha256, versions_of
-from sdor.invocation import enter, join, look, only_looks, read_failures, sign
-from sdor.records import Settled, repairing
-from sdor.run_log import listen
-from sdor.scenes import fingerprint, ground_truth_fingerprint
-from sdor.study import load_study, weights_setting
+from sdor.study.fingerprint import code_of, digest_of, file_sha256, versions_of
+from sdor.running.invocation import enter, join, look, only_looks, read_failures, sign
+from sdor.running.records import Settled, repairing
+from sdor.running.run_log import listen
+from sdor.study.scenes import fingerprint, ground_truth_fingerprint
+from sdor.study.study import load_study, weights_setting
 
 if not workflow.configfiles:
 

@@ -23,7 +23,7 @@ rule hidden:
         runtime=growing(120),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.saliency"),
+            "code": code_of("sdor.method.saliency"),
             "versions": versions_of("torch", "torchvision"),
             "method": method_of(w, "trainable", "hidden_units"),
             "compute": COMPUTE,
@@ -55,7 +55,7 @@ rule del_giorno:
         runtime=growing(120),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.discriminability"),
+            "code": code_of("sdor.competitors.del_giorno"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
             "components": METHODS[w.variant]["pca"] if w.kind == "1" else None,
         },
@@ -82,7 +82,7 @@ rule unmasking:
         runtime=growing(120),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.unmasking"),
+            "code": code_of("sdor.competitors.unmasking"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
             "method": "unmasking",
         },
@@ -111,7 +111,7 @@ rule two_sample_test:
         runtime=growing(120),
     params:
         stage={
-            "code": code_of("sdor.unmasking"),
+            "code": code_of("sdor.competitors.unmasking"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
             "method": "two_sample_test",
         },

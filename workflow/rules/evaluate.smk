@@ -28,7 +28,7 @@ rule evaluate:
         runtime=growing(60),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.evaluate"),
+            "code": code_of("sdor.evaluation.evaluate"),
             "versions": versions_of("numpy", "scikit-learn", "scipy", "torch", "torchvision"),
             "evaluation": EVALUATION,
             "competitors": list(competitor_files(w)),
@@ -37,7 +37,7 @@ rule evaluate:
             "description": SCENES[w.scene].description,
             "fingerprints": {
                 "method's code": code_of(
-                    *("sdor.initial", "sdor.pseudo_labels", "sdor.training", "sdor.ensemble")
+                    *("sdor.method.initial", "sdor.method.pseudo_labels", "sdor.method.training", "sdor.method.ensemble")
                 ),
                 "labels": digest_of(LABELS[w.scene]),
                 "video": digest_of([SOURCES[w.scene, name] for name in clip_names(w.scene)]),
@@ -66,7 +66,7 @@ rule pool:
         runtime=growing(60),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.evaluate"),
+            "code": code_of("sdor.evaluation.evaluate"),
             "evaluation": EVALUATION,
             "members": pooled(w),
         },

@@ -13,7 +13,7 @@ rule weights:
         ENVIRONMENT
     params:
         stage=lambda w: {
-            "code": code_of("sdor.weights"),
+            "code": code_of("sdor.networks.weights"),
             "versions": versions_of("torch", "torchvision"),
             **WEIGHTS[w.backbone],
         },
@@ -42,7 +42,7 @@ rule features:
         runtime=growing(240),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.features"),
+            "code": code_of("sdor.method.features"),
             "versions": versions_of("torch", "torchvision"),
             "clips": clip_names(w.scene),
             "weights": WEIGHTS[w.backbone],
@@ -73,7 +73,7 @@ rule classify:
         runtime=growing(60),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.features"),
+            "code": code_of("sdor.method.features"),
             "versions": versions_of("torch", "torchvision"),
             "layer": w.layer,
             "weights": WEIGHTS[w.backbone],
@@ -105,7 +105,7 @@ rule classify_frames:
         runtime=growing(240),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.features"),
+            "code": code_of("sdor.method.features"),
             "versions": versions_of("torch", "torchvision"),
             "layer": w.layer,
             "clips": clip_names(w.scene),
@@ -135,7 +135,7 @@ rule trunk:
         runtime=growing(240),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.features"),
+            "code": code_of("sdor.method.features"),
             "versions": versions_of("torch", "torchvision"),
             "clips": clip_names(w.scene),
             "weights": WEIGHTS[w.backbone],

@@ -19,7 +19,7 @@ rule mark:
         runtime=growing(10),
     params:
         stage={
-            "code": code_of("sdor.mark"),
+            "code": code_of("sdor.method.mark"),
             "versions": versions_of("numpy"),
             **{key: FEEDBACK[key] for key in ("picks", "share", "neighbours")},
         },
@@ -51,7 +51,7 @@ rule fine_tune:
         runtime=growing(lambda w: training_time(w, FEEDBACK["epochs"])),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.fine_tuning"),
+            "code": code_of("sdor.method.fine_tuning"),
             "versions": versions_of("numpy", "torch", "torchvision"),
             "method": method_of(w, *TRAINING_KEYS),
             "epochs": FEEDBACK["epochs"],
@@ -82,7 +82,7 @@ rule evaluate_feedback:
         runtime=growing(60),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.evaluate_feedback"),
+            "code": code_of("sdor.evaluation.feedback"),
             "draws": EVALUATION["bootstrap_draws"],
             "settings": {key: FEEDBACK[key] for key in FEEDBACK if key != "scenes"},
             "method": METHODS[w.variant],

@@ -18,7 +18,7 @@ rule render:
         runtime=growing(30),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.demo"),
+            "code": code_of("sdor.demo.render"),
             "versions": versions_of("numpy", "pillow"),
             "demo": SCENES[w.scene].demo,
         },
@@ -40,7 +40,7 @@ rule cuts:
         runtime=growing(120),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.cuts"),
+            "code": code_of("sdor.video.cuts"),
             "versions": versions_of(*DECODERS),
             "sequences": SCENES[w.scene].joined.sequences,
             "masks": masks_of(w.scene),
@@ -66,7 +66,7 @@ rule frames:
         runtime=growing(60),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.frames", "sdor.cuts"),
+            "code": code_of("sdor.video.frames", "sdor.video.cuts"),
             "versions": versions_of(*DECODERS),
             "source": SOURCES[w.scene, w.clip],
             "masks": masks_of(w.scene, w.view),
@@ -96,7 +96,7 @@ rule clips:
         runtime=growing(10),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.frames", "sdor.cuts"),
+            "code": code_of("sdor.video.frames", "sdor.video.cuts"),
             "clips": [
                 {
                     "name": clip.name,
@@ -136,7 +136,7 @@ rule audit:
         runtime=growing(30),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.audit", "sdor.cuts"),
+            "code": code_of("sdor.video.audit", "sdor.video.cuts"),
             "labels": LABELS[w.scene],
             "masks": masks_of(w.scene),
         },
@@ -161,7 +161,7 @@ rule subset:
         runtime=growing(10),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.subset"),
+            "code": code_of("sdor.study.subset"),
             "versions": versions_of("numpy"),
             "rate": METHODS[w.variant]["anomaly_rate"],
         },

@@ -19,7 +19,7 @@ rule initial:
         runtime=growing(60),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.initial"),
+            "code": code_of("sdor.method.initial"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
             "method": method_of(w, *INITIAL_KEYS),
         },

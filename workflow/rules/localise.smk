@@ -22,7 +22,7 @@ rule saliency:
         runtime=growing(240),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.saliency"),
+            "code": code_of("sdor.method.saliency"),
             "versions": versions_of("torch", "torchvision"),
             "method": method_of(w, "trainable", "hidden_units"),
             "clips": clip_names(w.scene),
@@ -55,7 +55,7 @@ rule localise:
         runtime=growing(240),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.localisation", "sdor.cuts"),
+            "code": code_of("sdor.evaluation.localisation", "sdor.video.cuts"),
             "versions": versions_of("numpy", "scipy", "pillow"),
             "labels": LABELS[w.scene],
             "draws": EVALUATION["bootstrap_draws"],

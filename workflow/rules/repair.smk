@@ -1,6 +1,6 @@
 # Results that were found damaged are made again before the run that was asked for is planned.
 
-from sdor.repair import repair
+from sdor.running.repair import repair
 
 VIEWS = {view_of(method) for method in METHODS.values()}
 

@@ -74,7 +74,7 @@ rule tables:
         ENVIRONMENT
     params:
         stage={
-            "code": code_of("sdor.tables"),
+            "code": code_of("sdor.reporting.tables"),
             "reported": REPORTED,
             "not_run": STUDY.not_run,
         },
@@ -96,7 +96,7 @@ rule paper_tables:
         ENVIRONMENT
     params:
         stage={
-            "code": code_of("sdor.paper_tables"),
+            "code": code_of("sdor.reporting.paper_tables"),
             "versions": versions_of("numpy", "pandas"),
             "reported": REPORTED,
             "files": STUDY_FILES,
@@ -128,7 +128,7 @@ rule figures:
         runtime=growing(30),
     params:
         stage={
-            "code": code_of("sdor.figures"),
+            "code": code_of("sdor.reporting.figures"),
             "reported": REPORTED,
             "versions": versions_of("matplotlib"),
             "kinds": list(FIGURE_KINDS),
@@ -157,7 +157,7 @@ rule paper_figures:
         runtime=growing(30),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.paper_figures", "sdor.cuts"),
+            "code": code_of("sdor.reporting.paper_figures", "sdor.video.cuts"),
             "reported": REPORTED,
             "versions": versions_of("matplotlib", "numpy", "scipy", "pillow"),
             "files": figure_files(w.figure),
@@ -190,7 +190,7 @@ rule stage_times:
         ENVIRONMENT
     params:
         stage={
-            "code": code_of("sdor.stage_times"),
+            "code": code_of("sdor.reporting.stage_times"),
             "benchmarks": BENCHMARKS,
             "seeds": SETTINGS["seeds"],
         },
@@ -224,7 +224,7 @@ rule report:
         ENVIRONMENT
     params:
         stage={
-            "code": code_of("sdor.report"),
+            "code": code_of("sdor.reporting.report"),
             "reported": REPORTED,
             "template": file_sha256(PROJECT / "workflow/report/report.html.j2"),
             "files": STUDY_FILES,

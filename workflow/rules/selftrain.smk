@@ -34,7 +34,7 @@ rule pseudo_labels:
         runtime=growing(10),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.pseudo_labels"),
+            "code": code_of("sdor.method.pseudo_labels"),
             "method": method_of(w, *LABEL_KEYS),
         },
     script:
@@ -65,7 +65,7 @@ rule train:
         runtime=growing(lambda w: training_time(w, METHODS[w.variant]["epochs"])),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.training"),
+            "code": code_of("sdor.method.training"),
             "versions": versions_of("numpy", "torch", "torchvision"),
             "method": method_of(w, *TRAINING_KEYS),
             "clips": clip_names(w.scene),
@@ -91,6 +91,6 @@ rule ensemble:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        stage={"code": code_of("sdor.ensemble")},
+        stage={"code": code_of("sdor.method.ensemble")},
     script:
         "../scripts/ensemble.py"

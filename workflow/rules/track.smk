@@ -15,7 +15,7 @@ rule track:
         ENVIRONMENT
     params:
         stage={
-            "code": code_of("sdor.tracking"),
+            "code": code_of("sdor.tracking.record"),
             "versions": versions_of("mlflow"),
             "store": STORE,
             "experiment": TRACKING["experiment"],

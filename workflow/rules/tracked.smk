@@ -1,6 +1,6 @@
 # What MLflow is shown of every run, and whether the receipt of it still holds.
 
-from sdor.receipt import receipt_is_stale, store_uri
+from sdor.tracking.receipt import receipt_is_stale, store_uri
 
 TRACKING = SETTINGS["tracking"]
 RECEIPT = "results/mlflow.json"

@@ -1,8 +1,8 @@
-from sdor.audit import audit
-from sdor.cuts import locate
 from sdor.files import read_json, read_parquet, write_json, write_parquet
-from sdor.jobs import job, logger
-from sdor.study import find_scene
+from sdor.running.jobs import job, logger
+from sdor.study.study import find_scene
+from sdor.video.audit import audit
+from sdor.video.cuts import locate
 
 with job(snakemake, f"label audit of {snakemake.wildcards.scene}") as work:
     cuts = snakemake.input.get("cuts")

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from sdor.compute import choose_compute
-from sdor.features import classify_features
-from sdor.jobs import job
+from sdor.method.features import classify_features
+from sdor.networks.compute import choose_compute
+from sdor.running.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"{w.layer} of {w.scene}, {w.backbone} at {w.view}"):

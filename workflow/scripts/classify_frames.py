@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from sdor.compute import choose_compute
-from sdor.features import extract_features
-from sdor.frames import FrameStore
-from sdor.jobs import job
+from sdor.method.features import extract_features
+from sdor.networks.compute import choose_compute
+from sdor.running.jobs import job
+from sdor.video.frames import FrameStore
 
 w = snakemake.wildcards
 with job(snakemake, f"{w.layer} of {w.scene}, {w.backbone} at {w.view}") as work:

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from sdor.cuts import locate
 from sdor.files import read_json, write_parquet
-from sdor.frames import clips_table, stored_frames
-from sdor.jobs import job
-from sdor.study import find_scene
+from sdor.running.jobs import job
+from sdor.study.study import find_scene
+from sdor.video.cuts import locate
+from sdor.video.frames import clips_table, stored_frames
 
 with job(snakemake, f"clips of {snakemake.wildcards.scene}") as work:
     cuts = snakemake.input.get("cuts")

@@ -1,7 +1,7 @@
-from sdor.cuts import sequence_ranges
 from sdor.files import write_json
-from sdor.jobs import job
-from sdor.study import find_scene
+from sdor.running.jobs import job
+from sdor.study.study import find_scene
+from sdor.video.cuts import sequence_ranges
 
 with job(snakemake, f"cuts of {snakemake.wildcards.scene}"):
     scene = find_scene(snakemake.config, snakemake.wildcards.scene)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.discriminability import competitor_scores
-from sdor.jobs import job
+from sdor.competitors.del_giorno import competitor_scores
+from sdor.running.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"Del Giorno et al. #{w.kind}, {w.setting}, of {w.scene}/seed{w.seed}") as work:

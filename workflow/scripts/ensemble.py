@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from sdor.ensemble import average_scores
 from sdor.files import forget_checkpoint
-from sdor.jobs import job
+from sdor.method.ensemble import average_scores
+from sdor.running.jobs import job
 
 w = snakemake.wildcards
 with job(snakemake, f"ensemble of {w.scene}/{w.variant}/seed{w.seed}") as work:

@@ -1,9 +1,9 @@
 from dataclasses import asdict
 
-from sdor.evaluate import evaluate_run
+from sdor.evaluation.evaluate import evaluate_run
 from sdor.files import read_about
-from sdor.jobs import job, percent
-from sdor.provenance import read_provenance
+from sdor.networks.provenance import read_provenance
+from sdor.running.jobs import job, percent
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"evaluation of {w.scene}/{w.variant}/seed{w.seed}") as work:

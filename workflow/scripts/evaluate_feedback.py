@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from sdor.evaluate_feedback import evaluate_feedback
+from sdor.evaluation.feedback import evaluate_feedback
 from sdor.files import forget_checkpoint
-from sdor.jobs import job, percent
+from sdor.running.jobs import job, percent
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"evaluation of the feedback in {w.scene}/{w.variant}/seed{w.seed}") as work:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.figures import draw_scene_figures
-from sdor.jobs import job
+from sdor.reporting.figures import draw_scene_figures
+from sdor.running.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"figures of {w.scene}/{w.variant}"):

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from sdor.compute import choose_compute
-from sdor.fine_tuning import fine_tune
-from sdor.jobs import job
+from sdor.method.fine_tuning import fine_tune
+from sdor.networks.compute import choose_compute
+from sdor.running.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}") as work:

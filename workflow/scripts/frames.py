@@ -1,8 +1,8 @@
-from sdor.cuts import locate
 from sdor.files import read_json
-from sdor.frames import View, extract_frames
-from sdor.jobs import job
-from sdor.study import find_scene
+from sdor.running.jobs import job
+from sdor.study.study import find_scene
+from sdor.video.cuts import locate
+from sdor.video.frames import View, extract_frames
 
 w = snakemake.wildcards
 with job(snakemake, f"frames of {w.scene}/{w.clip} at {w.view}") as work:

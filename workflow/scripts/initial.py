@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.initial import initial_scores
-from sdor.jobs import job
+from sdor.method.initial import initial_scores
+from sdor.running.jobs import job
 
 w = snakemake.wildcards
 subset = snakemake.input.get("subset")

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from sdor.cuts import locate
+from sdor.evaluation.localisation import localise_run
 from sdor.files import read_json
-from sdor.jobs import job, percent
-from sdor.localisation import localise_run
-from sdor.study import find_scene
+from sdor.running.jobs import job, percent
+from sdor.study.study import find_scene
+from sdor.video.cuts import locate
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"localisation of {w.scene}/{w.variant}/seed{w.seed}") as work:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.jobs import job
-from sdor.mark import write_marks
+from sdor.method.mark import write_marks
+from sdor.running.jobs import job
 
 w = snakemake.wildcards
 with job(snakemake, f"expert's marks in {w.scene}/{w.variant}/seed{w.seed}, round {w.round}"):

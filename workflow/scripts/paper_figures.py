@@ -1,8 +1,8 @@
-from sdor import paper_figures
-from sdor.cuts import locate
 from sdor.files import read_json
-from sdor.jobs import job
-from sdor.study import find_scene
+from sdor.reporting import paper_figures
+from sdor.running.jobs import job
+from sdor.study.study import find_scene
+from sdor.video.cuts import locate
 
 stage, figure = snakemake.params.stage, snakemake.wildcards.figure
 files, asked = stage["files"], stage["asked"]

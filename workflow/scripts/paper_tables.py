@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.jobs import job
-from sdor.paper_tables import StudyFiles, write_paper_tables
+from sdor.reporting.paper_tables import StudyFiles, write_paper_tables
+from sdor.running.jobs import job
 
 stage = snakemake.params.stage
 with job(snakemake, "the paper's tables"):

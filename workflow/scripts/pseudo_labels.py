@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.jobs import job
-from sdor.pseudo_labels import select_pseudo_labels
+from sdor.method.pseudo_labels import select_pseudo_labels
+from sdor.running.jobs import job
 
 w = snakemake.wildcards
 with job(snakemake, f"pseudo labels of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}") as work:

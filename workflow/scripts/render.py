@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.demo import DemoSettings, render_clip
-from sdor.jobs import job
+from sdor.demo.render import DemoSettings, render_clip
+from sdor.running.jobs import job
 
 w = snakemake.wildcards
 with job(snakemake, f"rendering of {w.scene}/{w.clip}"):

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import yaml
 
-from sdor.jobs import job
-from sdor.paper_tables import StudyFiles
-from sdor.report import Moments, Picture, write_report
-from sdor.stage_times import study_benchmarks
+from sdor.reporting.paper_tables import StudyFiles
+from sdor.reporting.report import Moments, Picture, write_report
+from sdor.reporting.stage_times import study_benchmarks
+from sdor.running.jobs import job
 
 stage = snakemake.params.stage
 results = Path("results")

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from sdor.compute import choose_compute
-from sdor.jobs import job
-from sdor.saliency import write_saliency
+from sdor.method.saliency import write_saliency
+from sdor.networks.compute import choose_compute
+from sdor.running.jobs import job
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"saliency of {w.scene}/{w.variant}/seed{w.seed}"):

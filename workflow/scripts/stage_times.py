@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.jobs import job
-from sdor.stage_times import study_benchmarks, write_stage_times
+from sdor.reporting.stage_times import study_benchmarks, write_stage_times
+from sdor.running.jobs import job
 
 stage = snakemake.params.stage
 with job(snakemake, "time and memory of each stage"):

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.jobs import job
-from sdor.subset import write_subset
+from sdor.running.jobs import job
+from sdor.study.subset import write_subset
 
 w = snakemake.wildcards
 with job(snakemake, f"events dropped from {w.scene}/{w.variant}/seed{w.seed}"):

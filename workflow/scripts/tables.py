@@ -1,5 +1,5 @@
-from sdor.jobs import job
-from sdor.tables import write_tables
+from sdor.reporting.tables import write_tables
+from sdor.running.jobs import job
 
 with job(snakemake, "tables"):
     write_tables(

@@ -1,7 +1,7 @@
 from sdor.errors import say
-from sdor.jobs import job
-from sdor.receipt import store_uri
-from sdor.tracking import track_study
+from sdor.running.jobs import job
+from sdor.tracking.receipt import store_uri
+from sdor.tracking.record import track_study
 
 stage = snakemake.params.stage
 with job(snakemake, "tracking") as work:

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from sdor.compute import choose_compute
-from sdor.jobs import job
-from sdor.training import run_iteration
+from sdor.method.training import run_iteration
+from sdor.networks.compute import choose_compute
+from sdor.running.jobs import job
 
 w = snakemake.wildcards
 with job(snakemake, f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}") as work:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.jobs import job
-from sdor.unmasking import competitor_scores
+from sdor.competitors.unmasking import competitor_scores
+from sdor.running.jobs import job
 
 stage = snakemake.params.stage
 with job(snakemake, f"{stage['method']} of {snakemake.wildcards.scene}"):

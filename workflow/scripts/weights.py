@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from sdor.jobs import job
-from sdor.weights import resolve_weights
+from sdor.networks.weights import resolve_weights
+from sdor.running.jobs import job
 
 with job(snakemake, f"weights of {snakemake.wildcards.backbone}") as work:
     setting = snakemake.params.stage["setting"]

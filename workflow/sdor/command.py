@@ -67,7 +67,7 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _doctor(asked: argparse.Namespace) -> int:
-    from sdor.doctor import diagnose, page
+    from sdor.doctor.doctor import diagnose, page
 
     diagnosis = diagnose(asked.configfile)
     print(json.dumps(diagnosis.as_json(), indent=2) if asked.json else page(diagnosis))
@@ -92,7 +92,7 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(asked: argparse.Namespace) -> int:
-    from sdor.invocation import verify
+    from sdor.running.invocation import verify
 
     found = verify(Path(".snakemake"), repair=asked.repair)
     wrong = {

@@ -1,0 +1,253 @@
+"""A run's files become metrics.json: rows, counts, pseudo labels, and faults named in words."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from sdor.errors import SdorError
+from sdor.evaluation.evaluate import evaluate, evaluate_pool, evaluate_run
+from sdor.files import write_parquet
+
+ABOUT = {"scene": "yard", "variant": "paper", "seed": 3, "versions": {"numpy": "1"}}
+
+
+@pytest.fixture
+def tables():
+    """Two training and two test clips of 10 frames; the last clip is not labelled."""
+    names = ["Train1", "Train2", "Test1", "Test2"]
+    clips = pd.DataFrame(
+        {
+            "clip": names,
+            "split": ["train", "train", "test", "test"],
+            "fps": 10.0,
+            "frames": 10,
+            "labelled": [True, True, True, False],
+        }
+    )
+    base = pd.DataFrame({"clip": np.repeat(names, 10), "frame": np.tile(np.arange(1, 11), 4)})
+    truth = base[:30].assign(anomalous=np.repeat([0, 1], [25, 5]).astype("int8"))
+    rng = np.random.default_rng(0)
+    initial = base.assign(sp=rng.random(40), iforest=rng.random(40))
+    initial["score"] = (initial["sp"] + initial["iforest"]) / 2
+    single = rng.random((2, 40))
+    iterations = [base.assign(score=scores.astype("float32")) for scores in single]
+    ensemble = base.assign(score=single.mean(axis=0).astype("float32"))
+    labels = base.iloc[[0, 1, 26, 27, 28, 39]].assign(label=[0, 0, 1, 1, 0, 1], weight=1.0)
+    return {
+        "clips": clips,
+        "ground_truth": truth,
+        "initial": initial,
+        "iterations": iterations,
+        "ensemble": ensemble,
+        "pseudo_labels": [labels, labels],
+    }
+
+
+def run(tables):
+    return evaluate(**tables, smoothing_sigma=1.0, draws=50, seed=0, about=ABOUT)[0]
+
+
+def test_every_detector_has_every_column(tables):
+    got = run(tables)
+    assert list(got["rows"]) == [
+        *("sp", "iforest", "sp_iforest", "iteration_1", "iteration_2"),
+        *("ensemble_1", "ensemble_2", "ours", "ours_smoothed"),
+    ]
+    assert list(got["oracles"]) == ["split_oracle", "clip_rate_oracle"]
+    assert got["rows"]["ensemble_1"] == got["rows"]["iteration_1"]
+    assert got["oracles"]["split_oracle"]["train_side"]["value"] == 1.0
+    assert got["oracles"]["split_oracle"]["test_only"]["value"] == 0.5
+    difference = got["differences"]["ours - sp_iforest"]["merged"]["value"]
+    rows = got["rows"]
+    assert difference == pytest.approx(
+        rows["ours"]["merged"]["value"] - rows["sp_iforest"]["merged"]["value"]
+    )
+    assert got["about"] == ABOUT
+    json.dumps(got, allow_nan=False)
+
+
+def test_a_perfect_ranking_scores_one_and_its_reverse_zero(tables):
+    order = np.repeat([0.0, 1.0, 0.5], [25, 5, 10]).astype("float32")
+    for table in (*tables["iterations"], tables["ensemble"]):
+        table["score"] = order
+    assert run(tables)["rows"]["ours"]["merged"]["value"] == 1.0
+    for table in (*tables["iterations"], tables["ensemble"]):
+        table["score"] = -order
+    assert run(tables)["rows"]["ours"]["merged"]["value"] == 0.0
+
+
+def test_counts_are_those_of_the_scene_and_of_its_labelled_part(tables):
+    assert run(tables)["counts"] == {
+        "clips": 4,
+        "training_clips": 2,
+        "test_clips": 2,
+        "labelled_clips": 3,
+        "clips_with_anomalies": 1,
+        "frames": 40,
+        "labelled_frames": 30,
+        "anomalous_frames": 5,
+    }
+
+
+def test_pseudo_label_precision_counts_labelled_frames_only(tables):
+    # A: rows 26 and 27 are anomalous, row 39 is of the unlabelled clip; N: row 28 is anomalous.
+    assert run(tables)["pseudo_labels"][1] == {
+        "iteration": 2,
+        "anomalous": 3,
+        "anomalous_precision": 1.0,
+        "normal": 3,
+        "normal_precision": pytest.approx(2 / 3),
+    }
+
+
+def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
+    tables["ground_truth"] = tables["ground_truth"][:0]
+    got = run(tables)
+    for row in (*got["rows"].values(), *got["oracles"].values()):
+        assert all(cell["value"] is None for cell in row.values())
+        assert {cell["reason"] for cell in row.values()} == {"no ground truth"}
+    assert got["pseudo_labels"][0]["anomalous_precision"] is None
+    json.dumps(got, allow_nan=False)
+
+
+def test_a_competitor_is_one_more_row(tables):
+    other = {"unmasking": tables["initial"][["clip", "frame", "score"]]}
+    got = run({**tables, "competitors": other})
+    assert got["rows"]["unmasking"] == got["rows"]["sp_iforest"]
+
+
+def shifted(table):
+    return table.assign(frame=table["frame"].replace(7, 70))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda t: {**t, "initial": shifted(t["initial"])}, "initial: clip Train1, frame 70"),
+        (lambda t: {**t, "initial": t["initial"][:-1]}, "initial: clip Test2, frame 10 is missing"),
+        (
+            lambda t: {**t, "iterations": [t["iterations"][0], shifted(t["iterations"][1])]},
+            "scores of iteration 2: clip Train1, frame 70",
+        ),
+        (
+            lambda t: {**t, "ground_truth": t["ground_truth"].drop(index=12)},
+            "ground_truth: clip Train2, frame 4",
+        ),
+        (
+            lambda t: {**t, "ground_truth": t["ground_truth"].replace("Test1", "Cellar")},
+            "ground_truth: clip Cellar",
+        ),
+        (lambda t: {**t, "clips": t["clips"].assign(frames=[10, 11, 10, 10])}, "clip Train2: 10"),
+        (lambda t: {**t, "clips": t["clips"][:3]}, "ensemble: clip Test2"),
+        (
+            lambda t: {**t, "ensemble": t["ensemble"].assign(score=t["ensemble"]["score"] + 1)},
+            "not the mean of the iterations",
+        ),
+        (
+            lambda t: {**t, "initial": t["initial"].assign(sp=np.nan)},
+            "initial: clip Train1, frame 1: sp is nan",
+        ),
+    ],
+)
+def test_tables_that_do_not_match_are_named_with_clip_and_frame(tables, damage, words):
+    with pytest.raises(SdorError, match=words) as caught:
+        run(damage(tables))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def files(tables, tmp_path):
+    """The files of one run."""
+
+    def put(name, table):
+        write_parquet(tmp_path / name, table, {})
+        return tmp_path / name
+
+    return {
+        "clips": put("clips.parquet", tables["clips"]),
+        "ground_truth": put("ground_truth.parquet", tables["ground_truth"]),
+        "initial": put("initial.parquet", tables["initial"]),
+        "scores": [put(f"scores{n}.parquet", one) for n, one in enumerate(tables["iterations"])],
+        "labels": [put(f"labels{n}.parquet", one) for n, one in enumerate(tables["pseudo_labels"])],
+        "ensemble": put("ensemble.parquet", tables["ensemble"]),
+    }
+
+
+def run_files(files, folder, **more):
+    evaluate_run(
+        *[files[name] for name in ("clips", "ground_truth", "initial", "scores", "labels")],
+        files["ensemble"],
+        folder / "metrics.json",
+        folder / "draws.parquet",
+        **{"smoothing_sigma": 1.0, "draws": 50, "seed": 0, "about": ABOUT, **more},
+    )
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_run_is_evaluated_from_its_files(tables, files, tmp_path):
+    assert run_files(files, tmp_path) == json.loads(json.dumps(run(tables)))
+
+
+def test_the_draws_of_every_row_give_its_interval(files, tmp_path):
+    got = run_files(files, tmp_path)
+    draws = pd.read_parquet(tmp_path / "draws.parquet")
+    assert set(draws["row"]) == {*got["rows"], *got["oracles"]}
+    assert draws.groupby("row")["draw"].apply(list).map(lambda one: one == list(range(50))).all()
+    for row, cells in got["rows"].items():
+        drawn = draws.loc[draws["row"] == row, "merged"].dropna()
+        assert np.percentile(drawn, 2.5) == pytest.approx(cells["merged"]["low"])
+
+
+def test_a_run_on_a_part_of_the_frames_is_judged_on_that_part(tables, files, tmp_path):
+    kept = tables["initial"][["clip", "frame"]].drop(index=range(25, 28)).reset_index(drop=True)
+    facts = {"target": 0.05, "rate": 2 / 37, "events_kept": 1, "events": 2, "seed": 0}
+    write_parquet(tmp_path / "subset.parquet", kept, {"subset": facts})
+    for name in ("initial", "ensemble"):
+        part = kept.merge(pd.read_parquet(files[name]), on=["clip", "frame"])
+        write_parquet(files[name], part, {})
+    for path in files["scores"]:
+        write_parquet(path, kept.merge(pd.read_parquet(path), on=["clip", "frame"]), {})
+    got = run_files(files, tmp_path, subset_path=tmp_path / "subset.parquet")
+    assert got["counts"]["frames"] == 37
+    assert got["counts"]["anomalous_frames"] == 2
+    assert got["about"]["subset"] == facts
+
+
+def test_scenes_are_pooled_as_they_are_or_by_their_ranks(tables, files, tmp_path):
+    truth = tables["ground_truth"]["anomalous"].to_numpy()
+    single = tables["ensemble"]["score"].to_numpy()
+    member = {**files, "competitors": {}}
+    # The same scene again with scores ten times as high: ranks do not know, raw scores do.
+    higher = {**member}
+    for name in ("initial", "ensemble"):
+        table = pd.read_parquet(files[name])
+        columns = [column for column in table if column not in ("clip", "frame")]
+        higher[name] = tmp_path / f"high-{name}.parquet"
+        write_parquet(higher[name], table.assign(**{one: 10 * table[one] for one in columns}), {})
+    higher["scores"] = []
+    for number, path in enumerate(files["scores"]):
+        table = pd.read_parquet(path)
+        higher["scores"].append(tmp_path / f"high{number}.parquet")
+        write_parquet(higher["scores"][-1], table.assign(score=10 * table["score"]), {})
+    found = {}
+    for ranks in (False, True):
+        evaluate_pool(
+            {"a": member, "b": higher},
+            tmp_path / "pool.json",
+            ranks=ranks,
+            smoothing_sigma=1.0,
+            draws=50,
+            seed=0,
+            about=ABOUT,
+        )
+        pooled = json.loads((tmp_path / "pool.json").read_text())
+        assert pooled["counts"]["clips"] == 8
+        found[ranks] = pooled["rows"]["ours"]["merged"]["value"]
+    alone = roc_auc_score(truth, single[:30])
+    raw = roc_auc_score(np.tile(truth, 2), np.concatenate([single[:30], 10 * single[:30]]))
+    assert found[True] == pytest.approx(alone)
+    assert found[False] == pytest.approx(raw)
+    assert abs(raw - alone) > 0.001

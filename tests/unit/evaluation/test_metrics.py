@@ -1,0 +1,296 @@
+"""Metrics against hand-worked numbers, scikit-learn, and what is known of the released data."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_roc_curve
+
+from sdor.evaluation.metrics import (
+    COLUMNS,
+    LabelledFrames,
+    auc,
+    average_precision,
+    clip_rate_oracle,
+    draw_clips,
+    measure,
+    paired,
+    per_draw,
+    roc_curve,
+    smooth,
+    split_oracle,
+)
+
+# First and last anomalous frames of the released test clips (from 1, inclusive).
+PED1 = """\
+60:152 50:175 91:200 31:168 5:90,140:200 1:100,110:200 1:175 1:94 1:48 1:140 70:165
+130:200 1:156 1:200 138:200 123:200 1:47 54:120 64:138 45:175 31:200 16:107 8:165 50:171 40:135
+77:144 10:122 105:200 1:15,45:113 175:200 1:180 1:52,65:115 5:165 1:121 86:200 15:108"""
+PED2 = """\
+61:180 95:180 1:146 31:180 1:129 1:159 46:180 1:180 1:120 1:150 1:180 88:180"""
+PED2_LENGTHS = [180, 180, 150, 180, 150, 180, 180, 180, 120, 150, 180, 180]
+
+
+def build(clips: list[tuple[str, list[int]]]) -> LabelledFrames:
+    """Frames of clips given as (split, labels)."""
+    return LabelledFrames(
+        np.repeat(np.arange(len(clips)), [len(labels) for _, labels in clips]),
+        np.array([label for _, labels in clips for label in labels], dtype=bool),
+        tuple(split for split, _ in clips),
+    )
+
+
+def ucsd(training: list[int], lengths: list[int], ranges: str) -> LabelledFrames:
+    clips = [("train", [0] * length) for length in training]
+    for length, text in zip(lengths, ranges.split(), strict=True):
+        labels = np.zeros(length, dtype=int)
+        for part in text.split(","):
+            first, last = map(int, part.split(":"))
+            labels[first - 1 : last] = 1
+        clips.append(("test", labels.tolist()))
+    return build(clips)
+
+
+def ped1() -> LabelledFrames:
+    return ucsd([200] * 34, [200] * 36, PED1)
+
+
+def ped2() -> LabelledFrames:
+    # How the 2,550 training frames are cut into 16 clips changes no column.
+    return ucsd([150] * 15 + [300], PED2_LENGTHS, PED2)
+
+
+def values(scores: np.ndarray, frames: LabelledFrames) -> dict[str, float | None]:
+    cells = measure(scores, frames, draw_clips(len(frames.split), 0, 0))
+    return {column: cell["value"] for column, cell in cells.items()}
+
+
+scored_labels = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=60)
+
+
+@given(scored_labels)
+def test_auc_and_average_precision_are_scikit_learns_with_ties(pairs):
+    scores = np.array([score for score, _ in pairs], dtype=float)
+    labels = np.array([label for _, label in pairs])
+    assume(labels.any() and not labels.all())
+    assert auc(scores, labels) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    expected = average_precision_score(labels, scores)
+    assert average_precision(scores, labels) == pytest.approx(expected, abs=1e-12)
+
+
+@given(scored_labels)
+def test_the_roc_curve_has_the_area_of_the_auc_and_only_points_of_the_full_curve(pairs):
+    scores = np.array([score for score, _ in pairs], dtype=float)
+    labels = np.array([label for _, label in pairs])
+    assume(labels.any() and not labels.all())
+    false, true = roc_curve(scores, labels)
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(true, false) == pytest.approx(auc(scores, labels), abs=1e-12)
+    full = sklearn_roc_curve(labels, scores, drop_intermediate=False)
+    known = {(round(x, 9), round(y, 9)) for x, y in zip(full[0], full[1], strict=True)}
+    assert {(round(x, 9), round(y, 9)) for x, y in zip(false, true, strict=True)} <= known
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["train", "test", ""]),
+            st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=8),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(0, 10_000),
+)
+def test_a_draw_is_scikit_learns_figure_of_the_resampled_frames(clips, seed):
+    frames = build([(split, [label for _, label in rows]) for split, rows in clips])
+    scores = np.array([score for _, rows in clips for score, _ in rows], dtype=float)
+    weights = draw_clips(len(clips), 3, seed)
+    drawn = per_draw(scores, frames, weights)
+    for number, draw in enumerate(weights):
+        copies = draw[frames.clip].astype(int)
+        labels, split = frames.anomalous, np.array(frames.split)[frames.clip]
+
+        def check(column, kept, number=number, copies=copies, labels=labels):
+            times = copies * kept
+            y, s = np.repeat(labels, times), np.repeat(scores, times)
+            got = drawn[column][number]
+            if not y.any() or y.all():
+                assert np.isnan(got)
+            elif column == "average_precision":
+                assert got == pytest.approx(average_precision_score(y, s), abs=1e-12)
+            else:
+                assert got == pytest.approx(roc_auc_score(y, s), abs=1e-12)
+
+        everything = np.ones(len(labels), dtype=int)
+        check("merged", everything)
+        check("average_precision", everything)
+        check("test_only", (split == "test").astype(int))
+        check("train_side", (labels | (split == "train")).astype(int))
+
+
+def test_columns_by_hand():
+    frames = build([("train", [0, 0]), ("test", [0, 1]), ("test", [1, 0, 0])])
+    scores = np.array([0.1, 0.5, 0.6, 0.9, 0.5, 0.2, 0.7])
+    got = values(scores, frames)
+    # 0.9 beats all five normal frames; 0.5 beats 0.1 and 0.2, ties with 0.5: 7.5 of 10 pairs.
+    assert got["merged"] == pytest.approx(0.75)
+    # Against 0.1 and 0.5 alone: 2 + 1.5 of 4.
+    assert got["train_side"] == pytest.approx(0.875)
+    # Against 0.6, 0.2 and 0.7: 3 + 1 of 6.
+    assert got["test_only"] == pytest.approx(4 / 6)
+    # 1 in the second clip, 1 of 2 in the third.
+    assert got["within_clip"] == pytest.approx(0.75)
+    # Precision 1 at 0.9; at 0.5 two of five frames.
+    assert got["average_precision"] == pytest.approx((1 + 2 / 5) / 2)
+
+
+def test_the_merged_protocol_rewards_knowing_the_split():
+    one, two = ped1(), ped2()
+    assert (one.anomalous.sum(), len(one.clip)) == (4045, 14_000)
+    assert (two.anomalous.sum(), len(two.clip)) == (1648, 4560)
+    assert round(100 * values(split_oracle(one), one)["merged"], 1) == 84.2
+    on_ped2 = values(split_oracle(two), two)
+    assert round(100 * on_ped2["merged"], 1) == 93.8
+    assert (on_ped2["train_side"], on_ped2["test_only"], on_ped2["within_clip"]) == (1, 0.5, 0.5)
+
+
+def test_the_clip_rate_oracle_of_ped2():
+    frames = ped2()
+    got = values(clip_rate_oracle(frames), frames)
+    assert round(100 * got["merged"], 1) == 98.0
+    assert round(100 * got["test_only"], 1) == 84.0
+    assert got["within_clip"] == 0.5
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "typed"), [("UCSDped1", PED1), ("UCSDped2", PED2)])
+def test_the_typed_ranges_are_the_released_ones(data_root, name, typed):
+    path = data_root / "UCSD_Anomaly_Dataset.v1p2" / name / "Test" / f"{name}.m"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    found = re.findall(r"gt_frame\s*=\s*\[(.*?)\]", path.read_text())
+    assert [re.sub(r"\s+", "", text) for text in found] == typed.split()
+
+
+@pytest.mark.parametrize(
+    ("clips", "reasons"),
+    [
+        ([], dict.fromkeys(COLUMNS, "no ground truth")),
+        ([("test", [0, 0])], dict.fromkeys(COLUMNS, "no anomalous frames")),
+        ([("test", [1, 1])], dict.fromkeys(COLUMNS, "no normal frames")),
+        (
+            [("", [0, 1]), ("", [0, 1])],
+            {"train_side": "no labelled training clips", "test_only": "no labelled test clips"},
+        ),
+        (
+            [("train", [0, 0]), ("test", [1, 1])],
+            {
+                "test_only": "the test clips hold one class only",
+                "within_clip": "no clip holds both classes",
+            },
+        ),
+    ],
+)
+def test_a_column_that_cannot_be_computed_says_why(clips, reasons):
+    frames = build(clips)
+    scores = np.arange(len(frames.clip), dtype=float)
+    cells = measure(scores, frames, draw_clips(len(clips), 20, 0))
+    assert {name: cell["reason"] for name, cell in cells.items() if "reason" in cell} == reasons
+    assert all((cell["value"] is None) == (name in reasons) for name, cell in cells.items())
+
+
+def test_one_clip_has_values_but_no_interval():
+    frames = build([("test", [0, 1, 0])])
+    cells = measure(np.array([0.0, 1.0, 2.0]), frames, draw_clips(1, 50, 0))
+    assert cells["merged"] == {
+        "value": 0.5,
+        "low": None,
+        "high": None,
+        "interval_reason": "fewer than 2 labelled clips",
+    }
+
+
+def test_draws_without_both_classes_are_skipped_and_counted():
+    frames = build([("", [0, 1]), ("", [0, 0]), ("", [0, 0])])
+    weights = draw_clips(3, 400, 1)
+    cell = measure(np.array([0.0, 1.0, 0.5, 0.2, 0.1, 3.0]), frames, weights)["merged"]
+    assert cell["skipped"] == int((weights[:, 0] == 0).sum()) > 0
+
+
+def test_intervals_are_seeded_and_hold_the_value():
+    frames = ped2()
+    scores = np.random.default_rng(0).normal(size=len(frames.clip)) + frames.anomalous
+    first = measure(scores, frames, draw_clips(28, 200, 5))
+    assert first == measure(scores, frames, draw_clips(28, 200, 5))
+    assert first != measure(scores, frames, draw_clips(28, 200, 6))
+    for cell in first.values():
+        assert cell["low"] < cell["value"] < cell["high"]
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_claim():
+    # Each clip shifts all its scores, so frames of a clip are not independent.
+    rng = np.random.default_rng(2)
+
+    def sample(clips):
+        labels = (rng.random((clips, 30)) < 0.3).astype(int)
+        noise = rng.normal(size=(clips, 30)) + rng.normal(size=(clips, 1))
+        return build([("test", list(row)) for row in labels]), (noise + labels).ravel()
+
+    frames, scores = sample(3000)
+    truth = auc(scores, frames.anomalous)
+    hits = 0
+    for trial in range(200):
+        frames, scores = sample(40)
+        cell = measure(scores, frames, draw_clips(40, 200, trial))["merged"]
+        hits += cell["low"] <= truth <= cell["high"]
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_a_paired_difference_is_narrower_than_two_intervals_apart():
+    frames = ped2()
+    rng = np.random.default_rng(3)
+    common = rng.normal(size=28)[frames.clip]
+    worse = common + 0.3 * rng.normal(size=len(frames.clip)) + 0.5 * frames.anomalous
+    better = worse + 0.1 * frames.anomalous
+    weights = draw_clips(28, 300, 0)
+    cell = paired(better, worse, frames, weights)["merged"]
+    each = measure(better, frames, weights)["merged"], measure(worse, frames, weights)["merged"]
+    assert cell["value"] == pytest.approx(each[0]["value"] - each[1]["value"])
+    assert cell["low"] > 0
+    assert cell["high"] - cell["low"] < (each[0]["high"] - each[0]["low"]) / 2
+    same = paired(worse, worse, frames, weights)["merged"]
+    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
+
+
+def test_smoothing_stays_inside_the_clip():
+    scores = np.array([0.0, 0.0, 0.0, 9.0, 9.0, 9.0])
+    clips = np.array(["a", "a", "a", "b", "b", "b"], dtype=object)
+    np.testing.assert_allclose(smooth(scores, clips, 2.0), scores)
+    peak = smooth(np.array([0.0, 1.0, 0.0, 0.0]), np.zeros(4, dtype=int), 1.0)
+    assert 0 < peak[0] < peak[1] < 1
+    np.testing.assert_array_equal(smooth(scores, clips, 0), scores)
+    with pytest.raises(ValueError, match="sigma"):
+        smooth(scores, clips, -1)
+
+
+@pytest.mark.parametrize("clips", [2, 70])
+def test_a_long_video_has_scikit_learns_figures(clips):
+    rng = np.random.default_rng(0)
+    clip = np.sort(rng.integers(0, clips, 150_000))
+    anomalous = rng.random(150_000) < 0.1
+    frames = LabelledFrames(clip, anomalous, ("test",) * clips)
+    scores = rng.normal(size=150_000) + anomalous
+    # 1000 draws over 15,000 thresholds: the average precision adds up several blocks.
+    cells = measure(scores, frames, draw_clips(clips, 1000, 0))
+    for column, oracle in (
+        ("merged", roc_auc_score),
+        ("average_precision", average_precision_score),
+    ):
+        cell, expected = cells[column], oracle(anomalous, scores)
+        assert cell["value"] == pytest.approx(expected, abs=1e-12)
+        assert expected - 0.02 < cell["low"] < expected < cell["high"] < expected + 0.02

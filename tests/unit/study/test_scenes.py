@@ -1,0 +1,411 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdor.errors import SdorError
+from sdor.study.scenes import (
+    Clip,
+    DataNotFound,
+    FrameTable,
+    GroundTruth,
+    Ranges,
+    RangeTable,
+    Rectangle,
+    UcsdList,
+    fingerprint,
+    ground_truth_fingerprint,
+    image_files,
+    load_scene,
+    natural_key,
+)
+
+SCENES = Path(__file__).parents[3] / "config" / "scenes"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four video files, three image folders with masks for one, a list and a table."""
+    root = tmp_path / "data"
+    root.mkdir()
+    for name in ("cam1.avi", "cam2.avi", "cam10.avi", "long.mkv", "Crowd.avi"):
+        (root / name).write_bytes(name.encode())
+    for folder in ("Test1", "Test2", "Test10", "Test2_gt"):
+        (root / "set" / folder).mkdir(parents=True)
+        for number in (1, 2, 10):
+            (root / "set" / folder / f"{number}.tif").write_bytes(b"x" * number)
+    (root / "set" / "list.m").write_text("TestVideoFile{end+1}.gt_frame = [1:2];")
+    (root / "table.csv").write_text("file,from,to\n")
+    return root
+
+
+def test_files_become_clips_in_natural_order(data, write_scene):
+    scene = load_scene(write_scene(clips=[{"video": "cam*.avi"}]), data)
+    assert scene.name == "gate"
+    assert [clip.name for clip in scene.clips] == ["cam1", "cam2", "cam10"]
+    assert [clip.source for clip in scene.clips] == ["cam1.avi", "cam2.avi", "cam10.avi"]
+    assert scene.clips[2].path == data / "cam10.avi"
+    assert scene.clips[0].ground_truth is None
+    assert (scene.clips[0].split, scene.clips[0].first, scene.clips[0].last) == ("", 1, None)
+
+
+def test_folders_become_clips_and_their_entry_tells_the_rest(data, write_scene):
+    entry = {
+        "images": "set/Test*[0-9]",
+        "count": 3,
+        "split": "test",
+        "ground_truth": {
+            "ucsd": "set/list.m",
+            "pixel_masks": {"folder": "set/{clip}_gt", "optional": True},
+        },
+    }
+    scene = load_scene(write_scene(clips=[entry]), data)
+    assert [clip.name for clip in scene.clips] == ["Test1", "Test2", "Test10"]
+    assert [clip.source for clip in scene.clips] == ["set/Test1", "set/Test2", "set/Test10"]
+    truths = [clip.ground_truth for clip in scene.clips]
+    assert truths[2] == GroundTruth(UcsdList(data / "set/list.m", entry=3, entries=3))
+    assert [truth.pixel_masks for truth in truths] == [None, data / "set/Test2_gt", None]
+
+
+def test_two_ranges_of_one_video(data, write_scene):
+    clips = [
+        {"name": "train", "video": "long.*", "last": 15000, "ground_truth": "normal"},
+        {
+            "name": "test",
+            "video": "long.*",
+            "first": 15001,
+            "last": "end",
+            "ground_truth": {"ranges": [[15100, 15200], [16000, "end"]], "numbering": "source"},
+        },
+    ]
+    train, test = load_scene(write_scene(clips=clips), data).clips
+    assert (train.first, train.last, train.path) == (1, 15000, data / "long.mkv")
+    assert (test.first, test.last, test.path) == (15001, None, data / "long.mkv")
+    assert train.ground_truth == GroundTruth(Ranges(()))
+    assert test.ground_truth == GroundTruth(
+        Ranges(((15100, 15200), (16000, None))), None, numbering="source"
+    )
+
+
+def test_tables_name_their_columns(data, write_scene):
+    ranges = {"csv": "table.csv", "first": "from", "last": "to", "where": {"file": "{clip}.avi"}}
+    rows = {"csv": "table.csv", "frame": "n", "anomalous": "is"}
+    clips = [
+        {"video": "cam1.avi", "ground_truth": ranges},
+        {"video": "cam2.avi", "ground_truth": rows},
+        {"images": "set/Test2", "ground_truth": {"pixel_masks": "set/{clip}_gt"}},
+    ]
+    one, two, three = (
+        clip.ground_truth for clip in load_scene(write_scene(clips=clips), data).clips
+    )
+    table = data / "table.csv"
+    assert one.labels == RangeTable(table, "from", "to", (("file", "cam1.avi"),))
+    assert two.labels == FrameTable(table, "n", "is")
+    assert (three.labels, three.pixel_masks) == (None, data / "set/Test2_gt")
+
+
+def test_masks_are_rectangles_of_the_source(data, write_scene):
+    mask = {"x": 0, "y": 2, "width": 176, "height": 32}
+    scene = load_scene(write_scene(clips=[{"video": "cam1.avi"}], masks=[mask]), data)
+    assert scene.masks == (Rectangle(x=0, y=2, width=176, height=32),)
+
+
+JOINED = {"video": "Crowd.avi", "sequences": 2}
+
+
+def joined_scene(write_scene, *files):
+    clips = [
+        {"video": file, "sequence": number, "frames": 5, "ground_truth": {"ranges": [[3, "end"]]}}
+        for number, file in enumerate(files, start=1)
+    ]
+    return write_scene(joined=JOINED, clips=clips)
+
+
+def test_own_files_go_before_the_joined_one(data, write_scene):
+    scene = load_scene(joined_scene(write_scene, "cam1.avi", "cam2.avi"), data)
+    assert scene.joined is None
+    assert [(clip.source, clip.sequence, clip.frames) for clip in scene.clips] == [
+        ("cam1.avi", None, 5),
+        ("cam2.avi", None, 5),
+    ]
+
+
+def test_joined_file_stands_in_for_missing_ones_under_the_same_names(data, write_scene):
+    scene = load_scene(joined_scene(write_scene, "cam1.avi", "gone.avi"), data)
+    assert scene.joined.path == data / "Crowd.avi"
+    assert [(clip.name, clip.source, clip.sequence, clip.frames) for clip in scene.clips] == [
+        ("cam1", "Crowd.avi", 1, None),
+        ("gone", "Crowd.avi", 2, None),
+    ]
+    assert scene.clips[1].ground_truth == GroundTruth(Ranges(((3, None),)))
+
+
+def test_demo_scene_needs_no_files(tmp_path, write_scene):
+    truth = {"csv": "{clip}.csv", "frame": "frame", "anomalous": "anomalous"}
+    file = write_scene(
+        demo={"seed": 7}, clips=[{"video": "clip01.avi", "ground_truth": truth}], root="ignored"
+    )
+    rendered = tmp_path / "video"
+    scene = load_scene(file, tmp_path, demo_folder=rendered)
+    clip = scene.clips[0]
+    assert clip.path == rendered / "clip01.avi"
+    assert clip.ground_truth.labels.path == rendered / "clip01.csv"
+    assert fingerprint(clip)["rendered"] == clip.rendered
+    other = write_scene("other", demo={"seed": 8}, clips=[{"video": "clip01.avi"}])
+    assert load_scene(other, tmp_path, demo_folder=rendered).clips[0].rendered != clip.rendered
+    with pytest.raises(ValueError, match="folder that its video is rendered in"):
+        load_scene(file, tmp_path)
+
+
+def test_nothing_there_is_told_from_something_missing(data, write_scene):
+    with pytest.raises(DataNotFound, match=f"scene gate: data not found under {data}"):
+        load_scene(write_scene(clips=[{"video": "a.avi"}, {"video": "b*.avi"}]), data)
+    with pytest.raises(SdorError, match=r"clips\.1: clip b: no file .*/data/b\.avi") as error:
+        load_scene(write_scene(clips=[{"video": "cam1.avi"}, {"video": "b.avi"}]), data)
+    assert not isinstance(error.value, DataNotFound)
+
+
+VIDEO = {"video": "cam1.avi"}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            {"clips": [{"vidoe": "cam1.avi"}]},
+            r"clips\.0\.vidoe: unknown key \(did you mean video\?\)",
+        ),
+        ({"clip": [VIDEO], "clips": [VIDEO]}, r"clip: unknown key \(did you mean clips\?\)"),
+        ({"clips": []}, "clips"),
+        ({}, "the key clips is missing"),
+        ({"clips": [{"video": 7}]}, r"clips\.0\.video: 7 is not text"),
+        ({"clips": [{**VIDEO, "images": "set"}]}, "either video or images"),
+        ({"clips": [{"name": "a"}]}, r"either video or images \(found none\)"),
+        ({"clips": [{**VIDEO, "first": 0}]}, r"clips\.0\.first: 0 must be at least 1"),
+        ({"clips": [{**VIDEO, "first": 9, "last": 8}]}, r"last \(8\) is before first \(9\)"),
+        ({"clips": [{**VIDEO, "last": "edn"}]}, "'edn' is neither a frame number nor `end`"),
+        ({"clips": [{**VIDEO, "last": 9, "frames": 8}]}, "frames is 8, but 1 to 9 are 9 frames"),
+        ({"clips": [{**VIDEO, "split": "val"}]}, "'val' is not one of train, test"),
+        ({"clips": [{**VIDEO, "name": "a/b"}]}, "'a/b': use letters, digits, _ and - only"),
+        (
+            {"clips": [{"video": "cam*.avi", "name": "a"}]},
+            r"name: one name, but cam\*.avi matches 3",
+        ),
+        ({"clips": [{"video": "cam*.avi", "count": 4}]}, r"expected 4 files cam\*.avi .* found 3"),
+        ({"clips": [{"images": "set/Test?", "count": 3}]}, "expected 3 folders .* found 2"),
+        (
+            {"clips": [VIDEO, VIDEO]},
+            r"two clips are called cam1 \(cam1\.avi, cam1\.avi\); .* with name",
+        ),
+        ({"clips": [VIDEO, {"video": "cam2.avi", "name": "CAM1"}]}, "two clips are called CAM1"),
+        ({"clips": [{"video": "/cam1.avi"}]}, "must be relative to the scene's root"),
+        ({"clips": [VIDEO], "masks": [{"x": 0}]}, r"masks\.0: the key y is missing"),
+        ({"clips": [{**VIDEO, "sequence": 1}]}, "the scene has no key joined"),
+        ({"clips": [VIDEO], "joined": JOINED}, "add sequence"),
+        ({"clips": [{**VIDEO, "sequence": 1, "first": 2}], "joined": JOINED}, "is taken whole"),
+        (
+            {"clips": [{**VIDEO, "sequence": 3}], "joined": JOINED},
+            "3 is beyond joined.sequences, which is 2",
+        ),
+        ({"clips": [{"video": "**.avi"}]}, r"clips\.0\.video: \*\*\.avi: \*\* stands alone"),
+        ({"clips": [{"video": "*.avi"}], "demo": {}}, "names each clip"),
+        (
+            {"clips": [{"video": "clip11.avi"}], "demo": {}},
+            r"video: clip11\.avi: .*one of clip01\.avi to clip10\.avi",
+        ),
+        ({"clips": [{"video": "clip01"}], "demo": {}}, r"one of clip01\.avi"),
+        ({"clips": [{"video": "sub/clip01.avi"}], "demo": {}}, r"one of clip01\.avi"),
+        ({"clips": [{"images": "clip01.avi"}], "demo": {}}, "names each clip as a video"),
+        (
+            {"clips": [{"video": "clip01.avi", "name": "first"}], "demo": {}},
+            "name: first: .*called like its file, clip01",
+        ),
+        (
+            {"clips": [{"video": "clip01.avi", "last": 9}, {"video": "clip01.avi"}], "demo": {}},
+            "list each clip of the demo once",
+        ),
+    ],
+)
+def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, message):
+    file = write_scene(**document)
+    with pytest.raises(SdorError, match=message) as error:
+        load_scene(file, data, demo_folder=data)
+    assert str(error.value).startswith(str(file))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        ("norml", "'norml' is neither `normal` nor a mapping"),
+        ({"rnges": []}, r"ground_truth\.rnges: unknown key \(did you mean ranges\?\)"),
+        ({"numbering": "clip"}, "give one of ranges, ucsd, csv"),
+        ({"ranges": [], "ucsd": "set/list.m"}, r"found ranges, ucsd"),
+        ({"ranges": [[5, 4]]}, r"\[5, 4\] ends before it begins"),
+        ({"ranges": [["end", 4]]}, "'end' is not a frame number"),
+        ({"ranges": [[4]]}, r"ranges\.0"),
+        ({"ucsd": "set/none.m"}, "clip cam1: no file .*none.m"),
+        ({"pixel_masks": "{clip}_gt"}, "clip cam1: no folder .*cam1_gt"),
+        ({"csv": "table.csv"}, "name its columns"),
+        ({"csv": "table.csv", "first": "a", "anomalous": "b"}, "found anomalous, first"),
+        (
+            {"csv": "table.csv", "frame": "a", "anomalous": "b", "where": {"c": 1}},
+            "ground_truth.where",
+        ),
+        ({"ranges": [], "first": "a"}, "only csv has columns"),
+    ],
+)
+def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, message):
+    file = write_scene(clips=[{**VIDEO, "ground_truth": truth}])
+    with pytest.raises(SdorError, match=message) as error:
+        load_scene(file, data)
+    assert str(error.value).startswith(f"{file}: clips.0.ground_truth")
+
+
+@pytest.mark.parametrize("name", ["my scene", "tables", "benchmarks", "a.b"])
+def test_scene_names_are_folder_names(data, write_scene, name):
+    with pytest.raises(SdorError, match=f"{name}.yaml"):
+        load_scene(write_scene(name, clips=[VIDEO]), data)
+
+
+def test_a_scene_may_be_called_video(data, write_scene):
+    assert load_scene(write_scene("video", clips=[VIDEO]), data).name == "video"
+
+
+def test_two_asterisks_between_slashes_are_folders_of_any_depth(data, write_scene):
+    (data / "set" / "deep.avi").touch()
+    clips = load_scene(write_scene(clips=[{"video": "**/[cd]*.avi"}]), data).clips
+    assert [clip.source for clip in clips] == [
+        "cam1.avi",
+        "cam2.avi",
+        "cam10.avi",
+        "set/deep.avi",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("clips", "advice"),
+    [
+        ([{"video": "cam1.*"}], "rename one file or list them one by one"),
+        ([{"images": "*/Test1"}], "rename one folder or list them one by one"),
+        ([{"video": "cam?.avi"}, {"video": "cam*.mp4"}], "give them different names with name"),
+    ],
+)
+def test_advice_on_clips_of_one_name_can_be_followed(data, write_scene, clips, advice):
+    (data / "cam1.mp4").touch()
+    (data / "other" / "Test1").mkdir(parents=True)
+    with pytest.raises(SdorError, match=r"two clips are called \w+1 \(.*\); " + advice):
+        load_scene(write_scene(clips=clips), data)
+
+
+def test_clips_may_be_called_like_the_workflows_folders(data, write_scene):
+    clips = [{"video": "cam1.avi", "name": "frames"}, {"video": "cam2.avi", "name": "tables"}]
+    assert len(load_scene(write_scene(clips=clips), data).clips) == 2
+
+
+def test_unsafe_signs_of_found_files_do_not_reach_clip_names(data, write_scene):
+    (data / "gate 1.of 2.avi").touch()
+    (data / "gate 1.of 2.csv").touch()
+    truth = {"csv": "{clip}.csv", "frame": "n", "anomalous": "is"}
+    (clip,) = load_scene(
+        write_scene(clips=[{"video": "gate*.avi", "ground_truth": truth}]), data
+    ).clips
+    assert clip.name == "gate_1_of_2"
+    assert clip.ground_truth.labels.path == data / "gate 1.of 2.csv"
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10**6), unique=True))
+def test_natural_order_is_the_order_of_the_numbers(numbers):
+    names = sorted((f"frame{number}.png" for number in numbers), key=natural_key)
+    assert names == [f"frame{number}.png" for number in sorted(numbers)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=6), unique=True), st.randoms())
+def test_natural_order_is_one_order_for_any_names(names, random):
+    shuffled = random.sample(names, len(names))
+    assert sorted(shuffled, key=natural_key) == sorted(names, key=natural_key)
+
+
+def test_image_files_are_the_images_only(tmp_path):
+    for name in ("10.TIF", "2.tif", "1.jpeg", "._1.tif", "Thumbs.db", ".DS_Store"):
+        (tmp_path / name).touch()
+    assert [file.name for file in image_files(tmp_path)] == ["1.jpeg", "2.tif", "10.TIF"]
+    (tmp_path / "2.png").touch()
+    with pytest.raises(SdorError, match=r"2\.png and 2\.tif|2\.tif and 2\.png"):
+        image_files(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SdorError, match="no images"):
+        image_files(tmp_path / "empty")
+
+
+def everything(scene_file: Path, root: Path) -> list[object]:
+    clips = load_scene(scene_file, root).clips
+    return [[fingerprint(clip), ground_truth_fingerprint(clip)] for clip in clips]
+
+
+def test_fingerprints_survive_a_move_and_tell_a_change(data, write_scene, tmp_path):
+    truth = {"ucsd": "set/list.m", "pixel_masks": {"folder": "set/{clip}_gt", "optional": True}}
+    file = write_scene(
+        clips=[{"images": "set/Test*[0-9]", "ground_truth": truth}, {"video": "cam1.avi"}]
+    )
+    before = everything(file, data)
+    assert str(tmp_path) not in json.dumps(before)
+
+    moved = tmp_path / "moved"
+    shutil.copytree(data, moved)
+    for path in moved.rglob("*"):
+        os.utime(path, (1, 1))
+    assert everything(file, moved) == before
+
+    changes = {
+        "set/Test1/2.tif": (0, 0),
+        "set/list.m": (2, 1),
+        "set/Test2_gt/1.tif": (1, 1),
+        "cam1.avi": (3, 0),
+    }
+    for name, (clip, part) in changes.items():
+        original = (moved / name).read_bytes()
+        (moved / name).write_bytes(original + b"%")
+        after = everything(file, moved)
+        assert after[clip][part] != before[clip][part], name
+        (moved / name).write_bytes(original)
+    assert everything(file, moved) == before
+
+
+def test_both_ends_of_a_video_count(tmp_path):
+    file = tmp_path / "a.avi"
+    clip = Clip(name="a", kind="video", path=file, source="a.avi")
+    seen = set()
+    for position in (None, 0, 199_999):
+        content = bytearray(200_000)
+        if position is not None:
+            content[position] = 1
+        file.write_bytes(content)
+        seen.add(json.dumps(fingerprint(clip)))
+    assert len(seen) == 3
+
+
+def test_every_shipped_scene_is_valid(tmp_path):
+    files = sorted(SCENES.glob("*.yaml"))
+    assert {"plaza", "ped1", "ped2", "umn1", "umn2", "umn3"} <= {file.stem for file in files}
+    for file in files:
+        if "demo" in yaml.safe_load(file.read_text()):
+            assert load_scene(file, tmp_path, demo_folder=tmp_path).clips
+        else:
+            with pytest.raises(DataNotFound):
+                load_scene(file, tmp_path)
+
+
+@pytest.mark.data
+def test_released_ped2_is_found_in_its_order(data_root):
+    scene = load_scene(SCENES / "ped2.yaml", data_root)
+    assert [clip.name for clip in scene.clips[:2]] == ["Train001", "Train002"]
+    assert scene.clips[-1].name == "Test012"
+    assert len(scene.clips) == 28

@@ -1,0 +1,1 @@
+"""Other label-free methods that the paper compares with."""

@@ -1,0 +1,1 @@
+"""The rendered scene of the demo."""

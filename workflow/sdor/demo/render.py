@@ -1,0 +1,382 @@
+"""The demo scene `plaza`: surveillance video of a square, rendered here, with labels and masks.
+
+People walk along the square from side to side, more of them to the right. What is anomalous: a
+service cart, a cyclist, a runner, and somebody who walks across the stream. Clouds dim the sun and
+the number of people changes, so that no single pixel statistic tells the anomalies apart.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import cos, pi, sin
+from pathlib import Path
+from typing import NamedTuple
+
+import ffmpeg
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
+
+from sdor.demo.plaza import Plaza
+from sdor.demo.walkers import (
+    ZOOM,
+    Brush,
+    Camera,
+    Figure,
+    Float32Array,
+    FloatArray,
+    Light,
+    Look,
+    cycling,
+    driving,
+    random_look,
+    walking,
+)
+from sdor.errors import SdorError
+from sdor.files import atomic
+from sdor.study.scenes import DEMO_CLIPS as CLIPS
+from sdor.video.decode import ffmpeg_binary
+
+Picture = npt.NDArray[np.uint8]
+
+# Fewest visible pixels of an anomalous object in a 240x160 picture that make a frame anomalous.
+VISIBLE = 40
+# Ground between the kerb and the camera where people walk, in metres from the camera.
+NEAR, FAR = 10.9, 18.4
+WALK_SPEED = 1.25
+# Cheap outdoor cameras show weaker colours than the eye sees.
+COLOURFULNESS = 0.82
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the ten clips are rendered from; `frames` is per clip."""
+
+    seed: int = 7
+    frames: int = 130
+    width: int = 240
+    height: int = 160
+    fps: int = 15
+
+
+class Event(NamedTuple):
+    """An anomaly: it passes (x, z), in metres, at `moment`, a share of the clip's length."""
+
+    kind: str
+    moment: float
+    x: float
+    z: float
+    speed: float
+    heading: float
+    paint: tuple[float, float, float] = (0, 0, 0)
+
+
+# The cart and the cyclists stay longest. Four begin or end with their clip; all leave frames
+# without an anomaly in it.
+EVENTS = {
+    "clip05": Event("cart", 0.42, 0, 12.6, 3.0, 0, (234, 230, 216)),
+    "clip06": Event("cyclist", 0.6, 0, 11.8, 3.2, pi, (150, 44, 40)),
+    "clip07": Event("runner", 1.03, 0, 13.4, 4.1, pi),
+    "clip08": Event("crosser", 1.09, -0.6, 11.6, 1.75, 0.46 * pi),
+    "clip09": Event("cart", 1.04, 0.3, 13.0, 2.7, pi, (150, 176, 164)),
+    "clip10": Event("cyclist", -0.02, -0.5, 12.2, 3.2, 0, (44, 74, 120)),
+}
+
+
+def render_clip(
+    clip: str, settings: DemoSettings, video: Path, ground_truth: Path, pixel_masks: Path
+) -> None:
+    """Render one clip with its labels; the same settings give the same bytes.
+
+    Parameters
+    ----------
+    clip : one of `CLIPS`; each is rendered on its own, from (seed, clip).
+    video : AVI file to write, MPEG-4 part 2.
+    ground_truth : CSV file to write: frame (from 1), anomalous (0 or 1), kind (empty when normal).
+    pixel_masks : folder to write, one 8-bit PNG per frame, 255 where an anomalous object is seen
+        (not its shadow, and not what people in front of it hide). A frame where fewer than 40
+        pixels of it are seen (of 240x160) counts as normal and its mask is empty.
+
+    Raises
+    ------
+    SdorError : ffmpeg fails, or a file cannot be written.
+    """
+    threshold = VISIBLE * settings.width * settings.height / (240 * 160)
+    rows = []
+    with (
+        _atomic_folder(pixel_masks) as folder,
+        atomic(video) as temporary,
+        _encoder(clip, settings, temporary) as write,
+    ):
+        for number, (picture, mask) in enumerate(_frames(clip, settings), start=1):
+            anomalous = bool(np.count_nonzero(mask) >= threshold)
+            if not anomalous:
+                mask = np.zeros_like(mask)
+            write(picture.tobytes())
+            Image.fromarray(mask).save(folder / f"{number:04d}.png", compress_level=1)
+            rows.append((number, int(anomalous), EVENTS[clip].kind if anomalous else ""))
+    table = pd.DataFrame(rows, columns=["frame", "anomalous", "kind"])
+    with atomic(ground_truth) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _frames(clip: str, settings: DemoSettings) -> Iterator[tuple[Picture, Picture]]:
+    """Picture (height, width, 3) and mask (height, width) of each frame of a clip, 8 bits."""
+    camera = Camera(settings.width, settings.height)
+    size = (settings.width * ZOOM, settings.height * ZOOM)
+    plaza = Plaza(camera, np.random.default_rng(settings.seed))
+    rng = np.random.default_rng((settings.seed, CLIPS.index(clip) + 1))
+    cast = _cast(clip, settings, camera, rng)
+    sunshine = _sunshine(settings, rng)
+    noise = np.random.default_rng((settings.seed, CLIPS.index(clip) + 1, 1))
+    for index in range(settings.frames):
+        time = index / settings.fps
+        present = [(actor.at(time), actor.anomalous) for actor in cast if actor.seen(time, camera)]
+        standing = [(figure, False) for figure in plaza.standing]
+        ordered = sorted(present + standing, key=lambda shown: -shown[0].z)
+
+        shade_image = Image.new("L", (settings.width * 2, settings.height * 2))
+        brush = Brush(camera, ImageDraw.Draw(shade_image), 2)
+        for figure, _ in ordered:
+            brush.shadow(figure)
+        cast_shade = np.asarray(shade_image.reduce(2), np.float64) / 255
+        cast_shade = gaussian_filter(cast_shade, 0.7 * settings.height / 160)
+
+        light = _light(sunshine[index])
+        sunlit = (1 - cast_shade * 0.9) * (1 - plaza.shade)
+        ground = plaza.colour * (light.sky + sunlit[..., None] * light.sun)
+        canvas = Image.fromarray(ground.clip(0, 255).astype(np.uint8)).resize(
+            size, Image.Resampling.NEAREST
+        )
+        mask_image = Image.new("L", size)
+        brush = Brush(camera, ImageDraw.Draw(canvas), ZOOM)
+        mask_brush = Brush(camera, ImageDraw.Draw(mask_image), ZOOM)
+        masked = False
+        for figure, anomalous in ordered:
+            brush.paint(figure, Light(light.sky, light.sun * plaza.sun_at(figure.x, figure.z)))
+            masked |= anomalous
+            if masked:
+                mask_brush.silhouette(figure, 255 if anomalous else 0)
+        picture = np.asarray(canvas.reduce(ZOOM), np.float32)
+        seen = np.asarray(mask_image.reduce(ZOOM)) >= 128
+        yield _sensor(picture, plaza.vignette, noise), seen.astype(np.uint8) * np.uint8(255)
+
+
+def _light(sunshine: float) -> Light:
+    """Light under a sun of strength 0 to 1; the camera's exposure makes up for part of a cloud."""
+    sky = np.array([0.54, 0.57, 0.61]) * (1.12 - 0.12 * sunshine)
+    sun = np.array([0.61, 0.58, 0.52]) * sunshine
+    exposure = 1 + 0.22 * (1 - sunshine)
+    return Light(sky * exposure, sun * exposure)
+
+
+def _sunshine(settings: DemoSettings, rng: np.random.Generator) -> FloatArray:
+    """Strength of the sun in each frame: slow clouds, another part of the sky in each clip."""
+    time = np.arange(settings.frames) / settings.fps
+    drift = np.full(settings.frames, rng.uniform(0.55, 0.85))
+    for period, depth in ((17.0, 0.2), (7.0, 0.13), (3.1, 0.04)):
+        stretched = period * rng.uniform(0.8, 1.25)
+        drift += depth * np.sin(2 * pi * (time / stretched + rng.random()))
+    return drift.clip(0.15, 1.0)
+
+
+def _sensor(picture: Float32Array, vignette: Float32Array, noise: np.random.Generator) -> Picture:
+    """What the camera makes of the light: a soft lens with darker corners, and sensor noise."""
+    soft = gaussian_filter(picture, (0.45, 0.45, 0), truncate=3) * vignette[..., None]
+    grey = soft.mean(axis=2, keepdims=True)
+    soft = grey + COLOURFULNESS * (soft - grey)
+    grain = noise.standard_normal((*picture.shape[:2], 1), np.float32)
+    colour_grain = noise.standard_normal(picture.shape, np.float32)
+    soft += (1.3 + 0.012 * soft) * (0.8 * grain + 0.5 * colour_grain)
+    return np.asarray(soft.clip(0, 255).round(), np.uint8)
+
+
+class Actor(NamedTuple):
+    """Somebody with a straight way over the square; `look` and `kind` say how they are drawn."""
+
+    kind: str
+    look: Look
+    start: float
+    x: float
+    z: float
+    speed: float
+    heading: float
+    paint: tuple[float, float, float]
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether this is not one of the people who walk along the square."""
+        return self.kind != "walker"
+
+    def place(self, time: FloatArray | float) -> tuple[FloatArray | float, FloatArray | float]:
+        """Right and away in metres at a time in seconds."""
+        travelled = self.speed * (time - self.start)
+        return self.x + travelled * cos(self.heading), self.z + travelled * sin(self.heading)
+
+    def at(self, time: float) -> Figure:
+        """The figure at a time in seconds: the legs and wheels go with the way travelled."""
+        x, z = (float(value) for value in self.place(time))
+        travelled = self.speed * (time - self.start)
+        if self.kind == "cart":
+            parts = driving(self.look, travelled, self.paint)
+        elif self.kind == "cyclist":
+            parts = cycling(self.look, travelled, self.paint)
+        elif self.kind == "runner":
+            parts = walking(self.look, 2 * pi * travelled / 2.7, running=True)
+        else:
+            parts = walking(self.look, 2 * pi * travelled / (0.78 * self.look.height))
+        return Figure(parts, x, z, self.heading)
+
+    def seen(self, time: float, camera: Camera) -> bool:
+        """Whether any of it can be in the picture, or of its shadow, which falls to the right."""
+        x, z = (float(value) for value in self.place(time))
+        side = camera.half_width(z)
+        return 6 < z < 40 and -side - 2.7 < x < side + 1.4
+
+
+def _cast(
+    clip: str, settings: DemoSettings, camera: Camera, rng: np.random.Generator
+) -> list[Actor]:
+    """Everybody who comes by during a clip: the traffic's strength swells and fades within it.
+
+    Who enters takes, of a few ways over the square, the one that keeps farthest from the others.
+    """
+    length = settings.frames / settings.fps
+    cast = []
+    if clip in EVENTS:
+        event = EVENTS[clip]
+        cast.append(
+            Actor(
+                event.kind,
+                random_look(rng),
+                event.moment * length,
+                event.x,
+                event.z,
+                event.speed,
+                event.heading,
+                event.paint,
+            )
+        )
+    warm_up = 2 * camera.half_width(FAR) / WALK_SPEED + 2
+    mean, swell, offset = rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.4), rng.random()
+    time = -warm_up
+    while time < length + 2:
+        rate = mean * (1 + swell * sin(2 * pi * (time / 14 + offset)))
+        time += rng.exponential(1 / rate)
+        heading = 0.0 if rng.random() < 0.7 else pi
+        speed = float(np.clip(rng.normal(WALK_SPEED, 0.17), 0.8, 1.7))
+        ways = [
+            _enter(time, depth, speed, heading, camera, rng) for depth in rng.uniform(NEAR, FAR, 8)
+        ]
+        chosen = max(ways, key=lambda way: min((_gap(way, other) for other in cast), default=0))
+        cast.append(chosen)
+        if rng.random() < 0.3:
+            aside = 0.62 if chosen.z < 0.5 * (NEAR + FAR) else -0.62
+            friend = chosen._replace(
+                look=random_look(rng), x=chosen.x + rng.uniform(-0.2, 0.2), z=chosen.z + aside
+            )
+            cast.append(friend)
+    return cast
+
+
+def _enter(
+    time: float,
+    depth: float,
+    speed: float,
+    heading: float,
+    camera: Camera,
+    rng: np.random.Generator,
+) -> Actor:
+    """A walker who comes into the picture from a side at `time`."""
+    side = -1 if heading == 0 else 1
+    x = side * (camera.half_width(depth) + 0.8)
+    turned = heading + rng.normal(0, 0.03)
+    return Actor("walker", random_look(rng), time, x, depth, speed, turned, (0, 0, 0))
+
+
+def _gap(way: Actor, other: Actor) -> float:
+    """Least distance of two actors, in metres up to 3, over the twelve seconds from a start."""
+    time = way.start + np.linspace(0, 12, 25)
+    (x, z), (other_x, other_z) = way.place(time), other.place(time)
+    return float(min(3.0, np.hypot(x - other_x, z - other_z).min()))
+
+
+@contextlib.contextmanager
+def _encoder(clip: str, settings: DemoSettings, path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Yield a function that encodes one RGB frame; one thread and no dates keep the bytes equal."""
+    command = (
+        ffmpeg.input(
+            "pipe:",
+            format="rawvideo",
+            pix_fmt="rgb24",
+            s=f"{settings.width}x{settings.height}",
+            framerate=settings.fps,
+        )
+        .output(
+            str(path),
+            **{"qscale:v": 3, "flags:v": "+bitexact"},
+            vcodec="mpeg4",
+            pix_fmt="yuv420p",
+            threads=1,
+            fflags="+bitexact",
+        )
+        .overwrite_output()
+        .global_args("-nostdin", "-loglevel", "error")
+        .compile(cmd=ffmpeg_binary())
+    )
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints)
+        assert process.stdin is not None
+        broken = False
+        pipe = process.stdin
+
+        def write(frame: bytes) -> None:
+            pipe.write(frame)
+
+        try:
+            yield write
+        except BrokenPipeError:
+            broken = True
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+            status = process.wait()
+        if broken or status != 0:
+            complaints.seek(0)
+            lines = complaints.read().decode(errors="replace").split("\n")
+            last = " / ".join([line.strip() for line in lines if line.strip()][-3:])
+            raise SdorError(f"{clip}: ffmpeg cannot write {path.name} (exit {status}): {last}")
+
+
+@contextlib.contextmanager
+def _atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which takes its place when the block ends well."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise SdorError(
+            f"{path}: cannot write here ({error.strerror}); check the folder"
+        ) from error
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise SdorError(f"{path}: not written ({error}); free space or mend the folder") from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

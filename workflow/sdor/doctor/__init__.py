@@ -1,0 +1,1 @@
+"""What a machine offers, and what is missing for what."""

@@ -1,0 +1,1 @@
+"""How good a ranking is: metrics with intervals, localisation, the simulated expert."""

@@ -1,0 +1,665 @@
+"""How well saliency maps say where the anomaly is, on scenes with pixel masks.
+
+Four measures, each with an interval from resampled clips:
+
+pixel_auc : area under the ROC curve of the pixels.
+pixel_criterion : Mahadevan et al., "Anomaly Detection in Crowded Scenes" (CVPR 2010): an anomalous
+    frame counts as detected when at least 40 % of its anomalous pixels are flagged, a normal frame
+    with any flagged pixel is a false positive; area under the ROC curve over the thresholds.
+rbdc, tbdc : region-based and track-based detection criterion of Ramachandra & Jones, "Street
+    Scene" (WACV 2020): detection rate against false positive regions a frame, area from 0 to 1.
+
+What their protocols leave open is settled thus:
+
+- A saliency map has a few cells a side. It is brought to a working grid of at most `WORKING_SIDE`
+  pixels a side, bilinearly. A mask is never thresholded there: its regions are found at source
+  resolution, and each pixel of the working grid holds the *share* of its area that a region covers.
+  So no region grows or vanishes, however small it is.
+- A pixel is flagged when its value is at least the threshold.
+- A region is an 8-connected set of pixels within a frame, the true ones in the mask, the predicted
+  ones among the flagged pixels. Pieces of a mask with less than a fiftieth of its longer side
+  between them are one true region. Regions are compared as sets of pixels, not as boxes. As in the
+  paper, one predicted region may detect several true ones, and is a false positive when it overlaps
+  none of them with an IoU of at least beta.
+- A track consists of true regions that share a pixel from each frame to the next. Where two objects
+  touch, they are one region, and their tracks one track.
+- Low thresholds merge regions, so that neither false regions nor detections are monotone in the
+  threshold. The detection rate at x false regions a frame is the best that any threshold with at
+  most x attains; nothing is interpolated. Detecting all without false regions is an area of 1.
+- A frame whose mask is empty is normal here, whatever its label says.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from sdor.errors import SdorError
+from sdor.evaluation import metrics
+from sdor.evaluation.metrics import BoolArray, Cell, FloatArray, IntArray, LabelledFrames
+from sdor.files import damaged, read_parquet, write_json
+from sdor.progress import track
+from sdor.study.scenes import Clip, Ranges, Scene, image_files
+from sdor.video.decode import picture_size, read_pixel_mask
+
+MapArray = npt.NDArray[np.float32]
+LabelArray = npt.NDArray[np.integer[Any]]
+
+MEASURES = ("pixel_auc", "pixel_criterion", "rbdc", "tbdc")
+ANOMALOUS_SHARE = 0.4
+ALPHA = BETA = 0.1
+# Labelling regions takes most of the time, in proportion to the pixels of the working grid and to
+# the thresholds: about 10 ms a frame. A pedestrian of Ped2 is still 4 x 9 pixels large, and twice
+# as many of either change RBDC and TBDC by about 0.01, a tenth of what their intervals span.
+WORKING_SIDE = 128
+# Of the mask's longer side: spokes of a wheel, or a lamp post in front, do not make two of one.
+GAP = 0.01
+REGION_THRESHOLDS = 200
+PIXEL_BINS = 1000
+# Values that the quantiles of the thresholds are taken from, in frames evenly spread.
+SAMPLED_VALUES = 2_000_000
+BLOCK_FRAMES = 64
+CURVE_POINTS = 200
+# Areas on the working grid are sums of fractions such as 1/9: an exact 40 % must not fail by those.
+ROUNDING = 1e-9
+IN_PLANE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], dtype=int)
+
+
+@dataclass(frozen=True)
+class MaskedClip:
+    """The saliency maps of a clip beside the ground truth of its pixels.
+
+    Attributes
+    ----------
+    maps : (frames, rows, columns) the higher, the more anomalous.
+    masks : per frame bool [height, width], true where it is anomalous, iterated over once; None
+        when the whole clip is normal.
+    size : height and width of the masks, or of the picture where there are none.
+    split : "train", "test" or "" (the scene has no split).
+    """
+
+    name: str
+    maps: MapArray
+    masks: Iterable[BoolArray] | None
+    size: tuple[int, int]
+    split: str = ""
+
+
+def localise_run(
+    scene: Scene,
+    clips_path: str | Path,
+    saliency_path: str | Path,
+    output: str | Path,
+    *,
+    draws: int,
+    seed: int,
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Measure the saliency maps of one run and write its `localisation.json`.
+
+    Parameters
+    ----------
+    about : what the numbers came from, carried through as it is.
+
+    Returns
+    -------
+    What the file holds, see `localise`.
+
+    Raises
+    ------
+    SdorError : as `localise`, or a file is missing or damaged.
+    """
+    try:
+        saliency = np.load(saliency_path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise SdorError(damaged(saliency_path, error)) from error
+    try:
+        measured = localise(scene, read_parquet(clips_path), saliency, draws=draws, seed=seed)
+    except SdorError as error:
+        raise SdorError(f"scene {scene.name}: {error}") from error
+    write_json(output, {"about": dict(about), **measured})
+    return measured
+
+
+def localise(
+    scene: Scene, clips: pd.DataFrame, saliency: MapArray, *, draws: int, seed: int
+) -> dict[str, Any]:
+    """The four measures of one run, ready to be written as JSON.
+
+    A clip counts when it has pixel masks or the scene file calls it normal; other clips are left
+    out. Of the maps and masks a block of frames is in memory at a time.
+
+    Parameters
+    ----------
+    clips : clip and frames (and more) of every clip, in scene order.
+    saliency : (frames, rows, columns) maps of all frames of these clips, in their order.
+    draws, seed : of the clip bootstrap.
+
+    Returns
+    -------
+    dict with `settings`, `counts`, `values` (measure: cell, as of `metrics.measure`; training clips
+    are in it, whose frames are all normal), `test_only` (the same over the test clips alone) and
+    `curves` (measure: x, y; false positive rate or false regions a frame against the detection
+    rate).
+
+    Raises
+    ------
+    SdorError : maps and clips do not fit together, a map is not finite, or a mask is damaged,
+        missing or of another size than the picture.
+    """
+    lengths = clips["frames"].to_numpy(dtype=np.int64)
+    if saliency.ndim != 3 or len(saliency) != lengths.sum():
+        raise SdorError(
+            f"saliency: expected {lengths.sum()} maps (one a frame), found an array of shape "
+            f"{saliency.shape}; delete the file and run the same command again"
+        )
+    ends = np.cumsum(lengths)
+    chosen = []
+    masked = 0
+    located = [scene.clip(str(name)) for name in clips["clip"]]
+    if any(_mask_folder(clip) for clip in located):
+        for clip, start, end in zip(located, ends - lengths, ends, strict=True):
+            masked += _mask_folder(clip) is not None
+            if _mask_folder(clip) is not None or _all_normal(clip):
+                chosen.append(_masked_clip(clip, saliency[start:end]))
+    measured = measure(chosen, draws=draws, seed=seed)
+    return {
+        "settings": {
+            "anomalous_share": ANOMALOUS_SHARE,
+            "alpha": ALPHA,
+            "beta": BETA,
+            "working_side": WORKING_SIDE,
+            "region_thresholds": REGION_THRESHOLDS,
+            "pixel_bins": PIXEL_BINS,
+            "draws": draws,
+            "bootstrap_seed": seed,
+        },
+        "counts": {
+            "clips_with_masks": masked,
+            "normal_clips": len(chosen) - masked,
+            "clips_left_out": len(clips) - len(chosen),
+            **measured["counts"],
+        },
+        "values": measured["values"],
+        "test_only": measured["test_only"],
+        "curves": measured["curves"],
+    }
+
+
+def measure(clips: Sequence[MaskedClip], *, draws: int, seed: int) -> dict[str, Any]:
+    """The four measures over clips with ground truth; see `localise`.
+
+    The pixel criterion is exact on the working grid. The pixel AUC is exact up to the width of its
+    bins, within which pixels count as tied (half). The regions are looked at for a fixed grid of
+    thresholds, which the labels have no part in.
+
+    Returns
+    -------
+    dict with `counts` (frames, anomalous_frames, regions, tracks), `values`, `test_only` and
+    `curves`.
+
+    Raises
+    ------
+    SdorError : a value of a map is not finite; whatever iterating over the masks raises.
+    """
+    if not clips:
+        empty: dict[str, list[float]] = {"x": [], "y": []}
+        return {
+            "counts": dict.fromkeys(("frames", "anomalous_frames", "regions", "tracks"), 0),
+            "values": {name: metrics.empty_cell("no pixel masks") for name in MEASURES},
+            "test_only": {name: metrics.empty_cell("no pixel masks") for name in MEASURES},
+            "curves": dict.fromkeys(MEASURES, empty),
+        }
+    grid = _grid(clips)
+    counts = [_count(clip, grid) for clip in track(clips, unit="clip", label="localisation")]
+    tested = [count for clip, count in zip(clips, counts, strict=True) if clip.split == "test"]
+    scores, frames = _of_frames(counts)
+    return {
+        "counts": {
+            "frames": len(scores),
+            "anomalous_frames": int(frames.anomalous.sum()),
+            "regions": sum(count.regions for count in counts),
+            "tracks": sum(count.tracks for count in counts),
+        },
+        "values": _values(counts, draws, seed),
+        "test_only": _values(tested, draws, seed),
+        "curves": _curves(counts, scores, frames),
+    }
+
+
+class _Grid(NamedTuple):
+    """Ascending thresholds, the same for all clips, from the least value to the greatest."""
+
+    regions: MapArray
+    pixels: MapArray
+
+
+class _Region(NamedTuple):
+    """A true region on the working grid.
+
+    pixels : positions (in the flattened grid) that it covers in part or wholly.
+    share : how much of each of them, 0 to 1.
+    """
+
+    pixels: IntArray
+    share: FloatArray
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """All that the measures need to know about one clip.
+
+    Attributes
+    ----------
+    normal_pixels, anomalous_pixels : (bins,) pixels of the working grid by their value; a pixel
+        that is partly anomalous counts in both.
+    anomalous : (frames,) true where the mask is not empty.
+    scores : (frames,) the highest threshold at which a frame counts as detected (anomalous) or as a
+        false positive (normal) by the pixel criterion.
+    false_regions, detected_regions, detected_tracks : (thresholds,).
+    """
+
+    normal_pixels: FloatArray
+    anomalous_pixels: FloatArray
+    anomalous: BoolArray
+    scores: FloatArray
+    false_regions: FloatArray
+    detected_regions: FloatArray
+    detected_tracks: FloatArray
+    regions: int
+    tracks: int
+
+
+def _mask_folder(clip: Clip) -> Path | None:
+    return None if clip.ground_truth is None else clip.ground_truth.pixel_masks
+
+
+def _all_normal(clip: Clip) -> bool:
+    return clip.ground_truth is not None and clip.ground_truth.labels == Ranges(())
+
+
+def _masked_clip(clip: Clip, maps: MapArray) -> MaskedClip:
+    width, height = picture_size(clip)
+    folder = _mask_folder(clip)
+    masks = None if folder is None else _read_masks(clip.name, folder, len(maps), (height, width))
+    return MaskedClip(clip.name, maps, masks, (height, width), clip.split)
+
+
+def _read_masks(clip: str, folder: Path, frames: int, size: tuple[int, int]) -> Iterator[BoolArray]:
+    files = image_files(folder)
+    if len(files) != frames:
+        raise SdorError(
+            f"clip {clip}: {folder}: expected {frames} pixel masks (one a frame), "
+            f"found {len(files)}"
+        )
+    for file in files:
+        try:
+            mask = read_pixel_mask(file)
+        except SdorError as error:
+            raise SdorError(f"clip {clip}: {error}") from error
+        if mask.shape != size:
+            raise SdorError(
+                f"clip {clip}: {file}: expected {size[1]}x{size[0]} pixels like the clip, "
+                f"found {mask.shape[1]}x{mask.shape[0]}"
+            )
+        yield mask
+
+
+def _grid(clips: Sequence[MaskedClip]) -> _Grid:
+    """Thresholds where the values are, and where a frame's first pixel is flagged.
+
+    Quantiles of the frames' maxima matter for regions: they decide over the range from no false
+    region to about one a frame, which quantiles of all values would hardly sample. The evenly
+    spaced thresholds are for maps that hold few different values before they are interpolated.
+    """
+    total = sum(clip.maps.size for clip in clips)
+    stride = max(1, -(-total // SAMPLED_VALUES))
+    maxima, lowest = [], np.inf
+    for clip in clips:
+        for start in range(0, len(clip.maps), BLOCK_FRAMES):
+            block = np.asarray(clip.maps[start : start + BLOCK_FRAMES])
+            finite = np.isfinite(block).all(axis=(1, 2))
+            if not finite.all():
+                frame = start + int(finite.argmin()) + 1
+                raise SdorError(
+                    f"saliency: clip {clip.name}, frame {frame}: a value is not finite; "
+                    "the training may have diverged: try a lower learning rate"
+                )
+            maxima.append(block.max(axis=(1, 2)))
+            lowest = min(lowest, float(block.min()))
+    highest = np.concatenate(maxima)
+    values = np.concatenate([np.ravel(clip.maps[::stride]) for clip in clips])
+    limits = lowest, float(highest.max())
+
+    def spread(count: int, *samples: MapArray) -> MapArray:
+        each = count // (len(samples) + 1)
+        shares = np.linspace(0, 1, each)
+        quantiles = [np.quantile(sample, shares, method="nearest") for sample in samples]
+        return np.unique(
+            np.concatenate([np.linspace(*limits, each), *quantiles]).astype(np.float32)
+        )
+
+    return _Grid(
+        regions=spread(REGION_THRESHOLDS, highest, values), pixels=spread(PIXEL_BINS, values)
+    )
+
+
+def _count(clip: MaskedClip, grid: _Grid) -> _Counts:
+    size = _working_size(clip.size)
+    rows, columns = (_area_weights(out, given) for out, given in zip(size, clip.size, strict=True))
+    pixels = np.zeros((2, len(grid.pixels) + 1))
+    anomalous, scores = np.zeros(len(clip.maps), dtype=bool), np.zeros(len(clip.maps))
+    false = np.zeros(len(grid.regions))
+    detected: list[BoolArray] = []
+    links: list[IntArray] = []
+    before = None
+    masks = repeat(None, len(clip.maps)) if clip.masks is None else clip.masks
+    for frame, (values, mask) in enumerate(zip(_upsampled(clip.maps, size), masks, strict=True)):
+        labels, regions = None, []
+        if mask is not None and mask.any():
+            labels, found = _labelled(mask)
+            regions = _regions(labels, found, rows, columns)
+            if before is not None:
+                links.append(_links(before, labels, found) + len(detected))
+        share = np.zeros(values.size)
+        for region in regions:
+            share[region.pixels] += region.share
+        bins = np.searchsorted(grid.pixels, values.ravel(), side="right")
+        for kind, weight in enumerate((1 - share, share) if regions else (None,)):
+            pixels[kind] += np.bincount(bins, weight, minlength=pixels.shape[1])
+        anomalous[frame] = bool(regions)
+        scores[frame] = _flagged_at(values.ravel(), share) if regions else values.max()
+        wrong, right = _match(values, regions, grid.regions)
+        false += wrong
+        detected.extend(right)
+        before = labels
+    every = np.array(detected, dtype=bool).reshape(-1, len(grid.regions))
+    tracks, detected_tracks = _tracks(every, links)
+    return _Counts(
+        normal_pixels=pixels[0],
+        anomalous_pixels=pixels[1],
+        anomalous=anomalous,
+        scores=scores,
+        false_regions=false,
+        detected_regions=every.sum(axis=0).astype(float),
+        detected_tracks=detected_tracks,
+        regions=len(every),
+        tracks=tracks,
+    )
+
+
+def _working_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, WORKING_SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _upsampled(maps: MapArray, size: tuple[int, int]) -> Iterator[MapArray]:
+    rows, columns = (_bilinear(*sides) for sides in zip(size, maps.shape[1:], strict=True))
+    for start in range(0, len(maps), BLOCK_FRAMES):
+        block = np.asarray(maps[start : start + BLOCK_FRAMES])
+        # The weights are of double precision, so that a flat map is still flat when rounded again.
+        yield from (rows @ block @ columns.T).astype(np.float32)
+
+
+def _bilinear(length: int, given: int) -> FloatArray:
+    """(length, given) weights that interpolate between the centres of the given pixels."""
+    centres = np.clip((np.arange(length) + 0.5) * given / length - 0.5, 0, given - 1)
+    weights: FloatArray = np.clip(1 - np.abs(centres[:, None] - np.arange(given)), 0, 1)
+    return weights
+
+
+def _area_weights(length: int, given: int) -> FloatArray:
+    """(length, given) share of each new pixel that a given one covers."""
+    edges = np.arange(length + 1) * given / length
+    source = np.arange(given)
+    overlap = np.minimum(edges[1:, None], source + 1) - np.maximum(edges[:-1, None], source)
+    weights: FloatArray = np.clip(overlap, 0, None) * length / given
+    return weights
+
+
+def _labelled(mask: BoolArray) -> tuple[LabelArray, int]:
+    """The true regions of a mask, numbered from 1: pieces next to each other are of one object."""
+    gap = round(GAP * max(mask.shape))
+    near = ndimage.binary_dilation(mask, IN_PLANE[1], iterations=gap) if gap else mask
+    labels, found = ndimage.label(near, IN_PLANE[1])
+    return labels * mask, found
+
+
+def _regions(
+    labels: LabelArray, found: int, rows: FloatArray, columns: FloatArray
+) -> list[_Region]:
+    """The regions 1 … found of a labelled mask, brought to the working grid."""
+    regions = []
+    for label, box in enumerate(ndimage.find_objects(labels, found), start=1):
+        share = rows[:, box[0]] @ (labels[box] == label) @ columns[:, box[1]].T
+        pixels = np.flatnonzero(share)
+        regions.append(_Region(pixels, share.ravel()[pixels]))
+    return regions
+
+
+def _links(before: LabelArray, labels: LabelArray, found: int) -> IntArray:
+    """(pairs, 2) regions that share a pixel with one of the frame before.
+
+    They count from the first region of `labels`; those of the frame before are thus negative.
+    """
+    shared = (before > 0) & (labels > 0)
+    earlier, later = np.divmod(
+        np.unique(before[shared].astype(np.int64) * (found + 1) + labels[shared]), found + 1
+    )
+    return np.column_stack([earlier - 1 - before.max(), later - 1])
+
+
+def _flagged_at(values: MapArray, share: FloatArray) -> float:
+    """The highest threshold at which enough of the anomalous area is flagged."""
+    covered = np.flatnonzero(share)
+    order = covered[np.argsort(-values[covered])]
+    flagged = np.cumsum(share[order])
+    enough = flagged >= ANOMALOUS_SHARE * flagged[-1] * (1 - ROUNDING)
+    return float(values[order[enough.argmax()]])
+
+
+def _match(
+    values: MapArray, regions: Sequence[_Region], thresholds: MapArray
+) -> tuple[IntArray, list[BoolArray]]:
+    """False regions of one frame, and which true ones are detected, at every threshold.
+
+    Returns
+    -------
+    (thresholds,) counts, and per true region (thresholds,).
+    """
+    level = np.searchsorted(thresholds, values, side="right")
+    # Thresholds between two neighbouring values of the frame flag the same pixels.
+    distinct = np.flatnonzero(np.bincount(level.ravel(), minlength=len(thresholds) + 1)[1:])
+    labels, found = ndimage.label(level > distinct[:, None, None], IN_PLANE)
+    labels = labels.reshape(len(distinct), -1)
+    # Labels ascend from one threshold's plane to the next, and none of the planes is empty.
+    components = np.diff(labels.max(axis=1), prepend=0)
+    matched = np.zeros(found + 1, dtype=bool)
+    plane = np.repeat(np.arange(len(distinct)), components)
+    detected = []
+    if regions:
+        areas = np.bincount(labels.ravel(), minlength=found + 1)
+    for pixels, share in regions:
+        under = labels[:, pixels]
+        both = np.bincount(
+            under.ravel(), np.broadcast_to(share, under.shape).ravel(), minlength=found + 1
+        )
+        hit = both >= BETA * (areas + share.sum() - both) * (1 - ROUNDING)
+        matched |= hit
+        detected.append(np.bincount(plane[hit[1:]], minlength=len(distinct)) > 0)
+    false = components - np.bincount(plane[matched[1:]], minlength=len(distinct))
+    # Above the frame's highest value nothing is flagged.
+    at = np.searchsorted(distinct, np.arange(len(thresholds)))
+    return np.append(false, 0)[at], [np.append(hits, False)[at] for hits in detected]
+
+
+def _tracks(detected: BoolArray, links: Sequence[IntArray]) -> tuple[int, FloatArray]:
+    """Number of tracks, and how many are detected at each threshold.
+
+    Parameters
+    ----------
+    detected : (regions, thresholds).
+    links : (pairs, 2) regions of one track, one array a frame.
+    """
+    regions, thresholds = detected.shape
+    if regions == 0:
+        return 0, np.zeros(thresholds)
+    pairs = np.concatenate([np.zeros((0, 2), dtype=np.int64), *links])
+    joined = coo_matrix((np.ones(len(pairs)), tuple(pairs.T)), shape=(regions, regions))
+    tracks, owner = connected_components(joined, directed=False)
+    hits = np.zeros((tracks, thresholds))
+    np.add.at(hits, owner, detected)
+    enough = hits >= ALPHA * np.bincount(owner)[:, None]
+    return int(tracks), enough.sum(axis=0).astype(float)
+
+
+def _of_frames(counts: Sequence[_Counts]) -> tuple[FloatArray, LabelledFrames]:
+    """Scores of the pixel criterion and ground truth of the frames of all clips."""
+    frames = LabelledFrames(
+        np.repeat(np.arange(len(counts)), [len(count.scores) for count in counts]),
+        np.concatenate([count.anomalous for count in counts]),
+        ("",) * len(counts),
+    )
+    return np.concatenate([count.scores for count in counts]), frames
+
+
+def _values(counts: Sequence[_Counts], draws: int, seed: int) -> dict[str, Cell]:
+    if not counts:
+        return {name: metrics.empty_cell("no labelled test clips") for name in MEASURES}
+    scores, frames = _of_frames(counts)
+    weights = metrics.draw_clips(len(counts), draws, seed)
+    if not frames.anomalous.any():
+        return {name: metrics.empty_cell("no anomalous frames") for name in MEASURES}
+    # A threshold at which each frame changes sides makes the area an AUC of frames.
+    cells = {"pixel_criterion": metrics.measure(scores, frames, weights)["merged"]}
+    once, drawn = (_areas(counts, w) for w in (np.ones((1, len(counts))), weights))
+    for name, value in once.items():
+        cells[name] = _cell(float(value[0]), drawn[name], len(counts))
+    return {name: cells[name] for name in MEASURES}
+
+
+def _areas(counts: Sequence[_Counts], weights: FloatArray) -> dict[str, FloatArray]:
+    """All measures but the pixel criterion, for every draw of whole clips.
+
+    Parameters
+    ----------
+    weights : (draws, clips) how often each clip was drawn.
+
+    Returns
+    -------
+    measure : (draws,) values, NaN where a draw lacks what the measure needs.
+    """
+    normal, anomalous = _pixels(counts, weights)
+    wins = (anomalous * (np.cumsum(normal, axis=1) - normal / 2)).sum(axis=1)
+    areas = {"pixel_auc": _ratio(wins, anomalous.sum(axis=1) * normal.sum(axis=1))}
+    for name, (false, detected) in _detections(counts, weights).items():
+        x, y = _best(false, detected)
+        areas[name] = (y[:, :-1] * np.diff(x, axis=1)).sum(axis=1)
+    return areas
+
+
+def _pixels(counts: Sequence[_Counts], weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(draws, bins) normal and anomalous pixels by value."""
+    normal = weights @ np.array([count.normal_pixels for count in counts])
+    return normal, weights @ np.array([count.anomalous_pixels for count in counts])
+
+
+def _detections(
+    counts: Sequence[_Counts], weights: FloatArray
+) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Measure: (draws, thresholds) false regions a frame and detection rate."""
+    frames = weights @ np.array([len(count.scores) for count in counts])
+    false = weights @ np.array([count.false_regions for count in counts]) / frames[:, None]
+    regions = weights @ np.array([count.regions for count in counts])
+    tracks = weights @ np.array([count.tracks for count in counts])
+    detected_regions = weights @ np.array([count.detected_regions for count in counts])
+    detected_tracks = weights @ np.array([count.detected_tracks for count in counts])
+    return {
+        "rbdc": (false, _ratio(detected_regions, regions[:, None])),
+        "tbdc": (false, _ratio(detected_tracks, tracks[:, None])),
+    }
+
+
+def _best(false: FloatArray, detected: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Steps of the best detection rate within a budget of false regions, from 0 to 1 a frame.
+
+    Parameters
+    ----------
+    false, detected : (draws, thresholds).
+
+    Returns
+    -------
+    x, y : (draws, thresholds + 2) ascending; y holds from its x up to the next.
+    """
+    order = np.argsort(false, axis=1, kind="stable")
+    x = np.clip(np.take_along_axis(false, order, axis=1), None, 1)
+    within = np.where(false <= 1, detected, 0)
+    within = np.where(np.isnan(detected), np.nan, within)
+    y = np.maximum.accumulate(np.take_along_axis(within, order, axis=1), axis=1)
+    nothing = np.zeros((len(x), 1))
+    return (
+        np.concatenate([nothing, x, nothing + 1], axis=1),
+        np.concatenate([nothing, y, y[:, -1:]], axis=1),
+    )
+
+
+def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Element-wise quotient, NaN where the denominator is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient: FloatArray = np.where(denominator > 0, numerator / denominator, np.nan)
+    return quotient
+
+
+def _cell(value: float, drawn: FloatArray, clips: int) -> Cell:
+    """A value with its interval, as `metrics.measure` gives them."""
+    if np.isnan(value):
+        return metrics.empty_cell("no normal pixels")
+    return metrics.with_interval(value, drawn, "fewer than 2 labelled clips" if clips < 2 else None)
+
+
+def _curves(
+    counts: Sequence[_Counts], scores: FloatArray, frames: LabelledFrames
+) -> dict[str, dict[str, list[float]]]:
+    """Points for a figure, joined by straight lines; none where a curve has no meaning."""
+    once = np.ones((1, len(counts)))
+    nothing = np.zeros(0)
+    curves = dict.fromkeys(MEASURES, (nothing, nothing))
+    if frames.anomalous.any():
+        normal, anomalous = (np.cumsum(part[0, ::-1]) for part in _pixels(counts, once))
+        if normal[-1] > 0:
+            curves["pixel_auc"] = (
+                np.append(0, normal / normal[-1]),
+                np.append(0, anomalous / anomalous[-1]),
+            )
+        if not frames.anomalous.all():
+            curves["pixel_criterion"] = metrics.roc_curve(scores, frames.anomalous)
+        for name, (false, detected) in _detections(counts, once).items():
+            x, y = _best(false, detected)
+            # Each step is drawn as two points, one above the other.
+            curves[name] = (np.repeat(x[0], 2)[1:], np.repeat(y[0], 2)[:-1])
+    return {
+        name: {axis: values.tolist() for axis, values in zip("xy", _thin(*curve), strict=True)}
+        for name, curve in curves.items()
+    }
+
+
+def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """At most CURVE_POINTS of a curve, without points on a straight line between others."""
+    new = np.append(True, (np.diff(x) != 0) | (np.diff(y) != 0))[: len(x)]
+    x, y = x[new], y[new]
+    if len(x) > 2:
+        bend = np.diff(x[:-1]) * np.diff(y[1:]) != np.diff(x[1:]) * np.diff(y[:-1])
+        keep = np.concatenate([[True], bend, [True]])
+        x, y = x[keep], y[keep]
+    if len(x) <= CURVE_POINTS:
+        return x, y
+    chosen = np.linspace(0, len(x) - 1, CURVE_POINTS).round().astype(np.int64)
+    return x[chosen], y[chosen]

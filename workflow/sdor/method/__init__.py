@@ -1,0 +1,1 @@
+"""The paper's method, from features to the final score."""

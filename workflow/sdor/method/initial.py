@@ -1,0 +1,176 @@
+"""Initial anomaly scores (section 3.1): PCA, then Sp and isolation forest, averaged."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+
+from sdor.errors import SdorError
+from sdor.files import read_parquet, write_parquet
+from sdor.networks.feature_table import read_features
+from sdor.progress import logger
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+def initial_scores(
+    features_path: Path,
+    output: Path,
+    *,
+    method: dict[str, Any],
+    seed: int,
+    about: dict[str, Any],
+    subset: Path | None = None,
+) -> pd.DataFrame:
+    """Features file → table of (clip, frame, row, sp, iforest, score), one line a frame.
+
+    Parameters
+    ----------
+    subset : table of the clips and frames that are used, where it is not all. `row` is the place of
+        a frame among all.
+
+    Raises
+    ------
+    SdorError : fewer frames than a bag of Sp holds, or features that are not finite.
+    """
+    index, features = read_features(features_path)
+    index = index.assign(row=np.arange(len(index)))
+    if subset is not None:
+        index = index.merge(read_parquet(subset, ["clip", "frame"]), on=["clip", "frame"])
+        features = features[index["row"]]
+    try:
+        reduced = reduce_features(features, components=method["pca"], seed=seed)
+        sp = sp_scores(reduced, bags=method["sp_bags"], bag_size=method["sp_bag_size"], seed=seed)
+        iforest = iforest_scores(
+            reduced, trees=method["iforest_trees"], samples=method["iforest_samples"], seed=seed
+        )
+    except ValueError as error:
+        raise SdorError(f"{features_path}: {error}") from error
+    table = index.assign(
+        sp=sp, iforest=iforest, score=combine([sp, iforest], how=method["rescale"])
+    )
+    write_parquet(output, table, {"score": "the higher, the more anomalous", **about})
+    logger.info("initial scores of %d frames, %d dimensions", len(table), reduced.shape[1])
+    return table
+
+
+def reduce_features(features: FloatArray, *, components: int, seed: int) -> FloatArray:
+    """Project features on their most important principal components, fitted on all rows.
+
+    Parameters
+    ----------
+    features : (frames, dims).
+    components : at most; fewer where there are fewer frames or dims.
+
+    Returns
+    -------
+    (frames, components) array of the input's type.
+
+    Raises
+    ------
+    ValueError : fewer than 2 rows, or a value that is not finite.
+    """
+    if len(features) < 2:
+        raise ValueError(f"PCA needs at least 2 frames, found {len(features)}")
+    if not np.isfinite(features).all():
+        raise ValueError("the features hold a value that is not finite")
+    components = min(components, *features.shape)
+    # The covariance of the dims is small however many frames there are.
+    solver = "covariance_eigh" if len(features) > features.shape[1] else "full"
+    projected: FloatArray = PCA(components, svd_solver=solver, random_state=seed).fit_transform(
+        features
+    )
+    return projected
+
+
+def sp_scores(features: FloatArray, *, bags: int = 50, bag_size: int = 8, seed: int) -> FloatArray:
+    """Anomaly score of each row: its mean distance to the nearest member of small random bags.
+
+    Equation 3, averaged over bags as in LeSiNN (Pang, Ting & Albrecht 2015). One bag of 20 is the
+    sampling of Sugiyama & Borgwardt (2013).
+
+    Parameters
+    ----------
+    features : (frames, dims) float array.
+    bags, bag_size : m and psi of LeSiNN: 50 bags of 8 rows drawn without replacement.
+
+    Returns
+    -------
+    (frames,) float array; the higher, the more anomalous. Rows drawn into a bag keep their
+    distance 0 in it.
+
+    Raises
+    ------
+    ValueError : fewer rows than `bag_size`, or a value that is not finite.
+
+    Examples
+    --------
+    >>> rows = np.array([[0.0], [0.1], [0.2], [9.0]])
+    >>> int(sp_scores(rows, bags=20, bag_size=2, seed=0).argmax())
+    3
+    """
+    if len(features) < bag_size:
+        raise ValueError(f"Sp draws bags of {bag_size} frames, found only {len(features)}")
+    if not np.isfinite(features).all():
+        raise ValueError("the features hold a value that is not finite")
+    rng = np.random.default_rng(seed)
+    rows = np.ascontiguousarray(features, dtype=np.float64)
+    total = np.zeros(len(rows))
+    for _ in range(bags):
+        bag = rng.choice(len(rows), size=bag_size, replace=False)
+        total += cdist(rows, rows[bag]).min(axis=1)
+    return total / bags
+
+
+def iforest_scores(
+    features: FloatArray, *, trees: int = 100, samples: int = 256, seed: int
+) -> FloatArray:
+    """Isolation forest (Liu, Ting & Zhou 2012): 2^(−E[h]/c), the higher, the more anomalous.
+
+    Equation 4 of the paper is misprinted; this is the score of the method that it cites.
+
+    Parameters
+    ----------
+    features : (frames, dims) float array.
+    trees, samples : the forest's size and the rows that each tree sees (at most all).
+
+    Returns
+    -------
+    (frames,) float array in (0, 1).
+    """
+    forest = IsolationForest(
+        n_estimators=trees, max_samples=min(samples, len(features)), random_state=seed
+    )
+    scores: FloatArray = -forest.fit(features).score_samples(features)
+    return scores
+
+
+def combine(scores: list[FloatArray], *, how: str = "minmax") -> FloatArray:
+    """Bring detectors to one range and average them.
+
+    Parameters
+    ----------
+    scores : arrays of shape (frames,).
+    how : "minmax" (each to [0, 1]; a constant one to 0) or "rank" (its ranks, to [0, 1]).
+    """
+    rescale = {"minmax": _minmax, "rank": _ranks}[how]
+    combined: FloatArray = np.mean([rescale(values) for values in scores], axis=0)
+    return combined
+
+
+def _minmax(values: FloatArray) -> FloatArray:
+    low, high = values.min(), values.max()
+    if high == low:
+        return np.zeros_like(values)
+    rescaled: FloatArray = (values - low) / (high - low)
+    return rescaled
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    return _minmax(rankdata(values))

@@ -1,0 +1,1 @@
+"""Backbones with their weights, the device that they run on, and tables of features."""

@@ -1,0 +1,231 @@
+"""Backbones psi: ImageNet (or Kinetics) networks up to their last feature map.
+
+A backbone is cut in two: a `trunk` and a `top` (its last stage), so that training may leave the
+trunk frozen and start from its cached maps. The feature q = psi(x) is the mean of the last map over
+space (and time), for every architecture: that makes class activation maps exact.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sdor.errors import SdorError
+from sdor.networks.i3d import i3d
+from sdor.networks.vision import models
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+KINETICS_MEAN, KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How the network of one name is built, cut and fed.
+
+    Attributes
+    ----------
+    build : makes the network without weights.
+    stages : the network's (trunk, top, classifier) as lists of its own modules.
+    dims : width of q.
+    weights : torchvision's enumeration of trained weights and the entry used, where it has any.
+    frames : 1, or the length of the frame window that a 3-D network looks at.
+    mean, std : by which channel values in [0, 1] are shifted and scaled, as in its training.
+    """
+
+    build: Callable[[], nn.Module]
+    stages: Callable[[nn.Module], tuple[list[nn.Module], list[nn.Module], list[nn.Module]]]
+    dims: int
+    weights: tuple[str, str] | None = None
+    frames: int = 1
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+def _resnet(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+    *trunk, top, _pool, classifier = net.children()
+    return trunk, [top], [classifier]
+
+
+def _vgg(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+    layers = list(net.features)  # type: ignore[arg-type]
+    fifth_block = 24  # conv5_1, after the fourth pooling
+    classifier: list[nn.Module] = [net.avgpool, nn.Flatten(), net.classifier]  # type: ignore[list-item]
+    return layers[:fifth_block], layers[fifth_block:], classifier
+
+
+def _mobilenet(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+    layers = list(net.features)  # type: ignore[arg-type]
+    last_stride = 14  # the blocks at the coarsest resolution
+    return layers[:last_stride], layers[last_stride:], [net.classifier]  # type: ignore[list-item]
+
+
+def _i3d(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+    *trunk, mixed_5b, mixed_5c, pool, logits = net.children()
+    return trunk, [mixed_5b, mixed_5c], [pool, logits]
+
+
+ARCHITECTURES = {
+    "resnet50": Architecture(
+        lambda: models().resnet50(), _resnet, 2048, ("ResNet50_Weights", "IMAGENET1K_V1")
+    ),
+    "resnet18": Architecture(
+        lambda: models().resnet18(), _resnet, 512, ("ResNet18_Weights", "IMAGENET1K_V1")
+    ),
+    "vgg16": Architecture(lambda: models().vgg16(), _vgg, 512, ("VGG16_Weights", "IMAGENET1K_V1")),
+    "mobilenet_v2": Architecture(
+        lambda: models().mobilenet_v2(), _mobilenet, 1280, ("MobileNet_V2_Weights", "IMAGENET1K_V1")
+    ),
+    "r3d_18": Architecture(
+        lambda: models().video.r3d_18(),
+        _resnet,
+        512,
+        ("R3D_18_Weights", "KINETICS400_V1"),
+        frames=16,
+        mean=KINETICS_MEAN,
+        std=KINETICS_STD,
+    ),
+    # Trained on values in [-1, 1].
+    "i3d": Architecture(i3d, _i3d, 1024, frames=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+}
+
+
+class Backbone(nn.Module):
+    """psi of Eq. 5, with the parameter names of torchvision (or of `i3d`) under `net.`.
+
+    Parameters
+    ----------
+    name : a key of ARCHITECTURES.
+    stride_in_1x1 : downsampling bottlenecks of ResNet-50 stride in their first convolution
+        (He et al. 2016) instead of the 3×3 one (torchvision).
+    bn_eps : epsilon of every batch normalisation, where the weights were trained with another
+        one than torch's.
+    classifier : False leaves the trained classifier out, for weights that have none: the network
+        then gives features of the layer "pool" only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stride_in_1x1: bool = False,
+        bn_eps: float | None = None,
+        classifier: bool = True,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.architecture = ARCHITECTURES[name]
+        self.dims = self.architecture.dims
+        self.net = self.architecture.build()
+        if stride_in_1x1:
+            _move_strides(self.net)
+        if bn_eps is not None:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+                    module.eps = bn_eps
+        # Kept out of the module tree: the same modules are already registered under `net`.
+        self._stages = self.architecture.stages(self.net)
+        if not classifier:
+            for child, module in list(self.net.named_children()):
+                if module in self._stages[2]:
+                    setattr(self.net, child, nn.Identity())
+            self._stages[2].clear()
+        # On the CPU even where the network itself is built without memory for its weights.
+        mean = torch.tensor(self.architecture.mean, device="cpu")
+        std = torch.tensor(self.architecture.std, device="cpu")
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def normalise(self, frames: Tensor) -> Tensor:
+        """uint8 frames as stored → network input, on the frames' own device.
+
+        Parameters
+        ----------
+        frames : (B, H, W, C) or, for a 3-D network, (B, T, H, W, C); C = 1 is repeated to 3.
+
+        Returns
+        -------
+        (B, 3, H, W) or (B, 3, T, H, W) float32, channels last in memory.
+        """
+        return torch.addcmul(self.shift, frames.float(), self.scale).movedim(-1, 1)
+
+    def trunk_maps(self, frames: Tensor) -> Tensor:
+        """uint8 frames → the trunk's maps (B, C, h, w) or (B, C, t, h, w)."""
+        return _through(self._stages[0], self.normalise(frames))
+
+    def top_maps(self, maps: Tensor) -> Tensor:
+        """The trunk's maps → the last feature maps p_k(i, j)."""
+        return _through(self._stages[1], maps)
+
+    def maps(self, frames: Tensor) -> Tensor:
+        """uint8 frames → the last feature maps (B, dims, h, w) or (B, dims, t, h, w)."""
+        return self.top_maps(self.trunk_maps(frames))
+
+    def features(self, frames: Tensor, layer: str = "pool") -> Tensor:
+        """uint8 frames → features (B, D), float32.
+
+        Parameters
+        ----------
+        layer : "pool" (the global average q), or the trained classifier's "logits" or "softmax".
+
+        Raises
+        ------
+        SdorError : logits or softmax of weights without a classifier.
+        """
+        if layer == "pool":
+            return pooled(self.maps(frames))
+        self.require_classifier(layer)
+        maps = self.maps(frames)
+        return self.classified(maps if self.classifies_maps else pooled(maps), layer)
+
+    def require_classifier(self, layer: str) -> None:
+        """Refuse layers of the classifier where the weights have none (an SdorError)."""
+        if not self._stages[2]:
+            raise SdorError(
+                f"method.features: {layer}: these weights of {self.name} have no classifier; use "
+                f"features: pool, or set weights.{self.name} to a file with the classifier"
+            )
+
+    @property
+    def classifies_maps(self) -> bool:
+        """Whether the classifier needs the last maps; else the pooled features are enough."""
+        pool = nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d
+        return bool(self._stages[2]) and isinstance(self._stages[2][0], pool)
+
+    def classified(self, given: Tensor, layer: str) -> Tensor:
+        """What the trained classifier makes of maps, if it `classifies_maps`, or of features q.
+
+        Returns
+        -------
+        (B, classes) "logits" or "softmax", float32.
+        """
+        logits = _through(self._stages[2], given).float()
+        return logits.softmax(1) if layer == "softmax" else logits
+
+    def feature_modules(self) -> list[nn.Module]:
+        """All modules of psi, which leaves the classifier out."""
+        return self._stages[0] + self._stages[1]
+
+    def top_modules(self) -> list[nn.Module]:
+        """The modules of the last stage."""
+        return self._stages[1]
+
+
+def pooled(maps: Tensor) -> Tensor:
+    """q: the mean of feature maps (B, D, …) over all positions, (B, D) float32."""
+    return maps.float().flatten(2).mean(2)
+
+
+def _through(modules: list[nn.Module], x: Tensor) -> Tensor:
+    for module in modules:
+        x = module(x)
+    return x
+
+
+def _move_strides(net: nn.Module) -> None:
+    """Put the stride of downsampling bottlenecks into their 1×1 convolution."""
+    blocks = [module for module in net.modules() if isinstance(module, models().resnet.Bottleneck)]
+    for block in blocks:
+        block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)

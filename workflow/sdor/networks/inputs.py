@@ -1,0 +1,119 @@
+"""What the network starts from: stored frames, cached trunk maps or pooled features.
+
+All three are rows that are gathered by number into one tensor on the device. Rows are read from a
+memory map while the device works on the batch before; on a GPU with room they are kept there whole.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sdor.networks.compute import Compute
+from sdor.video.frames import FrameStore
+
+RESIDENT_SHARE = 0.5  # of the free GPU memory: the rest is for activations
+UPLOADED_ROWS = 4096  # at a time
+IntArray = NDArray[np.int64]
+
+
+class Inputs:
+    """Rows to be gathered into batches on a device.
+
+    Parameters
+    ----------
+    source : a `FrameStore`, or an array (rows, …) such as a memory map.
+    compute : where batches go.
+    window : frames a 3-D network looks at around each row (1: the row alone); frame stores only.
+    dtype : reinterpretation of the array's bytes (bfloat16 is stored as uint16).
+    """
+
+    def __init__(
+        self,
+        source: FrameStore | NDArray[Any],
+        compute: Compute,
+        *,
+        window: int = 1,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.source = source
+        self.compute = compute
+        self.window = window
+        self.dtype = dtype
+        self._resident: Tensor | None = None
+        if compute.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(compute.device)
+            if source.nbytes < RESIDENT_SHARE * free:
+                self._resident = self._upload()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batches(self, batches_of_rows: Iterable[IntArray]) -> Iterator[Tensor]:
+        """Gather each batch of row numbers; the next one is read while this one is in use.
+
+        Yields
+        ------
+        (B, …) tensor on the device: rows of the source, or (B, window, …) for windows.
+        """
+        if self._resident is not None:
+            for rows in batches_of_rows:
+                yield self._resident[torch.from_numpy(self._wanted(rows)).to(self.compute.device)]
+            return
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            waiting = None
+            for rows in batches_of_rows:
+                following = reader.submit(self._read, rows, window=self.window)
+                if waiting is not None:
+                    yield self._to_device(waiting.result())
+                waiting = following
+            if waiting is not None:
+                yield self._to_device(waiting.result())
+
+    def in_order(self, size: int) -> list[IntArray]:
+        """Row numbers of all rows, in order, `size` at a time."""
+        return batched(np.arange(len(self), dtype=np.int64), size)
+
+    def _wanted(self, rows: IntArray) -> IntArray:
+        """Rows of the source that each batch row looks at: (B,) or (B, window)."""
+        if isinstance(self.source, FrameStore) and self.window > 1:
+            return self.source.window_rows(rows, self.window)
+        return rows
+
+    def _read(self, rows: IntArray, *, window: int) -> Tensor:
+        if isinstance(self.source, FrameStore):
+            if window > 1:
+                tensor = torch.from_numpy(self.source.gather_windows(rows, window))
+            else:
+                tensor = torch.from_numpy(self.source.gather(rows))
+        else:
+            tensor = torch.from_numpy(self.source[rows])
+            if self.dtype is not None:
+                tensor = tensor.view(self.dtype)
+        if tensor.dtype == torch.bfloat16 and not self.compute.bf16:
+            tensor = tensor.float()  # cached where the hardware had bfloat16, used where it has not
+        return tensor.pin_memory() if self.compute.device.type == "cuda" else tensor
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.compute.device, non_blocking=True)
+
+    def _upload(self) -> Tensor:
+        """All rows on the device, copied in pieces that keep the host's memory small."""
+        whole: Tensor | None = None
+        for rows in self.in_order(UPLOADED_ROWS):
+            piece = self._read(rows, window=1)
+            if whole is None:
+                shape = (len(self), *piece.shape[1:])
+                whole = torch.empty(shape, dtype=piece.dtype, device=self.compute.device)
+            whole[rows[0] : rows[-1] + 1] = piece
+        assert whole is not None
+        return whole
+
+
+def batched(rows: IntArray, size: int) -> list[IntArray]:
+    """Row numbers `size` at a time."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

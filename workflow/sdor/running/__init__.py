@@ -1,0 +1,1 @@
+"""What surrounds the work: logs, records, and the state of runs."""

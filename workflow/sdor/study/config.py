@@ -1,0 +1,203 @@
+"""Configuration: read, checked against a schema, and explained in words when it is wrong."""
+
+import copy
+import difflib
+import math
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from sdor.errors import SdorError
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+TYPE_NAMES = {
+    "object": "a mapping (key: value)",
+    "array": "a list",
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+Document = dict[str, Any]
+# JSON Schema lets 5.0 pass for a whole number; here it would end as range(5.0).
+Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+def load_yaml(path: str | Path) -> Document:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises
+    ------
+    SdorError : the file is missing, is no YAML, or holds something else than a mapping.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise SdorError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise SdorError(f"{path}: not valid YAML ({reason})") from error
+    if not isinstance(document, dict):
+        raise SdorError(f"{path}: expected a mapping (key: value) at the top level")
+    return document
+
+
+def check(document: Mapping[str, Any], schema: str, where: str | Path, *prefix: str) -> None:
+    """Check a document against `workflow/schemas/<schema>.schema.yaml`.
+
+    Parameters
+    ----------
+    where : the file's name, which starts the message.
+    prefix : keys above the document in its file.
+
+    Raises
+    ------
+    SdorError : one line for the most telling fault: file, key, value, what is allowed.
+    """
+    _refuse_strange_values(document, where, prefix)
+    validator = Validator(_schema(schema))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    if error is not None:
+        raise SdorError(f"{where}: {_in_words(error, prefix)}")
+
+
+def complete(document: Mapping[str, Any], where: str) -> Document:
+    """Check a config and fill in every default, down to those of its sections.
+
+    The methods of the variants are completed by `methods`.
+    """
+    check(document, "config", where)
+    config = with_defaults(document, "config")
+    for section in ("evaluation", "feedback", "tracking"):
+        properties = _schema("config")["properties"][section]["properties"]
+        config[section] = {**_defaults(properties), **config[section]}
+    return config
+
+
+def methods(config: Mapping[str, Any], where: str) -> dict[str, Document]:
+    """The complete method of each variant: defaults, then `method:`, then the variant's overrides.
+
+    Raises
+    ------
+    SdorError : a key is unknown, or a value does not fit.
+    """
+    check(config["method"], "method", where, "method")
+    found = {}
+    for variant, overrides in config["variants"].items():
+        check(overrides or {}, "method", where, "variants", variant)
+        found[variant] = with_defaults({**config["method"], **(overrides or {})}, "method")
+        check_method(found[variant], f"{where}: variants.{variant}")
+    return found
+
+
+def with_defaults(document: Mapping[str, Any], schema: str) -> Document:
+    """The document with the schema's default for every top-level key that it leaves out."""
+    return {**_defaults(_schema(schema)["properties"]), **copy.deepcopy(dict(document))}
+
+
+def check_method(method: Mapping[str, Any], where: str) -> None:
+    """Rules between keys, which a schema cannot say."""
+    fractions = method["anomalous_fraction"] + method["normal_fraction"]
+    if fractions > 1:
+        raise SdorError(
+            f"{where}: anomalous_fraction + normal_fraction is {fractions:g}; "
+            "the two sets must not overlap, so it must be at most 1"
+        )
+    if method["c1"] <= method["c2"]:
+        raise SdorError(f"{where}: c1 is {method['c1']:g}: it must be above c2 ({method['c2']:g})")
+
+
+def data_root(config: Mapping[str, Any], given_on_command_line: bool) -> Path:
+    """Folder of the released data: `--config data_root=`, else SDOR_DATA_ROOT, else the file's."""
+    variable = os.environ.get("SDOR_DATA_ROOT")
+    if variable and not given_on_command_line:
+        return Path(variable)
+    return Path(config["data_root"])
+
+
+def _refuse_strange_values(value: Any, where: str | Path, above: tuple[str, ...]) -> None:
+    """Refuse what YAML allows and no schema can: keys that are no text, numbers without end."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise SdorError(f"{where}: {'.'.join([*above, str(key)])}: write the key in quotes")
+            _refuse_strange_values(item, where, (*above, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_strange_values(item, where, (*above, str(number)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SdorError(f"{where}: {'.'.join(above)}: {value} is not a finite number")
+
+
+@cache
+def _schema(name: str) -> Document:
+    schema: Document = yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
+    return schema
+
+
+def _defaults(properties: Mapping[str, Any]) -> Document:
+    return {
+        key: copy.deepcopy(rule["default"]) for key, rule in properties.items() if "default" in rule
+    }
+
+
+def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) -> str:
+    key = ".".join([*above, *map(str, error.absolute_path)])
+    prefix = f"{key}: " if key else ""
+    rule: Any = error.validator
+    allowed: Any = error.validator_value
+    value: Any = error.instance
+    schema: Any = error.schema
+    if rule == "additionalProperties":
+        known = list(schema.get("properties", {}))
+        unknown = next(name for name in value if name not in known)
+        close = difflib.get_close_matches(str(unknown), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
+        return f"{key + '.' if key else ''}{unknown}: unknown key ({hint})"
+    if "propertyNames" in error.absolute_schema_path:
+        return (
+            f"{prefix}{value!r} is not a usable name (a letter, then letters, digits, _ and -; "
+            "competitors, features, frames, trunk and video are taken)"
+        )
+    if rule == "required":
+        missing = next(name for name in allowed if name not in value)
+        return f"{prefix}the key {missing} is missing"
+    if rule == "type":
+        names = [allowed] if isinstance(allowed, str) else allowed
+        expected = " or ".join(TYPE_NAMES[name] for name in names)
+        return f"{prefix}{value!r} is not {expected}"
+    if rule == "enum":
+        return f"{prefix}{value!r} is not one of {', '.join(map(str, allowed))}"
+    bounds = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "exclusiveMinimum": "above",
+        "exclusiveMaximum": "below",
+    }
+    if rule in bounds:
+        return f"{prefix}{value!r} must be {bounds[rule]} {allowed}"
+    if rule in ("oneOf", "anyOf"):
+        choices = [
+            repr(choice["const"]) if "const" in choice else TYPE_NAMES[choice["type"]]
+            for choice in allowed
+        ]
+        return f"{prefix}{value!r} is not {' or '.join(choices)}"
+    words = {
+        "pattern": f"{value!r} is not a usable name (letters, digits, _ and -)",
+        "minItems": f"the list has {len(value) if isinstance(value, list) else 0} entries, "
+        f"it needs {allowed}",
+        "uniqueItems": "an entry stands twice in the list",
+        "minProperties": "give at least one",
+    }
+    return f"{prefix}{words.get(rule, error.message)}"

@@ -1,0 +1,609 @@
+"""Scenes: which clips one camera view consists of, and where their ground truth lies.
+
+A scene is one YAML file (`config/scenes/<name>.yaml`; the README beside it has every key). Reading
+it finds the files, puts them into their natural order and refuses what does not fit together; no
+video is decoded here.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sdor.errors import SdorError
+from sdor.study.config import check, load_yaml
+from sdor.study.fingerprint import digest, digest_of, file_sha256
+
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
+# Folders that a run puts beside the scenes' own under results/.
+RESERVED_NAMES = frozenset(
+    {"benchmarks", "figures", "logs", "pools", "records", "tables", "weights"}
+)
+# What `sdor.demo.render` renders; each clip is the file of its name, with the ending .avi.
+DEMO_CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
+# Enough of both ends of a video to tell a replaced or still growing file, at any length of it.
+FINGERPRINT_BYTES = 64 * 1024
+SAFE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class DataNotFound(SdorError):  # noqa: N818 - it is a state of the disk, and callers go on without it
+    """None of a scene's clips is on this machine: the scene is "not run", which is no fault."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A region of the picture, in pixels of the source, hidden from the method."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Anomalous ranges typed in the scene file, inclusive; None is the clip's end.
+
+    Without any range every frame is normal.
+    """
+
+    ranges: tuple[tuple[int, int | None], ...]
+
+
+@dataclass(frozen=True)
+class UcsdList:
+    """Entry number `entry` (from 1) of a UCSD .m file that must have `entries` of them."""
+
+    path: Path
+    entry: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class RangeTable:
+    """Rows of a CSV file, each an anomalous range: its columns `first` and `last`, inclusive."""
+
+    path: Path
+    first: str
+    last: str
+    where: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """A CSV file with one row a frame: its number and whether it is anomalous (0 or 1)."""
+
+    path: Path
+    frame: str
+    anomalous: str
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What is known about a clip, for evaluation only.
+
+    Attributes
+    ----------
+    labels : where the frame labels are; None when they follow from `pixel_masks`.
+    pixel_masks : folder with one picture a frame of the clip, not black where it is anomalous.
+    numbering : whether the labels count from 1 at the clip's first frame or number the source's.
+    """
+
+    labels: Ranges | UcsdList | RangeTable | FrameTable | None
+    pixel_masks: Path | None = None
+    numbering: Literal["clip", "source"] = "clip"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video, one folder of images, or a range of frames of one.
+
+    Attributes
+    ----------
+    source : the path relative to the scene's root, for tables and fingerprints.
+    first, last : frames of the source, from 1, inclusive; None is its end.
+    sequence : which sequence of a joined video the clip is, while its range is still unknown.
+    frames : the expected number of frames, when the scene file tells it.
+    rendered : fingerprint of the demo settings when the project renders this clip itself.
+    """
+
+    name: str
+    kind: Literal["video", "images"]
+    path: Path
+    source: str
+    first: int = 1
+    last: int | None = None
+    sequence: int | None = None
+    split: Literal["train", "test", ""] = ""
+    frames: int | None = None
+    fps: float | None = None
+    ground_truth: GroundTruth | None = None
+    rendered: str | None = None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One video that holds all clips, one after the other, with a hard cut between them."""
+
+    path: Path
+    sequences: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One camera view: the unit that is trained on.
+
+    Attributes
+    ----------
+    root : the folder that all paths of the scene are relative to.
+    joined : set only when the clips are to be cut out of a joined video (see `sdor.video.cuts`).
+    demo : settings of the renderer when the scene's video is made by the project.
+    """
+
+    name: str
+    root: Path
+    clips: tuple[Clip, ...]
+    description: str = ""
+    masks: tuple[Rectangle, ...] = ()
+    joined: Joined | None = None
+    demo: Mapping[str, Any] | None = None
+
+    def clip(self, name: str) -> Clip:
+        """The clip of that name (a ValueError when there is none)."""
+        for clip in self.clips:
+            if clip.name == name:
+                return clip
+        raise ValueError(f"scene {self.name} has no clip {name}")
+
+
+def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None = None) -> Scene:
+    """Read a scene file and find its clips.
+
+    Parameters
+    ----------
+    data_root : folder of the released data; the scene's `root` lies in it.
+    demo_folder : where the video of a scene with `demo:` is (or will be) rendered; it is the root
+        of such a scene, and its files need not be there yet.
+
+    Raises
+    ------
+    DataNotFound : none of the clips is there.
+    SdorError : the file is wrong, or some clips are there and others are not.
+    """
+    path = Path(path)
+    document = load_yaml(path)
+    check(document, "scene", path)
+    name = path.stem
+    if not SAFE_NAME.fullmatch(name):
+        raise SdorError(
+            f"{path}: the file's name is the scene's: use letters, digits, _ and - only"
+        )
+    if name in RESERVED_NAMES:
+        raise SdorError(
+            f"{path}: results/{name} is a folder of the workflow's own; rename the file"
+        )
+    demo = document.get("demo")
+    if demo is not None and demo_folder is None:
+        raise ValueError(f"{path}: a demo scene needs the folder that its video is rendered in")
+    root = Path(data_root) / document.get("root", "")
+    if demo is not None and demo_folder is not None:
+        root = demo_folder
+    entries = [
+        _Entry(entry, f"{path}: clips.{number}", root, demo)
+        for number, entry in enumerate(document["clips"])
+    ]
+    joined = _joined(document, path, root, entries)
+    found = [(clip, entry) for entry in entries for clip in entry.clips(joined)]
+    _refuse_duplicates(found, path)
+    return Scene(
+        name=name,
+        root=root,
+        clips=tuple(clip for clip, _ in found),
+        description=document.get("description", ""),
+        masks=tuple(Rectangle(**_whole(mask)) for mask in document.get("masks", [])),
+        joined=joined,
+        demo=demo,
+    )
+
+
+def natural_key(name: str) -> tuple[Any, ...]:
+    """Sort key that puts numbers in names into their order: Test2 comes before Test10."""
+    parts = re.split(r"([0-9]+)", name)
+    return *((part.casefold(), int(number)) for part, number in _pairs(parts)), name
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of a folder in natural order; hidden files (`._001.tif`) and others are left out.
+
+    Raises
+    ------
+    SdorError : the folder is missing or has no image, or two images of one name (001.tif, 001.jpg).
+    """
+    return [folder / name for name, _ in _images(folder)]
+
+
+def fingerprint(clip: Clip) -> dict[str, Any]:
+    """What the clip's frames are made from, without absolute paths and times.
+
+    A data folder that is moved or copied gives the same fingerprint. Of a video the size and both
+    ends are looked at, of an image folder the names and sizes; no picture is decoded.
+    """
+    about: dict[str, Any] = {"source": clip.source, "first": clip.first, "last": clip.last}
+    if clip.sequence is not None:
+        about["sequence"] = clip.sequence
+    if clip.rendered is not None:
+        return {**about, "rendered": clip.rendered}
+    if clip.kind == "images":
+        return {**about, "images": _folder_digest(clip.path)}
+    size = clip.path.stat().st_size
+    with clip.path.open("rb") as file:
+        ends = hashlib.sha256(file.read(FINGERPRINT_BYTES))
+        file.seek(max(0, size - FINGERPRINT_BYTES))
+        ends.update(file.read(FINGERPRINT_BYTES))
+    return {**about, "bytes": size, "sha256_of_ends": ends.hexdigest()}
+
+
+def ground_truth_fingerprint(clip: Clip) -> dict[str, Any] | None:
+    """What the clip's labels are made from; None when there are none.
+
+    Label files count with their contents, mask folders with names and sizes.
+    """
+    truth = clip.ground_truth
+    if truth is None:
+        return None
+    about: dict[str, Any] = {"numbering": truth.numbering}
+    match truth.labels:
+        case Ranges(ranges):
+            about["ranges"] = [list(limits) for limits in ranges]
+        case UcsdList(path, entry, entries):
+            about |= {"ucsd": _contents(path, clip), "entry": entry, "entries": entries}
+        case RangeTable(path, first, last, where):
+            columns = [first, last, *map(list, where)]
+            about |= {"csv": _contents(path, clip), "columns": columns}
+        case FrameTable(path, frame, anomalous):
+            about |= {"csv": _contents(path, clip), "columns": [frame, anomalous]}
+    if truth.pixel_masks is not None:
+        rendered = clip.rendered
+        about["pixel_masks"] = (
+            truth.pixel_masks.name if rendered else _folder_digest(truth.pixel_masks)
+        )
+    if clip.rendered is not None:
+        about["rendered"] = clip.rendered
+    return about
+
+
+class _Entry:
+    """One entry of `clips:` with the files that it stands for."""
+
+    def __init__(self, entry: Mapping[str, Any], where: str, root: Path, demo: Any) -> None:
+        self.entry = entry
+        self.where = where
+        self.root = root
+        self.rendered = None if demo is None else digest_of(demo)
+        given = [kind for kind in ("video", "images") if kind in entry]
+        if len(given) != 1:
+            raise SdorError(f"{where}: give either video or images (found {_listed(given)})")
+        self.kind: Literal["video", "images"] = "video" if given == ["video"] else "images"
+        self.pattern: str = entry[self.kind]
+        self.first = int(entry.get("first", 1))
+        self.last = _end(entry.get("last", "end"), f"{where}.last")
+        self._check_range()
+        self.paths = self._found()
+
+    def _check_range(self) -> None:
+        if self.last is None:
+            return
+        if self.last < self.first:
+            raise SdorError(f"{self.where}: last ({self.last}) is before first ({self.first})")
+        length = self.last - self.first + 1
+        if self.entry.get("frames", length) != length:
+            raise SdorError(
+                f"{self.where}: frames is {self.entry['frames']}, "
+                f"but {self.first} to {self.last} are {length} frames"
+            )
+
+    def _found(self) -> list[Path]:
+        if Path(self.pattern).is_absolute():
+            raise SdorError(
+                f"{self.where}.{self.kind}: {self.pattern} must be relative to the scene's root"
+            )
+        literal = self.root / self.pattern
+        if self.rendered is not None:
+            self._check_rendered()
+            return [literal]
+        is_glob = any(sign in self.pattern for sign in "*?[") and not literal.exists()
+        if not is_glob:
+            return [literal] if self._is_source(literal) else []
+        # Path.glob fails on such a part or takes ** for *, depending on Python's version.
+        if any("**" in part and part != "**" for part in Path(self.pattern).parts):
+            raise SdorError(
+                f"{self.where}.{self.kind}: {self.pattern}: ** stands alone between slashes, for "
+                "folders of any depth, as in **/*.mp4; use * within a name"
+            )
+        matches = (path for path in self.root.glob(self.pattern) if self._is_source(path))
+        paths = sorted(
+            matches, key=lambda path: natural_key(path.relative_to(self.root).as_posix())
+        )
+        paths = [path for path in paths if not path.name.startswith(".")]
+        for key, reason in (("name", "one name"), ("sequence", "one sequence")):
+            if key in self.entry and len(paths) > 1:
+                raise SdorError(
+                    f"{self.where}.{key}: {reason}, but {self.pattern} matches {len(paths)}"
+                )
+        return paths
+
+    def _check_rendered(self) -> None:
+        stem = self.pattern.removesuffix(".avi")
+        if self.kind != "video" or stem == self.pattern or stem not in DEMO_CLIPS:
+            raise SdorError(
+                f"{self.where}.{self.kind}: {self.pattern}: a demo scene names each clip as a "
+                f"video, one of {DEMO_CLIPS[0]}.avi to {DEMO_CLIPS[-1]}.avi"
+            )
+        if self.entry.get("name", stem) != stem:
+            raise SdorError(
+                f"{self.where}.name: {self.entry['name']}: a clip of a demo scene is called like "
+                f"its file, {stem}; leave out name"
+            )
+
+    def _is_source(self, path: Path) -> bool:
+        return path.is_dir() if self.kind == "images" else path.is_file()
+
+    @property
+    def what(self) -> str:
+        """What a path of this entry is, in words."""
+        return "folder" if self.kind == "images" else "file"
+
+    def check_count(self) -> None:
+        expected = self.entry.get("count")
+        if expected is not None and len(self.paths) != expected:
+            raise SdorError(
+                f"{self.where}: expected {expected} {self.what}s {self.pattern} under {self.root}, "
+                f"found {len(self.paths)}"
+            )
+
+    def missing(self) -> str:
+        clip = self.entry.get("name", Path(self.pattern).stem)
+        path = self.root / self.pattern
+        if path.exists():
+            other = "video" if self.kind == "images" else "images"
+            return f"{self.where}: clip {clip}: {path} is no {self.what}; use {other}:"
+        return f"{self.where}: clip {clip}: no {self.what} {path}"
+
+    def clips(self, joined: Joined | None) -> Iterable[Clip]:
+        """The clips of this entry, out of its own files or out of the joined video."""
+        count = 1 if joined else len(self.paths)
+        for number in range(count):
+            # The joined file's clips have the names that their own files would give them.
+            path = Path(self.pattern) if joined else self.paths[number]
+            stem = self.entry.get("name", path.stem if self.kind == "video" else path.name)
+            name = self._name(stem)
+            own = Clip(
+                name=name,
+                kind=self.kind,
+                path=path,
+                source="" if joined else path.relative_to(self.root).as_posix(),
+                first=self.first,
+                last=self.last,
+                split=self.entry.get("split", ""),
+                frames=self.entry.get("frames"),
+                fps=self.entry.get("fps"),
+                ground_truth=self._ground_truth(name, stem, number + 1, count),
+                rendered=self.rendered,
+            )
+            yield own if joined is None else self._out_of(joined, own)
+
+    def _out_of(self, joined: Joined, own: Clip) -> Clip:
+        """The clip as a sequence of the joined video, whose sequences have their own lengths."""
+        return Clip(
+            name=own.name,
+            kind="video",
+            path=joined.path,
+            source=joined.path.relative_to(self.root).as_posix(),
+            sequence=int(self.entry["sequence"]),
+            split=own.split,
+            fps=own.fps,
+            ground_truth=own.ground_truth,
+        )
+
+    def _name(self, stem: str) -> str:
+        if "name" not in self.entry:
+            return re.sub(r"[^A-Za-z0-9_-]", "_", stem)
+        if not SAFE_NAME.fullmatch(stem):
+            raise SdorError(f"{self.where}.name: {stem!r}: use letters, digits, _ and - only")
+        return stem
+
+    def _ground_truth(self, name: str, stem: str, number: int, count: int) -> GroundTruth | None:
+        given = self.entry.get("ground_truth")
+        where = f"{self.where}.ground_truth"
+        if given is None:
+            return None
+        if isinstance(given, str):
+            if given != "normal":
+                raise SdorError(f"{where}: {given!r} is neither `normal` nor a mapping of keys")
+            return GroundTruth(labels=Ranges(()))
+        kinds = [kind for kind in ("ranges", "ucsd", "csv") if kind in given]
+        if len(kinds) > 1 or not (kinds or "pixel_masks" in given):
+            raise SdorError(
+                f"{where}: give one of ranges, ucsd, csv, or pixel_masks alone "
+                f"(found {_listed(kinds)})"
+            )
+        _refuse_stray_columns(given, where)
+        folder = self._pixel_masks(given.get("pixel_masks"), where, name, stem)
+        if not kinds and folder is None:
+            return None
+        labels: Ranges | UcsdList | RangeTable | FrameTable | None = None
+        if "ranges" in given:
+            labels = Ranges(tuple(_range(limits, f"{where}.ranges") for limits in given["ranges"]))
+        elif "ucsd" in given:
+            file = self._label_file(given["ucsd"], f"{where}.ucsd", name, stem)
+            labels = UcsdList(file, entry=number, entries=count)
+        elif "csv" in given:
+            file = self._label_file(given["csv"], f"{where}.csv", name, stem)
+            if "frame" in given:
+                labels = FrameTable(file, given["frame"], given["anomalous"])
+            else:
+                conditions = given.get("where", {}).items()
+                wanted = tuple((str(key), _filled(value, stem)) for key, value in conditions)
+                labels = RangeTable(file, given["first"], given["last"], wanted)
+        return GroundTruth(labels, folder, given.get("numbering", "clip"))
+
+    def _pixel_masks(self, given: Any, where: str, name: str, stem: str) -> Path | None:
+        if given is None:
+            return None
+        pattern = given if isinstance(given, str) else given["folder"]
+        folder = self.root / _filled(pattern, stem)
+        if self.rendered is not None or folder.is_dir():
+            return folder
+        if isinstance(given, dict) and given.get("optional", False):
+            return None
+        raise SdorError(f"{where}.pixel_masks: clip {name}: no folder {folder}")
+
+    def _label_file(self, pattern: str, where: str, name: str, stem: str) -> Path:
+        file = self.root / _filled(pattern, stem)
+        if self.rendered is None and not file.is_file():
+            raise SdorError(f"{where}: clip {name}: no file {file}")
+        return file
+
+
+def _joined(
+    document: Mapping[str, Any], path: Path, root: Path, entries: Sequence[_Entry]
+) -> Joined | None:
+    """The joined video when the clips' own files are not complete and it is there, else None."""
+    given = document.get("joined")
+    for entry in entries:
+        sequence = entry.entry.get("sequence")
+        if given is None and sequence is not None:
+            raise SdorError(f"{entry.where}.sequence: the scene has no key joined")
+        if given is not None and sequence is None:
+            raise SdorError(
+                f"{entry.where}: which sequence of {given['video']} is it? add sequence"
+            )
+        if given is not None and {"first", "last"} & set(entry.entry):
+            raise SdorError(
+                f"{entry.where}: a sequence of {given['video']} is taken whole; "
+                "leave out first and last"
+            )
+        if given is not None and sequence > given["sequences"]:
+            raise SdorError(
+                f"{entry.where}.sequence: {sequence} is beyond joined.sequences, "
+                f"which is {given['sequences']}"
+            )
+    missing = [entry for entry in entries if not entry.paths]
+    if missing and given is not None and (root / given["video"]).is_file():
+        return Joined(root / given["video"], int(given["sequences"]))
+    if len(missing) == len(entries):
+        raise DataNotFound(
+            f"scene {path.stem}: data not found under {root} (looked for {entries[0].pattern})"
+        )
+    if missing:
+        raise SdorError(missing[0].missing())
+    for entry in entries:
+        entry.check_count()
+    return None
+
+
+def _refuse_duplicates(found: Sequence[tuple[Clip, _Entry]], path: Path) -> None:
+    """Names are file names, and some file systems do not tell Clip1 from clip1."""
+    seen: dict[str, tuple[Clip, _Entry]] = {}
+    for clip, entry in found:
+        other, other_entry = seen.setdefault(clip.name.casefold(), (clip, entry))
+        if other is clip:
+            continue
+        if clip.rendered is not None:
+            advice = "list each clip of the demo once"
+        elif len(entry.paths) > 1 and len(other_entry.paths) > 1:
+            # An entry for several clips takes no name.
+            advice = f"rename one {entry.what} or list them one by one, each with its name"
+        else:
+            advice = "give them different names with name"
+        raise SdorError(
+            f"{path}: two clips are called {clip.name} ({other.source}, {clip.source}); {advice}"
+        )
+
+
+def _refuse_stray_columns(given: Mapping[str, Any], where: str) -> None:
+    """The column keys belong to `csv`: first and last, or frame and anomalous."""
+    columns = {"first", "last", "where", "frame", "anomalous"} & set(given)
+    if "csv" not in given:
+        if columns:
+            raise SdorError(f"{where}.{min(columns)}: only csv has columns")
+        return
+    if columns - {"where"} not in ({"first", "last"}, {"frame", "anomalous"}):
+        raise SdorError(
+            f"{where}.csv: name its columns: first and last (ranges), "
+            f"or frame and anomalous (a row a frame); found {_listed(sorted(columns))}"
+        )
+    if "where" in columns and "frame" in columns:
+        raise SdorError(f"{where}.where: only a table of ranges (first, last) is filtered")
+
+
+def _range(limits: Sequence[Any], where: str) -> tuple[int, int | None]:
+    first, last = limits
+    if isinstance(first, str):
+        raise SdorError(f"{where}: {first!r} is not a frame number")
+    end = _end(last, where)
+    if end is not None and end < first:
+        raise SdorError(f"{where}: [{first}, {end}] ends before it begins")
+    return int(first), end
+
+
+def _end(value: int | str, where: str) -> int | None:
+    if isinstance(value, str):
+        if value != "end":
+            raise SdorError(f"{where}: {value!r} is neither a frame number nor `end`")
+        return None
+    return int(value)
+
+
+def _filled(pattern: Any, stem: str) -> str:
+    return str(pattern).replace("{clip}", stem)
+
+
+def _whole(values: Mapping[str, Any]) -> dict[str, int]:
+    return {key: int(value) for key, value in values.items()}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _pairs(parts: Sequence[str]) -> Iterable[tuple[str, str]]:
+    # The split alternates text, number, text, ...; a name without number at its end gets -1.
+    numbers = [*parts[1::2], "-1"]
+    return zip(parts[::2], numbers, strict=True)
+
+
+def _images(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes of a folder's images, in natural order."""
+    try:
+        with os.scandir(folder) as items:
+            found = [
+                (item.name, item.stat().st_size)
+                for item in items
+                if os.path.splitext(item.name)[1].lower() in IMAGE_SUFFIXES
+                and not item.name.startswith(".")
+            ]
+    except OSError as error:
+        raise SdorError(f"{folder}: cannot be read ({error.strerror})") from error
+    if not found:
+        raise SdorError(f"{folder}: no images (TIFF, JPEG, PNG or BMP) in this folder")
+    found.sort(key=lambda image: natural_key(image[0]))
+    stems: dict[str, str] = {}
+    for name, _ in found:
+        other = stems.setdefault(Path(name).stem, name)
+        if other != name:
+            raise SdorError(
+                f"{folder}: {other} and {name} would be the same frame; keep one of them"
+            )
+    return found
+
+
+def _folder_digest(folder: Path) -> str:
+    return digest("\n".join(f"{name} {size}" for name, size in _images(folder)).encode())
+
+
+def _contents(path: Path, clip: Clip) -> str:
+    return path.name if clip.rendered is not None else file_sha256(path)

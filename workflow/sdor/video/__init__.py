@@ -1,0 +1,1 @@
+"""From video files to stored frames and their ground truth."""

@@ -1,0 +1,316 @@
+"""Frames out of video files and image folders: one at a time, every coded frame exactly once."""
+
+import math
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import av
+import ffmpeg
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from sdor.errors import SdorError
+from sdor.study.scenes import Clip, Rectangle, image_files
+
+Frame = npt.NDArray[np.uint8]
+# One word per token of a PNM header: magic number, width, height, largest value.
+PNM_CHANNELS = {b"P5": 1, b"P6": 3}
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a container declares about its video.
+
+    Attributes
+    ----------
+    frames : declared number of frames; None where the container does not tell.
+    fps : frames per second; None where the container does not tell.
+    width, height : of the picture as it is shown, in pixels.
+    grey : whether the video has no colour channels.
+    """
+
+    frames: int | None
+    fps: float | None
+    width: int
+    height: int
+    grey: bool
+
+
+def ffmpeg_binary() -> str:
+    """Path of ffmpeg: the one on the PATH, else the one in the `imageio-ffmpeg` wheel.
+
+    Raises
+    ------
+    SdorError : neither is there.
+    """
+    found = shutil.which("ffmpeg")
+    if found:
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise SdorError(
+            "ffmpeg not found: install it (conda install ffmpeg, apt install ffmpeg) "
+            "or run pip install imageio-ffmpeg"
+        ) from error
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Look into a container and decode its first frame.
+
+    Raises
+    ------
+    SdorError : the file is missing, is no video, or has no frame that can be decoded.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise SdorError(f"{path}: no video stream in this file")
+            stream = container.streams.video[0]
+            frame = next(container.decode(stream), None)
+            if frame is None:
+                raise SdorError(f"{path}: the video has no frames")
+            width, height = frame.width, frame.height
+            # ffmpeg turns the frames of a phone's upright video; the rectangles of masks follow it.
+            if frame.rotation % 180:
+                width, height = height, width
+            rate = stream.average_rate
+            return VideoInfo(
+                frames=stream.frames or None,
+                fps=float(rate) if rate else None,
+                width=width,
+                height=height,
+                grey=frame.format.name.startswith(("gray", "ya", "mono")),
+            )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise SdorError(f"{path}: cannot be read as a video ({_one_line(str(error))})") from error
+
+
+def read_video(path: str | Path, first: int = 1, last: int | None = None) -> Iterator[Frame]:
+    """Frames `first` to `last` (from 1, inclusive; None: to the end) of a video file.
+
+    ffmpeg decodes into a pipe; one frame is held at a time and reading stops behind `last`. Frames
+    are counted, not timed: a variable frame rate neither drops nor repeats any. Grey video stays
+    grey. A video that ends before `last` just ends here: who knows how many frames there should be
+    compares.
+
+    Yields
+    ------
+    uint8 [height, width, channels], channels = 1 (grey) or 3 (RGB).
+
+    Raises
+    ------
+    SdorError : the file is no video, or ffmpeg meets an error in it; with ffmpeg's last words.
+    """
+    grey = probe(path).grey
+    frames = ffmpeg.input(str(Path(path).absolute()))["v:0"]
+    if first > 1 or last is not None:
+        limits = {} if last is None else {"end_frame": last}
+        frames = frames.filter("trim", start_frame=first - 1, **limits)
+    # A PNM picture carries its own size, so that no second guess at rotation or cropping is needed.
+    output = frames.output(
+        "pipe:",
+        format="image2pipe",
+        vcodec="pgm" if grey else "ppm",
+        pix_fmt="gray" if grey else "rgb24",
+        **_passthrough(ffmpeg_binary()),
+    ).global_args("-xerror", "-nostdin", "-hide_banner", "-loglevel", "error")
+    command = ffmpeg.compile(output, cmd=ffmpeg_binary())
+    # A file takes any amount of complaints; an unread pipe would stop ffmpeg when it is full.
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            bufsize=1 << 20,
+        )
+        assert process.stdout is not None
+        try:
+            while (frame := _read_pnm(process.stdout)) is not None:
+                yield frame
+            status = process.wait()
+        finally:
+            process.stdout.close()
+            process.kill()
+            process.wait()
+        complaints.seek(0)
+        words = complaints.read().decode(errors="replace")
+    if status != 0 or _tells_of_a_cut_file(words):
+        raise SdorError(f"{path}: ffmpeg cannot decode it to the end ({_last_lines(words)})")
+
+
+def read_images(folder: str | Path, first: int = 1, last: int | None = None) -> Iterator[Frame]:
+    """The images of a folder in natural order, `first` to `last` (from 1, inclusive).
+
+    Each image keeps its own channels: a folder that mixes grey and coloured ones gives both.
+
+    Yields
+    ------
+    uint8 [height, width, channels], channels = 1 (grey) or 3 (RGB); see `read_image`.
+
+    Raises
+    ------
+    SdorError : an image is damaged, or of another size than the first.
+    """
+    size: tuple[int, ...] | None = None
+    for file in islice(image_files(Path(folder)), first - 1, last):
+        frame = read_image(file)
+        if size is None:
+            size = frame.shape[:2]
+        if frame.shape[:2] != size:
+            raise SdorError(
+                f"{file}: expected {size[1]}x{size[0]} pixels like the images before it, "
+                f"found {frame.shape[1]}x{frame.shape[0]}"
+            )
+        yield frame
+
+
+def read_image(file: str | Path) -> Frame:
+    """One image as uint8 [height, width, channels]: 1 when its format is grey, else 3 (RGB).
+
+    16-bit grey keeps its upper 8 bits; a palette of greys is grey; transparency is dropped.
+
+    Raises
+    ------
+    SdorError : it is damaged or of a kind that has no 8-bit meaning (floating point).
+    """
+    try:
+        with Image.open(file) as image:
+            image.load()
+            return _eight_bit(image, file)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise SdorError(f"{file}: damaged image ({_one_line(str(error))})") from error
+
+
+def read_pixel_mask(file: str | Path) -> npt.NDArray[np.bool_]:
+    """A ground-truth mask as bool [height, width]: True where the picture is not black."""
+    return np.asarray(read_image(file).max(axis=2) > 0, dtype=np.bool_)
+
+
+def read_clip(clip: Clip) -> Iterator[Frame]:
+    """The frames of a clip at source resolution; see `read_video` and `read_images`.
+
+    Raises
+    ------
+    SdorError : as they do, with the clip's name in front.
+    ValueError : the clip is a sequence of a joined video and not located yet (`sdor.video.cuts`).
+    """
+    if clip.sequence is not None:
+        raise ValueError(
+            f"clip {clip.name} is sequence {clip.sequence} of a joined video: locate it"
+        )
+    read = read_images if clip.kind == "images" else read_video
+    try:
+        yield from read(clip.path, clip.first, clip.last)
+    except SdorError as error:
+        raise SdorError(f"clip {clip.name}: {error}") from error
+
+
+def picture_size(clip: Clip) -> tuple[int, int]:
+    """Width and height of the clip's source picture, in pixels."""
+    try:
+        if clip.kind == "video":
+            info = probe(clip.path)
+            return info.width, info.height
+        height, width, _ = read_image(image_files(clip.path)[0]).shape
+        return width, height
+    except SdorError as error:
+        raise SdorError(f"clip {clip.name}: {error}") from error
+
+
+def declared_frames(clip: Clip) -> int | None:
+    """Frames that the clip's source has by its own account; None where it does not tell."""
+    if clip.kind == "images":
+        return len(image_files(clip.path))
+    return probe(clip.path).frames
+
+
+def hide(frame: Frame, masks: Sequence[Rectangle]) -> Frame:
+    """The frame with black rectangles over the masks.
+
+    Raises
+    ------
+    SdorError : a mask reaches beyond the picture; the message starts with the mask.
+    """
+    if not masks:
+        return frame
+    height, width = frame.shape[:2]
+    frame = frame.copy()
+    for mask in masks:
+        right, bottom = mask.x + mask.width, mask.y + mask.height
+        if right > width or bottom > height:
+            raise SdorError(
+                f"mask x {mask.x} to {right}, y {mask.y} to {bottom} "
+                f"reaches beyond the picture of {width}x{height} pixels"
+            )
+        frame[mask.y : bottom, mask.x : right] = 0
+    return frame
+
+
+def _read_pnm(pipe: IO[bytes]) -> Frame | None:
+    """The next PNM picture of the pipe; None at its end or where it breaks off."""
+    header = pipe.readline().split() + pipe.readline().split() + pipe.readline().split()
+    if len(header) != 4:
+        return None
+    shape = int(header[2]), int(header[1]), PNM_CHANNELS[header[0]]
+    pixels = pipe.read(math.prod(shape))
+    if len(pixels) < math.prod(shape):
+        return None
+    return np.frombuffer(pixels, dtype=np.uint8).reshape(shape)
+
+
+def _eight_bit(image: Image.Image, file: str | Path) -> Frame:
+    if image.mode == "P" and image.palette is not None:
+        colours = np.asarray(image.convert("RGB"))
+        return colours[:, :, :1] if (colours == colours[:, :, :1]).all() else colours
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.int64)
+        if deep.min() < 0 or deep.max() > np.iinfo(np.uint16).max:
+            raise SdorError(f"{file}: grey values beyond 16 bit; save it with 8 or 16 bit a pixel")
+        return (deep >> 8).astype(np.uint8)[:, :, np.newaxis]
+    if image.mode == "F":
+        raise SdorError(f"{file}: floating-point pixels; save it with 8 or 16 bit a pixel")
+    if image.mode in GREY_MODES:
+        return np.asarray(image.convert("L"))[:, :, np.newaxis]
+    return np.asarray(image.convert("RGB"))
+
+
+@cache
+def _passthrough(binary: str) -> dict[str, Any]:
+    """The option for "every frame once", which has had two names."""
+    answer = subprocess.run(
+        [binary, "-version"], capture_output=True, text=True, check=False
+    ).stdout
+    version = re.search(r"version n?([0-9]+)\.([0-9]+)", answer)
+    if version and (int(version[1]), int(version[2])) < (5, 1):
+        return {"vsync": "passthrough"}
+    return {"fps_mode": "passthrough"}
+
+
+def _tells_of_a_cut_file(words: str) -> bool:
+    """Whether ffmpeg met the end of a file too early and nevertheless ended well."""
+    return "ended prematurely" in words or "partial file" in words
+
+
+def _last_lines(words: str) -> str:
+    # Addresses of the process differ from run to run and say nothing.
+    words = re.sub(r" @ 0x[0-9a-f]+", "", words)
+    lines = [_one_line(line) for line in words.splitlines() if line.strip()]
+    return "; ".join(lines[-3:]) or "it gives no reason"
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split())
