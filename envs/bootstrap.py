@@ -95,7 +95,7 @@ def demo_steps(rest: list[str]) -> list[list[str]]:
 def test_steps(rest: list[str]) -> list[list[str]]:
     """Every check, the tests last."""
     workflow_files = ["Snakefile", "workflow/Snakefile"]
-    workflow_files += sorted(str(path) for path in Path("workflow/rules").glob("*.smk"))
+    workflow_files += sorted(str(path) for path in Path("workflow/rules").rglob("*.smk"))
     return [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],

@@ -37,7 +37,12 @@ rule evaluate:
             "description": SCENES[w.scene].description,
             "fingerprints": {
                 "method's code": code_of(
-                    *("sdor.method.initial", "sdor.method.pseudo_labels", "sdor.method.training", "sdor.method.ensemble")
+                    *(
+                        "sdor.method.initial",
+                        "sdor.method.pseudo_labels",
+                        "sdor.method.training",
+                        "sdor.method.ensemble",
+                    )
                 ),
                 "labels": digest_of(LABELS[w.scene]),
                 "video": digest_of([SOURCES[w.scene, name] for name in clip_names(w.scene)]),

@@ -1,0 +1,40 @@
+# What the rules of evaluate.smk ask for.
+
+
+def pool_files(wildcards, name):
+    """A file of the run of every scene of a pool."""
+    scenes = SETTINGS["pools"][wildcards.pool]["scenes"]
+    return [f"{RUN}/{name}".format(**{**wildcards, "scene": scene}) for scene in scenes]
+
+
+def pooled(wildcards):
+    """Scene of a pool: the files that its scores and labels are in."""
+    members = {}
+    for scene in SETTINGS["pools"][wildcards.pool]["scenes"]:
+        of_scene = type(wildcards)(fromdict={**wildcards, "scene": scene})
+        run = RUN.format(**of_scene)
+        members[scene] = {
+            "clips": f"results/{scene}/clips.parquet",
+            "ground_truth": f"results/{scene}/ground_truth.parquet",
+            "initial": initial_file(of_scene),
+            "ensemble": f"{run}/ensemble.parquet",
+            "scores": [f"{run}/iteration{t}/scores.parquet" for t in iterations_of(of_scene)],
+            "competitors": competitor_files(of_scene),
+        }
+    return members
+
+
+def pooled_variants(pool):
+    """The main variant, the backbones, and variants of no study, where all scenes have them."""
+    scenes = SETTINGS["pools"][pool]["scenes"]
+    wanted = {*STUDY.shown(), *(one for scene in scenes for one in STUDY.of("backbones", scene))}
+    return [
+        name
+        for name in METHODS
+        if name in wanted and all(name in STUDY.variants_of(scene) for scene in scenes)
+    ]
+
+
+def runs_of(wildcards, name):
+    """A file of every seed of a scene and variant."""
+    return [f"{RUN}/{name}".format(**wildcards, seed=seed) for seed in SETTINGS["seeds"]]

@@ -1,0 +1,25 @@
+# What the rules of localise.smk ask for.
+
+
+def mapped_rows(wildcards):
+    """What saliency maps start from: the trunk's maps where they are kept, else frames."""
+    if METHODS[wildcards.variant]["trainable"] == "layer4":
+        return training_rows(wildcards)
+    return frame_files(wildcards.scene, view_of(METHODS[wildcards.variant]))
+
+
+def with_saliency(scene):
+    """The variants of a scene whose saliency is shown and measured."""
+    if not SETTINGS["saliency"]:
+        return []
+    others = [
+        name
+        for name in STUDY.of("backbones", scene)
+        if METHODS[name]["backbone"] != METHODS[STUDY.main]["backbone"]
+    ]
+    return [STUDY.main, *others]
+
+
+def has_pixel_masks(scene):
+    truths = [clip.ground_truth for clip in SCENES[scene].clips]
+    return any(truth is not None and truth.pixel_masks is not None for truth in truths)

@@ -1,0 +1,114 @@
+# What the rules of report.smk ask for.
+
+STUDIES_OF_THE_PAPER = ("backbones", "anomaly_rate")
+ABLATIONS = [name for name in SETTINGS["studies"] if name not in STUDIES_OF_THE_PAPER]
+# What tables and figures are told about the study, beside its files.
+ASKED = {
+    "main": STUDY.main,
+    "studies": SETTINGS["studies"],
+    "pools": SETTINGS["pools"],
+    "not_run": STUDY.not_run,
+}
+
+
+def drawn_runs(wildcards):
+    """All that the figures of a scene and variant show, of every seed."""
+    names = ["metrics.json", "initial.parquet", "ensemble.parquet"]
+    for t in iterations_of(wildcards):
+        files = ("scores", "pseudo_labels", "history")
+        names += [f"iteration{t}/{file}.parquet" for file in files]
+    return [path for name in names for path in runs_of(wildcards, name)]
+
+
+def seeds_of(scene, variant, name):
+    """A file of every seed of one scene and variant."""
+    run = RUN.format(scene=scene, variant=variant, seed="{seed}")
+    return [f"{run}/{name}".format(seed=seed) for seed in SETTINGS["seeds"]]
+
+
+def study_files():
+    """All results that tables and report are made of."""
+    masked = [scene for scene in SCENES if has_pixel_masks(scene)]
+    located = [(scene, variant) for scene in masked for variant in with_saliency(scene)]
+    asked = [scene for scene in FEEDBACK["scenes"] if scene in SCENES]
+    pooled = [
+        f"results/pools/{pool}/{variant}/seed{seed}/{way}.json"
+        for pool in STUDY.pools()
+        for variant in pooled_variants(pool)
+        for seed in SETTINGS["seeds"]
+        for way in ("raw", "ranks")
+    ]
+    return {
+        "metrics": [f"{RUN}/metrics.json".format(**run) for run in RUNS],
+        "draws": [f"{RUN}/draws.parquet".format(**run) for run in RUNS],
+        "localisation": [path for key in located for path in seeds_of(*key, "localisation.json")],
+        "feedback": [path for one in asked for path in seeds_of(one, STUDY.main, "feedback.json")],
+        "pooled": pooled,
+    }
+
+
+def figure_files(figure):
+    """What a figure of the whole study is drawn from: paths, by what they are."""
+    runs = [(run["scene"], run["variant"]) for run in RUNS if run["seed"] == SETTINGS["seeds"][0]]
+    if figure == "figure3":
+        return {scene: feedback_files(scene) for scene in FEEDBACK["scenes"] if scene in SCENES}
+    if figure == "figure4":
+        return {scene: saliency_files(scene) for scene in SCENES if with_saliency(scene)}
+    if figure == "localisation":
+        return STUDY_FILES["localisation"]
+    if figure == "figure5":
+        wanted = {(s, v) for s in SCENES for v in STUDY.of("anomaly_rate", s)}
+        wanted |= {(s, v) for s, r in set(wanted) for v in METHODS if METHODS[v] == whole(r)}
+    elif figure == "figure6":
+        wanted = {(scene, STUDY.main) for scene in SCENES}
+    else:
+        wanted = {(s, v) for study in ABLATIONS for s in SCENES for v in STUDY.of(study, s)}
+    return [path for key in runs if key in wanted for path in seeds_of(*key, "metrics.json")]
+
+
+def whole(variant):
+    """The variant's method on all frames."""
+    return {**METHODS[variant], "anomaly_rate": None}
+
+
+def feedback_files(scene):
+    """Labels, scores and marks of all rounds of feedback."""
+    rounds = range(1, FEEDBACK["rounds"] + 1)
+    last = METHODS[STUDY.main]["iterations"]
+    files = {
+        "scores": [f"iteration{last}/scores.parquet"]
+        + [f"feedback/round{r}/scores.parquet" for r in rounds],
+        "marks": [f"feedback/round{r}/marks.parquet" for r in rounds],
+    }
+    runs = seeds_of(scene, STUDY.main, "")
+    seeds = [{key: [run + name for name in files[key]] for key in files} for run in runs]
+    return {**labels_of(scene), "seeds": seeds}
+
+
+def saliency_files(scene):
+    """Labels, frames, and the maps of every backbone, of the first seed."""
+    paths = frame_files(scene, view_of(METHODS[STUDY.main]))
+    variants = {}
+    for variant in with_saliency(scene):
+        run = seeds_of(scene, variant, "")[0]
+        files = {"saliency": f"{run}saliency.npy", "ensemble": f"{run}ensemble.parquet"}
+        backbone = METHODS[variant]["backbone"]
+        name = BACKBONE_NAMES.get(backbone, backbone)
+        variants[f"{name}, {variant}"] = files
+    frames = dict(zip(clip_names(scene), paths, strict=True))
+    return {**labels_of(scene), "frames": frames, "variants": variants, **cuts_of(scene)}
+
+
+def labels_of(scene):
+    return {
+        "clips": f"results/{scene}/clips.parquet",
+        "ground_truth": f"results/{scene}/ground_truth.parquet",
+    }
+
+
+def paths_in(files):
+    """All paths in nested lists and mappings."""
+    if isinstance(files, str):
+        return [files]
+    parts = files.values() if isinstance(files, dict) else files
+    return [path for part in parts for path in paths_in(part)]

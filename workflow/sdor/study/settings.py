@@ -1,0 +1,156 @@
+"""The settings of the method and the plan of a study, typed.
+
+A config is a flat mapping that was checked against its schema, which holds every default; here each
+stage finds the settings that it uses under one name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Settings that are read from a complete, flat document."""
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """Take the fields of this class out of a document that may hold more."""
+        return cls(**{one.name: document[one.name] for one in fields(cls)})
+
+    def as_document(self) -> dict[str, Any]:
+        """The settings as a mapping that `read` takes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class InitialSettings(_Settings):
+    """Of the initial scores (section 3.1); the schema describes each."""
+
+    pca: int
+    sp_bags: int
+    sp_bag_size: int
+    iforest_trees: int
+    iforest_samples: int
+    rescale: Literal["minmax", "rank"]
+
+
+@dataclass(frozen=True)
+class LabelSettings(_Settings):
+    """Of the choice of pseudo labels (section 4.1)."""
+
+    anomalous_fraction: float
+    normal_fraction: float
+    sampling: Literal["score", "uniform"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings(_Settings):
+    """Of one iteration's training (section 3.2, Eq. 8)."""
+
+    c1: float
+    c2: float
+    hidden_units: int
+    trainable: Literal["all", "layer4", "head"]
+    loss: Literal["l1", "l2", "focal"]
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    batch: Literal["balanced", "proportional"]
+    steps_per_epoch: int | Literal["auto"]
+    epochs: int
+    batchnorm: Literal["train", "frozen"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """All settings of one variant."""
+
+    backbone: str
+    input_size: int
+    masks: bool
+    anomaly_rate: float | None
+    features: Literal["pool", "logits", "softmax"]
+    iterations: int
+    labels_from: Literal["last", "ensemble"]
+    restart: Literal["imagenet", "warm"]
+    initial: InitialSettings
+    labels: LabelSettings
+    training: TrainingSettings
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From the flat document of a variant, complete with its defaults."""
+        parts = {"initial": InitialSettings, "labels": LabelSettings, "training": TrainingSettings}
+        flat = {one.name: document[one.name] for one in fields(cls) if one.name not in parts}
+        return cls(**flat, **{name: part.read(document) for name, part in parts.items()})
+
+    def as_document(self) -> dict[str, Any]:
+        """The flat document that `read` takes."""
+        whole = asdict(self)
+        parts = [whole.pop(name) for name in ("initial", "labels", "training")]
+        return {key: value for part in (whole, *parts) for key, value in part.items()}
+
+    @property
+    def view(self) -> str:
+        """Name of the frames that it sees: their size, and whether masks are left off."""
+        return f"{self.input_size}{'' if self.masks else '-unmasked'}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variants that are held against each other, in the order wanted, and the scenes for it."""
+
+    variants: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Scenes that are judged together, and the scene with one model for all of them, if any."""
+
+    scenes: tuple[str, ...]
+    joint: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stands beside what in tables and figures.
+
+    Attributes
+    ----------
+    main : the variant that is "our method" of the paper's tables and figures.
+    backbones : of Table 2. anomaly_rates : of Figure 5. ablations : by their titles.
+    not_run : scene: why it was not run.
+    """
+
+    main: str
+    backbones: Comparison = Comparison()
+    anomaly_rates: Comparison = Comparison()
+    ablations: Mapping[str, Comparison] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From what `as_document` gave."""
+        return cls(
+            main=document["main"],
+            backbones=_comparison(document["backbones"]),
+            anomaly_rates=_comparison(document["anomaly_rates"]),
+            ablations={name: _comparison(one) for name, one in document["ablations"].items()},
+            pools={
+                name: Pool(tuple(one["scenes"]), one["joint"])
+                for name, one in document["pools"].items()
+            },
+            not_run=dict(document["not_run"]),
+        )
+
+    def as_document(self) -> dict[str, Any]:
+        """Nested mappings that `read` takes, for the parameters of a rule."""
+        return asdict(self)
+
+
+def _comparison(document: Mapping[str, Any]) -> Comparison:
+    return Comparison(tuple(document["variants"]), tuple(document["scenes"]))
