@@ -82,9 +82,13 @@ class Method:
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
         """From the flat document of a variant, complete with its defaults."""
-        parts = {"initial": InitialSettings, "labels": LabelSettings, "training": TrainingSettings}
-        flat = {one.name: document[one.name] for one in fields(cls) if one.name not in parts}
-        return cls(**flat, **{name: part.read(document) for name, part in parts.items()})
+        parts = ("initial", "labels", "training")
+        return cls(
+            **{one.name: document[one.name] for one in fields(cls) if one.name not in parts},
+            initial=InitialSettings.read(document),
+            labels=LabelSettings.read(document),
+            training=TrainingSettings.read(document),
+        )
 
     def as_document(self) -> dict[str, Any]:
         """The flat document that `read` takes."""
