@@ -1,14 +1,7 @@
-# What the rules of report.smk ask for.
+# What the rules of figures.smk ask for.
 
 STUDIES_OF_THE_PAPER = ("backbones", "anomaly_rate")
 ABLATIONS = [name for name in SETTINGS["studies"] if name not in STUDIES_OF_THE_PAPER]
-# What tables and figures are told about the study, beside its files.
-ASKED = {
-    "main": STUDY.main,
-    "studies": SETTINGS["studies"],
-    "pools": SETTINGS["pools"],
-    "not_run": STUDY.not_run,
-}
 
 
 def drawn_runs(wildcards):
@@ -18,33 +11,6 @@ def drawn_runs(wildcards):
         files = ("scores", "pseudo_labels", "history")
         names += [f"iteration{t}/{file}.parquet" for file in files]
     return [path for name in names for path in runs_of(wildcards, name)]
-
-
-def seeds_of(scene, variant, name):
-    """A file of every seed of one scene and variant."""
-    run = RUN.format(scene=scene, variant=variant, seed="{seed}")
-    return [f"{run}/{name}".format(seed=seed) for seed in SETTINGS["seeds"]]
-
-
-def study_files():
-    """All results that tables and report are made of."""
-    masked = [scene for scene in SCENES if has_pixel_masks(scene)]
-    located = [(scene, variant) for scene in masked for variant in with_saliency(scene)]
-    asked = [scene for scene in FEEDBACK["scenes"] if scene in SCENES]
-    pooled = [
-        f"results/pools/{pool}/{variant}/seed{seed}/{way}.json"
-        for pool in STUDY.pools()
-        for variant in pooled_variants(pool)
-        for seed in SETTINGS["seeds"]
-        for way in ("raw", "ranks")
-    ]
-    return {
-        "metrics": [f"{RUN}/metrics.json".format(**run) for run in RUNS],
-        "draws": [f"{RUN}/draws.parquet".format(**run) for run in RUNS],
-        "localisation": [path for key in located for path in seeds_of(*key, "localisation.json")],
-        "feedback": [path for one in asked for path in seeds_of(one, STUDY.main, "feedback.json")],
-        "pooled": pooled,
-    }
 
 
 def figure_files(figure):
@@ -104,11 +70,3 @@ def labels_of(scene):
         "clips": f"results/{scene}/clips.parquet",
         "ground_truth": f"results/{scene}/ground_truth.parquet",
     }
-
-
-def paths_in(files):
-    """All paths in nested lists and mappings."""
-    if isinstance(files, str):
-        return [files]
-    parts = files.values() if isinstance(files, dict) else files
-    return [path for part in parts for path in paths_in(part)]

@@ -1,0 +1,97 @@
+# findings and curves ─ figures.
+
+FIGURE_KINDS = {
+    "timeline": "Final score over time, with the ground truth as bands and the last pseudo labels",
+    "roc": "ROC curves of the initial detector, of the first iteration and of the final score",
+    "iterations": "AUC per self-training iteration, of each model and of the running mean",
+    "loss": "Training loss",
+}
+STUDY_FIGURES = {
+    "figure3": "ROC curves before the simulated expert's feedback and after each round (Figure 3)",
+    "figure4": "Frames with the outline of the anomaly, and where the score comes from (Figure 4)",
+    "figure5": "AUC against the rate of anomalous frames (Figure 5)",
+    "figure6": "AUC per self-training iteration, of the ensemble and of each model (Figure 6)",
+    "ablations": "AUC of every variant of every ablation, with intervals from resampled clips",
+    "localisation": "How well the saliency maps say where an anomaly is",
+}
+# Whose networks' saliency maps stand beside each other.
+BACKBONE_NAMES = {
+    "resnet50": "ResNet-50",
+    "resnet18": "ResNet-18",
+    "vgg16": "VGG-16",
+    "mobilenet_v2": "MobileNetV2",
+    "r3d_18": "R3D-18",
+    "i3d": "I3D",
+}
+SCENE_FIGURES = [
+    f"results/figures/{scene}/{variant}-{kind}.{suffix}"
+    for scene in SCENES
+    for variant in STUDY.shown()
+    for kind in FIGURE_KINDS
+    for suffix in ("svg", "png")
+]
+FIGURES = SCENE_FIGURES + expand(
+    "results/figures/{figure}.{suffix}", figure=STUDY_FIGURES, suffix=["svg", "png"]
+)
+
+
+rule figures:
+    input:
+        drawn_runs,
+        clips="results/{scene}/clips.parquet",
+        ground_truth="results/{scene}/ground_truth.parquet",
+    output:
+        **{
+            f"{kind}_{suffix}": f"results/figures/{{scene}}/{{variant}}-{kind}.{suffix}"
+            for kind in FIGURE_KINDS
+            for suffix in ("svg", "png")
+        },
+    log:
+        "results/logs/{scene}/{variant}/figures.log",
+    benchmark:
+        "results/benchmarks/{scene}/{variant}/figures.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        stage={
+            "code": code_of("sdor.reporting.figures"),
+            "reported": REPORTED,
+            "versions": versions_of("matplotlib"),
+            "kinds": list(FIGURE_KINDS),
+            "seeds": SETTINGS["seeds"],
+        },
+    script:
+        "../scripts/figures.py"
+
+
+rule paper_figures:
+    input:
+        lambda w: paths_in(figure_files(w.figure)),
+    output:
+        svg="results/figures/{figure}.svg",
+        png="results/figures/{figure}.png",
+    log:
+        "results/logs/figures/{figure}.log",
+    benchmark:
+        "results/benchmarks/figures/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(STUDY_FIGURES),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.reporting.paper_figures", "sdor.video.cuts"),
+            "reported": REPORTED,
+            "versions": versions_of("matplotlib", "numpy", "scipy", "pillow"),
+            "files": figure_files(w.figure),
+            "asked": ASKED,
+            "ablations": ABLATIONS,
+        },
+    script:
+        "../scripts/paper_figures.py"
