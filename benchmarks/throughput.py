@@ -21,11 +21,11 @@ from sdor.method.features import extract_features
 from sdor.method.initial import sp_scores
 from sdor.method.scorer import Scorer, TrainablePart
 from sdor.method.training import epoch_batches, train_epoch
-from sdor.networks.backbones import Backbone
+from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute, choose_compute
+from sdor.networks.fetch import resolve_weights
 from sdor.networks.inputs import Inputs
-from sdor.networks.weights import load_backbone, resolve_weights
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 METHOD = {
     "c1": 1,

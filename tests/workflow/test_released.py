@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from workplace import Workplace
 
 from sdor.errors import SdorError
-from sdor.networks.weights import resolve_weights
+from sdor.networks.fetch import resolve_weights
 
 
 @pytest.mark.data

@@ -12,9 +12,9 @@ from workplace import PROJECT, Workplace, copy_project
 # The modules that each stage calls into; what they import in turn is found by importing them.
 STAGES = {
     "frames": ["video.frames", "video.cuts"],
-    "clips": ["video.frames", "video.cuts"],
+    "clips": ["video.frames", "video.store", "video.cuts"],
     "audit": ["video.audit", "video.cuts"],
-    "weights": ["networks.weights"],
+    "weights": ["networks.fetch"],
     "features": ["method.features"],
     "trunk": ["method.features"],
     "subset": ["study.subset"],

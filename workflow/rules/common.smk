@@ -26,7 +26,8 @@ from snakemake.settings.enums import Quietness
 
 from sdor.running.cluster import ON_CLUSTER, require_answer
 from sdor.errors import SdorError, say
-from sdor.study.fingerprint import code_of, digest_of, file_sha256, versions_of
+from sdor.study.fingerprint import code_of, versions_of
+from sdor.files import digest_of, file_sha256
 from sdor.running.invocation import enter, join, look, only_looks, read_failures, sign
 from sdor.running.records import Settled, repairing
 from sdor.running.run_log import listen

@@ -13,7 +13,7 @@ rule weights:
         ENVIRONMENT
     params:
         stage=lambda w: {
-            "code": code_of("sdor.networks.weights"),
+            "code": code_of("sdor.networks.fetch"),
             "versions": versions_of("torch", "torchvision"),
             **WEIGHTS[w.backbone],
         },

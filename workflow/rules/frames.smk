@@ -96,7 +96,7 @@ rule clips:
         runtime=growing(10),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.video.frames", "sdor.video.cuts"),
+            "code": code_of("sdor.video.frames", "sdor.video.store", "sdor.video.cuts"),
             "clips": [
                 {
                     "name": clip.name,

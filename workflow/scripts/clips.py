@@ -4,7 +4,8 @@ from sdor.files import read_json, write_parquet
 from sdor.running.jobs import job
 from sdor.study.study import find_scene
 from sdor.video.cuts import locate
-from sdor.video.frames import clips_table, stored_frames
+from sdor.video.frames import clips_table
+from sdor.video.store import stored_frames
 
 with job(snakemake, f"clips of {snakemake.wildcards.scene}") as work:
     cuts = snakemake.input.get("cuts")

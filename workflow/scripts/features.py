@@ -3,7 +3,7 @@ from pathlib import Path
 from sdor.method.features import extract_pooled_features
 from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 w = snakemake.wildcards
 with job(snakemake, f"features of {w.scene}, {w.backbone} at {w.view}") as work:

@@ -1,7 +1,6 @@
 from sdor.evaluation.evaluate import evaluate_pool
-from sdor.files import read_json
+from sdor.files import digest_of, read_json
 from sdor.running.jobs import job, percent
-from sdor.study.fingerprint import digest_of
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w.way}") as work:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sdor.networks.weights import resolve_weights
+from sdor.networks.fetch import resolve_weights
 from sdor.running.jobs import job
 
 with job(snakemake, f"weights of {snakemake.wildcards.backbone}") as work:

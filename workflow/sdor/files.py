@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -77,6 +78,22 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise SdorError(damaged(path, error)) from error
+
+
+def digest(content: bytes) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def digest_of(value: Any) -> str:
+    """Fingerprint of a JSON-like value, whatever the order of its keys."""
+    return digest(json.dumps(value, sort_keys=True).encode())
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a whole file, read in pieces."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def schema_metadata(about: Mapping[str, Any]) -> dict[bytes, bytes]:

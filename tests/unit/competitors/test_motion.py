@@ -5,7 +5,7 @@ import pytest
 
 from sdor.competitors.motion import BINS, CUBES, DIMS, MotionCubes
 from sdor.errors import SdorError
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 
 def write_store(folder, **clips):

@@ -21,7 +21,7 @@ from sdor.competitors.unmasking import (
 )
 from sdor.errors import SdorError
 from sdor.files import read_about
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 LABELS = np.repeat([0, 1], [11, 10])
 WITH_HISTORY = np.repeat([0, 1], [21, 10])

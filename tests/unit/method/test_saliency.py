@@ -16,12 +16,12 @@ from sdor.method.fine_tuning import fine_tune
 from sdor.method.saliency import write_hidden, write_saliency
 from sdor.method.scorer import Scorer
 from sdor.method.training import run_iteration
-from sdor.networks.backbones import ARCHITECTURES, Backbone, pooled
+from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone, pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features
-from sdor.networks.weights import load_backbone, resolve_weights
+from sdor.networks.fetch import resolve_weights
 from sdor.study.config import with_defaults
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 CPU = Compute(torch.device("cpu"), bf16=False)
 FRAMES, SIZE = 16, 64

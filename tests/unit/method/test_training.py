@@ -15,10 +15,10 @@ from sdor.method.scorer import Scorer, TrainablePart, load_scorer, save_part
 from sdor.method.training import epoch_batches, run_iteration, score_rows
 from sdor.networks.backbones import Backbone, pooled
 from sdor.networks.compute import Compute
+from sdor.networks.fetch import resolve_weights
 from sdor.networks.inputs import Inputs
-from sdor.networks.weights import resolve_weights
 from sdor.study.config import with_defaults
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 CPU = Compute(torch.device("cpu"), bf16=False)
 FRAMES, SIZE = 24, 32

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sdor.networks.i3d import FLAX_BRANCHES, Pool, Unit, i3d, i3d_state, padded_same
+from sdor.networks.convert import FLAX_BRANCHES, i3d_state
+from sdor.networks.i3d import Pool, Unit, i3d, padded_same
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 import sdor.study.fingerprint
-from sdor.study.fingerprint import code_of, digest_of, versions_of
+from sdor.files import digest_of
+from sdor.study.fingerprint import code_of, versions_of
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from sdor.files import read_json, write_json, write_parquet
 from sdor.method.ensemble import average_scores
 from sdor.method.scorer import Scorer, TrainablePart, save_part
 from sdor.networks.backbones import Backbone
+from sdor.networks.fetch import resolve_weights
 from sdor.networks.provenance import Provenance
-from sdor.networks.weights import resolve_weights
 from sdor.study.config import with_defaults
 from sdor.tracking.model import Ensemble, load_ensemble
 from sdor.tracking.receipt import receipt_is_stale, shown_uri, sqlite_file

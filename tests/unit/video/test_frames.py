@@ -8,7 +8,8 @@ from PIL import Image
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, GroundTruth, Ranges, Rectangle, Scene
-from sdor.video.frames import FrameStore, View, clips_table, extract_frames, stored_frames
+from sdor.video.frames import View, clips_table, extract_frames
+from sdor.video.store import FrameStore, stored_frames
 
 
 def video_clip(path: Path, **more: object) -> Clip:
@@ -199,7 +200,7 @@ def test_grey_scenes_stay_grey(tmp_path):
 
 
 def test_more_clips_than_files_may_be_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("sdor.video.frames.OPEN_FILES", 2)
+    monkeypatch.setattr("sdor.video.store.OPEN_FILES", 2)
     for number in range(5):
         np.save(tmp_path / f"{number}.npy", frames_of([number], channels=1))
     store = FrameStore({str(number): tmp_path / f"{number}.npy" for number in range(5)})

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from sdor.errors import SdorError
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 HEIGHT, WIDTH = 120, 160  # pixels of the grey frames
 CUBE, DEPTH = 10, 5  # pixels of a cube's side, and the frames that it spans

@@ -41,7 +41,7 @@ from sdor.competitors.motion import BINS, MotionCubes
 from sdor.errors import SdorError
 from sdor.files import damaged, write_parquet
 from sdor.progress import logger, track
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 Method = Literal["unmasking", "two_sample_test"]
 WINDOW, STRIDE, LOOPS, DROPPED = 10, 5, 10, 50  # frames, frames, fits a bin, features a loop

@@ -274,7 +274,7 @@ def tell_network(backbones: Sequence[str]) -> None:
     import torch
 
     from sdor.networks.compute import choose_compute
-    from sdor.networks.weights import ways_to
+    from sdor.networks.fetch import ways_to
 
     compute = choose_compute()
     kept = {

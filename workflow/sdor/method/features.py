@@ -9,15 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sdor.errors import SdorError
-from sdor.files import atomic, damaged
-from sdor.networks.backbones import Backbone, pooled
+from sdor.files import atomic
+from sdor.networks.backbones import Backbone, load_backbone, pooled
 from sdor.networks.compute import Compute, memory_in_words
 from sdor.networks.feature_table import read_features, write_features
 from sdor.networks.inputs import Inputs
-from sdor.networks.weights import load_backbone
 from sdor.progress import track
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 BATCH_SIZE = {1: 32, 16: 4}  # by the frames that the network looks at: about 1 GiB of activations
 BINS = 2  # on each side of the frame
@@ -138,16 +136,6 @@ def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, comput
                 np.lib.format.write_array_header_1_0(file, header)
                 written = True
             file.write(stored.tobytes())
-
-
-def open_trunk_maps(path: Path, compute: Compute) -> Inputs:
-    """The cached maps as training inputs (rows of maps, channels last)."""
-    try:
-        maps = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise SdorError(damaged(path, error)) from error
-    dtype = torch.bfloat16 if maps.dtype == np.uint16 else None
-    return Inputs(maps, compute, dtype=dtype)
 
 
 def _opened(store: FrameStore, weights: Path, compute: Compute) -> tuple[Backbone, Inputs]:

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from sdor.errors import SdorError
 from sdor.files import atomic
-from sdor.networks.backbones import ARCHITECTURES, Backbone, pooled
+from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone, pooled
 from sdor.networks.provenance import read_provenance
-from sdor.networks.weights import load_backbone
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

@@ -14,15 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdor.errors import SdorError
-from sdor.files import CHECKPOINT, atomic, read_parquet, write_parquet
-from sdor.method.features import open_trunk_maps
+from sdor.files import (
+    CHECKPOINT,
+    atomic,
+    digest,
+    digest_of,
+    file_sha256,
+    read_parquet,
+    write_parquet,
+)
 from sdor.method.scorer import Scorer, TrainablePart, load_scorer, psi_of, save_part
 from sdor.networks.compute import Compute, memory_in_words
 from sdor.networks.feature_table import read_features
-from sdor.networks.inputs import Inputs, batched
+from sdor.networks.inputs import Inputs, batched, open_trunk_maps
 from sdor.progress import logger, track
-from sdor.study.fingerprint import digest, digest_of, file_sha256
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
 FOCUS = 2.0  # gamma of the focal loss, as Lin et al. 2017 recommend

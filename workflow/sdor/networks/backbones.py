@@ -7,12 +7,15 @@ space (and time), for every architecture: that makes class activation maps exact
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sdor.errors import SdorError
 from sdor.networks.i3d import i3d
+from sdor.networks.provenance import read_provenance
 from sdor.networks.vision import models
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -211,6 +214,25 @@ class Backbone(nn.Module):
     def top_modules(self) -> list[nn.Module]:
         """The modules of the last stage."""
         return self._stages[1]
+
+
+def load_backbone(path: Path) -> Backbone:
+    """The backbone with the weights of a file written by `resolve_weights`, in evaluation mode.
+
+    Raises
+    ------
+    SdorError : the file is damaged.
+    """
+    provenance = read_provenance(path)
+    with torch.device("meta"):  # VGG-16's first values would take seconds, and are not needed
+        backbone = Backbone(
+            provenance.architecture,
+            stride_in_1x1=provenance.stride_in_1x1,
+            bn_eps=provenance.bn_eps,
+            classifier=provenance.classifier,
+        )
+    backbone.net.to_empty(device="cpu").load_state_dict(load_file(path))
+    return backbone.eval()
 
 
 def pooled(maps: Tensor) -> Tensor:

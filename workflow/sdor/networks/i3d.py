@@ -1,8 +1,6 @@
 """I3D: Inception-v1 inflated into space and time (Carreira & Zisserman 2017), in torch."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +8,6 @@ from torch.nn import functional
 
 Extent = tuple[int, int, int]  # time, height, width
 
-FLAX_BRANCHES = {
-    "Branch_0/Conv3d_0a_1x1": "b0",
-    "Branch_1/Conv3d_0a_1x1": "b1a",
-    "Branch_1/Conv3d_0b_3x3": "b1b",
-    "Branch_2/Conv3d_0a_1x1": "b2a",
-    "Branch_2/Conv3d_0b_3x3": "b2b",
-    "Branch_3/Conv3d_0b_1x1": "b3b",
-}
-FLAX_LOGITS = "Logits/Conv3d_0c_1x1"
 CLASSES = 400  # of Kinetics-400
 BN_EPS = 1e-3  # that the published weights were trained with
 
@@ -142,38 +131,3 @@ def padded_same(x: Tensor, kernel: Extent, stride: Extent) -> Tensor:
         zeros = max((steps - 1) * step + width - length, 0)
         padding += [zeros // 2, zeros - zeros // 2]
     return functional.pad(x, padding) if any(padding) else x
-
-
-def i3d_state(flax: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Flax variables of the original's conversion → state dict of `i3d`.
-
-    Parameters
-    ----------
-    flax : nested mappings "params" (kernels laid out time, height, width, inputs, outputs) and
-        "batch_stats", by the original's names.
-    """
-    state: dict[str, Tensor] = {}
-
-    def unit(source: Mapping[str, Any], statistics: Mapping[str, Any], target: str) -> None:
-        kernel = torch.tensor(source["Conv_0"]["kernel"])
-        state[f"{target}.conv3d.weight"] = kernel.permute(4, 3, 0, 1, 2).contiguous()
-        if not statistics:
-            state[f"{target}.conv3d.bias"] = torch.tensor(source["Conv_0"]["bias"])
-            return
-        bias = torch.tensor(source["BatchNorm_0"]["bias"])
-        state[f"{target}.bn.weight"] = torch.ones_like(bias)
-        state[f"{target}.bn.bias"] = bias
-        for ours, theirs in (("running_mean", "mean"), ("running_var", "var")):
-            values = torch.tensor(statistics["BatchNorm_0"][theirs])
-            state[f"{target}.bn.{ours}"] = values.reshape(-1)
-        state[f"{target}.bn.num_batches_tracked"] = torch.tensor(0)
-
-    for name, layer in flax["params"].items():
-        if name == FLAX_LOGITS:
-            unit(layer, {}, "logits")
-        elif name.startswith("Mixed_"):
-            for branch, target in FLAX_BRANCHES.items():
-                unit(layer[branch], flax["batch_stats"][name][branch], f"{name}.{target}")
-        else:
-            unit(layer, flax["batch_stats"][name], name)
-    return state

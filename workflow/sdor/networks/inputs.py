@@ -6,6 +6,7 @@ memory map while the device works on the batch before; on a GPU with room they a
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sdor.errors import SdorError
+from sdor.files import damaged
 from sdor.networks.compute import Compute
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 RESIDENT_SHARE = 0.5  # of the free GPU memory: the rest is for activations
 UPLOADED_ROWS = 4096  # at a time
@@ -117,3 +120,13 @@ class Inputs:
 def batched(rows: IntArray, size: int) -> list[IntArray]:
     """Row numbers `size` at a time."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def open_trunk_maps(path: Path, compute: Compute) -> Inputs:
+    """The cached maps as training inputs (rows of maps, channels last)."""
+    try:
+        maps = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise SdorError(damaged(path, error)) from error
+    dtype = torch.bfloat16 if maps.dtype == np.uint16 else None
+    return Inputs(maps, compute, dtype=dtype)

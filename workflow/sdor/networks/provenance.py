@@ -32,7 +32,7 @@ class Provenance:
 
 
 def read_provenance(path: Path) -> Provenance:
-    """Where the weights in a file that `weights.resolve_weights` wrote came from.
+    """Where the weights in a file that `fetch.resolve_weights` wrote came from.
 
     Raises
     ------

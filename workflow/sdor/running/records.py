@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sdor.errors import SdorError
-from sdor.files import write_json
-from sdor.study.fingerprint import digest, file_sha256
+from sdor.files import digest, file_sha256, write_json
 
 RESULTS = Path("results")
 RECORDS = RESULTS / "records"

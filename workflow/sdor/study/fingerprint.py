@@ -1,12 +1,11 @@
-"""Fingerprints of code, library versions and data, so that only what changed is run again."""
+"""Fingerprints of code and library versions, so that only what changed is run again."""
 
 import ast
-import hashlib
 import importlib.metadata
-import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+from sdor.files import digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Log lines and progress bars reach no result: a change in them is no reason to train again.
@@ -37,22 +36,6 @@ def code_of(*modules: str) -> str:
 def versions_of(*packages: str) -> dict[str, str]:
     """Installed versions without the local part: 2.13.0+cpu and 2.13.0+cu130 count as one."""
     return {name: importlib.metadata.version(name).split("+")[0] for name in packages}
-
-
-def digest(content: bytes) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of some bytes."""
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def digest_of(value: Any) -> str:
-    """Fingerprint of a JSON-like value, whatever the order of its keys."""
-    return digest(json.dumps(value, sort_keys=True).encode())
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a whole file, read in pieces."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

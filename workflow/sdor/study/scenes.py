@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdor.errors import SdorError
+from sdor.files import digest, digest_of, file_sha256
 from sdor.study.config import check, load_yaml
-from sdor.study.fingerprint import digest, digest_of, file_sha256
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
 # Folders that a run puts beside the scenes' own under results/.

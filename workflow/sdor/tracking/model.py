@@ -18,7 +18,7 @@ from sdor.files import read_parquet
 from sdor.method.scorer import Scorer, TrainablePart, load_scorer
 from sdor.networks.backbones import Backbone, pooled
 from sdor.study.fingerprint import versions_of
-from sdor.video.frames import FrameStore
+from sdor.video.store import FrameStore
 
 EXAMPLES = 4  # frames; an exported batch of one would stay a batch of one
 

@@ -16,8 +16,7 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.evaluation.metrics import COLUMNS
-from sdor.files import damaged, read_json, read_parquet
-from sdor.study.fingerprint import digest_of, file_sha256
+from sdor.files import damaged, digest_of, file_sha256, read_json, read_parquet
 
 COLUMN_NAMES = {
     column: column if column == "average_precision" else f"auc_{column}" for column in COLUMNS

