@@ -1,4 +1,4 @@
-# findings ─ tables.
+# evaluation ─ findings ─ tables.
 
 TABLE_NAMES = ("table1", "table2", "localisation", "feedback", "rates", "ablations")
 PAPER_TABLES = [
@@ -16,6 +16,30 @@ REPORTED = [
     for name in ("report/reported.csv", "schemas/method.schema.yaml")
 ]
 STUDY_FILES = study_files()
+
+
+rule findings:
+    input:
+        paths_in(STUDY_FILES),
+    output:
+        "results/findings.parquet",
+    log:
+        "results/logs/findings.log",
+    benchmark:
+        "results/benchmarks/findings.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        stage={
+            "code": code_of("sdor.reporting.findings"),
+            "versions": versions_of("numpy", "pandas"),
+            "reported": REPORTED,
+            "files": STUDY_FILES,
+            "plan": PLAN.as_document(),
+        },
+    script:
+        "../scripts/findings.py"
 
 
 rule tables:

@@ -1,5 +1,7 @@
 # What the rules of tables.smk ask for, and what tables, figures and report share.
 
+from sdor.study.settings import Comparison, Plan, Pool
+
 # What tables and figures are told about the study, beside its files.
 ASKED = {
     "main": STUDY.main,
@@ -7,6 +9,28 @@ ASKED = {
     "pools": SETTINGS["pools"],
     "not_run": STUDY.not_run,
 }
+
+
+def plan():
+    """What stands beside what, from the studies of the config."""
+    settings = {
+        name: Comparison(tuple(study["variants"]), tuple(study.get("scenes", SETTINGS["scenes"])))
+        for name, study in SETTINGS["studies"].items()
+    }
+    return Plan(
+        main=STUDY.main,
+        backbones=settings.pop("backbones", Comparison()),
+        anomaly_rates=settings.pop("anomaly_rate", Comparison()),
+        ablations=settings,
+        pools={
+            name: Pool(tuple(pool["scenes"]), pool.get("joint"))
+            for name, pool in SETTINGS["pools"].items()
+        },
+        not_run=STUDY.not_run,
+    )
+
+
+PLAN = plan()
 
 
 def seeds_of(scene, variant, name):
