@@ -1,6 +1,7 @@
 # What MLflow is shown of every run, and whether the receipt of it still holds.
 
-from sdor.tracking.receipt import receipt_is_stale, store_uri
+from sdor.tracking.receipt import receipt_is_stale
+from sdor.tracking.store import store_uri
 
 TRACKING = SETTINGS["tracking"]
 RECEIPT = "results/mlflow.json"

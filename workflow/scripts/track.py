@@ -1,7 +1,7 @@
 from sdor.errors import say
 from sdor.running.jobs import job
-from sdor.tracking.receipt import store_uri
 from sdor.tracking.record import track_study
+from sdor.tracking.store import store_uri
 
 stage = snakemake.params.stage
 with job(snakemake, "tracking") as work:

@@ -67,11 +67,11 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _doctor(asked: argparse.Namespace) -> int:
-    from sdor.doctor.doctor import diagnose, page
+    from sdor.doctor.doctor import diagnose
 
     diagnosis = diagnose(asked.configfile)
-    print(json.dumps(diagnosis.as_json(), indent=2) if asked.json else page(diagnosis))
-    return 0 if diagnosis.demo_can_run else 1
+    print(json.dumps(diagnosis.as_json(), indent=2) if asked.json else diagnosis.page())
+    return 1 if diagnosis.missing(diagnosis.targets[0]) else 0
 
 
 def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -22,9 +22,10 @@ from sdor.networks.fetch import resolve_weights
 from sdor.networks.provenance import Provenance
 from sdor.study.config import with_defaults
 from sdor.tracking.model import Ensemble, load_ensemble
-from sdor.tracking.receipt import receipt_is_stale, shown_uri, sqlite_file
+from sdor.tracking.receipt import receipt_is_stale
 from sdor.tracking.record import RECORDED, Store, track_study
 from sdor.tracking.runs import run_entries, study_entry
+from sdor.tracking.store import shown_uri, sqlite_file
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 SECONDS = (3.0, 5.0)

@@ -1,40 +1,14 @@
 """What was recorded where: the receipt of the view in MLflow, and whether it still holds."""
 
-import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from sdor.errors import SdorError
 from sdor.files import read_json
-
-# In the working directory, where a plain `mlflow ui` looks for it.
-DEFAULT_STORE = "sqlite:///mlflow.db"
-STORE_VARIABLE = "MLFLOW_TRACKING_URI"
-
-
-def store_uri() -> str:
-    """Where runs are recorded: MLFLOW_TRACKING_URI, else a file in the working directory."""
-    return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
-
-
-def shown_uri(uri: str) -> str:
-    """The URI as it may be written down: without user name and password."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite store; None for other stores."""
-    scheme, found, rest = uri.partition(":///")
-    if not found or scheme.split("+")[0] != "sqlite":
-        return None
-    return Path(rest.partition("?")[0])
+from sdor.tracking.store import shown_uri, sqlite_file
 
 
 def receipt_is_stale(receipt: Path, uri: str) -> bool:

@@ -26,8 +26,8 @@ from sdor.errors import SdorError
 from sdor.files import write_json
 from sdor.progress import logger, track
 from sdor.tracking.model import examples, load_ensemble, save_ensemble
-from sdor.tracking.receipt import shown_uri, sqlite_file
 from sdor.tracking.runs import Entry, Part, Point, run_entries, study_entry
+from sdor.tracking.store import shown_uri, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
