@@ -231,7 +231,7 @@ def test_damage_to_what_a_study_no_longer_has_stops_nothing(copy):
     workplace = copy()
     for name in ("yard/frames/64/calm2.npy", "yard/features/mobilenet_v2-pool-64.parquet"):
         (workplace.folder / "results" / name).write_bytes(b"nonsense")
-    workplace.configure(variants={"tiny": {}}, studies={})
+    workplace.configure(variants={"tiny": {}}, backbones=None, anomaly_rates=None, ablations={})
     scene = yaml.safe_load((workplace.folder / "scenes" / "yard.yaml").read_text())
     scene["clips"][0]["images"] = "calm1"
     (workplace.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))

@@ -77,7 +77,7 @@ def test_no_label_reaches_a_score(finished, fresh):
     path.write_text(yaml.safe_dump(scene))
     config = yaml.safe_load((fresh.folder / "config.yaml").read_text())
     # A simulated expert and scenes with fewer anomalies are made from labels.
-    del config["studies"]["anomaly_rate"], config["variants"]["rare"], config["feedback"]
+    del config["anomaly_rates"], config["variants"]["rare"], config["feedback"]
     (fresh.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     done = fresh.run()
     assert done.returncode == 0, done.stdout
@@ -107,7 +107,7 @@ def test_other_labels_rerun_no_training(copy):
     (workplace.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
     # The expert and the scene with fewer anomalies are made from labels; nothing else trains.
     config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
-    del config["feedback"], config["studies"]["anomaly_rate"], config["variants"]["rare"]
+    del config["feedback"], config["anomaly_rates"], config["variants"]["rare"]
     (workplace.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     judged = {"audit", "evaluate", "tables", "paper_tables", "figures", "paper_figures", "report"}
     judged |= {"stage_times", "track"}

@@ -30,12 +30,13 @@ SCENES = {
 STUDY = {
     "scenes": list(SCENES),
     "seeds": [0, 1],
+    "main": "tiny",
     "variants": {
         "tiny": {},
         "logits": {"features": "logits"},
         "unmasked": {"masks": False},
     },
-    "studies": {
+    "ablations": {
         "initial_features": {"variants": ["tiny", "logits"], "scenes": ["yard"]},
         "burnt-in_caption": {"variants": ["tiny", "unmasked"], "scenes": ["gate"]},
     },

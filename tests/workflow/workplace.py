@@ -47,17 +47,16 @@ CONFIG = {
 }
 # Everything that a config may ask for beside the main variant.
 STUDIES = {
+    "main": "tiny",
     "variants": {
         "tiny": {},
         "l2": {"loss": "l2", "trainable": "head"},
         "wide": {"backbone": "mobilenet_v2", "trainable": "head"},
         "rare": {"anomaly_rate": 0.02, "trainable": "head"},
     },
-    "studies": {
-        "loss": {"variants": ["tiny", "l2"]},
-        "backbones": {"variants": ["wide", "tiny"]},
-        "anomaly_rate": {"variants": ["rare"]},
-    },
+    "backbones": {"variants": ["wide", "tiny"]},
+    "anomaly_rates": {"variants": ["rare"]},
+    "ablations": {"loss": {"variants": ["tiny", "l2"]}},
     "competitors": ["del_giorno_1", "del_giorno_2", "unmasking", "two_sample_test"],
     "feedback": {"scenes": ["yard"], "rounds": 2, "picks": 1, "epochs": 2},
     "tracking": {"enabled": True, "experiment": "yard"},

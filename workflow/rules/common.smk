@@ -70,8 +70,8 @@ try:
         for name, scene in STUDY.scenes.items()
     }
     WEIGHTS = {
-        method["backbone"]: weights_setting(STUDY.settings, method["backbone"])
-        for method in STUDY.methods.values()
+        name: weights_setting(STUDY.weights.get(name, "auto"), name)
+        for name in sorted({method.backbone for method in STUDY.methods.values()})
     }
     # A wrong config has cost nothing so far.
     if workflow.is_main_process and repairing():
@@ -98,22 +98,23 @@ if workflow.output_settings.quiet and not LOOKS_ONLY:
     workflow.output_settings.quiet = workflow.output_settings.quiet - {Quietness.PROGRESS}
 
 # Scripts find a scene's files by this, and no absolute path gets into a job's params.
-config["data_root"] = STUDY.settings["data_root"]
-config["scene_folder"] = STUDY.settings["scene_folder"]
-SETTINGS, METHODS, SCENES = STUDY.settings, STUDY.methods, STUDY.scenes
+config["data_root"] = STUDY.data_root
+config["scene_folder"] = STUDY.scene_folder
+METHODS, SCENES, PLAN = STUDY.methods, STUDY.scenes, STUDY.plan
 # On a cluster, each network job asks for a GPU, whatever the host is that Snakemake runs on. Jobs are
 # told that they are on one, since they have no limit of jobs.
 if workflow.is_main_process:
     os.environ[ON_CLUSTER] = "yes" if workflow.resource_settings.nodes else ""
-HAS_GPU = SETTINGS["device"] == "cuda" or (
-    SETTINGS["device"] == "auto" and bool(os.environ.get(ON_CLUSTER) or shutil.which("nvidia-smi"))
+HAS_GPU = STUDY.compute.device == "cuda" or (
+    STUDY.compute.device == "auto"
+    and bool(os.environ.get(ON_CLUSTER) or shutil.which("nvidia-smi"))
 )
 # A network takes all cores that a run has, so that two never share them, nor a GPU (on a CPU, heads
 # alone are light enough to train side by side).
 NETWORK_THREADS = 64
 NETWORK_GPUS = 1 if HAS_GPU else 0
 ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
-COMPUTE = {key: SETTINGS[key] for key in ("device", "precision")}
+COMPUTE = STUDY.compute.as_document()
 
 
 wildcard_constraints:
@@ -141,17 +142,6 @@ def growing(amount):
     )
 
 
-def view_of(method):
-    """Name of the frames that a method sees: their size, and whether masks are left off."""
-    return f"{method['input_size']}{'' if method['masks'] else '-unmasked'}"
-
-
-def method_of(wildcards, *keys):
-    """The variant's method, or the given keys of it."""
-    method = METHODS[wildcards.variant]
-    return {key: method[key] for key in keys} if keys else method
-
-
 RUN = "results/{scene}/{variant}/seed{seed}"
 RUN_LOG = "results/logs/{scene}/{variant}/seed{seed}"
 RUN_TIME = "results/benchmarks/{scene}/{variant}/seed{seed}"
@@ -159,13 +149,13 @@ RUNS = [
     {"scene": scene, "variant": variant, "seed": seed}
     for scene in SCENES
     for variant in STUDY.variants_of(scene)
-    for seed in SETTINGS["seeds"]
+    for seed in STUDY.seeds
 ]
 
 
 def network_threads(wildcards):
     """All cores for a network; on a CPU, one where the head alone trains."""
-    head = METHODS[wildcards.variant]["trainable"] == "head"
+    head = METHODS[wildcards.variant].training.trainable == "head"
     return 1 if head and not HAS_GPU else NETWORK_THREADS
 
 

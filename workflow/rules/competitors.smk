@@ -25,7 +25,7 @@ rule hidden:
         stage=lambda w: {
             "code": code_of("sdor.method.saliency"),
             "versions": versions_of("torch", "torchvision"),
-            "method": method_of(w, "trainable", "hidden_units"),
+            "method": METHODS[w.variant].training.as_document(),
             "compute": COMPUTE,
         },
     script:
@@ -57,7 +57,7 @@ rule del_giorno:
         stage=lambda w: {
             "code": code_of("sdor.competitors.del_giorno"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
-            "components": METHODS[w.variant]["pca"] if w.kind == "1" else None,
+            "components": METHODS[w.variant].initial.pca if w.kind == "1" else None,
         },
     script:
         "../scripts/del_giorno.py"
@@ -66,7 +66,7 @@ rule del_giorno:
 rule unmasking:
     input:
         bins="results/{scene}/features/{backbone}-bins-{view}.npy",
-        grey=lambda w: grey_frames(w.scene, {"masks": not w.view.endswith("-unmasked")}),
+        grey=lambda w: grey_frames(w.scene, not w.view.endswith("-unmasked")),
     output:
         appearance=f"{UNMASKING}/unmasking-appearance.parquet",
         motion=f"{UNMASKING}/unmasking-motion.parquet",
@@ -95,7 +95,7 @@ rule two_sample_test:
         bins=lambda w: "results/{scene}/features/{backbone}-bins-{view}.npy".format(
             scene=w.scene, **named_files(w.variant)
         ),
-        grey=lambda w: grey_frames(w.scene, METHODS[w.variant]),
+        grey=lambda w: grey_frames(w.scene, METHODS[w.variant].masks),
     output:
         appearance=f"{RUN}/competitors/two_sample_test-appearance.parquet",
         motion=f"{RUN}/competitors/two_sample_test-motion.parquet",

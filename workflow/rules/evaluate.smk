@@ -1,6 +1,6 @@
 # ensemble ─ evaluation: every row of the tables against the ground truth.
 
-EVALUATION = SETTINGS["evaluation"]
+EVALUATION = STUDY.evaluation.as_document()
 
 
 rule evaluate:
@@ -32,8 +32,8 @@ rule evaluate:
             "versions": versions_of("numpy", "scikit-learn", "scipy", "torch", "torchvision"),
             "evaluation": EVALUATION,
             "competitors": list(competitor_files(w)),
-            "method": METHODS[w.variant],
-            "overrides": SETTINGS["variants"][w.variant] or {},
+            "method": METHODS[w.variant].as_document(),
+            "overrides": STUDY.overrides[w.variant],
             "description": SCENES[w.scene].description,
             "fingerprints": {
                 "method's code": code_of(

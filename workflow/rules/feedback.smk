@@ -21,7 +21,9 @@ rule mark:
         stage={
             "code": code_of("sdor.method.mark"),
             "versions": versions_of("numpy"),
-            **{key: FEEDBACK[key] for key in ("picks", "share", "neighbours")},
+            "picks": FEEDBACK.picks,
+            "share": FEEDBACK.share,
+            "neighbours": FEEDBACK.neighbours,
         },
     script:
         "../scripts/mark.py"
@@ -48,15 +50,15 @@ rule fine_tune:
     resources:
         gpu=NETWORK_GPUS,
         mem_mb=growing(training_memory),
-        runtime=growing(lambda w: training_time(w, FEEDBACK["epochs"])),
+        runtime=growing(lambda w: training_time(w, FEEDBACK.epochs)),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.fine_tuning"),
             "versions": versions_of("numpy", "torch", "torchvision"),
-            "method": method_of(w, *TRAINING_KEYS),
-            "epochs": FEEDBACK["epochs"],
+            "method": METHODS[w.variant].training.as_document(),
+            "epochs": FEEDBACK.epochs,
             "clips": clip_names(w.scene),
-            "weights": WEIGHTS[METHODS[w.variant]["backbone"]],
+            "weights": WEIGHTS[METHODS[w.variant].backbone],
             "compute": COMPUTE,
         },
     script:
@@ -83,9 +85,9 @@ rule evaluate_feedback:
     params:
         stage=lambda w: {
             "code": code_of("sdor.evaluation.feedback"),
-            "draws": EVALUATION["bootstrap_draws"],
-            "settings": {key: FEEDBACK[key] for key in FEEDBACK if key != "scenes"},
-            "method": METHODS[w.variant],
+            "draws": STUDY.evaluation.bootstrap_draws,
+            "settings": FEEDBACK.as_document(),
+            "method": METHODS[w.variant].as_document(),
         },
     script:
         "../scripts/evaluate_feedback.py"

@@ -61,7 +61,7 @@ rule figures:
             "reported": REPORTED,
             "versions": versions_of("matplotlib"),
             "kinds": list(FIGURE_KINDS),
-            "seeds": SETTINGS["seeds"],
+            "seeds": STUDY.seeds,
         },
     script:
         "../scripts/figures.py"

@@ -81,7 +81,7 @@ rule frames:
 rule clips:
     input:
         unpack(lambda w: cuts_of(w.scene)),
-        frames=lambda w: frame_files(w.scene, view_of(next(iter(METHODS.values())))),
+        frames=lambda w: frame_files(w.scene, METHODS[PLAN.main].view),
     output:
         "results/{scene}/clips.parquet",
     log:
@@ -163,7 +163,7 @@ rule subset:
         stage=lambda w: {
             "code": code_of("sdor.study.subset"),
             "versions": versions_of("numpy"),
-            "rate": METHODS[w.variant]["anomaly_rate"],
+            "rate": METHODS[w.variant].anomaly_rate,
         },
     script:
         "../scripts/subset.py"

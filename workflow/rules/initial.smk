@@ -21,7 +21,7 @@ rule initial:
         stage=lambda w: {
             "code": code_of("sdor.method.initial"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
-            "method": method_of(w, *INITIAL_KEYS),
+            "method": METHODS[w.variant].initial.as_document(),
         },
     script:
         "../scripts/initial.py"

@@ -24,7 +24,7 @@ rule saliency:
         stage=lambda w: {
             "code": code_of("sdor.method.saliency"),
             "versions": versions_of("torch", "torchvision"),
-            "method": method_of(w, "trainable", "hidden_units"),
+            "method": METHODS[w.variant].training.as_document(),
             "clips": clip_names(w.scene),
             "compute": COMPUTE,
         },
@@ -58,8 +58,8 @@ rule localise:
             "code": code_of("sdor.evaluation.localisation", "sdor.video.cuts"),
             "versions": versions_of("numpy", "scipy", "pillow"),
             "labels": LABELS[w.scene],
-            "draws": EVALUATION["bootstrap_draws"],
-            "method": METHODS[w.variant],
+            "draws": STUDY.evaluation.bootstrap_draws,
+            "method": METHODS[w.variant].as_document(),
         },
     script:
         "../scripts/localise.py"

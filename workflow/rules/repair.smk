@@ -2,7 +2,7 @@
 
 from sdor.running.repair import repair
 
-VIEWS = {view_of(method) for method in METHODS.values()}
+VIEWS = {method.view for method in METHODS.values()}
 
 
 def is_output(path):
@@ -30,9 +30,9 @@ def is_of_study(
         and (variant is None or variant in (METHODS if pooled else STUDY.variants_of(scene)))
         and (backbone is None or backbone in WEIGHTS)
         and (view is None or view in VIEWS or view.startswith("160x120-grey"))
-        and (seed is None or int(seed) in SETTINGS["seeds"])
-        and (t is None or int(t) <= METHODS[variant]["iterations"])
-        and (round is None or int(round) <= FEEDBACK["rounds"])
+        and (seed is None or int(seed) in STUDY.seeds)
+        and (t is None or int(t) <= METHODS[variant].iterations)
+        and (round is None or int(round) <= FEEDBACK.rounds)
         and not (rule_name == "cuts" and SCENES[scene].joined is None)
         and not (rule_name == "render" and SCENES[scene].demo is None)
     )

@@ -33,7 +33,7 @@ rule stage_times:
         stage={
             "code": code_of("sdor.reporting.stage_times"),
             "benchmarks": BENCHMARKS,
-            "seeds": SETTINGS["seeds"],
+            "seeds": STUDY.seeds,
         },
     script:
         "../scripts/stage_times.py"
@@ -53,9 +53,7 @@ rule report:
             for run in RUNS
             if run["variant"] in STUDY.shown()
         ],
-        frames=[
-            path for scene in SCENES for path in frame_files(scene, view_of(METHODS[STUDY.main]))
-        ],
+        frames=[path for scene in SCENES for path in frame_files(scene, METHODS[PLAN.main].view)],
     output:
         "results/report.html",
     log:
@@ -73,12 +71,14 @@ rule report:
             "scenes": list(SCENES),
             "shown": STUDY.shown(),
             "benchmarks": BENCHMARKS,
-            "seeds": SETTINGS["seeds"],
-            "view": view_of(METHODS[STUDY.main]),
+            "seeds": STUDY.seeds,
+            "view": METHODS[PLAN.main].view,
             "captions": FIGURE_KINDS,
             "study_captions": STUDY_FIGURES,
             "config": {
-                key: SETTINGS[key] for key in SETTINGS if not key.endswith(("_root", "_folder"))
+                key: value
+                for key, value in STUDY.document.items()
+                if not key.endswith(("_root", "_folder"))
             },
         },
     script:

@@ -1,22 +1,5 @@
 # initial scores ─ pseudo labels ⇄ training ─ ensemble: iteration t asks for iteration t - 1.
 
-LABEL_KEYS = ("anomalous_fraction", "normal_fraction", "sampling")
-TRAINING_KEYS = (
-    "c1",
-    "c2",
-    "hidden_units",
-    "trainable",
-    "loss",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "batch_size",
-    "batch",
-    "steps_per_epoch",
-    "epochs",
-    "batchnorm",
-)
-
 
 rule pseudo_labels:
     input:
@@ -35,7 +18,7 @@ rule pseudo_labels:
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.pseudo_labels"),
-            "method": method_of(w, *LABEL_KEYS),
+            "method": METHODS[w.variant].labels.as_document(),
         },
     script:
         "../scripts/pseudo_labels.py"
@@ -62,14 +45,14 @@ rule train:
     resources:
         gpu=NETWORK_GPUS,
         mem_mb=growing(training_memory),
-        runtime=growing(lambda w: training_time(w, METHODS[w.variant]["epochs"])),
+        runtime=growing(lambda w: training_time(w, METHODS[w.variant].training.epochs)),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.training"),
             "versions": versions_of("numpy", "torch", "torchvision"),
-            "method": method_of(w, *TRAINING_KEYS),
+            "method": METHODS[w.variant].training.as_document(),
             "clips": clip_names(w.scene),
-            "weights": WEIGHTS[METHODS[w.variant]["backbone"]],
+            "weights": WEIGHTS[METHODS[w.variant].backbone],
             "compute": COMPUTE,
         },
     script:
@@ -78,7 +61,7 @@ rule train:
 
 rule ensemble:
     input:
-        lambda w: of_iterations("scores.parquet", range(1, METHODS[w.variant]["iterations"] + 1)),
+        lambda w: of_iterations("scores.parquet", range(1, METHODS[w.variant].iterations + 1)),
     output:
         f"{RUN}/ensemble.parquet",
     log:

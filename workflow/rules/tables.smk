@@ -60,7 +60,7 @@ rule tables:
         stage={
             "code": code_of("sdor.reporting.tables"),
             "reported": REPORTED,
-            "not_run": STUDY.not_run,
+            "not_run": PLAN.not_run,
         },
     script:
         "../scripts/tables.py"

@@ -18,7 +18,7 @@ rule track:
             "code": code_of("sdor.tracking.record"),
             "versions": versions_of("mlflow"),
             "store": STORE,
-            "experiment": TRACKING["experiment"],
+            "experiment": TRACKING.experiment,
             "runs": TRACKED_RUNS,
         },
     script:

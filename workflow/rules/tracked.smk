@@ -3,9 +3,9 @@
 from sdor.tracking.receipt import receipt_is_stale
 from sdor.tracking.store import store_uri
 
-TRACKING = SETTINGS["tracking"]
+TRACKING = STUDY.tracking
 RECEIPT = "results/mlflow.json"
-TRACKED = [RECEIPT] if TRACKING["enabled"] else []
+TRACKED = [RECEIPT] if TRACKING.enabled else []
 STORE = "kept"
 # No input changes when a store was away or is lost: without its receipt, the runs are recorded anew.
 if workflow.is_main_process and TRACKED and receipt_is_stale(Path(RECEIPT), store_uri()):
@@ -18,19 +18,22 @@ if workflow.is_main_process and TRACKED and receipt_is_stale(Path(RECEIPT), stor
 def tracked_model(run):
     """What a run's ensemble is put together from, where it is kept as a model; else None."""
     scene, variant, seed = run.values()
-    main = (variant, seed) == (STUDY.main, SETTINGS["seeds"][0])
-    if TRACKING["models"] == "none" or (TRACKING["models"] == "main" and not main):
+    main = (variant, seed) == (PLAN.main, STUDY.seeds[0])
+    if TRACKING.models == "none" or (TRACKING.models == "main" and not main):
         return None
     method, folder = METHODS[variant], RUN.format(**run)
-    names, paths = clip_names(scene), frame_files(scene, view_of(method))
+    names, paths = clip_names(scene), frame_files(scene, method.view)
     return {
         "models": [
-            f"{folder}/iteration{t}/model.safetensors" for t in range(1, method["iterations"] + 1)
+            f"{folder}/iteration{t}/model.safetensors" for t in range(1, method.iterations + 1)
         ],
-        "weights": f"results/weights/{method['backbone']}.safetensors",
+        "weights": f"results/weights/{method.backbone}.safetensors",
         "ensemble": f"{folder}/ensemble.parquet",
         "frames": dict(zip(names, paths, strict=True)),
-        "method": {key: method[key] for key in ("trainable", "hidden_units")},
+        "method": {
+            "trainable": method.training.trainable,
+            "hidden_units": method.training.hidden_units,
+        },
     }
 
 
@@ -55,10 +58,10 @@ def tracked_files():
     """Files of runs that are read when they are recorded."""
     for run in TRACKED_RUNS:
         folder = RUN.format(**run)
-        iterations = range(1, METHODS[run["variant"]]["iterations"] + 1)
+        iterations = range(1, METHODS[run["variant"]].iterations + 1)
         trained = [f"{folder}/iteration{t}" for t in iterations]
         if run["feedback"]:
-            trained += [f"{folder}/feedback/round{r}" for r in range(1, FEEDBACK["rounds"] + 1)]
+            trained += [f"{folder}/feedback/round{r}" for r in range(1, FEEDBACK.rounds + 1)]
             yield run["feedback"]
         for name in trained:
             yield from (f"{name}/history.parquet", f"{name}/scores.parquet")

@@ -7,7 +7,12 @@ from sdor.video.cuts import locate
 with job(snakemake, f"label audit of {snakemake.wildcards.scene}") as work:
     cuts = snakemake.input.get("cuts")
     scene = locate(
-        find_scene(snakemake.config, snakemake.wildcards.scene), read_json(cuts) if cuts else []
+        find_scene(
+            snakemake.wildcards.scene,
+            snakemake.config["scene_folder"],
+            snakemake.config["data_root"],
+        ),
+        read_json(cuts) if cuts else [],
     )
     clips = read_parquet(snakemake.input.clips)
     table, summary = audit(scene, dict(zip(clips["clip"], clips["frames"].tolist(), strict=True)))

@@ -10,7 +10,12 @@ from sdor.video.store import stored_frames
 with job(snakemake, f"clips of {snakemake.wildcards.scene}") as work:
     cuts = snakemake.input.get("cuts")
     scene = locate(
-        find_scene(snakemake.config, snakemake.wildcards.scene), read_json(cuts) if cuts else []
+        find_scene(
+            snakemake.wildcards.scene,
+            snakemake.config["scene_folder"],
+            snakemake.config["data_root"],
+        ),
+        read_json(cuts) if cuts else [],
     )
     counts = {Path(path).stem: stored_frames(path) for path in snakemake.input.frames}
     units = {"first": "frame of the source, from 1", "fps": "1/s"}

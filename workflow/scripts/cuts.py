@@ -4,5 +4,7 @@ from sdor.study.study import find_scene
 from sdor.video.cuts import sequence_ranges
 
 with job(snakemake, f"cuts of {snakemake.wildcards.scene}"):
-    scene = find_scene(snakemake.config, snakemake.wildcards.scene)
+    scene = find_scene(
+        snakemake.wildcards.scene, snakemake.config["scene_folder"], snakemake.config["data_root"]
+    )
     write_json(snakemake.output[0], sequence_ranges(scene.joined, scene.masks))

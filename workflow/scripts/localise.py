@@ -11,7 +11,10 @@ with job(snakemake, f"localisation of {w.scene}/{w.variant}/seed{w.seed}") as wo
     cuts = snakemake.input.get("cuts")
     about = {"scene": w.scene, "variant": w.variant, "seed": int(w.seed), "method": stage["method"]}
     measured = localise_run(
-        locate(find_scene(snakemake.config, w.scene), read_json(cuts) if cuts else []),
+        locate(
+            find_scene(w.scene, snakemake.config["scene_folder"], snakemake.config["data_root"]),
+            read_json(cuts) if cuts else [],
+        ),
         Path(snakemake.input.clips),
         Path(snakemake.input.saliency),
         Path(snakemake.output[0]),

@@ -11,7 +11,10 @@ outputs = list(snakemake.output)
 
 def with_pictures(name, files):
     cuts = files.get("cuts")
-    scene = locate(find_scene(snakemake.config, name), read_json(cuts) if cuts else [])
+    scene = locate(
+        find_scene(name, snakemake.config["scene_folder"], snakemake.config["data_root"]),
+        read_json(cuts) if cuts else [],
+    )
     return {**files, **paper_figures.pictures_of(scene)}
 
 

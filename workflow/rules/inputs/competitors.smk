@@ -4,18 +4,18 @@ DEL_GIORNO = ("w100", "w10")
 UNMASKING = "results/{scene}/competitors/{backbone}-{view}"
 
 
-def grey_frames(scene, method):
+def grey_frames(scene, masks):
     """The frames in which motion is looked for."""
-    view = "160x120-grey" + ("" if method["masks"] else "-unmasked")
+    view = "160x120-grey" + ("" if masks else "-unmasked")
     return frame_files(scene, view)
 
 
 def competitor_files(wildcards):
     """Row of the tables: file of a competitor's scores, for the main variant."""
-    if wildcards.variant != STUDY.main:
+    if wildcards.variant != PLAN.main:
         return {}
     files = {}
-    for name in SETTINGS["competitors"]:
+    for name in STUDY.competitors:
         if name.startswith("del_giorno"):
             for setting in DEL_GIORNO:
                 files[f"{name}_{setting}"] = f"{RUN}/competitors/{name}_{setting}.parquet"
@@ -33,4 +33,4 @@ def competitor_files(wildcards):
 def named_files(variant):
     """Wildcards of files that variants share: the network, and the view of the frames."""
     method = METHODS[variant]
-    return {"backbone": method["backbone"], "view": view_of(method)}
+    return {"backbone": method.backbone, "view": method.view}

@@ -3,14 +3,14 @@
 
 def pool_files(wildcards, name):
     """A file of the run of every scene of a pool."""
-    scenes = SETTINGS["pools"][wildcards.pool]["scenes"]
+    scenes = PLAN.pools[wildcards.pool].scenes
     return [f"{RUN}/{name}".format(**{**wildcards, "scene": scene}) for scene in scenes]
 
 
 def pooled(wildcards):
     """Scene of a pool: the files that its scores and labels are in."""
     members = {}
-    for scene in SETTINGS["pools"][wildcards.pool]["scenes"]:
+    for scene in PLAN.pools[wildcards.pool].scenes:
         of_scene = type(wildcards)(fromdict={**wildcards, "scene": scene})
         run = RUN.format(**of_scene)
         members[scene] = {
@@ -26,8 +26,8 @@ def pooled(wildcards):
 
 def pooled_variants(pool):
     """The main variant, the backbones, and variants of no study, where all scenes have them."""
-    scenes = SETTINGS["pools"][pool]["scenes"]
-    wanted = {*STUDY.shown(), *(one for scene in scenes for one in STUDY.of("backbones", scene))}
+    scenes = PLAN.pools[pool].scenes
+    wanted = {*STUDY.shown(), *(one for scene in scenes for one in PLAN.backbones.on(scene))}
     return [
         name
         for name in METHODS
@@ -37,4 +37,4 @@ def pooled_variants(pool):
 
 def runs_of(wildcards, name):
     """A file of every seed of a scene and variant."""
-    return [f"{RUN}/{name}".format(**wildcards, seed=seed) for seed in SETTINGS["seeds"]]
+    return [f"{RUN}/{name}".format(**wildcards, seed=seed) for seed in STUDY.seeds]

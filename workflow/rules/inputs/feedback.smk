@@ -1,15 +1,15 @@
 # What the rules of feedback.smk ask for.
 
-FEEDBACK = SETTINGS["feedback"]
+FEEDBACK = STUDY.feedback
 
 
 def rounds_of(name):
-    return [f"{RUN}/feedback/round{r}/{name}" for r in range(1, FEEDBACK["rounds"] + 1)]
+    return [f"{RUN}/feedback/round{r}/{name}" for r in range(1, FEEDBACK.rounds + 1)]
 
 
 def last_iteration(wildcards, name):
     """A file of the last iteration."""
-    return f"{RUN}/iteration{METHODS[wildcards.variant]['iterations']}/{name}".format(**wildcards)
+    return f"{RUN}/iteration{METHODS[wildcards.variant].iterations}/{name}".format(**wildcards)
 
 
 def marked_before(wildcards):

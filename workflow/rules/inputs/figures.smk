@@ -1,7 +1,8 @@
 # What the rules of figures.smk ask for.
 
-STUDIES_OF_THE_PAPER = ("backbones", "anomaly_rate")
-ABLATIONS = [name for name in SETTINGS["studies"] if name not in STUDIES_OF_THE_PAPER]
+from dataclasses import replace
+
+ABLATIONS = list(PLAN.ablations)
 
 
 def drawn_runs(wildcards):
@@ -15,50 +16,50 @@ def drawn_runs(wildcards):
 
 def figure_files(figure):
     """What a figure of the whole study is drawn from: paths, by what they are."""
-    runs = [(run["scene"], run["variant"]) for run in RUNS if run["seed"] == SETTINGS["seeds"][0]]
+    runs = [(run["scene"], run["variant"]) for run in RUNS if run["seed"] == STUDY.seeds[0]]
     if figure == "figure3":
-        return {scene: feedback_files(scene) for scene in FEEDBACK["scenes"] if scene in SCENES}
+        return {scene: feedback_files(scene) for scene in STUDY.feedback_scenes if scene in SCENES}
     if figure == "figure4":
         return {scene: saliency_files(scene) for scene in SCENES if with_saliency(scene)}
     if figure == "localisation":
         return STUDY_FILES["localisation"]
     if figure == "figure5":
-        wanted = {(s, v) for s in SCENES for v in STUDY.of("anomaly_rate", s)}
-        wanted |= {(s, v) for s, r in set(wanted) for v in METHODS if METHODS[v] == whole(r)}
+        wanted = {(s, v) for s in SCENES for v in PLAN.anomaly_rates.on(s)}
+        wanted |= {
+            (s, v)
+            for s, r in set(wanted)
+            for v in METHODS
+            if METHODS[v] == replace(METHODS[r], anomaly_rate=None)
+        }
     elif figure == "figure6":
-        wanted = {(scene, STUDY.main) for scene in SCENES}
+        wanted = {(scene, PLAN.main) for scene in SCENES}
     else:
-        wanted = {(s, v) for study in ABLATIONS for s in SCENES for v in STUDY.of(study, s)}
+        wanted = {(s, v) for one in PLAN.ablations.values() for s in SCENES for v in one.on(s)}
     return [path for key in runs if key in wanted for path in seeds_of(*key, "metrics.json")]
-
-
-def whole(variant):
-    """The variant's method on all frames."""
-    return {**METHODS[variant], "anomaly_rate": None}
 
 
 def feedback_files(scene):
     """Labels, scores and marks of all rounds of feedback."""
-    rounds = range(1, FEEDBACK["rounds"] + 1)
-    last = METHODS[STUDY.main]["iterations"]
+    rounds = range(1, FEEDBACK.rounds + 1)
+    last = METHODS[PLAN.main].iterations
     files = {
         "scores": [f"iteration{last}/scores.parquet"]
         + [f"feedback/round{r}/scores.parquet" for r in rounds],
         "marks": [f"feedback/round{r}/marks.parquet" for r in rounds],
     }
-    runs = seeds_of(scene, STUDY.main, "")
+    runs = seeds_of(scene, PLAN.main, "")
     seeds = [{key: [run + name for name in files[key]] for key in files} for run in runs]
     return {**labels_of(scene), "seeds": seeds}
 
 
 def saliency_files(scene):
     """Labels, frames, and the maps of every backbone, of the first seed."""
-    paths = frame_files(scene, view_of(METHODS[STUDY.main]))
+    paths = frame_files(scene, METHODS[PLAN.main].view)
     variants = {}
     for variant in with_saliency(scene):
         run = seeds_of(scene, variant, "")[0]
         files = {"saliency": f"{run}saliency.npy", "ensemble": f"{run}ensemble.parquet"}
-        backbone = METHODS[variant]["backbone"]
+        backbone = METHODS[variant].backbone
         name = BACKBONE_NAMES.get(backbone, backbone)
         variants[f"{name}, {variant}"] = files
     frames = dict(zip(clip_names(scene), paths, strict=True))

@@ -48,6 +48,6 @@ def source_of(wildcards):
 
 def subset_of(wildcards):
     """The frames that are used, where it is not all of the scene."""
-    if METHODS[wildcards.variant]["anomaly_rate"] is None:
+    if METHODS[wildcards.variant].anomaly_rate is None:
         return {}
     return {"subset": f"{RUN}/subset.parquet".format(**wildcards)}

@@ -1,15 +1,5 @@
 # What the rules of initial.smk ask for.
 
-# What the initial scores follow from, beside the frames and the network.
-INITIAL_KEYS = (
-    "pca",
-    "sp_bags",
-    "sp_bag_size",
-    "iforest_trees",
-    "iforest_samples",
-    "rescale",
-)
-
 
 def initial_file(wildcards):
     """The initial scores; a variant of a study shares them with the first one that starts alike."""
@@ -23,5 +13,4 @@ def initial_file(wildcards):
 
 
 def starts_like(method):
-    keys = ("backbone", "input_size", "masks", "features", "anomaly_rate", *INITIAL_KEYS)
-    return [method[key] for key in keys]
+    return method.backbone, method.view, method.features, method.anomaly_rate, method.initial

@@ -3,21 +3,21 @@
 
 def mapped_rows(wildcards):
     """What saliency maps start from: the trunk's maps where they are kept, else frames."""
-    if METHODS[wildcards.variant]["trainable"] == "layer4":
+    if METHODS[wildcards.variant].training.trainable == "layer4":
         return training_rows(wildcards)
-    return frame_files(wildcards.scene, view_of(METHODS[wildcards.variant]))
+    return frame_files(wildcards.scene, METHODS[wildcards.variant].view)
 
 
 def with_saliency(scene):
     """The variants of a scene whose saliency is shown and measured."""
-    if not SETTINGS["saliency"]:
+    if not STUDY.saliency:
         return []
     others = [
         name
-        for name in STUDY.of("backbones", scene)
-        if METHODS[name]["backbone"] != METHODS[STUDY.main]["backbone"]
+        for name in PLAN.backbones.on(scene)
+        if METHODS[name].backbone != METHODS[PLAN.main].backbone
     ]
-    return [STUDY.main, *others]
+    return [PLAN.main, *others]
 
 
 def has_pixel_masks(scene):

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from packaging.requirements import Requirement
 
 from sdor.errors import SdorError
 from sdor.networks.provenance import read_provenance
-from sdor.study.config import Document, complete, data_root, load_yaml, methods
-from sdor.study.study import WEIGHTS_WORDS, load_study, weights_setting
+from sdor.study.config import load_yaml
+from sdor.study.study import WEIGHTS_WORDS, Study, read_study, weights_setting, with_scenes
 from sdor.tracking.store import shown_uri, sqlite_file, store_fault, store_uri
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -116,20 +116,18 @@ class Config:
     """A config file, checked and complete."""
 
     name: str
-    document: Document
-    settings: Document
-    variants: Mapping[str, Document]
+    study: Study
 
     @property
     def backbones(self) -> list[str]:
         """The networks of its variants, each once."""
-        return list(dict.fromkeys(method["backbone"] for method in self.variants.values()))
+        return list(dict.fromkeys(one.backbone for one in self.study.methods.values()))
 
 
 def all_checks(configs: Sequence[Config]) -> list[Check]:
     """Every check for some configs, of which the first is the demo's."""
     runs = [*(config.name for config in configs), GPU]
-    with_cuda = [config.name for config in configs if config.settings["device"] == "cuda"]
+    with_cuda = [config.name for config in configs if config.study.compute.device == "cuda"]
     backbones = sorted({name for config in configs for name in config.backbones})
     torch = cache(partial(ask_torch, backbones))
     return [
@@ -154,10 +152,7 @@ def read_config(path: Path, name: str = "") -> Config:
     """
     here = Path.cwd()
     where = name or str(path.relative_to(here) if path.is_relative_to(here) else path)
-    document = load_yaml(path)
-    settings = complete(document, where)
-    settings["data_root"] = str(data_root(settings, given_on_command_line=False))
-    return Config(where, document, settings, methods(settings, where))
+    return Config(where, read_study(load_yaml(path), where, data_root_given=False))
 
 
 def ask(command: Sequence[str], *, given: bytes = b"", seconds: float = 10.0) -> tuple[str, str]:
@@ -302,7 +297,9 @@ def weights(config: Config, ask_torch: Callable[[], Torch]) -> Found:
     seen, missing, fetched, notes = [], [], [], []
     for backbone in config.backbones:
         try:
-            words, fetches = find_weights(config.settings, backbone, ask_torch())
+            words, fetches = find_weights(
+                config.study.weights.get(backbone, "auto"), backbone, ask_torch()
+            )
             fetched += [backbone] if fetches else []
         except SdorError as error:
             words = str(error)
@@ -310,21 +307,21 @@ def weights(config: Config, ask_torch: Callable[[], Torch]) -> Found:
         seen.append(f"{backbone}: {words}")
     if fetched:
         notes.append(f"fetches the weights of {', '.join(fetched)}: a network must be there")
-    whole = any(method["trainable"] == "all" for method in config.variants.values())
-    if whole and ask_torch().device != "cuda" and config.settings["device"] != "cuda":
+    whole = any(one.training.trainable == "all" for one in config.study.methods.values())
+    if whole and ask_torch().device != "cuda" and config.study.compute.device != "cuda":
         advice = "without one set method: {trainable: layer4}"
         notes.append(f"trains whole networks, which wants a GPU; {advice}")
     return Found(seen, missing, notes)
 
 
-def find_weights(settings: Document, backbone: str, torch: Torch) -> tuple[str, bool]:
+def find_weights(given: str, backbone: str, torch: Torch) -> tuple[str, bool]:
     """Where a run would have a backbone's weights from, in words, and whether it fetches them.
 
     Raises
     ------
     SdorError : it would get none, or damaged ones.
     """
-    setting = weights_setting(settings, backbone)["setting"]
+    setting = weights_setting(given, backbone)["setting"]
     converted = Path("results/weights") / f"{backbone}.safetensors"
     if converted.is_file():
         return f"{converted}: {read_provenance(converted).source}", False
@@ -355,21 +352,21 @@ def find_weights(settings: Document, backbone: str, torch: Torch) -> tuple[str, 
 
 def data(config: Config) -> Found:
     """The clips of each scene of a config; what else in it does not fit together is a fault."""
-    whole = {**config.document, "missing_data": "skip"}
-    study = load_study(whole, config.name, data_root_given=False)
+    study = with_scenes(replace(config.study, missing_data="skip"), config.name)
+    not_run = study.plan.not_run
     seen = []
     for name, scene in study.scenes.items():
         labelled = sum(clip.ground_truth is not None for clip in scene.clips)
         place = "rendered by the run" if scene.demo else f"in {scene.root}"
         seen.append(f"{name}: {len(scene.clips)} clips, {labelled} with ground truth, {place}")
-    seen += [f"{name}: {reason}" for name, reason in study.not_run.items()]
-    if not study.not_run:
+    seen += [f"{name}: {reason}" for name, reason in not_run.items()]
+    if not not_run:
         return Found(seen)
     origin = "SDOR_DATA_ROOT" if os.environ.get("SDOR_DATA_ROOT") else config.name
-    root, absent = study.settings["data_root"], ", ".join(study.not_run)
+    root, absent = study.data_root, ", ".join(not_run)
     advice = "put it there (config/scenes/README.md), or set SDOR_DATA_ROOT to its folder"
     lack = f"the data of {absent} is not under {root}, where {origin} looks; {advice}"
-    if config.settings["missing_data"] == "skip" and study.scenes:
+    if config.study.missing_data == "skip" and study.scenes:
         return Found(seen, notes=[f"{lack}; meanwhile listed as not run"])
     return Found(seen, [lack])
 

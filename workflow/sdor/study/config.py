@@ -4,7 +4,7 @@ import copy
 import difflib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ TYPE_NAMES = {
     "boolean": "true or false",
     "null": "nothing",
 }
+# Keys of earlier versions, and what they are called now.
+RENAMED = {"studies": "backbones, anomaly_rates and ablations"}
 Document = dict[str, Any]
 # JSON Schema lets 5.0 pass for a whole number; here it would end as range(5.0).
 Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
@@ -94,11 +96,40 @@ def methods(config: Mapping[str, Any], where: str) -> dict[str, Document]:
     """
     check(config["method"], "method", where, "method")
     found = {}
-    for variant, overrides in config["variants"].items():
-        check(overrides or {}, "method", where, "variants", variant)
-        found[variant] = with_defaults({**config["method"], **(overrides or {})}, "method")
+    for variant, own in overrides(config, where).items():
+        check(own, "method", where, "variants", variant)
+        found[variant] = with_defaults({**config["method"], **own}, "method")
         check_method(found[variant], f"{where}: variants.{variant}")
     return found
+
+
+def overrides(config: Mapping[str, Any], where: str) -> dict[str, Document]:
+    """What each variant lays over `method:`, with what it takes over from its `base`.
+
+    Raises
+    ------
+    SdorError : a base is no variant, or variants are each other's base.
+    """
+    given: dict[str, Document] = {name: one or {} for name, one in config["variants"].items()}
+    found = {}
+    for name in given:
+        line = [name]
+        while (base := given[line[-1]].get("base")) is not None:
+            key = f"{where}: variants.{line[-1]}.base: {base}"
+            if base not in given:
+                raise SdorError(f"{key} is not in this config ({hint(base, given)})")
+            if base in line:
+                raise SdorError(f"{key} has {line[-1]} as its own base; leave one of the two out")
+            line.append(base)
+        layers = [given[one] for one in reversed(line)]
+        found[name] = {key: it for one in layers for key, it in one.items() if key != "base"}
+    return found
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The known name that an unknown one is nearest to, else all of them."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
 
 
 def with_defaults(document: Mapping[str, Any], schema: str) -> Document:
@@ -162,9 +193,9 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) ->
     if rule == "additionalProperties":
         known = list(schema.get("properties", {}))
         unknown = next(name for name in value if name not in known)
-        close = difflib.get_close_matches(str(unknown), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-        return f"{key + '.' if key else ''}{unknown}: unknown key ({hint})"
+        if not key and unknown in RENAMED:
+            return f"{unknown}: is now {RENAMED[unknown]}, see config/README.md"
+        return f"{key + '.' if key else ''}{unknown}: unknown key ({hint(unknown, known)})"
     if "propertyNames" in error.absolute_schema_path:
         return (
             f"{prefix}{value!r} is not a usable name (a letter, then letters, digits, _ and -; "

@@ -16,7 +16,8 @@ class _Settings:
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
         """Take the fields of this class out of a document that may hold more."""
-        return cls(**{one.name: document[one.name] for one in fields(cls)})
+        given = {one.name: document[one.name] for one in fields(cls) if one.name in document}
+        return cls(**{key: tuple(it) if isinstance(it, list) else it for key, it in given.items()})
 
     def as_document(self) -> dict[str, Any]:
         """The settings as a mapping that `read` takes."""
@@ -103,15 +104,55 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FeedbackSettings(_Settings):
+    """Of the expert who is simulated from the ground truth (Figure 3)."""
+
+    rounds: int
+    picks: int
+    share: float
+    neighbours: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(_Settings):
+    """Of how results are judged."""
+
+    smoothing_sigma: float
+    bootstrap_draws: int
+
+
+@dataclass(frozen=True)
+class TrackingSettings(_Settings):
+    """Of the view of the results in MLflow."""
+
+    enabled: bool
+    experiment: str
+    models: Literal["main", "all", "none"]
+
+
+@dataclass(frozen=True)
+class ComputeSettings(_Settings):
+    """Of where networks run, and in which precision."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class Comparison(_Settings):
     """Variants that are held against each other, in the order wanted, and the scenes for it."""
 
     variants: tuple[str, ...] = ()
     scenes: tuple[str, ...] = ()
 
+    def on(self, scene: str) -> tuple[str, ...]:
+        """Its variants on a scene; none where it is not wanted."""
+        return self.variants if scene in self.scenes else ()
+
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(_Settings):
     """Scenes that are judged together, and the scene with one model for all of them, if any."""
 
     scenes: tuple[str, ...]
@@ -136,25 +177,23 @@ class Plan:
     pools: Mapping[str, Pool] = field(default_factory=dict)
     not_run: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """All of them: of backbones, of anomaly rates, and every ablation."""
+        return self.backbones, self.anomaly_rates, *self.ablations.values()
+
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
         """From what `as_document` gave."""
         return cls(
             main=document["main"],
-            backbones=_comparison(document["backbones"]),
-            anomaly_rates=_comparison(document["anomaly_rates"]),
-            ablations={name: _comparison(one) for name, one in document["ablations"].items()},
-            pools={
-                name: Pool(tuple(one["scenes"]), one["joint"])
-                for name, one in document["pools"].items()
-            },
+            backbones=Comparison.read(document["backbones"]),
+            anomaly_rates=Comparison.read(document["anomaly_rates"]),
+            ablations={name: Comparison.read(one) for name, one in document["ablations"].items()},
+            pools={name: Pool.read(one) for name, one in document["pools"].items()},
             not_run=dict(document["not_run"]),
         )
 
     def as_document(self) -> dict[str, Any]:
         """Nested mappings that `read` takes, for the parameters of a rule."""
         return asdict(self)
-
-
-def _comparison(document: Mapping[str, Any]) -> Comparison:
-    return Comparison(tuple(document["variants"]), tuple(document["scenes"]))

@@ -65,7 +65,7 @@ def drop_events(
     if len(lengths) == 0:
         raise SdorError(
             f"anomaly_rate: {rate:g}: the scene has no frame that is labelled anomalous; leave it "
-            "out of studies.anomaly_rate"
+            "out of anomaly_rates"
         )
     if present < rate:
         raise SdorError(
