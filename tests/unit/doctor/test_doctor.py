@@ -191,7 +191,7 @@ def test_a_wrong_config_is_one_line(monkeypatch, tmp_path, capsys, changes, word
 @pytest.mark.parametrize(
     ("torch", "words"),
     [
-        ({"device": "cpu"}, "torch with CUDA (this build has none); pip install -r"),
+        ({"device": "cpu"}, "torch with CUDA (this build has none); run python3 envs"),
         ({"cuda": "13.0"}, "a driver for CUDA 13.0 (torch finds no device with driver 600.1)"),
     ],
 )
@@ -337,7 +337,7 @@ def test_a_server_is_called_and_its_password_not_shown(monkeypatch):
 
 
 def test_versions_are_compared_as_numbers(monkeypatch):
-    versions = {"torch": "2.9.1", "numpy": "1.26.0+local", "scipy": "10"}
+    versions = {"torch": "2.9.1", "numpy": "1.26.0+local", "scipy": "10", "snakemake": "9.27.1"}
     monkeypatch.setattr(checks, "version_of", lambda name: versions.get(name, "99"))
     (words,) = packages().missing
     assert words.startswith("packages: torch>=2.11 (2.9.1); ")

@@ -223,7 +223,7 @@ def gpu(torch: Torch) -> Found:
         return Found([f"none ({fault})"], [f"an NVIDIA GPU with its driver ({fault}); {advice}"])
     driver, missing = rows[0][3], []
     if not torch.fault and not torch.cuda:
-        missing.append("torch with CUDA (this build has none); pip install -r envs/cuda.lock")
+        missing.append(f"torch with CUDA (this build has none); {INSTALL}")
     elif not torch.fault and torch.device != "cuda":
         reason = f"torch finds no device with driver {driver}"
         missing.append(f"a driver for CUDA {torch.cuda} ({reason}); update the driver")
