@@ -98,7 +98,7 @@ def file_sha256(path: str | Path) -> str:
 
 def schema_metadata(about: Mapping[str, Any]) -> dict[bytes, bytes]:
     """Parquet schema metadata that carries `about` (units, fingerprint, settings) as JSON."""
-    return {METADATA_KEY: json.dumps(dict(about), sort_keys=True).encode()}
+    return {METADATA_KEY: json.dumps(dict(about)).encode()}
 
 
 def write_parquet(path: str | Path, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
