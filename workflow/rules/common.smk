@@ -31,6 +31,17 @@ from sdor.files import digest_of, file_sha256
 from sdor.running.invocation import enter, join, look, only_looks, read_failures, sign
 from sdor.running.records import Settled, repairing
 from sdor.running.run_log import listen
+from sdor.study.layout import (
+    RUN,
+    CHANNELS,
+    DEL_GIORNO,
+    Run,
+    cuts,
+    motion_frames,
+    rendered,
+    runs,
+    stored_frames,
+)
 from sdor.study.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study.study import load_study, weights_setting
 
@@ -130,27 +141,30 @@ wildcard_constraints:
     pool="|".join(STUDY.pools()) or "none",
 
 
-def growing(amount):
-    """A resource that doubles with each attempt: a number, or a function of the wildcards.
+def growing(**amounts):
+    """Resources that double with each attempt: numbers, or functions of the wildcards.
 
     Memory is in MB, time in minutes. Where no comment says otherwise, the first attempt has twice to
     five times what the demo took (table `stages`), and 300 MB for Snakemake itself, which runs
     beside the work in each cluster job; scenes of 150,000 frames were only projected.
     """
-    return lambda wildcards, attempt: 2 ** (attempt - 1) * (
-        amount(wildcards) if callable(amount) else amount
-    )
+
+    def grown(amount):
+        return lambda wildcards, attempt: 2 ** (attempt - 1) * (
+            amount(wildcards) if callable(amount) else amount
+        )
+
+    return {name: grown(amount) for name, amount in amounts.items()}
 
 
-RUN = "results/{scene}/{variant}/seed{seed}"
 RUN_LOG = "results/logs/{scene}/{variant}/seed{seed}"
 RUN_TIME = "results/benchmarks/{scene}/{variant}/seed{seed}"
-RUNS = [
-    {"scene": scene, "variant": variant, "seed": seed}
-    for scene in SCENES
-    for variant in STUDY.variants_of(scene)
-    for seed in STUDY.seeds
-]
+RUNS = [{"scene": run.scene, "variant": run.variant, "seed": run.seed} for run in runs(STUDY)]
+
+
+def run_of(wildcards):
+    """The run that a job belongs to."""
+    return Run(STUDY, wildcards.scene, wildcards.variant, int(wildcards.seed))
 
 
 def network_threads(wildcards):

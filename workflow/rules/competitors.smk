@@ -4,10 +4,10 @@
 
 rule hidden:
     input:
-        model=lambda w: last_iteration(w, "model.safetensors"),
-        index=initial_file,
-        rows=training_rows,
-        weights=weights_file,
+        model=lambda w: run_of(w).each("model.safetensors")[-1],
+        index=lambda w: run_of(w).initial,
+        rows=lambda w: run_of(w).rows,
+        weights=lambda w: run_of(w).weights,
     output:
         f"{RUN}/hidden.parquet",
     log:
@@ -18,9 +18,8 @@ rule hidden:
         ENVIRONMENT
     threads: network_threads
     resources:
+        **growing(mem_mb=4000, runtime=120),
         gpu=NETWORK_GPUS,
-        mem_mb=growing(4000),
-        runtime=growing(120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.saliency"),
@@ -34,11 +33,7 @@ rule hidden:
 
 rule del_giorno:
     input:
-        lambda w: (
-            features_file(w.scene, METHODS[w.variant])
-            if w.kind == "1"
-            else f"{RUN}/hidden.parquet"
-        ),
+        lambda w: run_of(w).features() if w.kind == "1" else f"{RUN}/hidden.parquet",
     output:
         f"{RUN}/competitors/del_giorno_{{kind}}_{{setting}}.parquet",
     log:
@@ -51,8 +46,7 @@ rule del_giorno:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        **growing(mem_mb=8000, runtime=120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.competitors.del_giorno"),
@@ -66,11 +60,14 @@ rule del_giorno:
 rule unmasking:
     input:
         bins="results/{scene}/features/{backbone}-bins-{view}.npy",
-        grey=lambda w: grey_frames(w.scene, not w.view.endswith("-unmasked")),
+        grey=lambda w: motion_frames(
+            SCENES[w.scene], masks=not w.view.endswith("-unmasked")
+        ).values(),
     output:
-        appearance=f"{UNMASKING}/unmasking-appearance.parquet",
-        motion=f"{UNMASKING}/unmasking-motion.parquet",
-        fused=f"{UNMASKING}/unmasking-fused.parquet",
+        **{
+            channel: f"results/{{scene}}/competitors/{{backbone}}-{{view}}/unmasking-{channel}.parquet"
+            for channel in CHANNELS
+        },
     log:
         "results/logs/{scene}/competitors/{backbone}-{view}/unmasking.log",
     benchmark:
@@ -78,8 +75,7 @@ rule unmasking:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        **growing(mem_mb=4000, runtime=120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.competitors.unmasking"),
@@ -90,30 +86,19 @@ rule unmasking:
         "../scripts/unmasking.py"
 
 
-rule two_sample_test:
+use rule unmasking as two_sample_test with:
     input:
-        bins=lambda w: "results/{scene}/features/{backbone}-bins-{view}.npy".format(
-            scene=w.scene, **named_files(w.variant)
-        ),
-        grey=lambda w: grey_frames(w.scene, METHODS[w.variant].masks),
+        bins=lambda w: run_of(w).bins,
+        grey=lambda w: motion_frames(SCENES[w.scene], masks=METHODS[w.variant].masks).values(),
     output:
-        appearance=f"{RUN}/competitors/two_sample_test-appearance.parquet",
-        motion=f"{RUN}/competitors/two_sample_test-motion.parquet",
-        fused=f"{RUN}/competitors/two_sample_test-fused.parquet",
+        **{channel: f"{RUN}/competitors/two_sample_test-{channel}.parquet" for channel in CHANNELS},
     log:
         f"{RUN_LOG}/competitors/two_sample_test.log",
     benchmark:
         f"{RUN_TIME}/competitors/two_sample_test.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
     params:
         stage={
             "code": code_of("sdor.competitors.unmasking"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
             "method": "two_sample_test",
         },
-    script:
-        "../scripts/unmasking.py"

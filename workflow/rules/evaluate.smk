@@ -5,15 +5,15 @@ EVALUATION = STUDY.evaluation.as_document()
 
 rule evaluate:
     input:
-        unpack(subset_of),
+        unpack(lambda w: run_of(w).subset),
         clips="results/{scene}/clips.parquet",
         ground_truth="results/{scene}/ground_truth.parquet",
-        initial=initial_file,
-        scores=lambda w: of_iterations("scores.parquet", iterations_of(w)),
-        pseudo_labels=lambda w: of_iterations("pseudo_labels.parquet", iterations_of(w)),
+        initial=lambda w: run_of(w).initial,
+        scores=lambda w: run_of(w).each("scores.parquet"),
+        pseudo_labels=lambda w: run_of(w).each("pseudo_labels.parquet"),
         ensemble=f"{RUN}/ensemble.parquet",
-        competitors=lambda w: list(competitor_files(w).values()),
-        weights=weights_file,
+        competitors=lambda w: run_of(w).competitors.values(),
+        weights=lambda w: run_of(w).weights,
     output:
         metrics=f"{RUN}/metrics.json",
         draws=f"{RUN}/draws.parquet",
@@ -24,14 +24,13 @@ rule evaluate:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        **growing(mem_mb=2000, runtime=60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.evaluation.evaluate"),
             "versions": versions_of("numpy", "scikit-learn", "scipy", "torch", "torchvision"),
             "evaluation": EVALUATION,
-            "competitors": list(competitor_files(w)),
+            "competitors": list(run_of(w).competitors),
             "method": METHODS[w.variant].as_document(),
             "overrides": STUDY.overrides[w.variant],
             "description": SCENES[w.scene].description,
@@ -67,8 +66,7 @@ rule pool:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        **growing(mem_mb=4000, runtime=60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.evaluation.evaluate"),

@@ -37,9 +37,8 @@ rule features:
         ENVIRONMENT
     threads: NETWORK_THREADS
     resources:
+        **growing(mem_mb=4000, runtime=240),
         gpu=NETWORK_GPUS,
-        mem_mb=growing(4000),
-        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.features"),
@@ -69,8 +68,7 @@ rule classify:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        **growing(mem_mb=4000, runtime=60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.features"),
@@ -100,9 +98,8 @@ rule classify_frames:
         ENVIRONMENT
     threads: NETWORK_THREADS
     resources:
+        **growing(mem_mb=4000, runtime=240),
         gpu=NETWORK_GPUS,
-        mem_mb=growing(4000),
-        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.features"),
@@ -130,9 +127,8 @@ rule trunk:
         ENVIRONMENT
     threads: NETWORK_THREADS
     resources:
+        **growing(mem_mb=4000, runtime=240),
         gpu=NETWORK_GPUS,
-        mem_mb=growing(4000),
-        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.features"),

@@ -3,9 +3,9 @@
 
 rule mark:
     input:
-        scores=lambda w: round_before(w, "scores.parquet"),
+        scores=lambda w: run_of(w).round_before(int(w.round), "scores.parquet"),
         ground_truth="results/{scene}/ground_truth.parquet",
-        earlier=marked_before,
+        earlier=lambda w: run_of(w).rounds("marks.parquet", before=int(w.round)),
     output:
         f"{RUN}/feedback/round{{round}}/marks.parquet",
     log:
@@ -15,15 +15,14 @@ rule mark:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        **growing(mem_mb=1000, runtime=10),
     params:
         stage={
             "code": code_of("sdor.method.mark"),
             "versions": versions_of("numpy"),
-            "picks": FEEDBACK.picks,
-            "share": FEEDBACK.share,
-            "neighbours": FEEDBACK.neighbours,
+            "picks": STUDY.feedback.picks,
+            "share": STUDY.feedback.share,
+            "neighbours": STUDY.feedback.neighbours,
         },
     script:
         "../scripts/mark.py"
@@ -31,11 +30,11 @@ rule mark:
 
 rule fine_tune:
     input:
-        marks=lambda w: [*marked_before(w), f"{RUN}/feedback/round{{round}}/marks.parquet"],
-        model=lambda w: round_before(w, "model.safetensors"),
-        index=initial_file,
-        rows=training_rows,
-        weights=weights_file,
+        marks=lambda w: run_of(w).rounds("marks.parquet", before=int(w.round) + 1),
+        model=lambda w: run_of(w).round_before(int(w.round), "model.safetensors"),
+        index=lambda w: run_of(w).initial,
+        rows=lambda w: run_of(w).rows,
+        weights=lambda w: run_of(w).weights,
     output:
         model=f"{RUN}/feedback/round{{round}}/model.safetensors",
         history=f"{RUN}/feedback/round{{round}}/history.parquet",
@@ -48,15 +47,14 @@ rule fine_tune:
         ENVIRONMENT
     threads: network_threads
     resources:
+        **growing(mem_mb=training_memory, runtime=lambda w: training_time(w, STUDY.feedback.epochs)),
         gpu=NETWORK_GPUS,
-        mem_mb=growing(training_memory),
-        runtime=growing(lambda w: training_time(w, FEEDBACK.epochs)),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.fine_tuning"),
             "versions": versions_of("numpy", "torch", "torchvision"),
             "method": METHODS[w.variant].training.as_document(),
-            "epochs": FEEDBACK.epochs,
+            "epochs": STUDY.feedback.epochs,
             "clips": clip_names(w.scene),
             "weights": WEIGHTS[METHODS[w.variant].backbone],
             "compute": COMPUTE,
@@ -69,8 +67,11 @@ rule evaluate_feedback:
     input:
         clips="results/{scene}/clips.parquet",
         ground_truth="results/{scene}/ground_truth.parquet",
-        scores=lambda w: [last_iteration(w, "scores.parquet"), *rounds_of("scores.parquet")],
-        marks=lambda w: rounds_of("marks.parquet"),
+        scores=lambda w: [
+            run_of(w).round_before(1, "scores.parquet"),
+            *run_of(w).rounds("scores.parquet"),
+        ],
+        marks=lambda w: run_of(w).rounds("marks.parquet"),
     output:
         f"{RUN}/feedback.json",
     log:
@@ -80,13 +81,12 @@ rule evaluate_feedback:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        **growing(mem_mb=2000, runtime=60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.evaluation.feedback"),
             "draws": STUDY.evaluation.bootstrap_draws,
-            "settings": FEEDBACK.as_document(),
+            "settings": STUDY.feedback.as_document(),
             "method": METHODS[w.variant].as_document(),
         },
     script:

@@ -53,8 +53,7 @@ rule figures:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **growing(mem_mb=2000, runtime=30),
     params:
         stage={
             "code": code_of("sdor.reporting.figures"),
@@ -82,8 +81,7 @@ rule paper_figures:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **growing(mem_mb=2000, runtime=30),
     params:
         stage=lambda w: {
             "code": code_of("sdor.reporting.paper_figures", "sdor.video.cuts"),

@@ -14,8 +14,7 @@ rule render:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(30),
+        **growing(mem_mb=1000, runtime=30),
     params:
         stage=lambda w: {
             "code": code_of("sdor.demo.render"),
@@ -36,8 +35,7 @@ rule cuts:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(120),
+        **growing(mem_mb=1000, runtime=120),
     params:
         stage=lambda w: {
             "code": code_of("sdor.video.cuts"),
@@ -62,8 +60,7 @@ rule frames:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(60),
+        **growing(mem_mb=1000, runtime=60),
     params:
         stage=lambda w: {
             "code": code_of("sdor.video.frames", "sdor.video.cuts"),
@@ -80,7 +77,7 @@ rule frames:
 # `ancient` inputs would hide changed settings whenever the audit runs again.
 rule clips:
     input:
-        unpack(lambda w: cuts_of(w.scene)),
+        unpack(lambda w: cuts(SCENES[w.scene])),
         frames=lambda w: frame_files(w.scene, METHODS[PLAN.main].view),
     output:
         "results/{scene}/clips.parquet",
@@ -92,8 +89,7 @@ rule clips:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        **growing(mem_mb=1000, runtime=10),
     params:
         stage=lambda w: {
             "code": code_of("sdor.video.frames", "sdor.video.store", "sdor.video.cuts"),
@@ -114,12 +110,12 @@ rule clips:
 
 rule audit:
     input:
-        unpack(lambda w: cuts_of(w.scene)),
+        unpack(lambda w: cuts(SCENES[w.scene])),
         clips="results/{scene}/clips.parquet",
         rendered=lambda w: [
             file
             for clip in SCENES[w.scene].clips
-            for file in rendered(w.scene, clip.name).values()
+            for file in rendered(SCENES[w.scene], clip.name).values()
         ],
     output:
         table="results/{scene}/ground_truth.parquet",
@@ -132,8 +128,7 @@ rule audit:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(30),
+        **growing(mem_mb=1000, runtime=30),
     params:
         stage=lambda w: {
             "code": code_of("sdor.video.audit", "sdor.video.cuts"),
@@ -157,8 +152,7 @@ rule subset:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        **growing(mem_mb=1000, runtime=10),
     params:
         stage=lambda w: {
             "code": code_of("sdor.study.subset"),

@@ -3,8 +3,8 @@
 
 rule initial:
     input:
-        unpack(subset_of),
-        features=lambda w: features_file(w.scene, METHODS[w.variant]),
+        unpack(lambda w: run_of(w).subset),
+        features=lambda w: run_of(w).features(),
     output:
         f"{RUN}/initial.parquet",
     log:
@@ -15,8 +15,7 @@ rule initial:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=growing(8000),  # 150,000 features of 2,048 numbers, as float64, twice
-        runtime=growing(60),
+        **growing(mem_mb=8000, runtime=60),  # 150,000 features of 2,048 numbers, as float64, twice
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.initial"),

@@ -3,10 +3,10 @@
 
 rule saliency:
     input:
-        models=lambda w: of_iterations("model.safetensors", iterations_of(w)),
-        index=initial_file,
-        rows=mapped_rows,
-        weights=weights_file,
+        models=lambda w: run_of(w).each("model.safetensors"),
+        index=lambda w: run_of(w).initial,
+        rows=lambda w: run_of(w).mapped_rows,
+        weights=lambda w: run_of(w).weights,
     output:
         f"{RUN}/saliency.npy",
     log:
@@ -17,9 +17,8 @@ rule saliency:
         ENVIRONMENT
     threads: NETWORK_THREADS
     resources:
+        **growing(mem_mb=4000, runtime=240),
         gpu=NETWORK_GPUS,
-        mem_mb=growing(4000),
-        runtime=growing(240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.saliency"),
@@ -34,13 +33,13 @@ rule saliency:
 
 rule localise:
     input:
-        unpack(lambda w: cuts_of(w.scene)),
+        unpack(lambda w: cuts(SCENES[w.scene])),
         clips="results/{scene}/clips.parquet",
         saliency=f"{RUN}/saliency.npy",
         masks=lambda w: [
-            rendered(w.scene, clip)["pixels"]
+            rendered(SCENES[w.scene], clip)["pixels"]
             for clip in clip_names(w.scene)
-            if rendered(w.scene, clip)
+            if SCENES[w.scene].demo is not None
         ],
     output:
         f"{RUN}/localisation.json",
@@ -51,8 +50,7 @@ rule localise:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(240),
+        **growing(mem_mb=2000, runtime=240),
     params:
         stage=lambda w: {
             "code": code_of("sdor.evaluation.localisation", "sdor.video.cuts"),

@@ -32,7 +32,7 @@ def is_of_study(
         and (view is None or view in VIEWS or view.startswith("160x120-grey"))
         and (seed is None or int(seed) in STUDY.seeds)
         and (t is None or int(t) <= METHODS[variant].iterations)
-        and (round is None or int(round) <= FEEDBACK.rounds)
+        and (round is None or int(round) <= STUDY.feedback.rounds)
         and not (rule_name == "cuts" and SCENES[scene].joined is None)
         and not (rule_name == "render" and SCENES[scene].demo is None)
     )

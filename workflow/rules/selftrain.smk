@@ -3,7 +3,7 @@
 
 rule pseudo_labels:
     input:
-        scores_before,
+        lambda w: run_of(w).scores_before(int(w.t)),
     output:
         f"{RUN}/iteration{{t}}/pseudo_labels.parquet",
     log:
@@ -13,8 +13,7 @@ rule pseudo_labels:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        **growing(mem_mb=1000, runtime=10),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.pseudo_labels"),
@@ -27,10 +26,10 @@ rule pseudo_labels:
 rule train:
     input:
         pseudo_labels=f"{RUN}/iteration{{t}}/pseudo_labels.parquet",
-        index=initial_file,
-        rows=training_rows,
-        weights=weights_file,
-        warm=model_before,
+        index=lambda w: run_of(w).initial,
+        rows=lambda w: run_of(w).rows,
+        weights=lambda w: run_of(w).weights,
+        warm=lambda w: run_of(w).model_before(int(w.t)),
     output:
         model=f"{RUN}/iteration{{t}}/model.safetensors",
         history=f"{RUN}/iteration{{t}}/history.parquet",
@@ -43,9 +42,11 @@ rule train:
         ENVIRONMENT
     threads: network_threads
     resources:
+        **growing(
+            mem_mb=training_memory,
+            runtime=lambda w: training_time(w, METHODS[w.variant].training.epochs),
+        ),
         gpu=NETWORK_GPUS,
-        mem_mb=growing(training_memory),
-        runtime=growing(lambda w: training_time(w, METHODS[w.variant].training.epochs)),
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.training"),
@@ -61,7 +62,7 @@ rule train:
 
 rule ensemble:
     input:
-        lambda w: of_iterations("scores.parquet", range(1, METHODS[w.variant].iterations + 1)),
+        lambda w: run_of(w).each("scores.parquet"),
     output:
         f"{RUN}/ensemble.parquet",
     log:
@@ -71,8 +72,7 @@ rule ensemble:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        **growing(mem_mb=1000, runtime=10),
     params:
         stage={"code": code_of("sdor.method.ensemble")},
     script:

@@ -61,7 +61,7 @@ def tracked_files():
         iterations = range(1, METHODS[run["variant"]].iterations + 1)
         trained = [f"{folder}/iteration{t}" for t in iterations]
         if run["feedback"]:
-            trained += [f"{folder}/feedback/round{r}" for r in range(1, FEEDBACK.rounds + 1)]
+            trained += [f"{folder}/feedback/round{r}" for r in range(1, STUDY.feedback.rounds + 1)]
             yield run["feedback"]
         for name in trained:
             yield from (f"{name}/history.parquet", f"{name}/scores.parquet")

@@ -11,15 +11,14 @@ def pooled(wildcards):
     """Scene of a pool: the files that its scores and labels are in."""
     members = {}
     for scene in PLAN.pools[wildcards.pool].scenes:
-        of_scene = type(wildcards)(fromdict={**wildcards, "scene": scene})
-        run = RUN.format(**of_scene)
+        run = Run(STUDY, scene, wildcards.variant, int(wildcards.seed))
         members[scene] = {
             "clips": f"results/{scene}/clips.parquet",
             "ground_truth": f"results/{scene}/ground_truth.parquet",
-            "initial": initial_file(of_scene),
-            "ensemble": f"{run}/ensemble.parquet",
-            "scores": [f"{run}/iteration{t}/scores.parquet" for t in iterations_of(of_scene)],
-            "competitors": competitor_files(of_scene),
+            "initial": run.initial,
+            "ensemble": f"{run.folder}/ensemble.parquet",
+            "scores": run.each("scores.parquet"),
+            "competitors": run.competitors,
         }
     return members
 

@@ -8,7 +8,7 @@ ABLATIONS = list(PLAN.ablations)
 def drawn_runs(wildcards):
     """All that the figures of a scene and variant show, of every seed."""
     names = ["metrics.json", "initial.parquet", "ensemble.parquet"]
-    for t in iterations_of(wildcards):
+    for t in range(1, METHODS[wildcards.variant].iterations + 1):
         files = ("scores", "pseudo_labels", "history")
         names += [f"iteration{t}/{file}.parquet" for file in files]
     return [path for name in names for path in runs_of(wildcards, name)]
@@ -40,7 +40,7 @@ def figure_files(figure):
 
 def feedback_files(scene):
     """Labels, scores and marks of all rounds of feedback."""
-    rounds = range(1, FEEDBACK.rounds + 1)
+    rounds = range(1, STUDY.feedback.rounds + 1)
     last = METHODS[PLAN.main].iterations
     files = {
         "scores": [f"iteration{last}/scores.parquet"]
@@ -63,7 +63,7 @@ def saliency_files(scene):
         name = BACKBONE_NAMES.get(backbone, backbone)
         variants[f"{name}, {variant}"] = files
     frames = dict(zip(clip_names(scene), paths, strict=True))
-    return {**labels_of(scene), "frames": frames, "variants": variants, **cuts_of(scene)}
+    return {**labels_of(scene), "frames": frames, "variants": variants, **cuts(SCENES[scene])}
 
 
 def labels_of(scene):

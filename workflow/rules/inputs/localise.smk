@@ -1,13 +1,6 @@
 # What the rules of localise.smk ask for.
 
 
-def mapped_rows(wildcards):
-    """What saliency maps start from: the trunk's maps where they are kept, else frames."""
-    if METHODS[wildcards.variant].training.trainable == "layer4":
-        return training_rows(wildcards)
-    return frame_files(wildcards.scene, METHODS[wildcards.variant].view)
-
-
 def with_saliency(scene):
     """The variants of a scene whose saliency is shown and measured."""
     if not STUDY.saliency:

@@ -1,0 +1,175 @@
+"""Where the files between the stages lie, and which of them a stage starts from."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from sdor.study.scenes import Scene
+from sdor.study.settings import Method
+from sdor.study.study import Study
+
+RUN = "results/{scene}/{variant}/seed{seed}"
+DEL_GIORNO = ("w100", "w10")
+CHANNELS = {"appearance": "_appearance", "motion": "_motion", "fused": ""}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the method, on a scene, with the settings of a variant, from a seed.
+
+    All paths are relative to the working directory.
+    """
+
+    study: Study
+    scene: str
+    variant: str
+    seed: int
+
+    @property
+    def method(self) -> Method:
+        """The variant's settings."""
+        return self.study.methods[self.variant]
+
+    @property
+    def folder(self) -> str:
+        """Everything that is the run's own lies here."""
+        return RUN.format(scene=self.scene, variant=self.variant, seed=self.seed)
+
+    @property
+    def iterations(self) -> range:
+        """Numbers of its iterations, from 1."""
+        return range(1, self.method.iterations + 1)
+
+    @property
+    def weights(self) -> str:
+        """The trained weights of its backbone."""
+        return f"results/weights/{self.method.backbone}.safetensors"
+
+    @property
+    def frames(self) -> dict[str, str]:
+        """Clip: its frames as the method sees them, in the scene's order."""
+        return stored_frames(self.study.scenes[self.scene], self.method.view)
+
+    def features(self, layer: str = "") -> str:
+        """Features of all frames, of a layer; of the one that the initial scores start from."""
+        return self._of_frames("features", f"-{layer or self.method.features}", "parquet")
+
+    @property
+    def bins(self) -> str:
+        """Features of the quarters of all frames."""
+        return self._of_frames("features", "-bins", "npy")
+
+    @property
+    def rows(self) -> list[str]:
+        """What the trainable part starts from: pooled features, the trunk's maps, or frames."""
+        match self.method.training.trainable:
+            case "head":
+                return [self.features("pool")]
+            case "layer4":
+                return [self._of_frames("trunk", "", "npy")]
+            case "all":
+                return list(self.frames.values())
+
+    @property
+    def mapped_rows(self) -> list[str]:
+        """What saliency maps start from: the trunk's maps where they are kept, else frames."""
+        kept = self.method.training.trainable == "layer4"
+        return self.rows if kept else list(self.frames.values())
+
+    @property
+    def subset(self) -> dict[str, str]:
+        """The frames that are used, where it is not all of the scene."""
+        rated = self.method.anomaly_rate is not None
+        return {"subset": f"{self.folder}/subset.parquet"} if rated else {}
+
+    @property
+    def initial(self) -> str:
+        """The initial scores; a compared variant shares those of the first that starts alike."""
+        first = self
+        if self.variant not in self.study.shown():
+            others = (replace(self, variant=one) for one in self.study.variants_of(self.scene))
+            first = next(one for one in others if one._start() == self._start())
+        return f"{first.folder}/initial.parquet"
+
+    def each(self, name: str, iterations: Iterable[int] | None = None) -> list[str]:
+        """A file of each iteration, or of those given."""
+        numbers = self.iterations if iterations is None else iterations
+        return [f"{self.folder}/iteration{t}/{name}" for t in numbers]
+
+    def scores_before(self, t: int) -> list[str]:
+        """The scores by which the pseudo labels of iteration t are chosen."""
+        if t == 1:
+            return [self.initial]
+        every = self.method.labels_from == "ensemble"
+        return self.each("scores.parquet", range(1, t) if every else [t - 1])
+
+    def model_before(self, t: int) -> list[str]:
+        """The model that a warm restart goes on from; none for a restart from the backbone."""
+        cold = t == 1 or self.method.restart == "imagenet"
+        return [] if cold else self.each("model.safetensors", [t - 1])
+
+    def rounds(self, name: str, before: int | None = None) -> list[str]:
+        """A file of each round of feedback, or of those before one."""
+        end = self.study.feedback.rounds + 1 if before is None else before
+        return [f"{self.folder}/feedback/round{r}/{name}" for r in range(1, end)]
+
+    def round_before(self, r: int, name: str) -> str:
+        """A file of the round before; before the first round, of the last iteration."""
+        return [*self.each(name), *self.rounds(name, before=r)][-1]
+
+    @property
+    def competitors(self) -> dict[str, str]:
+        """Row of the tables: a competitor's scores; competitors run beside the main variant."""
+        if self.variant != self.study.plan.main:
+            return {}
+        shared = f"results/{self.scene}/competitors/{self.method.backbone}-{self.method.view}"
+        files: dict[str, str] = {}
+        for name in self.study.competitors:
+            folder = shared if name == "unmasking" else f"{self.folder}/competitors"
+            if name.startswith("del_giorno"):
+                files |= {f"{name}_{one}": f"{folder}/{name}_{one}.parquet" for one in DEL_GIORNO}
+            else:
+                stem = name.removesuffix("_test")
+                for channel, suffix in CHANNELS.items():
+                    row = f"{stem}{suffix}" if suffix else name
+                    files[row] = f"{folder}/{name}-{channel}.parquet"
+        return files
+
+    def _of_frames(self, kind: str, layer: str, suffix: str) -> str:
+        made_by = f"{self.method.backbone}{layer}-{self.method.view}"
+        return f"results/{self.scene}/{kind}/{made_by}.{suffix}"
+
+    def _start(self) -> tuple[object, ...]:
+        """What the initial scores follow from."""
+        it = self.method
+        return it.backbone, it.view, it.features, it.anomaly_rate, it.initial
+
+
+def runs(study: Study) -> Iterator[Run]:
+    """All runs of a study: of every scene that is there, variant by variant, seed by seed."""
+    for scene in study.scenes:
+        for variant in study.variants_of(scene):
+            for seed in study.seeds:
+                yield Run(study, scene, variant, seed)
+
+
+def stored_frames(scene: Scene, view: str) -> dict[str, str]:
+    """Clip: its stored frames, in the scene's order."""
+    folder = f"results/{scene.name}/frames/{view}"
+    return {clip.name: f"{folder}/{clip.name}.npy" for clip in scene.clips}
+
+
+def motion_frames(scene: Scene, *, masks: bool) -> dict[str, str]:
+    """Clip: its frames in which competitors look for motion, in the scene's order."""
+    return stored_frames(scene, "160x120-grey" if masks else "160x120-grey-unmasked")
+
+
+def cuts(scene: Scene) -> dict[str, str]:
+    """The sequences found in a joined video; none for a scene with files of its own."""
+    return {"cuts": f"results/{scene.name}/cuts.json"} if scene.joined is not None else {}
+
+
+def rendered(scene: Scene, clip: str) -> dict[str, str]:
+    """Files of a clip that the project renders itself; none for other clips."""
+    stem = f"results/{scene.name}/video/{clip}"
+    files = {"video": f"{stem}.avi", "labels": f"{stem}.csv", "pixels": f"{stem}_gt"}
+    return {} if scene.demo is None else files
