@@ -19,22 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 from sdor.method.features import extract_features
 from sdor.method.initial import sp_scores
-from sdor.method.scorer import Scorer, TrainablePart
+from sdor.method.scorer import Scorer
 from sdor.method.training import epoch_batches, train_epoch
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute, choose_compute
 from sdor.networks.fetch import resolve_weights
 from sdor.networks.inputs import Inputs
+from sdor.study.config import with_defaults
+from sdor.study.settings import TrainingSettings
 from sdor.video.store import FrameStore
-
-METHOD = {
-    "c1": 1,
-    "c2": 0,
-    "loss": "l1",
-    "learning_rate": 0.005,
-    "batch": "balanced",
-    "batchnorm": "train",
-}
 
 
 def main() -> None:
@@ -96,25 +89,26 @@ def training(
 ) -> None:
     """The training loop from a memory map, and forward + backward + step on tensors in memory."""
     del folder
-    method = {**METHOD, "batch_size": options.batch, "steps_per_epoch": options.steps}
-    part = TrainablePart(Scorer(load_backbone(weights)), "all")
-    compute.place(part.scorer)
-    optimiser = torch.optim.SGD(part.parameters(), lr=method["learning_rate"])
+    changes = {"batch_size": options.batch, "steps_per_epoch": options.steps}
+    settings = TrainingSettings.read(with_defaults(changes, "method"))
+    scorer = Scorer(load_backbone(weights))
+    compute.place(scorer)
+    optimiser = torch.optim.SGD(scorer.parameters(), lr=settings.learning_rate)
     half = len(store) // 2
     labels = pd.DataFrame({"row": np.arange(2 * half), "label": [1] * half + [0] * half})
     labels["weight"] = 1 / half
     inputs = Inputs(store, compute)
 
     def loop() -> None:
-        batches = list(epoch_batches(labels, method=method, rng=np.random.default_rng(0)))
-        train_epoch(part, inputs, batches, optimiser, method=method, compute=compute)
+        batches = list(epoch_batches(labels, settings, rng=np.random.default_rng(0)))
+        train_epoch(scorer, inputs, batches, optimiser, settings)
 
     network = Backbone("resnet50").net.train()
     network.fc = torch.nn.Sequential(
         torch.nn.Linear(2048, 100), torch.nn.ReLU(), torch.nn.Linear(100, 1)
     )
     compute.place(network)
-    bare_optimiser = torch.optim.SGD(network.parameters(), lr=method["learning_rate"])
+    bare_optimiser = torch.optim.SGD(network.parameters(), lr=settings.learning_rate)
     images = torch.randn(options.batch, 3, options.size, options.size, device=compute.device)
     images = images.contiguous(memory_format=torch.channels_last)
     targets = torch.arange(options.batch, device=compute.device).remainder(2).float()

@@ -40,7 +40,7 @@ rule evaluate:
                         "sdor.method.initial",
                         "sdor.method.pseudo_labels",
                         "sdor.method.training",
-                        "sdor.method.ensemble",
+                        "sdor.method.scores",
                     )
                 ),
                 "labels": digest_of(LABELS[w.scene]),

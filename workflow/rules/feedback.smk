@@ -18,7 +18,7 @@ rule mark:
         **growing(mem_mb=1000, runtime=10),
     params:
         stage={
-            "code": code_of("sdor.method.mark"),
+            "code": code_of("sdor.evaluation.expert"),
             "versions": versions_of("numpy"),
             "picks": STUDY.feedback.picks,
             "share": STUDY.feedback.share,
@@ -51,7 +51,7 @@ rule fine_tune:
         gpu=NETWORK_GPUS,
     params:
         stage=lambda w: {
-            "code": code_of("sdor.method.fine_tuning"),
+            "code": code_of("sdor.method.feedback", "sdor.method.training"),
             "versions": versions_of("numpy", "torch", "torchvision"),
             "method": METHODS[w.variant].training.as_document(),
             "epochs": STUDY.feedback.epochs,

@@ -74,6 +74,6 @@ rule ensemble:
     resources:
         **growing(mem_mb=1000, runtime=10),
     params:
-        stage={"code": code_of("sdor.method.ensemble")},
+        stage={"code": code_of("sdor.method.scores")},
     script:
         "../scripts/ensemble.py"

@@ -5,7 +5,7 @@ from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
 from sdor.video.store import FrameStore
 
-w = snakemake.wildcards
+w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"features of {w.scene}, {w.backbone} at {w.view}") as work:
     store = FrameStore({Path(path).stem: path for path in snakemake.input.frames})
     extract_pooled_features(
@@ -13,7 +13,7 @@ with job(snakemake, f"features of {w.scene}, {w.backbone} at {w.view}") as work:
         Path(snakemake.input.weights),
         Path(snakemake.output.features),
         Path(snakemake.output.bins),
-        compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
-        about=snakemake.params.stage,
+        compute=choose_compute(**stage["compute"], threads=snakemake.threads),
+        about=stage,
     )
     work.figure = f"{len(store):,} frames"

@@ -1,22 +1,24 @@
+from dataclasses import replace
 from pathlib import Path
 
-from sdor.method.fine_tuning import fine_tune
+from sdor.method.feedback import FIRST_ROUND, labels_of_marks
+from sdor.method.sources import Sources
+from sdor.method.training import train_and_score
 from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
+from sdor.study.settings import TrainingSettings
 
 w, stage = snakemake.wildcards, snakemake.params.stage
+read = snakemake.input
 with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}") as work:
-    history = fine_tune(
-        rows=[Path(path) for path in snakemake.input.rows],
-        index=Path(snakemake.input.index),
-        marks_paths=[Path(path) for path in snakemake.input.marks],
-        weights=Path(snakemake.input.weights),
-        model=Path(snakemake.input.model),
-        folder=Path(snakemake.output.model).parent,
-        method=stage["method"],
-        epochs=stage["epochs"],
-        seed=int(w.seed),
+    history = train_and_score(
+        Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
+        labels_of_marks([Path(path) for path in read.marks]),
+        Path(snakemake.output.model).parent,
+        replace(TrainingSettings.read(stage["method"]), epochs=stage["epochs"]),
+        seed=[int(w.seed), FIRST_ROUND + int(w.round)],
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
+        model=Path(read.model),
     )
     work.figure = f"loss {history['loss'].iloc[-1]:.4f} after {len(history)} epochs"

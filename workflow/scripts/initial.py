@@ -1,17 +1,18 @@
 from pathlib import Path
 
-from sdor.method.initial import initial_scores
+from sdor.method.initial import write_initial_scores
 from sdor.running.jobs import job
+from sdor.study.settings import InitialSettings
 
-w = snakemake.wildcards
+w, stage = snakemake.wildcards, snakemake.params.stage
 subset = snakemake.input.get("subset")
 with job(snakemake, f"initial scores of {w.scene}/{w.variant}/seed{w.seed}") as work:
-    table = initial_scores(
+    table = write_initial_scores(
         Path(snakemake.input.features),
         Path(snakemake.output[0]),
-        method=snakemake.params.stage["method"],
+        InitialSettings.read(stage["method"]),
         seed=int(w.seed),
-        about=snakemake.params.stage,
+        about=stage,
         subset=Path(subset) if subset else None,
     )
     work.figure = f"{len(table):,} frames"

@@ -1,15 +1,16 @@
 from pathlib import Path
 
-from sdor.method.pseudo_labels import select_pseudo_labels
+from sdor.method.pseudo_labels import write_pseudo_labels
 from sdor.running.jobs import job
+from sdor.study.settings import LabelSettings
 
-w = snakemake.wildcards
+w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"pseudo labels of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}") as work:
-    table = select_pseudo_labels(
+    table = write_pseudo_labels(
         [Path(path) for path in snakemake.input],
         Path(snakemake.output[0]),
-        method=snakemake.params.stage["method"],
-        about=snakemake.params.stage,
+        LabelSettings.read(stage["method"]),
+        about=stage,
     )
     anomalous = int(table["label"].sum())
     work.figure = f"{anomalous:,} anomalous, {len(table) - anomalous:,} normal"

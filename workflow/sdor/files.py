@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from sdor.errors import SdorError
 
+About = Mapping[str, Any]  # what a file says of itself: units, fingerprints, settings
 METADATA_KEY = b"sdor"
 CHECKPOINT = "checkpoint.pt"  # beside the outputs of a training: its state after the last epoch
 ROOM = 1 << 20  # bytes: with less left on a disk, a write that failed did so for want of room
@@ -96,12 +97,12 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def schema_metadata(about: Mapping[str, Any]) -> dict[bytes, bytes]:
+def schema_metadata(about: About) -> dict[bytes, bytes]:
     """Parquet schema metadata that carries `about` (units, fingerprint, settings) as JSON."""
     return {METADATA_KEY: json.dumps(dict(about)).encode()}
 
 
-def write_parquet(path: str | Path, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
+def write_parquet(path: str | Path, table: pd.DataFrame, about: About) -> None:
     """Write a table atomically, with `about` (units, producing fingerprint) in its schema."""
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     merged = {**(arrow.schema.metadata or {}), **schema_metadata(about)}

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from sdor.evaluation.expert import simulated_expert
 from sdor.evaluation.feedback import evaluate_feedback
 from sdor.files import write_parquet
-from sdor.method.mark import simulated_expert, write_marks
 
 NOTHING = pd.DataFrame({"clip": [], "frame": []})
 
@@ -93,8 +93,7 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
         paths[name] = tmp_path / f"{name}.parquet"
         write_parquet(paths[name], table, {})
     marks = tmp_path / "marks.parquet"
-    settings = {"picks": 2, "share": 0.2, "neighbours": 1}
-    write_marks(paths["s0"], paths["truth"], [], marks, settings=settings, seed=0)
+    write_parquet(marks, mark(scene).assign(round=1), {})
     output = tmp_path / "feedback.json"
     evaluate_feedback(
         paths["clips"],
@@ -102,7 +101,7 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
         [paths["s0"], paths["s1"]],
         [marks],
         output,
-        settings=settings,
+        settings={"picks": 2, "share": 0.2, "neighbours": 1},
         draws=20,
         about={"scene": "yard"},
     )

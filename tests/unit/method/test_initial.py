@@ -9,16 +9,18 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from sdor.errors import SdorError
-from sdor.method.initial import combine, iforest_scores, initial_scores, reduce_features, sp_scores
+from sdor.method.initial import (
+    combine,
+    iforest_scores,
+    reduce_features,
+    sp_scores,
+    write_initial_scores,
+)
+from sdor.study.settings import InitialSettings
 
-METHOD = {
-    "pca": 5,
-    "sp_bags": 10,
-    "sp_bag_size": 4,
-    "iforest_trees": 10,
-    "iforest_samples": 16,
-    "rescale": "minmax",
-}
+SETTINGS = InitialSettings(
+    pca=5, sp_bags=10, sp_bag_size=4, iforest_trees=10, iforest_samples=16, rescale="minmax"
+)
 
 
 def normal_with_outliers(rows=200, dims=6, outliers=5):
@@ -33,6 +35,11 @@ def write_features(path, values):
     frames = pa.array(range(1, len(values) + 1))
     columns = {"clip": ["a"] * len(values), "frame": frames, "feature": feature}
     pq.write_table(pa.table(columns), path)
+
+
+def score(folder):
+    paths = folder / "f.parquet", folder / "i.parquet"
+    return write_initial_scores(*paths, SETTINGS, seed=0, about={})
 
 
 def nearest(values, bag):
@@ -107,7 +114,7 @@ def test_pca_keeps_all_variance_it_can_and_takes_fewer_components_where_it_must(
 
 def test_table_has_a_row_a_frame_in_the_features_order(tmp_path):
     write_features(tmp_path / "f.parquet", normal_with_outliers())
-    initial_scores(tmp_path / "f.parquet", tmp_path / "i.parquet", method=METHOD, seed=0, about={})
+    score(tmp_path)
     table = pd.read_parquet(tmp_path / "i.parquet")
     assert list(table) == ["clip", "frame", "row", "sp", "iforest", "score"]
     assert list(table["frame"]) == list(range(1, 201))
@@ -116,9 +123,7 @@ def test_table_has_a_row_a_frame_in_the_features_order(tmp_path):
 def test_too_few_frames_are_refused_by_name(tmp_path):
     write_features(tmp_path / "f.parquet", normal_with_outliers(rows=3, outliers=0))
     with pytest.raises(SdorError, match=r"f\.parquet: Sp draws bags of 4 frames, found only 3"):
-        initial_scores(
-            tmp_path / "f.parquet", tmp_path / "i.parquet", method=METHOD, seed=0, about={}
-        )
+        score(tmp_path)
 
 
 def test_features_that_are_not_finite_are_refused(tmp_path):
@@ -126,9 +131,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path):
     values[7, 2] = np.nan
     write_features(tmp_path / "f.parquet", values)
     with pytest.raises(SdorError, match="not finite"):
-        initial_scores(
-            tmp_path / "f.parquet", tmp_path / "i.parquet", method=METHOD, seed=0, about={}
-        )
+        score(tmp_path)
 
 
 def test_damaged_features_are_named(tmp_path):
@@ -136,6 +139,4 @@ def test_damaged_features_are_named(tmp_path):
     whole = (tmp_path / "f.parquet").read_bytes()
     (tmp_path / "f.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SdorError, match=r"f\.parquet: damaged or missing .*delete it"):
-        initial_scores(
-            tmp_path / "f.parquet", tmp_path / "i.parquet", method=METHOD, seed=0, about={}
-        )
+        score(tmp_path)

@@ -1,5 +1,7 @@
 """Saliency is exact: the mean of a map is the frame's score, for every backbone and part."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,28 +14,25 @@ from sdor.method.features import (
     extract_pooled_features,
     extract_trunk_maps,
 )
-from sdor.method.fine_tuning import fine_tune
+from sdor.method.feedback import FIRST_ROUND, labels_of_marks
 from sdor.method.saliency import write_hidden, write_saliency
 from sdor.method.scorer import Scorer
-from sdor.method.training import run_iteration
+from sdor.method.sources import Sources
+from sdor.method.training import train_and_score
 from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone, pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features
 from sdor.networks.fetch import resolve_weights
 from sdor.study.config import with_defaults
+from sdor.study.settings import TrainingSettings
 from sdor.video.store import FrameStore
 
 CPU = Compute(torch.device("cpu"), bf16=False)
 FRAMES, SIZE = 16, 64
-METHOD = with_defaults(
-    {
-        "trainable": "head",
-        "hidden_units": 20,
-        "learning_rate": 0.01,
-        "batch_size": 8,
-        "epochs": 2,
-    },
-    "method",
+SETTINGS = TrainingSettings.read(
+    with_defaults(
+        {"hidden_units": 20, "learning_rate": 0.01, "batch_size": 8, "epochs": 2}, "method"
+    )
 )
 
 
@@ -94,80 +93,63 @@ def scene(tmp_path_factory):
     index.to_parquet(folder / "index.parquet")
     labels = index.assign(label=0, weight=1 / 6).iloc[[0, 1, 2, 3, 4, 5, -4, -3, -2, -1]].copy()
     labels.loc[labels.index[-4:], ["label", "weight"]] = (1, 0.25)
-    labels.drop(columns="row").to_parquet(folder / "labels.parquet")
     rows = {
         "all": list(files.values()),
         "layer4": [folder / "m.npy"],
         "head": [folder / "f.parquet"],
     }
-    return {"folder": folder, "store": store, "weights": weights, "rows": rows}
+    sources = {part: Sources(rows[part], folder / "index.parquet", weights) for part in rows}
+    labels = labels.drop(columns="row")
+    given = {"store": store, "weights": weights, "labels": labels}
+    return {"folder": folder, "sources": sources, **given}
 
 
 @pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):
-    """Two iterations of each trainable part: method, models, and their scores."""
+    """Folders of two iterations of each trainable part."""
     runs = {}
-    for part in ("all", "layer4", "head"):
-        folder = tmp_path_factory.mktemp(part)
-        method = {**METHOD, "trainable": part}
-        for iteration in (1, 2):
-            (folder / str(iteration)).mkdir()
-            run_iteration(
-                rows=scene["rows"][part],
-                index=scene["folder"] / "index.parquet",
-                pseudo_labels=scene["folder"] / "labels.parquet",
-                weights=scene["weights"],
-                warm=None,
-                folder=folder / str(iteration),
-                method=method,
-                seed=0,
-                iteration=iteration,
+    for part, sources in scene["sources"].items():
+        runs[part] = [tmp_path_factory.mktemp(part) for _ in (1, 2)]
+        for iteration, folder in enumerate(runs[part], start=1):
+            train_and_score(
+                sources,
+                scene["labels"],
+                folder,
+                replace(SETTINGS, trainable=part),
+                seed=[0, iteration],
                 compute=CPU,
                 about={},
             )
-        runs[part] = (method, [folder / str(one) for one in (1, 2)])
     return runs
 
 
 @pytest.mark.parametrize("part", ["all", "layer4", "head"])
 def test_maps_of_a_run_average_to_its_final_scores(scene, trained, tmp_path, part):
-    method, folders = trained[part]
     write_saliency(
-        [folder / "model.safetensors" for folder in folders],
-        scene["weights"],
-        scene["rows"]["layer4" if part == "layer4" else "all"],
-        scene["folder"] / "index.parquet",
+        [folder / "model.safetensors" for folder in trained[part]],
+        scene["sources"]["layer4" if part == "layer4" else "all"],
         tmp_path / "saliency.npy",
-        method=method,
+        trainable=part,
         compute=CPU,
     )
     maps = np.load(tmp_path / "saliency.npy")
     assert maps.dtype == np.float32
     assert maps.shape == (FRAMES - 1, 2, 2)
-    scores = [pd.read_parquet(folder / "scores.parquet")["score"] for folder in folders]
+    scores = [pd.read_parquet(folder / "scores.parquet")["score"] for folder in trained[part]]
     np.testing.assert_allclose(maps.mean((1, 2)), np.mean(scores, axis=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("part", ["all", "layer4", "head"])
 def test_the_hidden_layer_gives_the_score_by_its_linear_unit(scene, trained, tmp_path, part):
-    method, folders = trained[part]
-    write_hidden(
-        folders[1] / "model.safetensors",
-        scene["weights"],
-        scene["rows"][part],
-        scene["folder"] / "index.parquet",
-        tmp_path / "hidden.parquet",
-        method=method,
-        compute=CPU,
-        about={},
-    )
-    index, hidden = read_features(tmp_path / "hidden.parquet")
-    scored = pd.read_parquet(folders[1] / "scores.parquet")
+    model, hidden = trained[part][1] / "model.safetensors", tmp_path / "hidden.parquet"
+    write_hidden(model, scene["sources"][part], hidden, trainable=part, compute=CPU, about={})
+    index, hidden = read_features(hidden)
+    scored = pd.read_parquet(trained[part][1] / "scores.parquet")
     pd.testing.assert_frame_equal(index, scored[["clip", "frame"]])
     assert hidden.shape == (FRAMES - 1, 20)
     assert (hidden >= 0).all()
 
-    state = load_file(folders[1] / "model.safetensors")
+    state = load_file(model)
     expected = hidden @ state["head.2.weight"].numpy()[0] + state["head.2.bias"].numpy()
     np.testing.assert_allclose(scored["score"], expected, atol=1e-4)
 
@@ -190,23 +172,19 @@ def test_bins_are_quarters_whose_mean_is_the_pooled_feature(scene, tmp_path):
 @pytest.fixture
 def tune(scene, trained, tmp_path):
     """Fine-tunes the head of the last iteration on marks; gives the scores that come out."""
-    method, folders = trained["head"]
 
     def run(marks, name="tuned", epochs=60):
         marks.to_parquet(tmp_path / "marks.parquet")
         (tmp_path / name).mkdir()
-        fine_tune(
-            rows=scene["rows"]["head"],
-            index=scene["folder"] / "index.parquet",
-            marks_paths=[tmp_path / "marks.parquet"],
-            weights=scene["weights"],
-            model=folders[1] / "model.safetensors",
-            folder=tmp_path / name,
-            method=method,
-            epochs=epochs,
-            seed=0,
+        train_and_score(
+            scene["sources"]["head"],
+            labels_of_marks([tmp_path / "marks.parquet"]),
+            tmp_path / name,
+            replace(SETTINGS, trainable="head", epochs=epochs),
+            seed=[0, FIRST_ROUND + 1],
             compute=CPU,
             about={},
+            model=trained["head"][1] / "model.safetensors",
         )
         return pd.read_parquet(tmp_path / name / "scores.parquet")["score"].to_numpy()
 
@@ -217,7 +195,7 @@ def test_fine_tuning_follows_the_marks(trained, tune, tmp_path):
     marks = pd.DataFrame(
         {"clip": ["a"] * 3 + ["b"] * 3, "frame": [1, 2, 4, 1, 2, 3], "label": [1] * 3 + [0] * 3}
     ).assign(picked=True, round=1)
-    before = pd.read_parquet(trained["head"][1][1] / "scores.parquet")["score"].to_numpy()
+    before = pd.read_parquet(trained["head"][1] / "scores.parquet")["score"].to_numpy()
     after = tune(marks)
     marked, others = [0, 1, 2], [7, 8, 9]
     assert (after - before)[marked].mean() > (after - before)[others].mean()

@@ -1,5 +1,5 @@
-import copy
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,29 +8,33 @@ import torch
 from safetensors.torch import load_file
 
 from sdor.errors import SdorError
-from sdor.files import forget_checkpoint
+from sdor.files import forget_checkpoint, read_parquet
 from sdor.method import training
 from sdor.method.features import extract_features, extract_trunk_maps
-from sdor.method.scorer import Scorer, TrainablePart, load_scorer, save_part
-from sdor.method.training import epoch_batches, run_iteration, score_rows
+from sdor.method.scorer import Scorer, load_scorer, save_scorer
+from sdor.method.sources import Sources
+from sdor.method.training import epoch_batches, score_rows, train_and_score
 from sdor.networks.backbones import Backbone, pooled
 from sdor.networks.compute import Compute
 from sdor.networks.fetch import resolve_weights
 from sdor.networks.inputs import Inputs
 from sdor.study.config import with_defaults
+from sdor.study.settings import TrainingSettings
 from sdor.video.store import FrameStore
 
 CPU = Compute(torch.device("cpu"), bf16=False)
 FRAMES, SIZE = 24, 32
-METHOD = with_defaults(
-    {
-        "trainable": "head",
-        "hidden_units": 32,
-        "learning_rate": 0.01,
-        "batch_size": 8,
-        "epochs": 4,
-    },
-    "method",
+SETTINGS = TrainingSettings.read(
+    with_defaults(
+        {
+            "trainable": "head",
+            "hidden_units": 32,
+            "learning_rate": 0.01,
+            "batch_size": 8,
+            "epochs": 4,
+        },
+        "method",
+    )
 )
 
 
@@ -69,21 +73,19 @@ def scene(tmp_path_factory):
     }
 
 
-def run(scene, folder, *, iteration=1, warm=None, seed=0, compute=CPU, about=None, **method):
-    method = {**METHOD, **method}
+def run(scene, folder, *, iteration=1, warm=None, seed=0, about=None, **changes):
+    settings = replace(SETTINGS, **changes)
+    rows = scene["rows"][settings.trainable]
     folder.mkdir(exist_ok=True)
-    run_iteration(
-        rows=scene["rows"][method["trainable"]],
-        index=scene["folder"] / "index.parquet",
-        pseudo_labels=scene["folder"] / "labels.parquet",
-        weights=scene["weights"],
-        warm=warm,
-        folder=folder,
-        method=method,
-        seed=seed,
-        iteration=iteration,
-        compute=compute,
+    train_and_score(
+        Sources(rows, scene["folder"] / "index.parquet", scene["weights"]),
+        read_parquet(scene["folder"] / "labels.parquet"),
+        folder,
+        settings,
+        seed=[seed, iteration],
+        compute=CPU,
         about=about or {},
+        model=warm,
     )
     return pd.read_parquet(folder / "scores.parquet")["score"].to_numpy()
 
@@ -104,24 +106,25 @@ def test_training_separates_what_it_is_told_to(scene, tmp_path, trainable):
 @pytest.mark.parametrize("trainable", ["all", "layer4", "head"])
 def test_a_saved_model_scores_as_it_did(scene, tmp_path, trainable):
     scores = run(scene, tmp_path, trainable=trainable)
-    scorer = load_scorer(
-        tmp_path / "model.safetensors", scene["weights"], hidden_units=32, trainable=trainable
-    )
+    scorer = load_scorer(tmp_path / "model.safetensors", scene["weights"], trainable=trainable)
     with torch.inference_mode():
         frames = torch.from_numpy(scene["store"].gather(np.arange(FRAMES)))
-        again = scorer(frames).numpy()
+        again = scorer.score_features(pooled(scorer.psi.maps(frames))).numpy()
     np.testing.assert_allclose(again, scores, atol=1e-4)
 
 
 def test_the_three_ways_in_give_the_same_score(scene):
-    scorer = Scorer(Backbone("resnet18").eval(), hidden_units=32, seed=1)
+    backbone = Backbone("resnet18").eval()
+    scorers = {
+        part: Scorer(backbone, hidden_units=32, trainable=part, seed=1)
+        for part in ("all", "layer4", "head")
+    }
     frames = torch.from_numpy(scene["store"].gather(np.arange(4)))
     with torch.inference_mode():
-        trunk = scorer.backbone.trunk_maps(frames)
-        whole = scorer(frames)
-        torch.testing.assert_close(scorer.score_trunk_maps(trunk.movedim(1, -1)), whole)
-        features = pooled(scorer.backbone.top_maps(trunk))
-        torch.testing.assert_close(scorer.score_features(features), whole)
+        trunk = backbone.trunk_maps(frames)
+        whole = scorers["all"](frames)
+        torch.testing.assert_close(scorers["layer4"](trunk.movedim(1, -1)), whole)
+        torch.testing.assert_close(scorers["head"](pooled(backbone.top_maps(trunk))), whole)
 
 
 @pytest.mark.parametrize("trainable", ["all", "layer4", "head"])
@@ -188,7 +191,7 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(scene, tmp_path, monkeypatch
     if spoil == "bytes":
         (tmp_path / "cut" / "checkpoint.pt").write_bytes(b"PK half a file")
     np.testing.assert_array_equal(run(scene, tmp_path / "cut"), expected)
-    assert len(calls) == 2 + METHOD["epochs"]
+    assert len(calls) == 2 + SETTINGS.epochs
 
 
 def test_a_warm_restart_goes_on_from_the_model_before(scene, tmp_path):
@@ -232,7 +235,7 @@ def test_pseudo_labels_of_other_frames_are_refused(scene, tmp_path):
     strange = scene["labels"].assign(clip="z")
     strange.to_parquet(tmp_path / "labels.parquet")
     shutil.copy(scene["folder"] / "index.parquet", tmp_path)
-    with pytest.raises(SdorError, match="pseudo labels are of other frames"):
+    with pytest.raises(SdorError, match="labels are of other frames"):
         run({**scene, "folder": tmp_path}, tmp_path / "out")
 
 
@@ -241,7 +244,7 @@ def test_batches_hold_half_of_each_and_draw_by_weight():
         {"row": np.arange(30), "label": [1] * 10 + [0] * 20, "weight": [0] * 9 + [1] + [0.05] * 20}
     )
     rng = np.random.default_rng(0)
-    batches = list(epoch_batches(labels, method=METHOD, rng=rng))
+    batches = list(epoch_batches(labels, SETTINGS, rng=rng))
     assert len(batches) == 4  # 30 frames in batches of 8
     for rows, targets in batches:
         assert targets.tolist() == [1] * 4 + [0] * 4
@@ -253,18 +256,17 @@ def test_proportional_batches_and_fixed_steps():
     labels = pd.DataFrame(
         {"row": np.arange(30), "label": [1] * 10 + [0] * 20, "weight": [0.1] * 10 + [0.05] * 20}
     )
-    method = {**METHOD, "batch": "proportional", "batch_size": 9, "steps_per_epoch": 7, "c1": 3}
-    batches = list(epoch_batches(labels, method=method, rng=np.random.default_rng(0)))
+    settings = replace(SETTINGS, batch="proportional", batch_size=9, steps_per_epoch=7, c1=3)
+    batches = list(epoch_batches(labels, settings, rng=np.random.default_rng(0)))
     assert len(batches) == 7
     assert batches[0][1].tolist() == [3] * 3 + [0] * 6
 
 
 def test_scores_do_not_depend_on_the_batch(scene):
-    part = TrainablePart(Scorer(Backbone("resnet18"), hidden_units=32), "all")
-    inputs = Inputs(scene["store"], CPU)
-    scores = score_rows(part, inputs, np.arange(len(inputs)), CPU)
+    scorer = Scorer(Backbone("resnet18"), hidden_units=32)
+    scores = score_rows(scorer, Inputs(scene["store"], CPU))
     with torch.inference_mode():
-        alone = [part.score(torch.from_numpy(scene["store"].gather([row]))) for row in range(3)]
+        alone = [scorer(torch.from_numpy(scene["store"].gather([row]))) for row in range(3)]
     np.testing.assert_allclose(scores[:3], torch.cat(alone).numpy(), atol=1e-5)
 
 
@@ -277,13 +279,9 @@ def test_a_3d_network_trains_on_windows(scene, tmp_path):
 
 
 def test_a_model_of_another_network_is_refused(scene, tmp_path):
-    part = TrainablePart(Scorer(Backbone("resnet18"), hidden_units=32), "head")
-    save_part(part, tmp_path / "model.safetensors", {})
+    scorer = Scorer(Backbone("resnet18"), hidden_units=32, trainable="head")
+    save_scorer(scorer, tmp_path / "model.safetensors", {})
     with pytest.raises(SdorError, match="another backbone or trainable part"):
-        load_scorer(
-            tmp_path / "model.safetensors", scene["weights"], hidden_units=32, trainable="all"
-        )
-    state = copy.deepcopy(part.state())
-    state["extra"] = torch.zeros(1)
+        load_scorer(tmp_path / "model.safetensors", scene["weights"], trainable="all")
     with pytest.raises(SdorError, match="another backbone"):
-        part.load_state(state)
+        scorer.load_trained({**scorer.trained_state(), "extra": torch.zeros(1)})

@@ -15,8 +15,8 @@ from synthetic_study import frames_of, write_run
 from sdor.errors import SdorError
 from sdor.evaluation.metrics import COLUMNS
 from sdor.files import read_json, write_json, write_parquet
-from sdor.method.ensemble import average_scores
-from sdor.method.scorer import Scorer, TrainablePart, save_part
+from sdor.method.scorer import Scorer, save_scorer
+from sdor.method.scores import mean_scores
 from sdor.networks.backbones import Backbone
 from sdor.networks.fetch import resolve_weights
 from sdor.networks.provenance import Provenance
@@ -74,11 +74,8 @@ def write_files(folder, seed=0, labelled=True):
         history = pd.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.25], "seconds": SECONDS})
         write_parquet(place / f"iteration{t}" / "history.parquet", history, {})
         write_parquet(place / f"iteration{t}" / "scores.parquet", table, {})
-    average_scores(
-        [place / f"iteration{t}" / "scores.parquet" for t in (1, 2)],
-        place / "ensemble.parquet",
-        about={},
-    )
+    mean = mean_scores([place / f"iteration{t}" / "scores.parquet" for t in (1, 2)])
+    write_parquet(place / "ensemble.parquet", mean, {})
     for path in place.rglob("*.*"):
         os.utime(path, (1_700_000_000, 1_700_000_000 + seed))
     run = {"scene": "yard", "variant": "ours", "seed": seed, "figures": []}
@@ -312,8 +309,8 @@ def test_an_ensemble_is_the_mean_of_its_members_and_shares_what_did_not_train(tm
     resolve_weights("resnet18", "random", weights)
     members = []
     for t in (1, 2):
-        scorer = Scorer(Backbone("resnet18"), seed=t)
-        save_part(TrainablePart(scorer, trainable), tmp_path / f"{t}.safetensors", {})
+        scorer = Scorer(Backbone("resnet18"), trainable=trainable, seed=t)
+        save_scorer(scorer, tmp_path / f"{t}.safetensors", {})
     paths = [tmp_path / f"{t}.safetensors" for t in (1, 2)]
     method = {"trainable": trainable, "hidden_units": 100}
     ensemble = load_ensemble(paths, weights, method=method)
@@ -325,6 +322,6 @@ def test_an_ensemble_is_the_mean_of_its_members_and_shares_what_did_not_train(tm
     assert torch.equal(ensemble(frames), wanted)
     distinct = {tensor.data_ptr() for tensor in ensemble.parameters()}
     single = len(list(members[0].parameters()))
-    trained = len(TrainablePart(members[0].members[0], trainable).parameters())
+    trained = sum(parameter.requires_grad for parameter in scorer.parameters())
     assert len(distinct) == single + trained
     assert isinstance(ensemble, Ensemble)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from sdor.evaluation import metrics
 from sdor.evaluation.evaluate import labelled_frames
+from sdor.evaluation.expert import no_marks
 from sdor.evaluation.metrics import Cell, FloatArray, LabelledFrames
 from sdor.files import read_parquet, write_json
-from sdor.method.mark import no_marks
 
 
 def evaluate_feedback(

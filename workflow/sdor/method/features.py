@@ -1,6 +1,7 @@
 """Features of every frame (section 4.1), and the frozen trunk's maps for partial training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,46 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sdor.files import atomic
+from sdor.files import About, atomic
 from sdor.networks.backbones import Backbone, load_backbone, pooled
-from sdor.networks.compute import Compute, memory_in_words
+from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features, write_features
 from sdor.networks.inputs import Inputs
-from sdor.progress import track
 from sdor.video.store import FrameStore
 
 BATCH_SIZE = {1: 32, 16: 4}  # by the frames that the network looks at: about 1 GiB of activations
 BINS = 2  # on each side of the frame
 ROWS_CLASSIFIED = 1024  # at a time
+
+
+def frame_features(
+    backbone: Backbone, frames: Inputs, layer: str = "pool"
+) -> Iterator[NDArray[np.float32]]:
+    """Features (B, dims) of all frames, a batch at a time.
+
+    Parameters
+    ----------
+    layer : "pool", "logits" or "softmax" (see `Backbone.features`).
+    """
+    for batch in frames.in_turn(None, BATCH_SIZE[frames.window], "features"):
+        with frames.compute.inference():
+            values = backbone.features(batch, layer).cpu().numpy()
+        yield values
+
+
+def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:
+    """Maps of the frozen trunk of all frames, a batch at a time, for training that starts there.
+
+    Yields
+    ------
+    (B, h, w, C), or (B, t, h, w, C) for a 3-D network: float32, or bfloat16 by its bytes as uint16.
+    """
+    compute = frames.compute
+    for batch in frames.in_turn(None, BATCH_SIZE[frames.window], "trunk maps"):
+        with compute.inference():
+            maps = backbone.trunk_maps(batch).movedim(1, -1).to(compute.activation_dtype)
+            values = maps.contiguous().cpu()
+        yield (values.view(torch.uint16) if compute.bf16 else values).numpy()
 
 
 def extract_features(
@@ -29,24 +59,15 @@ def extract_features(
     *,
     layer: str,
     compute: Compute,
-    about: dict[str, Any],
+    about: About,
 ) -> None:
     """Run the trained backbone over all frames and write one feature a frame to Parquet.
-
-    Parameters
-    ----------
-    layer : "pool", "logits" or "softmax" (see `Backbone.features`).
 
     The file has the columns clip, frame and feature (fixed-size list of float32), a row group for
     each thousand frames, so that memory does not grow with the video.
     """
-    backbone, inputs = _opened(store, weights, compute)
-    with torch.inference_mode(), compute.autocast(), memory_in_words():
-        values = (
-            backbone.features(batch, layer).cpu().numpy()
-            for batch in _all_frames(inputs, "features")
-        )
-        write_features(output, store.index(), values, about)
+    backbone, frames = open_frames(store, weights, compute)
+    write_features(output, store.index(), frame_features(backbone, frames, layer), about)
 
 
 def extract_pooled_features(
@@ -56,7 +77,7 @@ def extract_pooled_features(
     bins_output: Path,
     *,
     compute: Compute,
-    about: dict[str, Any],
+    about: About,
 ) -> None:
     """Pooled features as `extract_features` writes them, and from the same maps those of its parts.
 
@@ -64,23 +85,16 @@ def extract_pooled_features(
     each quarter of the frame (and over time, for a 3-D network), from left to right and top to
     bottom. Methods that look at parts of a frame start from it.
     """
-    backbone, inputs = _opened(store, weights, compute)
-    shape = (len(store), BINS**2, backbone.dims)
-    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-    with (
-        atomic(bins_output) as temporary,
-        temporary.open("wb") as file,
-        torch.inference_mode(),
-        compute.autocast(),
-        memory_in_words(),
-    ):
-        np.lib.format.write_array_header_1_0(file, header)
+    backbone, frames = open_frames(store, weights, compute)
+    with _array_file(bins_output, len(store)) as append:
 
         def values() -> Iterator[NDArray[np.float32]]:
-            for batch in _all_frames(inputs, "features"):
-                maps = backbone.maps(batch).float()
-                file.write(_bins(maps).numpy().tobytes())
-                yield pooled(maps).cpu().numpy()
+            for batch in frames.in_turn(None, BATCH_SIZE[frames.window], "features"):
+                with compute.inference():
+                    maps = backbone.maps(batch).float()
+                    append(_bins(maps).numpy())
+                    features = pooled(maps).cpu().numpy()
+                yield features
 
         write_features(output, store.index(), values(), about)
 
@@ -92,7 +106,7 @@ def classify_features(
     *,
     layer: str,
     compute: Compute,
-    about: dict[str, Any],
+    about: About,
 ) -> None:
     """The trained classifier's "logits" or "softmax" from pooled features already extracted.
 
@@ -102,11 +116,10 @@ def classify_features(
     backbone.require_classifier(layer)
     compute.place(backbone)
     index, features = read_features(pooled_path)
-    inputs = Inputs(features, compute)
-    with torch.inference_mode():
+    with compute.inference():
         values = (
             backbone.classified(batch, layer).cpu().numpy()
-            for batch in inputs.batches(inputs.in_order(ROWS_CLASSIFIED))
+            for batch in Inputs(features, compute).in_turn(None, ROWS_CLASSIFIED, layer)
         )
         write_features(output, index, values, about)
 
@@ -114,32 +127,16 @@ def classify_features(
 def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, compute: Compute) -> None:
     """Run the frozen trunk over all frames once, for training that leaves it as it is.
 
-    Writes an .npy array (frames, h, w, C), or (frames, t, h, w, C) for a 3-D network; bfloat16 is
-    stored by its bytes as uint16.
+    Writes an .npy array of what `trunk_maps` gives.
     """
-    backbone, inputs = _opened(store, weights, compute)
-    written = False
-    with (
-        atomic(output) as temporary,
-        temporary.open("wb") as file,
-        torch.inference_mode(),
-        compute.autocast(),
-        memory_in_words(),
-    ):
-        for batch in _all_frames(inputs, "trunk maps"):
-            maps = backbone.trunk_maps(batch).movedim(1, -1).to(compute.activation_dtype)
-            values = maps.contiguous().cpu()
-            stored = (values.view(torch.uint16) if compute.bf16 else values).numpy()
-            if not written:
-                header = np.lib.format.header_data_from_array_1_0(stored)
-                header["shape"] = (len(store), *stored.shape[1:])
-                np.lib.format.write_array_header_1_0(file, header)
-                written = True
-            file.write(stored.tobytes())
+    backbone, frames = open_frames(store, weights, compute)
+    with _array_file(output, len(store)) as append:
+        for maps in trunk_maps(backbone, frames):
+            append(maps)
 
 
-def _opened(store: FrameStore, weights: Path, compute: Compute) -> tuple[Backbone, Inputs]:
-    """The backbone on its device, and the frames that it looks at."""
+def open_frames(store: FrameStore, weights: Path, compute: Compute) -> tuple[Backbone, Inputs]:
+    """The backbone on its device, and the frames as it looks at them: alone, or in windows."""
     backbone = load_backbone(weights)
     compute.place(backbone)
     return backbone, Inputs(store, compute, window=backbone.architecture.frames)
@@ -152,7 +149,16 @@ def _bins(maps: Tensor) -> Tensor:
     return bins.half().contiguous().cpu()
 
 
-def _all_frames(inputs: Inputs, label: str) -> Iterator[Tensor]:
-    """Batches of all frames, in order."""
-    batches = inputs.in_order(BATCH_SIZE[inputs.window])
-    return track(inputs.batches(batches), total=len(batches), unit="batch", label=label)
+@contextmanager
+def _array_file(path: Path, rows: int) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Append batches to an .npy array of so many rows: memory does not grow with the video."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+
+        def append(batch: NDArray[Any]) -> None:
+            if file.tell() == 0:
+                header = np.lib.format.header_data_from_array_1_0(batch)
+                header["shape"] = (rows, *batch.shape[1:])
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(batch.tobytes())
+
+        yield append

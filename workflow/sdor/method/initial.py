@@ -11,21 +11,45 @@ from scipy.stats import rankdata
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 
-from sdor.errors import SdorError
-from sdor.files import read_parquet, write_parquet
+from sdor.errors import fault_in
+from sdor.files import About, read_parquet
+from sdor.method.scores import write_scores
 from sdor.networks.feature_table import read_features
-from sdor.progress import logger
+from sdor.study.settings import InitialSettings
 
 FloatArray = NDArray[np.floating[Any]]
 
 
-def initial_scores(
+def initial_scores(features: FloatArray, settings: InitialSettings, *, seed: int) -> pd.DataFrame:
+    """Score frames by both detectors, and by their mean.
+
+    Parameters
+    ----------
+    features : (frames, dims).
+
+    Returns
+    -------
+    Table of sp, iforest and score, one row a frame; the higher, the more anomalous.
+
+    Raises
+    ------
+    ValueError : fewer frames than a bag of Sp holds, or features that are not finite.
+    """
+    reduced = reduce_features(features, components=settings.pca, seed=seed)
+    sp = sp_scores(reduced, bags=settings.sp_bags, bag_size=settings.sp_bag_size, seed=seed)
+    trees, samples = settings.iforest_trees, settings.iforest_samples
+    iforest = iforest_scores(reduced, trees=trees, samples=samples, seed=seed)
+    score = combine([sp, iforest], how=settings.rescale)
+    return pd.DataFrame({"sp": sp, "iforest": iforest, "score": score})
+
+
+def write_initial_scores(
     features_path: Path,
     output: Path,
+    settings: InitialSettings,
     *,
-    method: dict[str, Any],
     seed: int,
-    about: dict[str, Any],
+    about: About,
     subset: Path | None = None,
 ) -> pd.DataFrame:
     """Features file → table of (clip, frame, row, sp, iforest, score), one line a frame.
@@ -37,26 +61,16 @@ def initial_scores(
 
     Raises
     ------
-    SdorError : fewer frames than a bag of Sp holds, or features that are not finite.
+    SdorError : a file is damaged, or `initial_scores` refuses the features.
     """
     index, features = read_features(features_path)
     index = index.assign(row=np.arange(len(index)))
     if subset is not None:
         index = index.merge(read_parquet(subset, ["clip", "frame"]), on=["clip", "frame"])
         features = features[index["row"]]
-    try:
-        reduced = reduce_features(features, components=method["pca"], seed=seed)
-        sp = sp_scores(reduced, bags=method["sp_bags"], bag_size=method["sp_bag_size"], seed=seed)
-        iforest = iforest_scores(
-            reduced, trees=method["iforest_trees"], samples=method["iforest_samples"], seed=seed
-        )
-    except ValueError as error:
-        raise SdorError(f"{features_path}: {error}") from error
-    table = index.assign(
-        sp=sp, iforest=iforest, score=combine([sp, iforest], how=method["rescale"])
-    )
-    write_parquet(output, table, {"score": "the higher, the more anomalous", **about})
-    logger.info("initial scores of %d frames, %d dimensions", len(table), reduced.shape[1])
+    with fault_in(features_path):
+        table = index.join(initial_scores(features, settings, seed=seed))
+    write_scores(output, table, about)
     return table
 
 

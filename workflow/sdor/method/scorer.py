@@ -1,17 +1,20 @@
 """The end-to-end anomaly scorer phi = eta(psi(x)) (section 3.2)."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sdor.errors import SdorError
-from sdor.files import atomic
+from sdor.files import About, atomic
 from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone, pooled
 from sdor.networks.provenance import read_provenance
+from sdor.study.settings import TrainingSettings
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -24,18 +27,31 @@ class Scorer(nn.Module):
     backbone : psi with its trained weights, or the width of its features alone: such a scorer
         takes pooled features and no frames.
     hidden_units : width of eta's hidden layer (the paper: 100).
+    trainable : what trains, and what it starts from: "all" (from frames), "layer4" (the backbone's
+        last stage and the head, from cached trunk maps) or "head" (from pooled features).
     seed : of the head's initial weights.
     """
 
-    def __init__(self, backbone: Backbone | int, *, hidden_units: int = 100, seed: int = 0) -> None:
+    def __init__(
+        self,
+        backbone: Backbone | int,
+        *,
+        hidden_units: int = 100,
+        trainable: str = "all",
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         self.backbone = None if isinstance(backbone, int) else backbone
+        self.trainable = trainable
         dims = backbone if isinstance(backbone, int) else backbone.dims
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.head = nn.Sequential(
                 nn.Linear(dims, hidden_units), nn.ReLU(), nn.Linear(hidden_units, 1)
             )
+        self.requires_grad_(False)
+        for module in self.trained_modules():
+            module.requires_grad_(True)
 
     @property
     def psi(self) -> Backbone:
@@ -49,20 +65,25 @@ class Scorer(nn.Module):
         """Frames that one row of the input spans: more than 1 for a 3-D network."""
         return 1 if self.backbone is None else self.backbone.architecture.frames
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """uint8 frames (B, H, W, C), or windows (B, T, H, W, C) → anomaly scores (B,) float32."""
-        return self.score_features(pooled(self.psi.maps(frames)))
+    def forward(self, batch: Tensor) -> Tensor:
+        """Anomaly scores (B,) float32 of what the trained part starts from.
 
-    def score_trunk_maps(self, maps: Tensor) -> Tensor:
-        """Cached trunk maps, channels last (B, h, w, C) → anomaly scores (B,)."""
-        return self.score_features(pooled(self.last_maps(maps, "layer4")))
+        Parameters
+        ----------
+        batch : uint8 frames (B, H, W, C), or windows (B, T, H, W, C); cached trunk maps, channels
+            last; or pooled features q (B, D).
+        """
+        return self.score_features(self.features(batch))
+
+    def features(self, batch: Tensor) -> Tensor:
+        """Pooled features q (B, D) of what the trained part starts from."""
+        return batch if self.trainable == "head" else pooled(self.last_maps(batch, self.trainable))
 
     def last_maps(self, batch: Tensor, source: str) -> Tensor:
         """The backbone's last maps, of frames ("all") or of cached trunk maps ("layer4")."""
         if source == "all":
             return self.psi.maps(batch)
-        maps: Tensor = self.psi.top_maps(batch.movedim(-1, 1))
-        return maps
+        return self.psi.top_maps(batch.movedim(-1, 1))
 
     def score_features(self, features: Tensor) -> Tensor:
         """Pooled features q (B, D) → anomaly scores eta(q) (B,) float32."""
@@ -97,82 +118,73 @@ class Scorer(nn.Module):
             localised: Tensor = activation + constant[:, None, None]
         return localised
 
+    def trained_modules(self) -> list[nn.Module]:
+        """What trains: the head, and what `trainable` names of the backbone."""
+        if self.trainable == "head":
+            return [self.head]
+        psi = self.psi.feature_modules() if self.trainable == "all" else self.psi.top_modules()
+        return [*psi, self.head]
 
-class TrainablePart:
-    """The part of a scorer that `trainable` names: its weights, its input and its state.
-
-    Parameters
-    ----------
-    trainable : "all" (from frames), "layer4" (the backbone's last stage and the head, from cached
-        trunk maps) or "head" (from pooled features).
-    """
-
-    def __init__(self, scorer: Scorer, trainable: str) -> None:
-        self.scorer = scorer
-        self.score: Callable[[Tensor], Tensor]
-        modules: list[nn.Module] = [scorer.head]
-        if trainable == "all":
-            self.score, modules = scorer.forward, [*scorer.psi.feature_modules(), scorer.head]
-        elif trainable == "layer4":
-            self.score, modules = scorer.score_trunk_maps, [*scorer.psi.top_modules(), scorer.head]
-        else:
-            self.score = scorer.score_features
-        self.modules = modules
-        scorer.requires_grad_(False)
-        for module in modules:
-            module.requires_grad_(True)
-        wanted = {id(tensor) for module in modules for tensor in _tensors(module)}
-        self._names = [
-            name
-            for name, tensor in scorer.state_dict(keep_vars=True).items()
-            if id(tensor) in wanted
-        ]
-
-    def parameters(self) -> list[nn.Parameter]:
-        """The weights that train."""
-        return [parameter for module in self.modules for parameter in module.parameters()]
-
-    def train(self, *, batchnorm: str) -> None:
-        """Training mode for the part; with "frozen", batch normalisation keeps its statistics."""
-        for module in self.modules:
+    def train_mode(self, *, batchnorm: str) -> None:
+        """Training mode for what trains; "frozen" batch normalisation keeps its statistics."""
+        for module in self.trained_modules():
             module.train()
             if batchnorm == "frozen":
                 for layer in module.modules():
                     if isinstance(layer, BATCH_NORMS):
                         layer.eval()
 
-    def state(self) -> dict[str, Tensor]:
-        """The part's weights and statistics by their names in the scorer."""
-        whole = self.scorer.state_dict()
-        return {name: whole[name].contiguous() for name in self._names}
+    def trained_state(self) -> dict[str, Tensor]:
+        """Weights and statistics of what trains, by their names in the scorer."""
+        trained = {
+            id(tensor)
+            for module in self.trained_modules()
+            for tensor in (*module.parameters(), *module.buffers())
+        }
+        return {
+            name: tensor.detach().contiguous()
+            for name, tensor in self.state_dict(keep_vars=True).items()
+            if id(tensor) in trained
+        }
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state` gave.
+    def load_trained(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `trained_state` gave.
 
         Raises
         ------
-        SdorError : the state belongs to another network or part.
+        SdorError : the state belongs to another network or trainable part.
         """
-        if set(state) != set(self._names):
+        if set(state) != set(self.trained_state()):
             raise SdorError("the saved model is of another backbone or trainable part")
-        self.scorer.load_state_dict(state, strict=False)
+        self.load_state_dict(state, strict=False)
 
 
-def save_part(part: TrainablePart, path: Path, metadata: dict[str, str]) -> None:
-    """Write the trained part; what did not train is the backbone's weights file."""
+def new_scorer(psi: Backbone | int, settings: TrainingSettings, *, seed: Sequence[int]) -> Scorer:
+    """phi before its training, with a new head.
+
+    Parameters
+    ----------
+    psi : the backbone, or the width of its features (see `Scorer`).
+    seed : numbers that the head's initial weights follow from.
+    """
+    return Scorer(
+        psi,
+        hidden_units=settings.hidden_units,
+        trainable=settings.trainable,
+        seed=int(np.random.default_rng(seed).integers(2**31)),
+    )
+
+
+def save_scorer(scorer: Scorer, path: Path, about: About) -> None:
+    """Write what was trained; the rest is the backbone's weights file."""
     with atomic(path) as temporary:
-        save_file(part.state(), temporary, metadata)
+        save_file(scorer.trained_state(), temporary, {"sdor": json.dumps(dict(about))})
 
 
 def load_scorer(
-    model: Path,
-    weights: Path,
-    *,
-    hidden_units: int = 100,
-    trainable: str = "all",
-    from_features: bool = False,
+    model: Path, weights: Path, *, trainable: str, from_features: bool = False
 ) -> Scorer:
-    """phi as trained: the backbone's weights with the trained part laid over them, for evaluation.
+    """phi as trained: the backbone's weights with the trained part laid over them.
 
     Parameters
     ----------
@@ -182,13 +194,15 @@ def load_scorer(
     ------
     SdorError : the model is damaged, or of another network.
     """
-    scorer = Scorer(psi_of(weights, from_features), hidden_units=hidden_units)
     try:
         state = load_file(model)
-    except (OSError, SafetensorError) as error:
+        hidden_units = len(state["head.0.bias"])
+    except (OSError, SafetensorError, KeyError) as error:
         raise SdorError(f"{model}: damaged model ({error}); delete it and run again") from error
-    TrainablePart(scorer, trainable).load_state(state)
-    return scorer.eval().requires_grad_(False)
+    psi = psi_of(weights, from_features)
+    scorer = Scorer(psi, hidden_units=hidden_units, trainable=trainable)
+    scorer.load_trained(state)
+    return scorer.eval()
 
 
 def psi_of(weights: Path, from_features: bool) -> Backbone | int:
@@ -196,7 +210,3 @@ def psi_of(weights: Path, from_features: bool) -> Backbone | int:
     if from_features:
         return ARCHITECTURES[read_provenance(weights).architecture].dims
     return load_backbone(weights)
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]

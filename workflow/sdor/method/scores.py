@@ -1,16 +1,22 @@
 """Score tables: clip, frame and score of every frame; the higher, the more anomalous."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sdor.errors import SdorError
-from sdor.files import read_parquet
+from sdor.files import About, read_parquet, write_parquet
 
 
-def mean_scores(paths: list[Path]) -> pd.DataFrame:
-    """Average score tables over the same frames.
+def write_scores(path: Path, scores: pd.DataFrame, about: About) -> None:
+    """Write a score table that says which way its scores go."""
+    write_parquet(path, scores, {"score": "the higher, the more anomalous", **about})
+
+
+def mean_scores(paths: Sequence[Path]) -> pd.DataFrame:
+    """Average score tables over the same frames (Eq. 9).
 
     Returns
     -------

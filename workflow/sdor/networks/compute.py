@@ -24,6 +24,28 @@ class Compute:
         """Context in which the network runs."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Context in which the network runs without gradients."""
+        with torch.inference_mode(), self.autocast(), memory_in_words():
+            yield
+
+    @contextmanager
+    def repeatable(self) -> Iterator[None]:
+        """Context in which, on a CPU, the same seed gives the same weights.
+
+        A GPU picks its fastest convolutions instead.
+        """
+        gpu, cudnn = self.device.type == "cuda", torch.backends.cudnn
+        before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
+        torch.use_deterministic_algorithms(not gpu)
+        cudnn.benchmark = gpu
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0])
+            cudnn.benchmark = before[1]
+
     def place(self, network: nn.Module) -> None:
         """Move a network to the device, its convolutions laid out channels last."""
         volumetric = any(isinstance(module, nn.Conv3d) for module in network.modules())

@@ -6,7 +6,6 @@ They stand apart from the networks that make them: who reads features has no nee
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sdor.errors import SdorError
-from sdor.files import atomic, damaged, open_parquet, schema_metadata
+from sdor.files import About, atomic, damaged, open_parquet, schema_metadata
 
 ROW_GROUP = 1024  # frames
 
@@ -24,7 +23,7 @@ def write_features(
     output: Path,
     index: pd.DataFrame,
     batches: Iterable[NDArray[np.float32]],
-    about: dict[str, Any],
+    about: About,
 ) -> None:
     """Write features to Parquet as they come: columns clip, frame, feature.
 

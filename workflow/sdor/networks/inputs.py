@@ -6,7 +6,6 @@ memory map while the device works on the batch before; on a GPU with room they a
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sdor.errors import SdorError
-from sdor.files import damaged
 from sdor.networks.compute import Compute
+from sdor.progress import track
 from sdor.video.store import FrameStore
 
 RESIDENT_SHARE = 0.5  # of the free GPU memory: the rest is for activations
@@ -29,10 +27,10 @@ class Inputs:
 
     Parameters
     ----------
-    source : a `FrameStore`, or an array (rows, …) such as a memory map.
+    source : a `FrameStore`, or an array (rows, …) such as a memory map; of bfloat16, which NumPy
+        does not know, its bytes as uint16.
     compute : where batches go.
     window : frames a 3-D network looks at around each row (1: the row alone); frame stores only.
-    dtype : reinterpretation of the array's bytes (bfloat16 is stored as uint16).
     """
 
     def __init__(
@@ -41,12 +39,10 @@ class Inputs:
         compute: Compute,
         *,
         window: int = 1,
-        dtype: torch.dtype | None = None,
     ) -> None:
         self.source = source
         self.compute = compute
         self.window = window
-        self.dtype = dtype
         self._resident: Tensor | None = None
         if compute.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(compute.device)
@@ -77,9 +73,10 @@ class Inputs:
             if waiting is not None:
                 yield self._to_device(waiting.result())
 
-    def in_order(self, size: int) -> list[IntArray]:
-        """Row numbers of all rows, in order, `size` at a time."""
-        return batched(np.arange(len(self), dtype=np.int64), size)
+    def in_turn(self, rows: IntArray | None, size: int, label: str) -> Iterator[Tensor]:
+        """Batches of the given rows, or of all, in their order, with a progress bar."""
+        batches = batched(np.arange(len(self)) if rows is None else rows, size)
+        return track(self.batches(batches), total=len(batches), unit="batch", label=label)
 
     def _wanted(self, rows: IntArray) -> IntArray:
         """Rows of the source that each batch row looks at: (B,) or (B, window)."""
@@ -95,8 +92,8 @@ class Inputs:
                 tensor = torch.from_numpy(self.source.gather(rows))
         else:
             tensor = torch.from_numpy(self.source[rows])
-            if self.dtype is not None:
-                tensor = tensor.view(self.dtype)
+            if tensor.dtype == torch.uint16:
+                tensor = tensor.view(torch.bfloat16)
         if tensor.dtype == torch.bfloat16 and not self.compute.bf16:
             tensor = tensor.float()  # cached where the hardware had bfloat16, used where it has not
         return tensor.pin_memory() if self.compute.device.type == "cuda" else tensor
@@ -107,7 +104,7 @@ class Inputs:
     def _upload(self) -> Tensor:
         """All rows on the device, copied in pieces that keep the host's memory small."""
         whole: Tensor | None = None
-        for rows in self.in_order(UPLOADED_ROWS):
+        for rows in batched(np.arange(len(self)), UPLOADED_ROWS):
             piece = self._read(rows, window=1)
             if whole is None:
                 shape = (len(self), *piece.shape[1:])
@@ -120,13 +117,3 @@ class Inputs:
 def batched(rows: IntArray, size: int) -> list[IntArray]:
     """Row numbers `size` at a time."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def open_trunk_maps(path: Path, compute: Compute) -> Inputs:
-    """The cached maps as training inputs (rows of maps, channels last)."""
-    try:
-        maps = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise SdorError(damaged(path, error)) from error
-    dtype = torch.bfloat16 if maps.dtype == np.uint16 else None
-    return Inputs(maps, compute, dtype=dtype)

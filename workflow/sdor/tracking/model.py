@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sdor.files import read_parquet
-from sdor.method.scorer import Scorer, TrainablePart, load_scorer
+from sdor.method.scorer import Scorer, load_scorer
 from sdor.networks.backbones import Backbone, pooled
 from sdor.study.fingerprint import versions_of
 from sdor.video.store import FrameStore
@@ -80,12 +80,9 @@ def load_ensemble(models: Sequence[Path], weights: Path, *, method: Mapping[str,
     SdorError : a model or the weights are damaged, or not of one network.
     """
     trainable = method["trainable"]
-    scorers = (
-        load_scorer(path, weights, hidden_units=method["hidden_units"], trainable=trainable)
-        for path in models
-    )
+    scorers = (load_scorer(path, weights, trainable=trainable) for path in models)
     members = [next(scorers)]
-    trained = set(TrainablePart(members[0], trainable).state())
+    trained = set(members[0].trained_state())
     shared = {
         name: tensor
         for name, tensor in members[0].state_dict(keep_vars=True).items()

@@ -4,44 +4,8 @@ In each round the expert looks at the highest-ranked frames, marks some as anoma
 normal, and the model is fine-tuned on them and on their neighbours in time.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
-
-from sdor.files import read_parquet, write_parquet
-
-
-def write_marks(
-    scores_path: Path,
-    ground_truth_path: Path,
-    earlier_paths: Sequence[Path],
-    output: Path,
-    *,
-    settings: Mapping[str, Any],
-    seed: int,
-) -> None:
-    """Let the simulated expert mark frames of the present ranking, and write what was marked.
-
-    Parameters
-    ----------
-    earlier_paths : marks of the rounds before, the first one first.
-    settings : picks (k), share (l / K) and neighbours.
-    """
-    scores = read_parquet(scores_path, ["clip", "frame", "score"])
-    earlier = [read_parquet(path) for path in earlier_paths]
-    marks = simulated_expert(
-        scores,
-        read_parquet(ground_truth_path),
-        touched=pd.concat([no_marks(), *earlier]),
-        picks=settings["picks"],
-        share=settings["share"],
-        neighbours=settings["neighbours"],
-        rng=np.random.default_rng([seed, len(earlier) + 1]),
-    )
-    write_parquet(output, marks.assign(round=len(earlier) + 1), {"label": "1 anomalous, 0 normal"})
 
 
 def simulated_expert(

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from sdor.errors import SdorError
-from sdor.method.ensemble import average_scores
+from sdor.method.scores import mean_scores
 
 
 def scores(path, values, clip="a"):
@@ -13,8 +13,7 @@ def scores(path, values, clip="a"):
 
 def test_the_answer_is_the_mean(tmp_path):
     paths = [scores(tmp_path / "1", [0.0, 1.0, -2.0]), scores(tmp_path / "2", [1.0, 1.0, 4.0])]
-    average_scores(paths, tmp_path / "e", about={})
-    table = pd.read_parquet(tmp_path / "e")
+    table = mean_scores(paths)
     assert table["score"].tolist() == [0.5, 1.0, 1.0]
     assert table["frame"].tolist() == [1, 2, 3]
 
@@ -22,4 +21,4 @@ def test_the_answer_is_the_mean(tmp_path):
 def test_scores_of_other_frames_are_refused(tmp_path):
     paths = [scores(tmp_path / "1", [0.0, 1.0]), scores(tmp_path / "2", [0.0, 1.0], clip="b")]
     with pytest.raises(SdorError, match="not of the same frames"):
-        average_scores(paths, tmp_path / "e", about={})
+        mean_scores(paths)
