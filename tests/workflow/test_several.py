@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from referee import check_findings, check_scores
 from workplace import CONFIG, Workplace, write_images
 
 SCENES = {
@@ -68,6 +69,11 @@ def several(tmp_path_factory):
     done = workplace.run()
     assert done.returncode == 0, done.stdout
     return workplace
+
+
+def test_scores_and_findings_are_those_of_before(several):
+    check_scores(several.folder / "results", "several")
+    check_findings(several.folder / "results", "several")
 
 
 def test_every_seed_is_judged_and_the_table_gives_their_spread(several):

