@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import venv
@@ -112,7 +113,10 @@ def set_up(extras: set[str]) -> None:
     pip = [str(BIN / "python"), "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--constraint", str(LOCK), "uv"], check=True)
     listed = subprocess.run([*pip, "config", "list"], check=True, capture_output=True, text=True)
-    install(extras, {"UV_TORCH_BACKEND": "auto"} | pip_settings(listed.stdout) | os.environ)
+    defaults = {"UV_TORCH_BACKEND": "auto"}
+    if system_has_certificates():  # as pip does; a network may have an authority of its own
+        defaults["UV_SYSTEM_CERTS"] = "true"
+    install(extras, defaults | pip_settings(listed.stdout) | os.environ)
     stamp.write_text(json.dumps(wanted | {"extras": sorted(extras)}))
 
 
@@ -134,6 +138,12 @@ def install(extras: set[str], environment: dict[str, str]) -> None:
     project = f"{PROJECT}[{','.join(sorted(extras))}]" if extras else str(PROJECT)
     pinned = ["--constraints", str(constraint), "--build-constraints", str(constraint)]
     subprocess.run([*uv, *quiet, *pinned, "--editable", project], check=True, env=environment)
+
+
+def system_has_certificates() -> bool:
+    """Whether the system has certificates of its own: without any, uv's are the better ones."""
+    paths = ssl.get_default_verify_paths()
+    return bool(paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())))
 
 
 def out_of_reach(uv: list[str], environment: dict[str, str]) -> str:
