@@ -1,6 +1,6 @@
 from sdor.files import read_json, read_parquet, write_json, write_parquet
 from sdor.running.jobs import job, logger
-from sdor.study.study import find_scene
+from sdor.study.scenes import find_scene
 from sdor.video.audit import audit
 from sdor.video.cuts import locate
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from sdor.files import read_json, write_parquet
 from sdor.running.jobs import job
-from sdor.study.study import find_scene
+from sdor.study.scenes import find_scene
 from sdor.video.cuts import locate
 from sdor.video.frames import clips_table
 from sdor.video.store import stored_frames

@@ -1,6 +1,6 @@
 from sdor.files import write_json
 from sdor.running.jobs import job
-from sdor.study.study import find_scene
+from sdor.study.scenes import find_scene
 from sdor.video.cuts import sequence_ranges
 
 with job(snakemake, f"cuts of {snakemake.wildcards.scene}"):

@@ -1,6 +1,6 @@
 from sdor.files import read_json
 from sdor.running.jobs import job
-from sdor.study.study import find_scene
+from sdor.study.scenes import find_scene
 from sdor.video.cuts import locate
 from sdor.video.frames import View, extract_frames
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from sdor.evaluation.localisation import localise_run
 from sdor.files import read_json
 from sdor.running.jobs import job, percent
-from sdor.study.study import find_scene
+from sdor.study.scenes import find_scene
 from sdor.video.cuts import locate
 
 w, stage = snakemake.wildcards, snakemake.params.stage

@@ -1,7 +1,7 @@
 from sdor.files import read_json
 from sdor.reporting import paper_figures
 from sdor.running.jobs import job
-from sdor.study.study import find_scene
+from sdor.study.scenes import find_scene
 from sdor.video.cuts import locate
 
 stage, figure = snakemake.params.stage, snakemake.wildcards.figure

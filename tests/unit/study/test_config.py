@@ -2,32 +2,36 @@ import pytest
 import yaml
 
 from sdor.errors import SdorError
-from sdor.study.config import SCHEMAS, complete, data_root, load_yaml, methods
+from sdor.study.config import SCHEMAS, load_yaml
+from sdor.study.settings import Method
+from sdor.study.study import read_study
 
 
-def completed(**changes):
-    return complete({"scenes": ["plaza"], **changes}, "c.yaml")
-
-
-def method_of(**method):
-    return methods(completed(method=method), "c.yaml")["paper"]
+def read(*, data_root_given=False, **changes):
+    return read_study({"scenes": ["plaza"], **changes}, "c.yaml", data_root_given=data_root_given)
 
 
 def test_defaults_are_the_papers_settings():
-    method = method_of()
-    assert method["backbone"] == "resnet50"
-    assert (method["pca"], method["hidden_units"], method["batch_size"]) == (100, 100, 128)
-    assert (method["anomalous_fraction"], method["normal_fraction"]) == (0.10, 0.20)
-    assert (method["learning_rate"], method["epochs"], method["iterations"]) == (0.005, 50, 5)
-    assert (method["loss"], method["c1"], method["c2"]) == ("l1", 1, 0)
-    assert (method["trainable"], method["input_size"]) == ("all", 224)
+    study = read(feedback={"picks": 3})
+    method = study.methods["paper"]
+    assert (method.backbone, method.input_size, method.iterations) == ("resnet50", 224, 5)
+    assert method.initial.pca == 100
+    assert (method.labels.anomalous_fraction, method.labels.normal_fraction) == (0.10, 0.20)
+    training = method.training
+    assert (training.hidden_units, training.batch_size, training.trainable) == (100, 128, "all")
+    assert (training.learning_rate, training.epochs) == (0.005, 50)
+    assert (training.loss, training.c1, training.c2) == ("l1", 1, 0)
+    assert Method.read(method.as_document()) == method
+    assert (study.feedback.picks, study.feedback.rounds) == (3, 5)
 
 
 def test_a_variant_lays_its_overrides_over_the_method():
-    config = completed(method={"epochs": 3}, variants={"a": None, "b": {"epochs": 7, "pca": 5}})
-    found = methods(config, "c.yaml")
-    assert (found["a"]["epochs"], found["a"]["pca"]) == (3, 100)
-    assert (found["b"]["epochs"], found["b"]["pca"]) == (7, 5)
+    variants = {"a": None, "b": {"epochs": 7, "pca": 5}}
+    found = read(main="a", method={"epochs": 3}, variants=variants)
+    a, b = found.methods.values()
+    assert (a.training.epochs, a.initial.pca) == (3, 100)
+    assert (b.training.epochs, b.initial.pca) == (7, 5)
+    assert found.overrides == {"a": {}, "b": {"epochs": 7, "pca": 5}}
 
 
 def test_a_variant_may_start_from_another_one():
@@ -36,9 +40,10 @@ def test_a_variant_may_start_from_another_one():
         "head": {"trainable": "head", "pca": 20},
         "smaller": {"base": "small", "epochs": 1},
     }
-    found = methods(completed(variants=variants, method={"epochs": 3}), "c.yaml")
-    assert [found["small"][key] for key in ("trainable", "pca", "epochs")] == ["head", 5, 3]
-    assert [found["smaller"][key] for key in ("trainable", "pca", "epochs")] == ["head", 5, 1]
+    found = read(main="head", variants=variants, method={"epochs": 3})
+    assert found.overrides["small"] == {"trainable": "head", "pca": 5}
+    assert found.overrides["smaller"] == {"trainable": "head", "pca": 5, "epochs": 1}
+    assert found.methods["small"].training.epochs == 3
 
 
 @pytest.mark.parametrize(
@@ -79,13 +84,13 @@ def test_a_variant_may_start_from_another_one():
 )
 def test_a_fault_is_told_in_words(changes, message):
     with pytest.raises(SdorError, match=message) as caught:
-        methods(completed(**changes), "c.yaml")
+        read(**changes)
     assert "\n" not in str(caught.value)
 
 
 def test_scenes_are_required():
     with pytest.raises(SdorError, match=r"c\.yaml: the key scenes is missing"):
-        complete({}, "c.yaml")
+        read_study({}, "c.yaml", data_root_given=False)
 
 
 def test_every_key_has_a_default_and_words():
@@ -97,8 +102,8 @@ def test_every_key_has_a_default_and_words():
 
 def test_the_variable_overrides_the_file_but_not_the_command_line(monkeypatch):
     monkeypatch.setenv("SDOR_DATA_ROOT", "/from/variable")
-    assert str(data_root({"data_root": "file"}, False)) == "/from/variable"
-    assert str(data_root({"data_root": "command"}, True)) == "command"
+    assert read(data_root="file").data_root == "/from/variable"
+    assert read(data_root="command", data_root_given=True).data_root == "command"
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "a: [", "", "\x00"])

@@ -352,7 +352,7 @@ def find_weights(given: str, backbone: str, torch: Torch) -> tuple[str, bool]:
 
 def data(config: Config) -> Found:
     """The clips of each scene of a config; what else in it does not fit together is a fault."""
-    study = with_scenes(replace(config.study, missing_data="skip"), config.name)
+    study = with_scenes(replace(config.study, missing_data="skip"))
     not_run = study.plan.not_run
     seen = []
     for name, scene in study.scenes.items():

@@ -3,7 +3,6 @@
 import copy
 import difflib
 import math
-import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -26,7 +25,7 @@ TYPE_NAMES = {
 }
 # Keys of earlier versions, and what they are called now.
 RENAMED = {"studies": "backbones, anomaly_rates and ablations"}
-Document = dict[str, Any]
+Document = Mapping[str, Any]
 # JSON Schema lets 5.0 pass for a whole number; here it would end as range(5.0).
 Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
@@ -55,7 +54,7 @@ def load_yaml(path: str | Path) -> Document:
     return document
 
 
-def check(document: Mapping[str, Any], schema: str, where: str | Path, *prefix: str) -> None:
+def check(document: Document, schema: str, where: str | Path, *prefix: str) -> None:
     """Check a document against `workflow/schemas/<schema>.schema.yaml`.
 
     Parameters
@@ -74,87 +73,15 @@ def check(document: Mapping[str, Any], schema: str, where: str | Path, *prefix: 
         raise SdorError(f"{where}: {_in_words(error, prefix)}")
 
 
-def complete(document: Mapping[str, Any], where: str) -> Document:
-    """Check a config and fill in every default, down to those of its sections.
-
-    The methods of the variants are completed by `methods`.
-    """
-    check(document, "config", where)
-    config = with_defaults(document, "config")
-    for section in ("evaluation", "feedback", "tracking"):
-        properties = _schema("config")["properties"][section]["properties"]
-        config[section] = {**_defaults(properties), **config[section]}
-    return config
-
-
-def methods(config: Mapping[str, Any], where: str) -> dict[str, Document]:
-    """The complete method of each variant: defaults, then `method:`, then the variant's overrides.
-
-    Raises
-    ------
-    SdorError : a key is unknown, or a value does not fit.
-    """
-    check(config["method"], "method", where, "method")
-    found = {}
-    for variant, own in overrides(config, where).items():
-        check(own, "method", where, "variants", variant)
-        found[variant] = with_defaults({**config["method"], **own}, "method")
-        check_method(found[variant], f"{where}: variants.{variant}")
-    return found
-
-
-def overrides(config: Mapping[str, Any], where: str) -> dict[str, Document]:
-    """What each variant lays over `method:`, with what it takes over from its `base`.
-
-    Raises
-    ------
-    SdorError : a base is no variant, or variants are each other's base.
-    """
-    given: dict[str, Document] = {name: one or {} for name, one in config["variants"].items()}
-    found = {}
-    for name in given:
-        line = [name]
-        while (base := given[line[-1]].get("base")) is not None:
-            key = f"{where}: variants.{line[-1]}.base: {base}"
-            if base not in given:
-                raise SdorError(f"{key} is not in this config ({hint(base, given)})")
-            if base in line:
-                raise SdorError(f"{key} has {line[-1]} as its own base; leave one of the two out")
-            line.append(base)
-        layers = [given[one] for one in reversed(line)]
-        found[name] = {key: it for one in layers for key, it in one.items() if key != "base"}
-    return found
+def with_defaults(document: Document, schema: str) -> dict[str, Any]:
+    """The document with the schema's default for every key that it leaves out, in sections too."""
+    return _completed(document, _schema(schema)["properties"])
 
 
 def hint(name: str, known: Iterable[str]) -> str:
     """The known name that an unknown one is nearest to, else all of them."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-
-
-def with_defaults(document: Mapping[str, Any], schema: str) -> Document:
-    """The document with the schema's default for every top-level key that it leaves out."""
-    return {**_defaults(_schema(schema)["properties"]), **copy.deepcopy(dict(document))}
-
-
-def check_method(method: Mapping[str, Any], where: str) -> None:
-    """Rules between keys, which a schema cannot say."""
-    fractions = method["anomalous_fraction"] + method["normal_fraction"]
-    if fractions > 1:
-        raise SdorError(
-            f"{where}: anomalous_fraction + normal_fraction is {fractions:g}; "
-            "the two sets must not overlap, so it must be at most 1"
-        )
-    if method["c1"] <= method["c2"]:
-        raise SdorError(f"{where}: c1 is {method['c1']:g}: it must be above c2 ({method['c2']:g})")
-
-
-def data_root(config: Mapping[str, Any], given_on_command_line: bool) -> Path:
-    """Folder of the released data: `--config data_root=`, else SDOR_DATA_ROOT, else the file's."""
-    variable = os.environ.get("SDOR_DATA_ROOT")
-    if variable and not given_on_command_line:
-        return Path(variable)
-    return Path(config["data_root"])
 
 
 def _refuse_strange_values(value: Any, where: str | Path, above: tuple[str, ...]) -> None:
@@ -177,10 +104,13 @@ def _schema(name: str) -> Document:
     return schema
 
 
-def _defaults(properties: Mapping[str, Any]) -> Document:
-    return {
-        key: copy.deepcopy(rule["default"]) for key, rule in properties.items() if "default" in rule
-    }
+def _completed(document: Document, properties: Document) -> dict[str, Any]:
+    defaults = {key: rule["default"] for key, rule in properties.items() if "default" in rule}
+    whole = copy.deepcopy({**defaults, **document})
+    for key, rule in properties.items():
+        if "properties" in rule:
+            whole[key] = _completed(whole[key], rule["properties"])
+    return whole
 
 
 def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) -> str:

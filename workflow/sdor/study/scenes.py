@@ -9,13 +9,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sdor.errors import SdorError
 from sdor.files import digest, digest_of, file_sha256
-from sdor.study.config import check, load_yaml
+from sdor.study.config import check, hint, load_yaml
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
 # Folders that a run puts beside the scenes' own under results/.
@@ -26,6 +26,7 @@ RESERVED_NAMES = frozenset(
 DEMO_CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
 # Enough of both ends of a video to tell a replaced or still growing file, at any length of it.
 FINGERPRINT_BYTES = 64 * 1024
+PROJECT_SCENES = Path(__file__).resolve().parents[3] / "config" / "scenes"
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -81,6 +82,9 @@ class FrameTable:
     anomalous: str
 
 
+Labels = Ranges | UcsdList | RangeTable | FrameTable
+
+
 @dataclass(frozen=True)
 class GroundTruth:
     """What is known about a clip, for evaluation only.
@@ -92,7 +96,7 @@ class GroundTruth:
     numbering : whether the labels count from 1 at the clip's first frame or number the source's.
     """
 
-    labels: Ranges | UcsdList | RangeTable | FrameTable | None
+    labels: Labels | None
     pixel_masks: Path | None = None
     numbering: Literal["clip", "source"] = "clip"
 
@@ -149,7 +153,7 @@ class Scene:
     description: str = ""
     masks: tuple[Rectangle, ...] = ()
     joined: Joined | None = None
-    demo: Mapping[str, Any] | None = None
+    demo: Mapping[str, int] | None = None
 
     def clip(self, name: str) -> Clip:
         """The clip of that name (a ValueError when there is none)."""
@@ -159,14 +163,36 @@ class Scene:
         raise ValueError(f"scene {self.name} has no clip {name}")
 
 
+def find_scene(name: str, scene_folder: str, data_root: str, where: str = "config") -> Scene:
+    """Load one scene by name: from a folder of scene files, else from the project's own.
+
+    Parameters
+    ----------
+    data_root : folder of the released data.
+    where : the config file's name, for messages.
+
+    Raises
+    ------
+    DataNotFound : none of its clips is there.
+    SdorError : there is no such scene file, or it is wrong, or a clip is missing.
+    """
+    own = Path(scene_folder) / f"{name}.yaml"
+    for path in (own, PROJECT_SCENES / own.name):
+        if path.is_file():
+            return load_scene(path, data_root)
+    known = {path.stem for folder in (own.parent, PROJECT_SCENES) for path in folder.glob("*.yaml")}
+    words = hint(name, sorted(known))
+    raise SdorError(f"{where}: scenes: {name}: no scene file {own} ({words})")
+
+
 def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None = None) -> Scene:
     """Read a scene file and find its clips.
 
     Parameters
     ----------
     data_root : folder of the released data; the scene's `root` lies in it.
-    demo_folder : where the video of a scene with `demo:` is (or will be) rendered; it is the root
-        of such a scene, and its files need not be there yet.
+    demo_folder : where the video of a scene with `demo:` is (or will be) rendered, if not in
+        results/; it is the root of such a scene, and its files need not be there yet.
 
     Raises
     ------
@@ -186,16 +212,14 @@ def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None
             f"{path}: results/{name} is a folder of the workflow's own; rename the file"
         )
     demo = document.get("demo")
-    if demo is not None and demo_folder is None:
-        raise ValueError(f"{path}: a demo scene needs the folder that its video is rendered in")
     root = Path(data_root) / document.get("root", "")
-    if demo is not None and demo_folder is not None:
-        root = demo_folder
+    if demo is not None:
+        root = demo_folder or Path("results") / name / "video"
     entries = [
         _Entry(entry, f"{path}: clips.{number}", root, demo)
         for number, entry in enumerate(document["clips"])
     ]
-    joined = _joined(document, path, root, entries)
+    joined = _joined(document.get("joined"), path, root, entries)
     found = [(clip, entry) for entry in entries for clip in entry.clips(joined)]
     _refuse_duplicates(found, path)
     return Scene(
@@ -203,16 +227,18 @@ def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None
         root=root,
         clips=tuple(clip for clip, _ in found),
         description=document.get("description", ""),
-        masks=tuple(Rectangle(**_whole(mask)) for mask in document.get("masks", [])),
+        masks=tuple(Rectangle(**mask) for mask in document.get("masks", [])),
         joined=joined,
         demo=demo,
     )
 
 
-def natural_key(name: str) -> tuple[Any, ...]:
+def natural_key(name: str) -> tuple[object, ...]:
     """Sort key that puts numbers in names into their order: Test2 comes before Test10."""
+    # Text, number, text, ...; a name without a number at its end gets -1.
     parts = re.split(r"([0-9]+)", name)
-    return *((part.casefold(), int(number)) for part, number in _pairs(parts)), name
+    pairs = zip(parts[::2], [*parts[1::2], "-1"], strict=True)
+    return *((part.casefold(), int(number)) for part, number in pairs), name
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -225,17 +251,16 @@ def image_files(folder: Path) -> list[Path]:
     return [folder / name for name, _ in _images(folder)]
 
 
-def fingerprint(clip: Clip) -> dict[str, Any]:
+def fingerprint(clip: Clip) -> dict[str, object]:
     """What the clip's frames are made from, without absolute paths and times.
 
     A data folder that is moved or copied gives the same fingerprint. Of a video the size and both
     ends are looked at, of an image folder the names and sizes; no picture is decoded.
     """
-    about: dict[str, Any] = {"source": clip.source, "first": clip.first, "last": clip.last}
-    if clip.sequence is not None:
-        about["sequence"] = clip.sequence
+    keys = ("source", "first", "last", "sequence", "rendered")
+    about: dict[str, object] = {key: getattr(clip, key) for key in keys}
     if clip.rendered is not None:
-        return {**about, "rendered": clip.rendered}
+        return about
     if clip.kind == "images":
         return {**about, "images": _folder_digest(clip.path)}
     size = clip.path.stat().st_size
@@ -246,7 +271,7 @@ def fingerprint(clip: Clip) -> dict[str, Any]:
     return {**about, "bytes": size, "sha256_of_ends": ends.hexdigest()}
 
 
-def ground_truth_fingerprint(clip: Clip) -> dict[str, Any] | None:
+def ground_truth_fingerprint(clip: Clip) -> dict[str, object] | None:
     """What the clip's labels are made from; None when there are none.
 
     Label files count with their contents, mask folders with names and sizes.
@@ -254,42 +279,40 @@ def ground_truth_fingerprint(clip: Clip) -> dict[str, Any] | None:
     truth = clip.ground_truth
     if truth is None:
         return None
-    about: dict[str, Any] = {"numbering": truth.numbering}
-    match truth.labels:
-        case Ranges(ranges):
-            about["ranges"] = [list(limits) for limits in ranges]
-        case UcsdList(path, entry, entries):
-            about |= {"ucsd": _contents(path, clip), "entry": entry, "entries": entries}
-        case RangeTable(path, first, last, where):
-            columns = [first, last, *map(list, where)]
-            about |= {"csv": _contents(path, clip), "columns": columns}
-        case FrameTable(path, frame, anomalous):
-            about |= {"csv": _contents(path, clip), "columns": [frame, anomalous]}
-    if truth.pixel_masks is not None:
-        rendered = clip.rendered
-        about["pixel_masks"] = (
-            truth.pixel_masks.name if rendered else _folder_digest(truth.pixel_masks)
-        )
-    if clip.rendered is not None:
-        about["rendered"] = clip.rendered
-    return about
+    labels = {} if truth.labels is None else dict(vars(truth.labels))
+    masks: Path | str | None = truth.pixel_masks
+    if clip.rendered is None:
+        if "path" in labels:
+            labels["path"] = file_sha256(labels["path"])
+        masks = _folder_digest(truth.pixel_masks) if truth.pixel_masks else None
+    return {
+        "numbering": truth.numbering,
+        "labels": {key: it.name if isinstance(it, Path) else it for key, it in labels.items()},
+        "pixel_masks": masks.name if isinstance(masks, Path) else masks,
+        "rendered": clip.rendered,
+    }
 
 
+@dataclass
 class _Entry:
-    """One entry of `clips:` with the files that it stands for."""
+    """One entry of `clips:`, with the files that it stands for."""
 
-    def __init__(self, entry: Mapping[str, Any], where: str, root: Path, demo: Any) -> None:
-        self.entry = entry
-        self.where = where
-        self.root = root
-        self.rendered = None if demo is None else digest_of(demo)
-        given = [kind for kind in ("video", "images") if kind in entry]
-        if len(given) != 1:
-            raise SdorError(f"{where}: give either video or images (found {_listed(given)})")
-        self.kind: Literal["video", "images"] = "video" if given == ["video"] else "images"
-        self.pattern: str = entry[self.kind]
-        self.first = int(entry.get("first", 1))
-        self.last = _end(entry.get("last", "end"), f"{where}.last")
+    given: Mapping[str, Any]
+    where: str
+    root: Path
+    demo: Mapping[str, int] | None
+    paths: Sequence[Path] = ()
+
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in ("video", "images") if kind in self.given]
+        if len(kinds) != 1:
+            raise SdorError(f"{self.where}: give either video or images (found {_listed(kinds)})")
+        self.kind: Literal["video", "images"] = "video" if kinds == ["video"] else "images"
+        self.pattern: str = self.given[self.kind]
+        self.what = "file" if self.kind == "video" else "folder"
+        self.first: int = self.given.get("first", 1)
+        self.last: int | None = _end(self.given.get("last", "end"))
+        self.rendered = None if self.demo is None else digest_of(self.demo)
         self._check_range()
         self.paths = self._found()
 
@@ -299,65 +322,58 @@ class _Entry:
         if self.last < self.first:
             raise SdorError(f"{self.where}: last ({self.last}) is before first ({self.first})")
         length = self.last - self.first + 1
-        if self.entry.get("frames", length) != length:
+        if self.given.get("frames", length) != length:
             raise SdorError(
-                f"{self.where}: frames is {self.entry['frames']}, "
+                f"{self.where}: frames is {self.given['frames']}, "
                 f"but {self.first} to {self.last} are {length} frames"
             )
 
     def _found(self) -> list[Path]:
+        key = f"{self.where}.{self.kind}: {self.pattern}"
         if Path(self.pattern).is_absolute():
-            raise SdorError(
-                f"{self.where}.{self.kind}: {self.pattern} must be relative to the scene's root"
-            )
+            raise SdorError(f"{key} must be relative to the scene's root")
         literal = self.root / self.pattern
         if self.rendered is not None:
-            self._check_rendered()
+            self._check_rendered(key)
             return [literal]
-        is_glob = any(sign in self.pattern for sign in "*?[") and not literal.exists()
-        if not is_glob:
+        if literal.exists() or not any(sign in self.pattern for sign in "*?["):
             return [literal] if self._is_source(literal) else []
         # Path.glob fails on such a part or takes ** for *, depending on Python's version.
         if any("**" in part and part != "**" for part in Path(self.pattern).parts):
             raise SdorError(
-                f"{self.where}.{self.kind}: {self.pattern}: ** stands alone between slashes, for "
-                "folders of any depth, as in **/*.mp4; use * within a name"
+                f"{key}: ** stands alone between slashes, for folders of any depth, as in "
+                "**/*.mp4; use * within a name"
             )
-        matches = (path for path in self.root.glob(self.pattern) if self._is_source(path))
         paths = sorted(
-            matches, key=lambda path: natural_key(path.relative_to(self.root).as_posix())
+            (one for one in self.root.glob(self.pattern) if self._is_source(one)),
+            key=lambda one: natural_key(one.relative_to(self.root).as_posix()),
         )
-        paths = [path for path in paths if not path.name.startswith(".")]
-        for key, reason in (("name", "one name"), ("sequence", "one sequence")):
-            if key in self.entry and len(paths) > 1:
+        paths = [one for one in paths if not one.name.startswith(".")]
+        for name in ("name", "sequence"):
+            if name in self.given and len(paths) > 1:
                 raise SdorError(
-                    f"{self.where}.{key}: {reason}, but {self.pattern} matches {len(paths)}"
+                    f"{self.where}.{name}: one {name}, but {self.pattern} matches {len(paths)}"
                 )
         return paths
 
-    def _check_rendered(self) -> None:
+    def _check_rendered(self, key: str) -> None:
         stem = self.pattern.removesuffix(".avi")
-        if self.kind != "video" or stem == self.pattern or stem not in DEMO_CLIPS:
+        if self.kind != "video" or f"{stem}.avi" != self.pattern or stem not in DEMO_CLIPS:
             raise SdorError(
-                f"{self.where}.{self.kind}: {self.pattern}: a demo scene names each clip as a "
-                f"video, one of {DEMO_CLIPS[0]}.avi to {DEMO_CLIPS[-1]}.avi"
+                f"{key}: a demo scene names each clip as a video, one of {DEMO_CLIPS[0]}.avi to "
+                f"{DEMO_CLIPS[-1]}.avi"
             )
-        if self.entry.get("name", stem) != stem:
+        if (name := self.given.get("name", stem)) != stem:
             raise SdorError(
-                f"{self.where}.name: {self.entry['name']}: a clip of a demo scene is called like "
-                f"its file, {stem}; leave out name"
+                f"{self.where}.name: {name}: a clip of a demo scene is called like its file, "
+                f"{stem}; leave out name"
             )
 
     def _is_source(self, path: Path) -> bool:
         return path.is_dir() if self.kind == "images" else path.is_file()
 
-    @property
-    def what(self) -> str:
-        """What a path of this entry is, in words."""
-        return "folder" if self.kind == "images" else "file"
-
     def check_count(self) -> None:
-        expected = self.entry.get("count")
+        expected = self.given.get("count")
         if expected is not None and len(self.paths) != expected:
             raise SdorError(
                 f"{self.where}: expected {expected} {self.what}s {self.pattern} under {self.root}, "
@@ -365,65 +381,55 @@ class _Entry:
             )
 
     def missing(self) -> str:
-        clip = self.entry.get("name", Path(self.pattern).stem)
         path = self.root / self.pattern
+        clip = f"{self.where}: clip {self.given.get('name', path.stem)}"
         if path.exists():
             other = "video" if self.kind == "images" else "images"
-            return f"{self.where}: clip {clip}: {path} is no {self.what}; use {other}:"
-        return f"{self.where}: clip {clip}: no {self.what} {path}"
+            return f"{clip}: {path} is no {self.what}; use {other}:"
+        return f"{clip}: no {self.what} {path}"
 
     def clips(self, joined: Joined | None) -> Iterable[Clip]:
-        """The clips of this entry, out of its own files or out of the joined video."""
-        count = 1 if joined else len(self.paths)
-        for number in range(count):
-            # The joined file's clips have the names that their own files would give them.
-            path = Path(self.pattern) if joined else self.paths[number]
-            stem = self.entry.get("name", path.stem if self.kind == "video" else path.name)
+        """The clips of this entry, out of its own files or as a sequence of the joined video."""
+        # The joined file's clips have the names that their own files would give them.
+        paths = [self.root / self.pattern] if joined else self.paths
+        for number, path in enumerate(paths, start=1):
+            stem = self.given.get("name", path.stem if self.kind == "video" else path.name)
             name = self._name(stem)
-            own = Clip(
+            clip = Clip(
                 name=name,
                 kind=self.kind,
                 path=path,
-                source="" if joined else path.relative_to(self.root).as_posix(),
+                source=path.relative_to(self.root).as_posix(),
                 first=self.first,
                 last=self.last,
-                split=self.entry.get("split", ""),
-                frames=self.entry.get("frames"),
-                fps=self.entry.get("fps"),
-                ground_truth=self._ground_truth(name, stem, number + 1, count),
+                split=self.given.get("split", ""),
+                frames=self.given.get("frames"),
+                fps=self.given.get("fps"),
+                ground_truth=self._ground_truth(f"clip {name}", stem, number, len(paths)),
                 rendered=self.rendered,
             )
-            yield own if joined is None else self._out_of(joined, own)
-
-    def _out_of(self, joined: Joined, own: Clip) -> Clip:
-        """The clip as a sequence of the joined video, whose sequences have their own lengths."""
-        return Clip(
-            name=own.name,
-            kind="video",
-            path=joined.path,
-            source=joined.path.relative_to(self.root).as_posix(),
-            sequence=int(self.entry["sequence"]),
-            split=own.split,
-            fps=own.fps,
-            ground_truth=own.ground_truth,
-        )
+            if joined:
+                clip = replace(
+                    clip,
+                    kind="video",
+                    path=joined.path,
+                    source=joined.path.relative_to(self.root).as_posix(),
+                    sequence=self.given["sequence"],
+                    frames=None,  # the joined video's sequences have lengths of their own
+                )
+            yield clip
 
     def _name(self, stem: str) -> str:
-        if "name" not in self.entry:
+        if "name" not in self.given:
             return re.sub(r"[^A-Za-z0-9_-]", "_", stem)
         if not SAFE_NAME.fullmatch(stem):
             raise SdorError(f"{self.where}.name: {stem!r}: use letters, digits, _ and - only")
         return stem
 
-    def _ground_truth(self, name: str, stem: str, number: int, count: int) -> GroundTruth | None:
-        given = self.entry.get("ground_truth")
-        where = f"{self.where}.ground_truth"
-        if given is None:
-            return None
-        if isinstance(given, str):
-            if given != "normal":
-                raise SdorError(f"{where}: {given!r} is neither `normal` nor a mapping of keys")
-            return GroundTruth(labels=Ranges(()))
+    def _ground_truth(self, clip: str, stem: str, number: int, count: int) -> GroundTruth | None:
+        given, where = self.given.get("ground_truth"), f"{self.where}.ground_truth"
+        if given is None or given == "normal":
+            return GroundTruth(Ranges(())) if given else None
         kinds = [kind for kind in ("ranges", "ucsd", "csv") if kind in given]
         if len(kinds) > 1 or not (kinds or "pixel_masks" in given):
             raise SdorError(
@@ -431,69 +437,68 @@ class _Entry:
                 f"(found {_listed(kinds)})"
             )
         _refuse_stray_columns(given, where)
-        folder = self._pixel_masks(given.get("pixel_masks"), where, name, stem)
-        if not kinds and folder is None:
-            return None
-        labels: Ranges | UcsdList | RangeTable | FrameTable | None = None
+        folder = self._pixel_masks(given.get("pixel_masks"), f"{where}.pixel_masks: {clip}", stem)
+        labels: Labels | None = None
         if "ranges" in given:
             labels = Ranges(tuple(_range(limits, f"{where}.ranges") for limits in given["ranges"]))
         elif "ucsd" in given:
-            file = self._label_file(given["ucsd"], f"{where}.ucsd", name, stem)
+            file = self._file(given["ucsd"], f"{where}.ucsd: {clip}", stem)
             labels = UcsdList(file, entry=number, entries=count)
         elif "csv" in given:
-            file = self._label_file(given["csv"], f"{where}.csv", name, stem)
+            file = self._file(given["csv"], f"{where}.csv: {clip}", stem)
             if "frame" in given:
                 labels = FrameTable(file, given["frame"], given["anomalous"])
             else:
-                conditions = given.get("where", {}).items()
-                wanted = tuple((str(key), _filled(value, stem)) for key, value in conditions)
+                rows = given.get("where", {}).items()
+                wanted = tuple((key, str(value).replace("{clip}", stem)) for key, value in rows)
                 labels = RangeTable(file, given["first"], given["last"], wanted)
+        elif folder is None:
+            return None
         return GroundTruth(labels, folder, given.get("numbering", "clip"))
 
-    def _pixel_masks(self, given: Any, where: str, name: str, stem: str) -> Path | None:
+    def _pixel_masks(self, given: Any, where: str, stem: str) -> Path | None:
         if given is None:
             return None
-        pattern = given if isinstance(given, str) else given["folder"]
-        folder = self.root / _filled(pattern, stem)
+        asked = {"folder": given} if isinstance(given, str) else given
+        folder = self.root / asked["folder"].replace("{clip}", stem)
         if self.rendered is not None or folder.is_dir():
             return folder
-        if isinstance(given, dict) and given.get("optional", False):
+        if asked.get("optional", False):
             return None
-        raise SdorError(f"{where}.pixel_masks: clip {name}: no folder {folder}")
+        raise SdorError(f"{where}: no folder {folder}")
 
-    def _label_file(self, pattern: str, where: str, name: str, stem: str) -> Path:
-        file = self.root / _filled(pattern, stem)
+    def _file(self, pattern: str, where: str, stem: str) -> Path:
+        file = self.root / pattern.replace("{clip}", stem)
         if self.rendered is None and not file.is_file():
-            raise SdorError(f"{where}: clip {name}: no file {file}")
+            raise SdorError(f"{where}: no file {file}")
         return file
 
 
-def _joined(
-    document: Mapping[str, Any], path: Path, root: Path, entries: Sequence[_Entry]
-) -> Joined | None:
+def _joined(given: Any, path: Path, root: Path, entries: Sequence[_Entry]) -> Joined | None:
     """The joined video when the clips' own files are not complete and it is there, else None."""
-    given = document.get("joined")
     for entry in entries:
-        sequence = entry.entry.get("sequence")
+        sequence = entry.given.get("sequence")
+        key = f"{entry.where}.sequence"
         if given is None and sequence is not None:
-            raise SdorError(f"{entry.where}.sequence: the scene has no key joined")
-        if given is not None and sequence is None:
+            raise SdorError(f"{key}: the scene has no key joined")
+        if given is None:
+            continue
+        if sequence is None:
             raise SdorError(
                 f"{entry.where}: which sequence of {given['video']} is it? add sequence"
             )
-        if given is not None and {"first", "last"} & set(entry.entry):
+        if {"first", "last"} & set(entry.given):
             raise SdorError(
                 f"{entry.where}: a sequence of {given['video']} is taken whole; "
                 "leave out first and last"
             )
-        if given is not None and sequence > given["sequences"]:
+        if sequence > given["sequences"]:
             raise SdorError(
-                f"{entry.where}.sequence: {sequence} is beyond joined.sequences, "
-                f"which is {given['sequences']}"
+                f"{key}: {sequence} is beyond joined.sequences, which is {given['sequences']}"
             )
     missing = [entry for entry in entries if not entry.paths]
     if missing and given is not None and (root / given["video"]).is_file():
-        return Joined(root / given["video"], int(given["sequences"]))
+        return Joined(root / given["video"], given["sequences"])
     if len(missing) == len(entries):
         raise DataNotFound(
             f"scene {path.stem}: data not found under {root} (looked for {entries[0].pattern})"
@@ -512,13 +517,12 @@ def _refuse_duplicates(found: Sequence[tuple[Clip, _Entry]], path: Path) -> None
         other, other_entry = seen.setdefault(clip.name.casefold(), (clip, entry))
         if other is clip:
             continue
+        advice = "give them different names with name"
         if clip.rendered is not None:
             advice = "list each clip of the demo once"
         elif len(entry.paths) > 1 and len(other_entry.paths) > 1:
             # An entry for several clips takes no name.
             advice = f"rename one {entry.what} or list them one by one, each with its name"
-        else:
-            advice = "give them different names with name"
         raise SdorError(
             f"{path}: two clips are called {clip.name} ({other.source}, {clip.source}); {advice}"
         )
@@ -540,40 +544,19 @@ def _refuse_stray_columns(given: Mapping[str, Any], where: str) -> None:
         raise SdorError(f"{where}.where: only a table of ranges (first, last) is filtered")
 
 
-def _range(limits: Sequence[Any], where: str) -> tuple[int, int | None]:
-    first, last = limits
-    if isinstance(first, str):
-        raise SdorError(f"{where}: {first!r} is not a frame number")
-    end = _end(last, where)
-    if end is not None and end < first:
-        raise SdorError(f"{where}: [{first}, {end}] ends before it begins")
-    return int(first), end
+def _range(limits: tuple[int, int | str], where: str) -> tuple[int, int | None]:
+    first, last = limits[0], _end(limits[1])
+    if last is not None and last < first:
+        raise SdorError(f"{where}: [{first}, {last}] ends before it begins")
+    return first, last
 
 
-def _end(value: int | str, where: str) -> int | None:
-    if isinstance(value, str):
-        if value != "end":
-            raise SdorError(f"{where}: {value!r} is neither a frame number nor `end`")
-        return None
-    return int(value)
-
-
-def _filled(pattern: Any, stem: str) -> str:
-    return str(pattern).replace("{clip}", stem)
-
-
-def _whole(values: Mapping[str, Any]) -> dict[str, int]:
-    return {key: int(value) for key, value in values.items()}
+def _end(value: int | str) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def _pairs(parts: Sequence[str]) -> Iterable[tuple[str, str]]:
-    # The split alternates text, number, text, ...; a name without number at its end gets -1.
-    numbers = [*parts[1::2], "-1"]
-    return zip(parts[::2], numbers, strict=True)
 
 
 def _images(folder: Path) -> list[tuple[str, int]]:
@@ -583,7 +566,7 @@ def _images(folder: Path) -> list[tuple[str, int]]:
             found = [
                 (item.name, item.stat().st_size)
                 for item in items
-                if os.path.splitext(item.name)[1].lower() in IMAGE_SUFFIXES
+                if Path(item.name).suffix.lower() in IMAGE_SUFFIXES
                 and not item.name.startswith(".")
             ]
     except OSError as error:
@@ -603,7 +586,3 @@ def _images(folder: Path) -> list[tuple[str, int]]:
 
 def _folder_digest(folder: Path) -> str:
     return digest("\n".join(f"{name} {size}" for name, size in _images(folder)).encode())
-
-
-def _contents(path: Path, clip: Clip) -> str:
-    return path.name if clip.rendered is not None else file_sha256(path)

