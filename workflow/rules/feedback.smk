@@ -18,7 +18,7 @@ rule mark:
         **growing(mem_mb=1000, runtime=10),
     params:
         stage={
-            "code": code_of("sdor.evaluation.expert"),
+            "code": code_of("sdor.evaluation.expert", "sdor.files"),
             "versions": versions_of("numpy"),
             "picks": STUDY.feedback.picks,
             "share": STUDY.feedback.share,

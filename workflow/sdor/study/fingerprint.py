@@ -1,36 +1,57 @@
-"""Fingerprints of code and library versions, so that only what changed is run again."""
+"""Fingerprints of code and library versions, so that only what changed is run again.
+
+A stage's code is all that its modules may load: what they import, at the top or in a function, and
+the packages that Python loads on the way to each. Such a package counts with what it imports as it
+is loaded, a module that is imported by its name with what it imports anywhere.
+"""
 
 import ast
 import importlib.metadata
+from collections.abc import Iterator
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 from sdor.files import digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Log lines and progress bars reach no result: a change in them is no reason to train again.
-WITHOUT_EFFECT = frozenset({"sdor.running.jobs", "sdor.progress"})
+WITHOUT_EFFECT = frozenset({"sdor.progress"})
+LOG_CALLS = frozenset({"debug", "info", "warning", "error", "exception"})
 
 
 def code_of(*modules: str) -> str:
-    """Hash of the modules' meaning and of every first-party module they import, transitively.
+    """Hash of what modules mean, together with every first-party module that they reach.
 
-    Modules `WITHOUT_EFFECT` are left out. The syntax tree is hashed without docstrings, so a
-    comment, a docstring or a reformat changes nothing, and undoing an edit gives the old hash back.
+    Comments, layout, docstrings, log lines, labels of progress and the text of raised errors change
+    nothing; everything else does. Undoing an edit gives the old hash back.
 
     Parameters
     ----------
     modules : dotted names such as "sdor.method.features".
+
+    Raises
+    ------
+    ValueError : there is no such module.
     """
-    reached: set[str] = set()
-    waiting = list(modules)
+    parts = [f"{module}={_read(module)[0]}" for module in reached(*modules)]
+    return digest("\n".join(parts).encode())
+
+
+def reached(*modules: str) -> list[str]:
+    """The modules and all first-party ones that they may load, sorted by name."""
+    done: set[tuple[str, bool]] = set()
+    waiting = [(module, True) for module in modules]
     while waiting:
-        module = waiting.pop()
-        if module not in reached | WITHOUT_EFFECT:
-            reached.add(module)
-            waiting.extend(_parsed(module)[1])
-    digests = [f"{module}={_parsed(module)[0]}" for module in sorted(reached)]
-    return digest("\n".join(digests).encode())
+        module, by_name = waiting.pop()
+        if (module, by_name) in done or module in WITHOUT_EFFECT:
+            continue
+        done.add((module, by_name))
+        _, when_loaded, anywhere = _read(module)
+        waiting += [(name, True) for name in (anywhere if by_name else when_loaded)]
+        if "." in module:
+            waiting.append((module.rpartition(".")[0], False))
+    return sorted({module for module, _ in done})
 
 
 def versions_of(*packages: str) -> dict[str, str]:
@@ -39,40 +60,85 @@ def versions_of(*packages: str) -> dict[str, str]:
 
 
 @cache
-def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
-    """Hash of one module's syntax tree, and the first-party modules that it imports."""
+def _read(module: str) -> tuple[str, frozenset[str], frozenset[str]]:
+    """Hash of a module's meaning; the modules that it imports when loaded, and anywhere."""
     path = _path(module)
     if path is None:
         raise ValueError(f"{module}: no such module in {PACKAGE}")
     tree = ast.parse(path.read_text())
-    imported = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            imported.append(node.module)
-            imported += [f"{node.module}.{alias.name}" for alias in node.names]
-        _drop_docstring(node)
-    first_party = tuple(sorted({name for name in imported if _path(name) is not None}))
-    return digest(ast.dump(tree).encode()), first_party
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    when_loaded = frozenset(_imports(_outside_functions(tree), package))
+    anywhere = frozenset(_imports(ast.walk(tree), package))
+    return digest(ast.unparse(_Meaning().visit(tree)).encode()), when_loaded, anywhere
 
 
 def _path(module: str) -> Path | None:
-    """Source file of a first-party module, or None."""
+    """Source file of a first-party module or package, or None."""
     head, *rest = module.split(".")
-    if head != "sdor":
-        return None
     path = PACKAGE.joinpath(*rest)
-    candidates = (path.with_suffix(".py"), path / "__init__.py") if rest else ()
-    return next((one for one in candidates if one.is_file()), None)
+    files = (path / "__init__.py", path.with_suffix(".py"))
+    return next((file for file in files if head == "sdor" and file.is_file()), None)
 
 
-def _drop_docstring(node: ast.AST) -> None:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        first = node.body[0] if node.body else None
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
+def _imports(nodes: Iterator[ast.AST], package: str) -> Iterator[str]:
+    """First-party modules that import statements in a module of a package name."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if _path(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            path = _path(source)
+            names = [f"{source}.{alias.name}" for alias in node.names]
+            if path and path.stem == "__init__" and names == [f"{source}.*"]:
+                beside = (file.stem for file in path.parent.iterdir() if file != path)
+                names += [f"{source}.{name}" for name in beside]
+            modules = [name for name in names if _path(name)]
+            # A package that only leads to its modules is none of those that it is asked for.
+            yield from modules if len(modules) == len(names) or not path else [source, *modules]
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            child = ast.Module(child.orelse, [])
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from _outside_functions(child)
+
+
+def _is_log_line(node: ast.AST) -> bool:
+    """Whether a call only logs: nothing that is called for its text could change anything."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="logger"), attr=name)):
+            inner = [ast.unparse(one.func) for one in ast.walk(node) if isinstance(one, ast.Call)]
+            return name in LOG_CALLS and set(inner[1:]) <= {"len"}
+    return False
+
+
+class _Meaning(ast.NodeTransformer):
+    """Takes out of a syntax tree what reaches no result."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        docstring = isinstance(node.value, ast.Constant)
+        return None if docstring or _is_log_line(node.value) else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc.args = [_Text().visit(argument) for argument in node.exc.args]
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        for keyword in node.keywords:
+            if ast.unparse(node.func) == "track" and keyword.arg in ("label", "unit"):
+                keyword.value = _Text().visit(keyword.value)
+        return self.generic_visit(node)
+
+
+class _Text(ast.NodeTransformer):
+    """Takes the text out of an expression."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, _: ast.JoinedStr) -> ast.AST:
+        return ast.Constant("")
