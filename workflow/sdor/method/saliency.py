@@ -43,7 +43,7 @@ def write_saliency(
             compute.place(scorer)
         done = 0
         size = SCORING_BATCH[scorers[0].window]
-        with compute.repeatable(), compute.inference():
+        with compute.inference():
             for batch in inputs.in_turn(frames["row"].to_numpy(), size, "saliency"):
                 maps = scorers[0].last_maps(batch, source)
                 found = torch.stack([scorer.saliency(maps) for scorer in scorers]).sum(0)
@@ -75,7 +75,7 @@ def write_hidden(
     compute.place(scorer)
     inputs, frames = sources.open(trainable, compute)
     rows, size = frames["row"].to_numpy(), SCORING_BATCH[scorer.window]
-    with compute.repeatable(), compute.inference():
+    with compute.inference():
         values = (
             scorer.hidden(scorer.features(batch)).cpu().numpy()
             for batch in inputs.in_turn(rows, size, "features")

@@ -1,5 +1,6 @@
 """The end-to-end anomaly scorer phi = eta(psi(x)) (section 3.2)."""
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -160,15 +161,17 @@ class Scorer(nn.Module):
 
 
 def new_scorer(psi: Backbone | int, settings: TrainingSettings, *, seed: Sequence[int]) -> Scorer:
-    """phi before its training, with a new head.
+    """phi before its training: a copy of the backbone, where it takes part, and a new head.
 
     Parameters
     ----------
-    psi : the backbone, or the width of its features (see `Scorer`).
+    psi : the backbone with its trained weights, or the width of its features (see `Scorer`).
     seed : numbers that the head's initial weights follow from.
     """
+    if settings.trainable == "head" and isinstance(psi, Backbone):
+        psi = psi.dims
     return Scorer(
-        psi,
+        copy.deepcopy(psi),
         hidden_units=settings.hidden_units,
         trainable=settings.trainable,
         seed=int(np.random.default_rng(seed).integers(2**31)),

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sdor.errors import SdorError
 from sdor.files import About, read_parquet, write_parquet
+
+FloatArray = NDArray[np.floating[Any]]
 
 
 def write_scores(path: Path, scores: pd.DataFrame, about: About) -> None:
@@ -16,7 +20,7 @@ def write_scores(path: Path, scores: pd.DataFrame, about: About) -> None:
 
 
 def mean_scores(paths: Sequence[Path]) -> pd.DataFrame:
-    """Average score tables over the same frames (Eq. 9).
+    """Average score tables over the same frames.
 
     Returns
     -------
@@ -31,5 +35,10 @@ def mean_scores(paths: Sequence[Path]) -> pd.DataFrame:
     for path, table in zip(paths, tables, strict=True):
         if not table[["clip", "frame"]].equals(index):
             raise SdorError(f"{path}: not of the same frames as {paths[0]}; delete both")
-    scores = [table["score"].to_numpy(np.float64) for table in tables]
-    return index.assign(score=np.mean(scores, axis=0))
+    return index.assign(score=mean_of([table["score"].to_numpy() for table in tables]))
+
+
+def mean_of(scores: Sequence[FloatArray]) -> FloatArray:
+    """The answer: the mean of the scores (frames,) of several models, in float64 (Eq. 9)."""
+    mean: FloatArray = np.mean(scores, axis=0, dtype=np.float64)
+    return mean

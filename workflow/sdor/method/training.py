@@ -69,7 +69,7 @@ def train(
         started = time.monotonic()
         rng = np.random.default_rng([*seed, epoch])
         batches = list(epoch_batches(labels, settings, rng=rng))
-        with memory_in_words():
+        with inputs.compute.repeatable(), memory_in_words():
             loss = train_epoch(scorer, inputs, batches, optimiser, settings)
         if not math.isfinite(loss):
             raise SdorError(
@@ -212,16 +212,9 @@ def train_and_score(
     began = [file_sha256(path) for path in (sources.weights, model) if path is not None]
     content = digest(pd.util.hash_pandas_object(members, index=False).to_numpy().tobytes())
     fingerprint = digest_of([about, settings.as_document(), list(seed), began, content])
-    with compute.repeatable():
-        history = train(
-            scorer,
-            inputs,
-            members,
-            settings,
-            seed=seed,
-            checkpoint=Checkpoint(folder / CHECKPOINT, fingerprint),
-        )
-        scores = score_rows(scorer, inputs, frames["row"].to_numpy())
+    checkpoint = Checkpoint(folder / CHECKPOINT, fingerprint)
+    history = train(scorer, inputs, members, settings, seed=seed, checkpoint=checkpoint)
+    scores = score_rows(scorer, inputs, frames["row"].to_numpy())
     save_scorer(scorer, folder / "model.safetensors", about)
     write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
     scored = frames[["clip", "frame"]].assign(score=scores)

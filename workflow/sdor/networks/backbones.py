@@ -117,7 +117,6 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
-        self.architecture = ARCHITECTURES[name]
         self.dims = self.architecture.dims
         self.net = self.architecture.build()
         if stride_in_1x1:
@@ -140,6 +139,11 @@ class Backbone(nn.Module):
         self.shift: Tensor
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
+
+    @property
+    def architecture(self) -> Architecture:
+        """How the network is built, cut and fed."""
+        return ARCHITECTURES[self.name]
 
     def normalise(self, frames: Tensor) -> Tensor:
         """uint8 frames as stored → network input, on the frames' own device.

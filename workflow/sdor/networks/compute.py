@@ -27,7 +27,7 @@ class Compute:
     @contextmanager
     def inference(self) -> Iterator[None]:
         """Context in which the network runs without gradients."""
-        with torch.inference_mode(), self.autocast(), memory_in_words():
+        with self.repeatable(), torch.inference_mode(), self.autocast(), memory_in_words():
             yield
 
     @contextmanager

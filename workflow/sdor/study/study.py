@@ -109,7 +109,7 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     asked = tuple(document["scenes"])
     overrides = _overrides(document["variants"], file)
     methods = {
-        name: _method({**document["method"], **own}, f"{file}: variants.{name}")
+        name: read_method({**document["method"], **own}, f"{file}: variants.{name}")
         for name, own in overrides.items()
     }
     study = Study(
@@ -205,7 +205,7 @@ def _overrides(variants: Document, file: str) -> dict[str, dict[str, object]]:
     return found
 
 
-def _method(document: Document, where: str) -> Method:
+def read_method(document: Document, where: str) -> Method:
     """A method, complete; here are the rules between keys, which a schema cannot say."""
     method = Method.read(with_defaults(document, "method"))
     fractions = method.labels.anomalous_fraction + method.labels.normal_fraction

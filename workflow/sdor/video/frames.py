@@ -1,6 +1,6 @@
 """Frames out of video: each clip is decoded once into one `.npy` file of the frame store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -45,9 +45,7 @@ def extract_frames(clip: Clip, masks: Sequence[Rectangle], view: View, output: s
     """Decode a clip once into an `.npy` file of shape [frames, height, width, channels], uint8.
 
     The masks are filled with black at the resolution of the source, so that nothing of what they
-    hide is blended into the pixels beside them; then Pillow's bilinear filter makes the frame as
-    large as the view. Frames go to the file one by one: a clip of any length takes the same memory.
-    A clip without any colour is stored with one channel, also when its files have three equal ones.
+    hide is blended into the pixels beside them; for the rest see `store_frames`.
 
     Returns
     -------
@@ -58,21 +56,42 @@ def extract_frames(clip: Clip, masks: Sequence[Rectangle], view: View, output: s
     SdorError : the clip cannot be decoded, has another number of frames than it should have, ends
         before its range does, or is smaller than a mask.
     """
+
+    def frames() -> Iterator[Frame]:
+        count = 0
+        for frame in read_clip(clip):
+            try:
+                yield hide(frame, masks if view.masked else [])
+            except SdorError as error:
+                raise SdorError(f"clip {clip.name}: {error}") from error
+            count += 1
+        _check_count(clip, count)
+
+    return store_frames(frames(), view, output)
+
+
+def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int:
+    """Write pictures as an `.npy` file of the frame store; returns how many there were.
+
+    Pillow's bilinear filter makes each as large as the view. They go to the file one by one: a clip
+    of any length takes the same memory. A clip without any colour is stored with one channel, also
+    when its pictures have three equal ones.
+
+    Parameters
+    ----------
+    frames : uint8 (height, width, channels), 1 channel or 3.
+    """
     count = 0
     channels = 1
     with atomic(output) as temporary, temporary.open("w+b") as file:
         start = _write_header(file, (0, view.height, view.width, channels))
-        for frame in read_clip(clip):
-            try:
-                small = _resized(hide(frame, masks if view.masked else []), view)
-            except SdorError as error:
-                raise SdorError(f"clip {clip.name}: {error}") from error
+        for frame in frames:
+            small = _resized(frame, view)
             if channels == 1 and not _is_grey(small):
                 _widen(file, start, count, view.height * view.width)
                 channels = 3
             file.write(_with_channels(small, channels).tobytes())
             count += 1
-        _check_count(clip, count)
         # NumPy pads the header for growth of the first axis, so the final one fits into its place.
         file.seek(0)
         if _write_header(file, (count, view.height, view.width, channels)) != start:

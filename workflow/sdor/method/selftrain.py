@@ -1,0 +1,93 @@
+"""The paper's method on one page: self-trained deep ordinal regression (section 3), in memory.
+
+The workflow runs the same functions as stages, with files in between.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdor.method.features import frame_features, trunk_maps
+from sdor.method.initial import initial_scores
+from sdor.method.pseudo_labels import pseudo_labels
+from sdor.method.scorer import Scorer, new_scorer
+from sdor.method.scores import mean_of
+from sdor.method.training import score_rows, train
+from sdor.networks.backbones import Backbone
+from sdor.networks.inputs import Inputs
+from sdor.study.settings import Method
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class SelfTraining:
+    """What the iterations leave; of all scores, the higher, the more anomalous.
+
+    Attributes
+    ----------
+    scores : (frames,) the answer: the mean of all iterations (Eq. 9).
+    initial : (frames,) what the first pseudo labels come from.
+    iterations : (frames,) float32 each, of phi_1 … phi_T.
+    models : phi_1 … phi_T.
+    """
+
+    scores: FloatArray
+    initial: FloatArray
+    iterations: list[FloatArray]
+    models: list[Scorer]
+
+
+def self_train(frames: Inputs, backbone: Backbone, method: Method, *, seed: int) -> SelfTraining:
+    """Score the frames of one scene by how anomalous they are, without any label.
+
+    Parameters
+    ----------
+    frames : all frames x of the scene, as the backbone looks at them.
+    backbone : psi with its ImageNet weights, on the device of the frames; it stays as it is.
+    seed : every random choice follows from it.
+
+    Raises
+    ------
+    ValueError : too few frames for the initial scores, or for the pseudo labels.
+    SdorError : the loss is not finite any more, or the GPU has too little memory.
+    """
+    z = np.concatenate([*frame_features(backbone, frames, method.features)])
+    x = training_inputs(frames, backbone, method, pooled=z if method.features == "pool" else None)
+
+    initial = scores = initial_scores(z, method.initial, seed=seed)["score"].to_numpy()
+    models: list[Scorer] = []
+    iterations: list[FloatArray] = []
+    for t in range(1, method.iterations + 1):
+        labels = pseudo_labels(scores, method.labels)  # A and N replace those before
+        if t == 1 or method.restart == "imagenet":
+            phi = new_scorer(backbone, method.training, seed=[seed, t])
+            frames.compute.place(phi)
+        else:
+            phi = copy.deepcopy(models[-1])
+        train(phi, x, labels, method.training, seed=[seed, t])
+        models.append(phi)
+        iterations.append(score_rows(phi, x))
+        scores = iterations[-1] if method.labels_from == "last" else mean_of(iterations)
+    return SelfTraining(mean_of(iterations), initial, iterations, models)
+
+
+def training_inputs(
+    frames: Inputs, backbone: Backbone, method: Method, *, pooled: FloatArray | None = None
+) -> Inputs:
+    """What phi starts from: frames, maps of the frozen trunk, or pooled features, held in memory.
+
+    Parameters
+    ----------
+    pooled : (frames, dims) the pooled features, where they are known already.
+    """
+    if method.training.trainable == "all":
+        return frames
+    if method.training.trainable == "layer4":
+        return Inputs(np.concatenate([*trunk_maps(backbone, frames)]), frames.compute)
+    if pooled is None:
+        pooled = np.concatenate([*frame_features(backbone, frames)])
+    return Inputs(pooled, frames.compute)
