@@ -190,6 +190,7 @@ def test_steps(rest: list[str]) -> list[list[str]]:
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
+        ["lint-imports", "--no-cache"],
         ["snakefmt", "--check", *workflow_files],
         ["snakemake", "--lint"],
         [*pytest, *chosen, *rest],
