@@ -81,7 +81,7 @@ def check_findings(results: Path, name: str, *, rtol: float = 1e-5, atol: float 
     found = by_key(findings_of(results))
     gone = expected.index.difference(found.index)
     assert gone.empty, f"{len(gone)} findings are gone, the first is {gone[0]}"
-    both = expected.join(found, lsuffix=" before", rsuffix=" now")
+    both = expected.add_suffix(" before").join(found.add_suffix(" now"))
     before, now = (both[[f"{one} {when}" for one in VALUES]] for when in ("before", "now"))
     same = np.isclose(now, before, rtol=rtol, atol=atol, equal_nan=True).all(axis=1)
     assert same.all(), f"{(~same).sum()} findings differ:\n{both[~same].head(20).to_string()}"
