@@ -5,9 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
-PROJECT = Path(workflow.basedir)
-if PROJECT.name == "workflow":
-    PROJECT = PROJECT.parent
+# Not workflow.basedir: as a module of another workflow, that is the folder of the other one.
+PROJECT = Path(str(workflow.current_basedir)).parents[1]
 # Jobs run the package of this checkout, whether or not it is installed.
 sys.path.insert(0, str(PROJECT / "workflow"))
 STATE = Path(".snakemake")
@@ -68,7 +67,7 @@ try:
         HELD = join(STATE)
     STUDY = load_study(
         config,
-        os.path.relpath(workflow.configfiles[-1]),
+        os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config",
         data_root_given="data_root" in workflow.config_settings.config,
     )
     SOURCES = {
