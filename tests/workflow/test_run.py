@@ -110,7 +110,7 @@ def test_other_labels_rerun_no_training(copy):
     del config["feedback"], config["anomaly_rates"], config["variants"]["rare"]
     (workplace.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     judged = {"audit", "evaluate", "tables", "paper_tables", "figures", "paper_figures", "report"}
-    judged |= {"stage_times", "track"}
+    judged |= {"findings", "stage_times", "track"}
     assert workplace.planned() == judged
 
 

@@ -6,13 +6,26 @@ FIGURE_KINDS = {
     "iterations": "AUC per self-training iteration, of each model and of the running mean",
     "loss": "Training loss",
 }
+# Name of its files: its module and its caption.
 STUDY_FIGURES = {
-    "figure3": "ROC curves before the simulated expert's feedback and after each round (Figure 3)",
-    "figure4": "Frames with the outline of the anomaly, and where the score comes from (Figure 4)",
-    "figure5": "AUC against the rate of anomalous frames (Figure 5)",
-    "figure6": "AUC per self-training iteration, of the ensemble and of each model (Figure 6)",
-    "ablations": "AUC of every variant of every ablation, with intervals from resampled clips",
-    "localisation": "How well the saliency maps say where an anomaly is",
+    "figure3": (
+        "feedback",
+        "ROC curves before the simulated expert's feedback and after each round (Figure 3)",
+    ),
+    "figure4": (
+        "saliency",
+        "Frames with the outline of the anomaly, and where the score comes from (Figure 4)",
+    ),
+    "figure5": ("anomaly_rates", "AUC against the rate of anomalous frames (Figure 5)"),
+    "figure6": (
+        "iterations",
+        "AUC per self-training iteration, of the ensemble and of each model (Figure 6)",
+    ),
+    "ablations": (
+        "ablations",
+        "AUC of every variant of every ablation, with intervals from resampled clips",
+    ),
+    "localisation": ("localisation", "How well the saliency maps say where an anomaly is"),
 }
 # Whose networks' saliency maps stand beside each other.
 BACKBONE_NAMES = {
@@ -55,12 +68,13 @@ rule figures:
     resources:
         **growing(mem_mb=2000, runtime=30),
     params:
-        stage={
-            "code": code_of("sdor.reporting.figures"),
+        stage=lambda w: {
+            "code": code_of(*[f"sdor.reporting.figures.{kind}" for kind in FIGURE_KINDS]),
             "reported": REPORTED,
-            "versions": versions_of("matplotlib"),
-            "kinds": list(FIGURE_KINDS),
+            "versions": versions_of("matplotlib", "numpy", "pandas"),
             "seeds": STUDY.seeds,
+            "iterations": METHODS[w.variant].iterations,
+            "loss": METHODS[w.variant].training.loss,
         },
     script:
         "../scripts/figures.py"
@@ -68,7 +82,7 @@ rule figures:
 
 rule paper_figures:
     input:
-        lambda w: paths_in(figure_files(w.figure)),
+        figure_files,
     output:
         svg="results/figures/{figure}.svg",
         png="results/figures/{figure}.png",
@@ -84,12 +98,11 @@ rule paper_figures:
         **growing(mem_mb=2000, runtime=30),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.reporting.paper_figures", "sdor.video.cuts"),
-            "reported": REPORTED,
-            "versions": versions_of("matplotlib", "numpy", "scipy", "pillow"),
-            "files": figure_files(w.figure),
-            "asked": ASKED,
-            "ablations": ABLATIONS,
+            "code": code_of(f"sdor.reporting.figures.{STUDY_FIGURES[w.figure][0]}"),
+            "versions": versions_of("matplotlib", "numpy", "pandas", "scipy", "pillow"),
+            "seeds": STUDY.seeds,
+            "main": PLAN.main,
+            **figure_settings(w.figure),
         },
     script:
         "../scripts/paper_figures.py"

@@ -74,7 +74,7 @@ rule report:
             "seeds": STUDY.seeds,
             "view": METHODS[PLAN.main].view,
             "captions": FIGURE_KINDS,
-            "study_captions": STUDY_FIGURES,
+            "study_captions": {name: words for name, (_, words) in STUDY_FIGURES.items()},
             "config": {
                 key: value
                 for key, value in STUDY.document.items()

@@ -1,17 +1,19 @@
-from pathlib import Path
-
-from sdor.reporting.figures import draw_scene_figures
+from sdor.reporting.figures import iterations, loss, roc, timeline
+from sdor.reporting.figures.style import save
+from sdor.reporting.findings import StudyFiles, gather
+from sdor.reporting.runs import Runs
 from sdor.running.jobs import job
+from sdor.study.settings import Plan
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"figures of {w.scene}/{w.variant}"):
-    kinds = stage["kinds"]
-    draw_scene_figures(
-        snakemake.input.clips,
-        snakemake.input.ground_truth,
-        [Path("results") / w.scene / w.variant / f"seed{seed}" for seed in stage["seeds"]],
-        {
-            kind: [snakemake.output[f"{kind}_svg"], snakemake.output[f"{kind}_png"]]
-            for kind in kinds
-        },
-    )
+    runs = Runs(w.scene, w.variant, tuple(stage["seeds"]))
+    files = StudyFiles(*(runs.each(name) for name in ("metrics.json", "draws.parquet")))
+    drawn = {
+        "timeline": timeline.draw(runs, stage["iterations"]),
+        "roc": roc.draw(runs),
+        "iterations": iterations.draw(gather(files, Plan(w.variant)), w.variant),
+        "loss": loss.draw(runs, stage["iterations"], stage["loss"]),
+    }
+    for kind, figure in drawn.items():
+        save(figure, [snakemake.output[f"{kind}_svg"], snakemake.output[f"{kind}_png"]])

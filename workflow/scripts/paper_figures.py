@@ -1,36 +1,37 @@
-from sdor.files import read_json
-from sdor.reporting import paper_figures
+from sdor.reporting.figures import (
+    ablations,
+    anomaly_rates,
+    feedback,
+    iterations,
+    localisation,
+    saliency,
+)
+from sdor.reporting.figures.style import save
+from sdor.reporting.findings import read_findings
+from sdor.reporting.runs import Runs
 from sdor.running.jobs import job
 from sdor.study.scenes import find_scene
-from sdor.video.cuts import locate
 
-stage, figure = snakemake.params.stage, snakemake.wildcards.figure
-files, asked = stage["files"], stage["asked"]
-outputs = list(snakemake.output)
+stage, inputs, config = snakemake.params.stage, snakemake.input, snakemake.config
 
 
-def with_pictures(name, files):
-    cuts = files.get("cuts")
-    scene = locate(
-        find_scene(name, snakemake.config["scene_folder"], snakemake.config["data_root"]),
-        read_json(cuts) if cuts else [],
-    )
-    return {**files, **paper_figures.pictures_of(scene)}
+def runs(scene, variant=stage["main"]):
+    return Runs(scene, variant, tuple(stage["seeds"]))
 
 
-with job(snakemake, figure):
-    match figure:
-        case "figure3":
-            paper_figures.write_feedback_roc(files, outputs)
-        case "figure4":
-            scenes = {name: with_pictures(name, one) for name, one in files.items()}
-            paper_figures.write_saliency(scenes, outputs)
-        case "figure5":
-            paper_figures.write_anomaly_rates(files, outputs)
-        case "figure6":
-            paper_figures.write_iterations(files, outputs)
-        case "ablations":
-            studies = {name: asked["studies"][name]["variants"] for name in stage["ablations"]}
-            paper_figures.write_ablations(files, studies, asked["main"], outputs)
-        case "localisation":
-            paper_figures.write_localisation(files, outputs)
+def pictured(name, columns):
+    scene = find_scene(name, config["scene_folder"], config["data_root"])
+    named = {title: runs(name, variant) for title, variant in columns.items()}
+    return saliency.Pictured.of(scene, named, stage["view"])
+
+
+draw = {
+    "figure3": lambda: feedback.draw(map(runs, stage["scenes"]), stage["rounds"], stage["last"]),
+    "figure4": lambda: saliency.draw([pictured(*one) for one in stage["columns"].items()]),
+    "figure5": lambda: anomaly_rates.draw(read_findings(inputs[0])),
+    "figure6": lambda: iterations.draw(read_findings(inputs[0]), stage["main"]),
+    "ablations": lambda: ablations.draw(read_findings(inputs[0])),
+    "localisation": lambda: localisation.draw(inputs),
+}
+with job(snakemake, snakemake.wildcards.figure):
+    save(draw[snakemake.wildcards.figure](), snakemake.output)

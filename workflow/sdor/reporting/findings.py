@@ -113,7 +113,23 @@ class Findings:
 
 
 def write_findings(files: StudyFiles, plan: Plan, output: str | Path) -> None:
-    """Gather all results of a study in one table.
+    """Gather all results of a study in one table, and write it.
+
+    Raises
+    ------
+    SdorError : a file is missing or damaged, or does not belong to the others.
+    """
+    findings = gather(files, plan)
+    about = {
+        "unit": "fractions of 1; counts as they are",
+        "plan": plan.as_document(),
+        "runs": findings.runs,
+    }
+    write_parquet(output, findings.table, about)
+
+
+def gather(files: StudyFiles, plan: Plan) -> Findings:
+    """All results of a study, or of a part of it, in one table.
 
     Raises
     ------
@@ -132,12 +148,7 @@ def write_findings(files: StudyFiles, plan: Plan, output: str | Path) -> None:
         *_reported_alone(),
         *({"scene": scene, "reason": why} for scene, why in plan.not_run.items()),
     ]
-    about = {
-        "unit": "fractions of 1; counts as they are",
-        "plan": plan.as_document(),
-        "runs": [run["about"] for run in runs],
-    }
-    write_parquet(output, _typed(records), about)
+    return Findings(typed(records), plan, [run["about"] for run in runs])
 
 
 def read_findings(path: str | Path) -> Findings:
@@ -320,9 +331,11 @@ def _part(path: str | Path, key: str) -> dict[str, Any]:
     return found
 
 
-def _typed(records: Iterable[Record]) -> pd.DataFrame:
+def typed(records: Iterable[Record]) -> pd.DataFrame:
+    """The records in the columns of the table; what a record lacks is empty."""
     table = pd.DataFrame.from_records([{"source": MEASURED, **one} for one in records])
     table = table.reindex(columns=COLUMNS)
     table = table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
     table = table.astype(dict.fromkeys(("value", "low", "high"), "float64"))
+    table = table.astype(dict.fromkeys(TEXTS, "object"))
     return table.fillna(dict.fromkeys(TEXTS, "")).astype(dict.fromkeys(TEXTS, "str"))

@@ -1,0 +1,106 @@
+"""The timeline: the right frames are shaded, and it stays on a page however long the video is."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.image import imread
+from synthetic_runs import write_runs
+
+from sdor.files import write_parquet
+from sdor.reporting.figures import style, timeline
+
+
+def title_of(figure):
+    return figure.legends[0].get_title().get_text()
+
+
+def spans(axes, colour):
+    """Begin and end of every bar of a colour."""
+    edges = [one.get_data().edges for one in axes.patches if to_hex(one.get_facecolor()) == colour]
+    return [pair for each in edges for pair in each.reshape(-1, 2).tolist()]
+
+
+def test_anomalous_frames_and_pseudo_labels_are_marked(tmp_path):
+    runs = write_runs(tmp_path)
+    figure = timeline.draw(runs, 2)
+    shown = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert list(shown) == ["clip_1", "clip_2", "clip_0 (training)"]
+    # Frames 35 to 50 of clip_1 at 10 frames per second, half a frame to either side.
+    assert spans(shown["clip_1"], timeline.BAND) == [pytest.approx([3.35, 4.95])]
+    assert not spans(shown["clip_0 (training)"], timeline.BAND)
+    labels = pd.read_parquet(runs.folders[0] / "iteration2" / "pseudo_labels.parquet")
+    for colour, label in ((style.ORANGE, 1), (style.GREEN, 0)):
+        wanted = labels[(labels["clip"] == "clip_1") & (labels["label"] == label)]
+        begins = [begin for begin, _ in spans(shown["clip_1"], colour)]
+        assert begins == pytest.approx((wanted["frame"] - 1.5) / 10)
+    assert len({axes.get_ylim() for axes in shown.values()}) == 1
+    final, initial = (shown["clip_1"].lines[number].get_ydata() for number in (1, 0))
+    table = pd.read_parquet(runs.folders[0] / "ensemble.parquet")
+    assert final == pytest.approx(table.loc[table["clip"] == "clip_1", "score"])
+    assert not np.allclose(final, initial)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "shown_test", "left_out"),
+    [
+        (34, 36, 36, "26 training clips"),
+        (0, 1400, 60, "1,340 clips"),
+        (1400, 0, 0, "1,340 training clips"),
+        (700, 700, 52, "1,340 clips"),
+    ],
+)
+def test_many_clips_are_an_even_choice_on_one_page(tmp_path, train, test, shown_test, left_out):
+    splits = ("train",) * train + ("test",) * test
+    runs = write_runs(tmp_path, (3,) * len(splits), splits, truth=False)
+    figure = timeline.draw(runs, 2)
+    assert title_of(figure) == f"ped2, variant paper, seed 0 ({left_out} left out)"
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.lines]
+    assert len(titles) == (60 if len(splits) > 100 else 44)
+    numbers = [int(title.removesuffix(" (training)").removeprefix("clip_")) for title in titles]
+    shown_train = len(numbers) - shown_test
+    assert [splits[number] for number in numbers] == ["test"] * shown_test + ["train"] * shown_train
+    for part, size in ((numbers[:shown_test], test), (numbers[shown_test:], train)):
+        assert not part or part[-1] - part[0] + 1 == size
+        assert len(part) < 2 or np.ptp(np.diff(part)) <= 1
+    style.save(figure, [tmp_path / "timeline.png"])
+    assert max(imread(tmp_path / "timeline.png").shape) < 4000
+
+
+def test_panels_stay_few_however_long_the_clips_are():
+    # 30 clips of a day each at 25 frames per second.
+    frames = [25 * 86_400] * 30
+    clips = pd.DataFrame({"clip": [f"c{n}" for n in range(30)], "split": "", "frames": frames})
+    strips = timeline.strips_of(timeline.shown_clips(clips))
+    assert 30 <= len(strips) <= timeline.PANELS
+    assert [strip.start for strip in strips[1:]] == [strip.stop for strip in strips[:-1]]
+    assert (strips[0].start, strips[-1].stop) == (0, sum(frames))
+
+
+def test_a_long_clip_goes_over_several_panels_and_keeps_its_peaks_in_few_points(tmp_path):
+    runs = write_runs(tmp_path, (60_000,), ("",))
+    path = runs.folders[0] / "ensemble.parquet"
+    table = pd.read_parquet(path)
+    table.loc[41_234, "score"] = 50.0
+    write_parquet(path, table, {})
+    figure = timeline.draw(runs, 2)
+    assert figure.axes[0].get_title(loc="left") == "clip_0, frames 1 to 20,000"
+    assert figure.get_supxlabel() == "Minutes"
+    peaks = []
+    for axes in figure.axes:
+        # As it is written to a file.
+        with mpl.rc_context(style.STYLE):
+            drawn = axes.lines[1].get_path().transformed(axes.transData).cleaned(simplify=True)
+        assert len(drawn.vertices) < 8000
+        peaks.append(axes.transData.inverted().transform(drawn.vertices)[:, 1].max())
+    assert peaks[2] == pytest.approx(50.0, abs=0.1)
+    assert max(peaks[:2]) < 10
+
+
+def test_clips_of_different_frame_rates_are_counted_in_frames(tmp_path):
+    runs = write_runs(tmp_path)
+    runs.clips["fps"] = [10.0, 25.0, 10.0]
+    figure = timeline.draw(runs, 2)
+    assert figure.get_supxlabel() == "Frame"
+    assert figure.axes[0].lines[0].get_xdata()[[0, -1]].tolist() == [1, 50]

@@ -1,0 +1,87 @@
+"""Where the runs of one variant on one scene lie, and what figures and report read of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sdor.errors import SdorError
+from sdor.files import damaged, read_parquet
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one variant on one scene, one a seed.
+
+    Attributes
+    ----------
+    results : the folder of all results.
+    """
+
+    scene: str
+    variant: str
+    seeds: tuple[int, ...]
+    results: Path = Path("results")
+
+    @property
+    def title(self) -> str:
+        """What they are called in print."""
+        return f"{self.scene}, variant {self.variant}"
+
+    @property
+    def folders(self) -> list[Path]:
+        """One folder a seed."""
+        return [self.results / self.scene / self.variant / f"seed{seed}" for seed in self.seeds]
+
+    def each(self, name: str) -> list[Path]:
+        """A file of every seed."""
+        return [folder / name for folder in self.folders]
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The clips of the scene: clip, split, fps, frames and more.
+
+        Raises
+        ------
+        SdorError : the file is missing or damaged.
+        """
+        return read_parquet(self.results / self.scene / "clips.parquet")
+
+    @cached_property
+    def ground_truth(self) -> pd.DataFrame:
+        """Clip, frame and anomalous of every labelled frame.
+
+        Raises
+        ------
+        SdorError : the file is missing or damaged.
+        """
+        return read_parquet(self.results / self.scene / "ground_truth.parquet")
+
+    def frame(self, clip: str, number: int, view: str) -> Picture:
+        """One stored frame of a clip, counted from 1: uint8 [height, width] or [height, width, 3].
+
+        Raises
+        ------
+        SdorError : the file is missing or damaged, or has no such frame.
+        """
+        path = self.results / self.scene / "frames" / view / f"{clip}.npy"
+        try:
+            image: Picture = np.array(np.load(path, mmap_mode="r")[number - 1])
+        except (OSError, ValueError, IndexError) as error:
+            raise SdorError(damaged(path, error)) from error
+        return image[:, :, 0] if image.shape[2] == 1 else image
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Clip, frame and score of every frame.
+
+    Raises
+    ------
+    SdorError : the file is missing or damaged.
+    """
+    return read_parquet(path, ["clip", "frame", "score"])
