@@ -5,12 +5,9 @@ service cart, a cyclist, a runner, and somebody who walks across the stream. Clo
 the number of people changes, so that no single pixel statistic tells the anomalies apart.
 """
 
-import contextlib
-import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import cos, pi, sin
 from pathlib import Path
@@ -28,6 +25,7 @@ from sdor.demo.walkers import (
     ZOOM,
     Brush,
     Camera,
+    Colour,
     Figure,
     Float32Array,
     FloatArray,
@@ -41,7 +39,7 @@ from sdor.demo.walkers import (
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.study.scenes import DEMO_CLIPS as CLIPS
-from sdor.video.decode import ffmpeg_binary
+from sdor.video.decode import ffmpeg_binary, last_lines
 
 Picture = npt.NDArray[np.uint8]
 
@@ -74,7 +72,7 @@ class Event(NamedTuple):
     z: float
     speed: float
     heading: float
-    paint: tuple[float, float, float] = (0, 0, 0)
+    paint: Colour = (0, 0, 0)
 
 
 # The cart and the cyclists stay longest. Four begin or end with their clip; all leave frames
@@ -108,22 +106,26 @@ def render_clip(
     SdorError : ffmpeg fails, or a file cannot be written.
     """
     threshold = VISIBLE * settings.width * settings.height / (240 * 160)
-    rows = []
+    pictures, rows = [], []
     with (
-        _atomic_folder(pixel_masks) as folder,
         atomic(video) as temporary,
-        _encoder(clip, settings, temporary) as write,
+        atomic(ground_truth) as labels,
+        tempfile.TemporaryDirectory(dir=pixel_masks.parent, prefix=f".{pixel_masks.name}.") as made,
     ):
+        folder = Path(made) / "masks"
+        folder.mkdir()
         for number, (picture, mask) in enumerate(_frames(clip, settings), start=1):
             anomalous = bool(np.count_nonzero(mask) >= threshold)
-            if not anomalous:
-                mask = np.zeros_like(mask)
-            write(picture.tobytes())
-            Image.fromarray(mask).save(folder / f"{number:04d}.png", compress_level=1)
+            pictures.append(picture.tobytes())
+            seen = mask if anomalous else np.zeros_like(mask)
+            Image.fromarray(seen).save(folder / f"{number:04d}.png", compress_level=1)
             rows.append((number, int(anomalous), EVENTS[clip].kind if anomalous else ""))
-    table = pd.DataFrame(rows, columns=["frame", "anomalous", "kind"])
-    with atomic(ground_truth) as temporary:
-        table.to_csv(temporary, index=False)
+        _encode(clip, settings, b"".join(pictures), temporary)
+        table = pd.DataFrame(rows, columns=["frame", "anomalous", "kind"])
+        table.to_csv(labels, index=False)
+        if pixel_masks.exists():
+            shutil.rmtree(pixel_masks)
+        folder.rename(pixel_masks)
 
 
 def _frames(clip: str, settings: DemoSettings) -> Iterator[tuple[Picture, Picture]]:
@@ -207,7 +209,7 @@ class Actor(NamedTuple):
     z: float
     speed: float
     heading: float
-    paint: tuple[float, float, float]
+    paint: Colour = (0, 0, 0)
 
     @property
     def anomalous(self) -> bool:
@@ -251,18 +253,7 @@ def _cast(
     cast = []
     if clip in EVENTS:
         event = EVENTS[clip]
-        cast.append(
-            Actor(
-                event.kind,
-                random_look(rng),
-                event.moment * length,
-                event.x,
-                event.z,
-                event.speed,
-                event.heading,
-                event.paint,
-            )
-        )
+        cast.append(Actor(event.kind, random_look(rng), event.moment * length, *event[2:]))
     warm_up = 2 * camera.half_width(FAR) / WALK_SPEED + 2
     mean, swell, offset = rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.4), rng.random()
     time = -warm_up
@@ -271,9 +262,11 @@ def _cast(
         time += rng.exponential(1 / rate)
         heading = 0.0 if rng.random() < 0.7 else pi
         speed = float(np.clip(rng.normal(WALK_SPEED, 0.17), 0.8, 1.7))
-        ways = [
-            _enter(time, depth, speed, heading, camera, rng) for depth in rng.uniform(NEAR, FAR, 8)
-        ]
+        ways = []
+        for depth in rng.uniform(NEAR, FAR, 8):
+            turned = heading + rng.normal(0, 0.03)
+            x = (-1 if heading == 0 else 1) * (camera.half_width(depth) + 0.8)
+            ways.append(Actor("walker", random_look(rng), time, x, depth, speed, turned))
         chosen = max(ways, key=lambda way: min((_gap(way, other) for other in cast), default=0))
         cast.append(chosen)
         if rng.random() < 0.3:
@@ -285,21 +278,6 @@ def _cast(
     return cast
 
 
-def _enter(
-    time: float,
-    depth: float,
-    speed: float,
-    heading: float,
-    camera: Camera,
-    rng: np.random.Generator,
-) -> Actor:
-    """A walker who comes into the picture from a side at `time`."""
-    side = -1 if heading == 0 else 1
-    x = side * (camera.half_width(depth) + 0.8)
-    turned = heading + rng.normal(0, 0.03)
-    return Actor("walker", random_look(rng), time, x, depth, speed, turned, (0, 0, 0))
-
-
 def _gap(way: Actor, other: Actor) -> float:
     """Least distance of two actors, in metres up to 3, over the twelve seconds from a start."""
     time = way.start + np.linspace(0, 12, 25)
@@ -307,76 +285,16 @@ def _gap(way: Actor, other: Actor) -> float:
     return float(min(3.0, np.hypot(x - other_x, z - other_z).min()))
 
 
-@contextlib.contextmanager
-def _encoder(clip: str, settings: DemoSettings, path: Path) -> Iterator[Callable[[bytes], None]]:
-    """Yield a function that encodes one RGB frame; one thread and no dates keep the bytes equal."""
-    command = (
-        ffmpeg.input(
-            "pipe:",
-            format="rawvideo",
-            pix_fmt="rgb24",
-            s=f"{settings.width}x{settings.height}",
-            framerate=settings.fps,
-        )
-        .output(
-            str(path),
-            **{"qscale:v": 3, "flags:v": "+bitexact"},
-            vcodec="mpeg4",
-            pix_fmt="yuv420p",
-            threads=1,
-            fflags="+bitexact",
-        )
-        .overwrite_output()
-        .global_args("-nostdin", "-loglevel", "error")
-        .compile(cmd=ffmpeg_binary())
-    )
-    with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints)
-        assert process.stdin is not None
-        broken = False
-        pipe = process.stdin
-
-        def write(frame: bytes) -> None:
-            pipe.write(frame)
-
-        try:
-            yield write
-        except BrokenPipeError:
-            broken = True
-        finally:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-            status = process.wait()
-        if broken or status != 0:
-            complaints.seek(0)
-            lines = complaints.read().decode(errors="replace").split("\n")
-            last = " / ".join([line.strip() for line in lines if line.strip()][-3:])
-            raise SdorError(f"{clip}: ffmpeg cannot write {path.name} (exit {status}): {last}")
-
-
-@contextlib.contextmanager
-def _atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which takes its place when the block ends well."""
+def _encode(clip: str, settings: DemoSettings, pictures: bytes, path: Path) -> None:
+    """Write RGB pictures as a video; one thread and no dates keep the bytes equal."""
+    size = f"{settings.width}x{settings.height}"
+    given = {"format": "rawvideo", "pix_fmt": "rgb24", "s": size, "framerate": settings.fps}
+    wanted = {"vcodec": "mpeg4", "qscale:v": 3, "pix_fmt": "yuv420p", "threads": 1}
+    exact = {"flags:v": "+bitexact", "fflags": "+bitexact"}
+    stream = ffmpeg.input("pipe:", **given).output(str(path), **wanted, **exact)
+    stream = stream.global_args("-loglevel", "error")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    except OSError as error:
-        raise SdorError(
-            f"{path}: cannot write here ({error.strerror}); check the folder"
-        ) from error
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise SdorError(f"{path}: not written ({error}); free space or mend the folder") from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        stream.run(ffmpeg_binary(), input=pictures, quiet=True, overwrite_output=True)
+    except ffmpeg.Error as error:
+        words = last_lines(error.stderr.decode(errors="replace"))
+        raise SdorError(f"{clip}: ffmpeg cannot write its video: {words}") from error

@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]
 Point = tuple[float, float, float]
+Pair = tuple[float, float]  # forward, up
 
 # Canvas pixels per picture pixel and axis, averaged away at the end: smooth edges, thin spokes.
 ZOOM = 4
@@ -39,6 +40,11 @@ class Part(NamedTuple):
     colour: Colour
     filled: bool = False
     over: float = 0.0
+
+
+def rod(*ends: Pair, radii: tuple[float, ...], colour: Colour, left: float = 0) -> Part:
+    """A part whose points (forward, up) lie in one plane of motion."""
+    return Part(tuple((forward, left, up) for forward, up in ends), radii, colour)
 
 
 class Figure(NamedTuple):
@@ -122,9 +128,9 @@ class Brush:
         ]
         base = _rgb(colours * (light.sky + np.array(share)[:, None] * light.sun))
         bright = _rgb(colours * (light.sky + LIT * light.sun))
-        paths = self._paths(parts, pixels, scale)
+        outlines = self._outlines(parts, pixels, scale)
         for index in np.argsort(nearness, kind="stable").tolist():
-            path, radii = paths[index]
+            path, radii = outlines[index]
             self._path(path, radii, base[index], parts[index].filled)
             if not flat[index] and max(radii) >= 1.5:
                 path = [(x - 0.3 * r, y - 0.15 * r) for (x, y), r in zip(path, radii, strict=True)]
@@ -133,44 +139,32 @@ class Brush:
 
     def silhouette(self, figure: Figure, value: int) -> None:
         """Draw where the figure is, in one value."""
-        pixels, scale = self.camera.project(_placed(figure))
-        self._flat(figure.parts, pixels, scale, value)
+        self._flat(figure.parts, *self.camera.project(_placed(figure)), value)
 
     def shadow(self, figure: Figure) -> None:
         """Draw the figure's shadow on the ground, in white."""
-        placed = _placed(figure)
-        fallen = np.column_stack(
-            [
-                placed[:, 0] + SUN[0] * placed[:, 2],
-                placed[:, 1] + SUN[1] * placed[:, 2],
-                np.zeros(len(placed)),
-            ]
-        )
+        right, away, up = _placed(figure).T
+        fallen = np.column_stack([right + SUN[0] * up, away + SUN[1] * up, np.zeros(len(up))])
         pixels, scale = self.camera.project(fallen)
         self._flat(figure.parts, pixels, 0.85 * scale, 255)
 
     def _flat(
         self, parts: tuple[Part, ...], pixels: FloatArray, scale: FloatArray, value: int
     ) -> None:
-        paths = self._paths(parts, pixels, scale)
-        for part, (path, radii) in zip(parts, paths, strict=True):
-            self._path(path, radii, value, part.filled)
+        for part, outline in zip(parts, self._outlines(parts, pixels, scale), strict=True):
+            self._path(*outline, value, part.filled)
 
-    def _paths(
+    def _outlines(
         self, parts: tuple[Part, ...], pixels: FloatArray, scale: FloatArray
-    ) -> list[tuple[list[tuple[float, float]], list[float]]]:
+    ) -> list[tuple[list[Pair], list[float]]]:
         """Corners and radii of each part, in canvas pixels."""
-        corners = list(map(tuple, (pixels * self.zoom).tolist()))
+        corners = [(x, y) for x, y in (pixels * self.zoom).tolist()]
         sizes = np.array([radius for part in parts for radius in part.radii])
         radii = (sizes * scale * self.zoom).tolist()
         return [(corners[start:stop], radii[start:stop]) for start, stop in _spans(parts)]
 
     def _path(
-        self,
-        path: list[tuple[float, float]],
-        radii: list[float],
-        fill: int | tuple[int, int, int],
-        filled: bool,
+        self, path: list[Pair], radii: list[float], fill: int | tuple[int, int, int], filled: bool
     ) -> None:
         """Fill a path of circles joined by tangents, and what it encloses when `filled`."""
         corners = path
@@ -187,28 +181,17 @@ class Brush:
             length = hypot(bx - ax, by - ay)
             if length > 0.5:
                 nx, ny = (ay - by) / length, (bx - ax) / length
-                self.draw.polygon(
-                    [
-                        (ax + ra * nx, ay + ra * ny),
-                        (bx + rb * nx, by + rb * ny),
-                        (bx - rb * nx, by - rb * ny),
-                        (ax - ra * nx, ay - ra * ny),
-                    ],
-                    fill,
-                )
+                left = (ax + ra * nx, ay + ra * ny), (bx + rb * nx, by + rb * ny)
+                right = (bx - rb * nx, by - rb * ny), (ax - ra * nx, ay - ra * ny)
+                self.draw.polygon([*left, *right], fill)
 
 
 def _placed(figure: Figure) -> FloatArray:
     """All points of a figure as right, away, up."""
-    local = np.array([point for part in figure.parts for point in part.points])
+    forward, left, up = np.array([point for part in figure.parts for point in part.points]).T
     c, s = cos(figure.heading), sin(figure.heading)
-    return np.column_stack(
-        [
-            figure.x + c * local[:, 0] - s * local[:, 1],
-            figure.z + s * local[:, 0] + c * local[:, 1],
-            local[:, 2],
-        ]
-    )
+    right, away = figure.x + c * forward - s * left, figure.z + s * forward + c * left
+    return np.column_stack([right, away, up])
 
 
 def _spans(parts: tuple[Part, ...]) -> list[tuple[int, int]]:
@@ -219,10 +202,8 @@ def _spans(parts: tuple[Part, ...]) -> list[tuple[int, int]]:
 
 def _sunlit(corners: FloatArray, eye: FloatArray) -> float:
     """Share of the sunlight on the side of a flat polygon that the camera sees."""
-    (ax, ay, az), (bx, by, bz) = (
-        (corners[1] - corners[0]).tolist(),
-        (corners[2] - corners[0]).tolist(),
-    )
+    ax, ay, az = (corners[1] - corners[0]).tolist()
+    bx, by, bz = (corners[2] - corners[0]).tolist()
     normal = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
     towards_sun = np.array([-SUN[0], -SUN[1], 1.0])
     facing = float(normal @ towards_sun / np.sqrt((normal @ normal) * (towards_sun @ towards_sun)))
@@ -262,6 +243,7 @@ TOPS = (
 )
 BOTTOMS = ((44, 52, 74), (36, 38, 44), (70, 80, 104), (120, 108, 90), (84, 82, 80), (54, 46, 44))
 SHOES = ((40, 36, 34), (196, 194, 190), (84, 62, 48))
+WORN, CARRIED = ("trousers", "skirt", "shorts", "coat"), ("nothing", "backpack", "shoulder", "hand")
 BAGS = ((48, 44, 44), (110, 74, 48), (60, 84, 76), (138, 54, 52), (70, 76, 100))
 
 
@@ -283,14 +265,9 @@ def random_look(rng: np.random.Generator) -> Look:
         bag=shade(BAGS),
         long_hair=bool(rng.random() < 0.4),
         long_sleeves=bool(rng.random() < 0.6),
-        lower=str(rng.choice(["trousers", "skirt", "shorts", "coat"], p=[0.6, 0.12, 0.13, 0.15])),
-        carries=str(
-            rng.choice(["nothing", "backpack", "shoulder", "hand"], p=[0.4, 0.25, 0.2, 0.15])
-        ),
+        lower=str(rng.choice(WORN, p=[0.6, 0.12, 0.13, 0.15])),
+        carries=str(rng.choice(CARRIED, p=[0.4, 0.25, 0.2, 0.15])),
     )
-
-
-Pair = tuple[float, float]
 
 
 def walking(look: Look, phase: float, *, running: bool = False) -> tuple[Part, ...]:
@@ -299,19 +276,17 @@ def walking(look: Look, phase: float, *, running: bool = False) -> tuple[Part, .
     The lower foot is put on the ground, which gives the body its up and down.
     """
     swing, flex, lean, elbow = (0.8, 1.5, 0.16, 1.5) if running else (0.42, 0.85, 0.03, 0.3)
-    thigh = shank = 0.245 * look.height
-    legs: list[tuple[Pair, Pair]] = []
-    arms: list[tuple[Pair, Pair]] = []
+    thigh, upper, lower = (share * look.height for share in (0.245, 0.17, 0.16))
+
+    def limb(first: float, second: float, angle: float, bent: float) -> tuple[Pair, Pair]:
+        joint = (first * sin(angle), -first * cos(angle))
+        return joint, (joint[0] + second * sin(bent), joint[1] - second * cos(bent))
+
+    legs, arms = [], []
     for side in (phase, phase + pi):
-        hip = swing * sin(side)
-        bent = hip - 0.08 - flex * max(0.0, cos(side)) ** 1.5
-        knee = (thigh * sin(hip), -thigh * cos(hip))
-        legs.append((knee, (knee[0] + shank * sin(bent), knee[1] - shank * cos(bent))))
-        shoulder = -0.8 * swing * sin(side)
-        upper, lower = 0.17 * look.height, 0.16 * look.height
-        joint = (upper * sin(shoulder), -upper * cos(shoulder))
-        bent = shoulder + elbow
-        arms.append((joint, (joint[0] + lower * sin(bent), joint[1] - lower * cos(bent))))
+        hip, shoulder = swing * sin(side), -0.8 * swing * sin(side)
+        legs.append(limb(thigh, thigh, hip, hip - 0.08 - flex * max(0.0, cos(side)) ** 1.5))
+        arms.append(limb(upper, lower, shoulder, shoulder + elbow))
     pelvis = 0.045 * look.height - min(ankle[1] for _, ankle in legs)
     return _body(look, (0.0, pelvis), lean, legs, arms)
 
@@ -359,22 +334,22 @@ def _body(
         return forward + along * sin(lean) + ahead * size, up + along * cos(lean)
 
     parts: list[Part] = []
-    bare = look.lower in ("shorts", "skirt")
+    shank = look.skin if look.lower in ("shorts", "skirt") else look.bottom
     for (knee, ankle), left in zip(legs, (0.05 * wide, -0.05 * wide), strict=True):
-        hip = (forward, left, up)
-        middle = (forward + knee[0], left, up + knee[1])
-        foot = (forward + ankle[0], left, up + ankle[1])
-        toe = (foot[0] + 0.1 * size, left, foot[2] - 0.02 * size)
-        shank = look.skin if bare else look.bottom
-        parts.append(Part((hip, middle), (0.052 * wide, 0.036 * wide), look.bottom))
-        parts.append(Part((middle, foot), (0.034 * wide, 0.024 * wide), shank))
-        parts.append(Part((foot, toe), (0.024 * size, 0.018 * size), look.shoes))
-    shoulder = spine(0.29)
+        middle, foot = (forward + knee[0], up + knee[1]), (forward + ankle[0], up + ankle[1])
+        toe = (foot[0] + 0.1 * size, foot[1] - 0.02 * size)
+        for ends, radii, colour in (
+            ((pelvis, middle), (0.052 * wide, 0.036 * wide), look.bottom),
+            ((middle, foot), (0.034 * wide, 0.024 * wide), shank),
+            ((foot, toe), (0.024 * size, 0.018 * size), look.shoes),
+        ):
+            parts.append(rod(*ends, radii=radii, colour=colour, left=left))
+    ahead, high = spine(0.29)
+    sleeve = look.top if look.long_sleeves else look.skin
     for (elbow, hand), left in zip(arms, (-0.1 * wide, 0.1 * wide), strict=True):
-        top = (shoulder[0], 0.92 * left, shoulder[1] - 0.015 * size)
-        joint = (shoulder[0] + elbow[0], 1.15 * left, shoulder[1] + elbow[1])
-        wrist = (shoulder[0] + hand[0], 1.2 * left, shoulder[1] + hand[1])
-        sleeve = look.top if look.long_sleeves else look.skin
+        top = (ahead, 0.92 * left, high - 0.015 * size)
+        joint = (ahead + elbow[0], 1.15 * left, high + elbow[1])
+        wrist = (ahead + hand[0], 1.2 * left, high + hand[1])
         parts.append(Part((top, joint), (0.034 * wide, 0.027 * wide), look.top))
         parts.append(Part((joint, wrist), (0.026 * wide, 0.02 * wide), sleeve))
         parts.append(Part((wrist,), (0.024 * size,), look.skin))
@@ -382,66 +357,34 @@ def _body(
             low = (wrist[0], wrist[1], wrist[2] - 0.12 * size)
             parts.append(Part((wrist, low), (0.012 * size, 0.06 * size), look.bag))
     waist = spine(0.02)
-    parts.append(
-        Part(
-            (
-                (shoulder[0], 0.06 * wide, shoulder[1] - 0.03 * size),
-                (shoulder[0], -0.06 * wide, shoulder[1] - 0.03 * size),
-                (waist[0], -0.05 * wide, waist[1]),
-                (waist[0], 0.05 * wide, waist[1]),
-            ),
-            (0.05 * wide, 0.05 * wide, 0.055 * wide, 0.055 * wide),
-            look.top,
-            filled=True,
-        )
+    chest = high - 0.03 * size
+    trunk = (
+        *((ahead, 0.06 * wide, chest), (ahead, -0.06 * wide, chest)),
+        *((waist[0], -0.05 * wide, waist[1]), (waist[0], 0.05 * wide, waist[1])),
     )
+    rounding = (0.05 * wide, 0.05 * wide, 0.055 * wide, 0.055 * wide)
+    parts.append(Part(trunk, rounding, look.top, filled=True))
     if look.lower in ("coat", "skirt"):
         hem = up - (0.2 if look.lower == "coat" else 0.17) * size
-        sway = 0.35 * (legs[0][0][0] + legs[1][0][0])
+        swung = forward + 0.35 * (legs[0][0][0] + legs[1][0][0])
         cloth = look.top if look.lower == "coat" else look.bottom
         half = 0.035 * wide
-        corners = (
-            (forward, half, up),
-            (forward, -half, up),
-            (forward + sway, -1.3 * half, hem),
-            (forward + sway, 1.3 * half, hem),
-        )
+        seam = (forward, half, up), (forward, -half, up)
+        corners = (*seam, (swung, -1.3 * half, hem), (swung, 1.3 * half, hem))
         parts.append(Part(corners, (0.07 * wide,) * 4, cloth, filled=True, over=0.12))
-    neck, head = spine(0.33), spine(0.4, 0.012)
-    crown, nape = spine(0.425, -0.01), spine(0.3, -0.045)
-    parts.append(
-        Part(((neck[0], 0, neck[1]), (head[0], 0, head[1])), (0.03 * size, 0.052 * size), look.skin)
-    )
-    parts.append(Part(((crown[0], 0, crown[1]),), (0.053 * size,), look.hair))
+    neck, head, crown = spine(0.33), spine(0.4, 0.012), spine(0.425, -0.01)
+    parts.append(rod(neck, head, radii=(0.03 * size, 0.052 * size), colour=look.skin))
+    parts.append(rod(crown, radii=(0.053 * size,), colour=look.hair))
     if look.long_hair:
-        parts.append(
-            Part(
-                ((crown[0], 0, crown[1]), (nape[0], 0, nape[1])),
-                (0.05 * size, 0.035 * size),
-                look.hair,
-            )
-        )
+        nape = spine(0.3, -0.045)
+        parts.append(rod(crown, nape, radii=(0.05 * size, 0.035 * size), colour=look.hair))
     if look.carries == "backpack":
         upper, lower = spine(0.25, -0.085), spine(0.09, -0.09)
-        parts.append(
-            Part(
-                ((upper[0], 0, upper[1]), (lower[0], 0, lower[1])),
-                (0.065 * size, 0.075 * size),
-                look.bag,
-            )
-        )
+        parts.append(rod(upper, lower, radii=(0.065 * size, 0.075 * size), colour=look.bag))
     if look.carries == "shoulder":
-        bag = spine(-0.02)
-        parts.append(
-            Part(
-                (
-                    (bag[0] - 0.05 * size, -0.12 * wide, bag[1]),
-                    (bag[0] + 0.05 * size, -0.12 * wide, bag[1]),
-                ),
-                (0.055 * size, 0.055 * size),
-                look.bag,
-            )
-        )
+        along, lowest = spine(-0.02)
+        bag = (along - 0.05 * size, lowest), (along + 0.05 * size, lowest)
+        parts.append(rod(*bag, radii=(0.055 * size,) * 2, colour=look.bag, left=-0.12 * wide))
     return tuple(parts)
 
 
@@ -468,27 +411,17 @@ def cycling(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
     parts = _wheel(-0.5, 0, radius, turn, 0.03, (176, 178, 180))
     parts += _wheel(0.62, 0, radius, turn, 0.03, (176, 178, 180))
     crank, saddle, bar = (0.02, 0.3), (-0.24, 0.92), (0.36, 1.12)
-    head, fork, rear = (0.4, 0.92), (0.47, 0.68), (-0.5, radius)
-    for start, stop in (
-        (crank, saddle),
-        (crank, fork),
-        (saddle, head),
-        (rear, crank),
-        (rear, saddle),
-        (head, (0.62, radius)),
-        (head, bar),
-    ):
-        parts.append(Part(((start[0], 0, start[1]), (stop[0], 0, stop[1])), (0.026, 0.026), paint))
-    parts.append(Part(((-0.36, 0, 0.95), (-0.12, 0, 0.95)), (0.06, 0.03), (34, 32, 32)))
-    parts.append(
-        Part(((bar[0], 0.27, bar[1]), (bar[0], -0.27, bar[1])), (0.02, 0.02), (40, 40, 42))
-    )
-    parts.append(Part(((-0.68, 0, 0.78), (-0.36, 0, 0.78)), (0.03, 0.03), (60, 60, 62)))
-    angle = turn / 2.5
-    pedals = tuple(
-        (crank[0] + 0.17 * cos(a), crank[1] + 0.17 * sin(a) + 0.06) for a in (angle, angle + pi)
-    )
-    parts += sitting(look, (-0.22, 1.02), (pedals[0], pedals[1]), (bar[0], bar[1] + 0.02), 0.32)
+    head, fork, rear, front = (0.4, 0.92), (0.47, 0.68), (-0.5, radius), (0.62, radius)
+    tubes = ((crank, saddle), (crank, fork), (saddle, head), (rear, crank), (rear, saddle))
+    for tube in (*tubes, (head, front), (head, bar)):
+        parts.append(rod(*tube, radii=(0.026, 0.026), colour=paint))
+    parts.append(rod((-0.36, 0.95), (-0.12, 0.95), radii=(0.06, 0.03), colour=(34, 32, 32)))
+    grips = (bar[0], 0.27, bar[1]), (bar[0], -0.27, bar[1])
+    parts.append(Part(grips, (0.02, 0.02), (40, 40, 42)))
+    parts.append(rod((-0.68, 0.78), (-0.36, 0.78), radii=(0.03, 0.03), colour=(60, 60, 62)))
+    angles = (turn / 2.5, turn / 2.5 + pi)
+    low, high = ((crank[0] + 0.17 * cos(a), crank[1] + 0.17 * sin(a) + 0.06) for a in angles)
+    parts += sitting(look, (-0.22, 1.02), (low, high), (bar[0], bar[1] + 0.02), 0.32)
     return tuple(parts)
 
 
@@ -498,13 +431,10 @@ def driving(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
 
     def box(low: Point, high: Point, colour: Colour) -> None:
         (f0, l0, u0), (f1, l1, u1) = low, high
-        for face in (
-            ((f0, l0, u0), (f1, l0, u0), (f1, l0, u1), (f0, l0, u1)),
-            ((f0, l1, u0), (f1, l1, u0), (f1, l1, u1), (f0, l1, u1)),
-            ((f0, l0, u0), (f0, l1, u0), (f0, l1, u1), (f0, l0, u1)),
-            ((f1, l0, u0), (f1, l1, u0), (f1, l1, u1), (f1, l0, u1)),
-            ((f0, l0, u1), (f1, l0, u1), (f1, l1, u1), (f0, l1, u1)),
-        ):
+        top = ((f0, l0, u1), (f1, l0, u1), (f1, l1, u1), (f0, l1, u1))
+        sides = [((f0, a, u0), (f1, a, u0), (f1, a, u1), (f0, a, u1)) for a in (l0, l1)]
+        ends = [((f, l0, u0), (f, l1, u0), (f, l1, u1), (f, l0, u1)) for f in (f0, f1)]
+        for face in (*sides, *ends, top):
             parts.append(Part(face, (0.01,) * 4, colour, filled=True))
 
     dark = (46.0, 46.0, 50.0)
@@ -513,26 +443,22 @@ def driving(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
     box((0.72, -0.58, 0.34), (1.25, 0.58, 0.9), paint)
     box((-0.62, -0.52, 0.72), (-0.12, 0.52, 0.84), (92, 66, 50))
     box((-0.74, -0.52, 0.8), (-0.62, 0.52, 1.28), (92, 66, 50))
-    for forward, top in ((0.8, 0.7), (-0.8, -0.95)):
+    for foot, top in (((0.8, 0.85), 0.7), ((-0.8, 0.7), -0.95)):
         for left in (-0.54, 0.54):
-            low = 0.85 if forward > 0 else 0.7
-            parts.append(Part(((forward, left, low), (top, left, 1.86)), (0.025, 0.025), dark))
+            parts.append(rod(foot, (top, 1.86), radii=(0.025, 0.025), colour=dark, left=left))
     box((-1.15, -0.62, 1.86), (0.88, 0.62, 1.93), (226, 222, 210))
+    turns = [2 * pi * k / 16 for k in range(16)]
     for forward in (-0.78, 0.82):
+        rim = [(forward + 0.22 * cos(turn), 0.25 + 0.22 * sin(turn)) for turn in turns]
         for left in (0.58, -0.6):
-            rim = [
-                (forward + 0.22 * cos(2 * pi * k / 16), left, 0.25 + 0.22 * sin(2 * pi * k / 16))
-                for k in range(16)
-            ]
-            parts.append(Part(tuple(rim), (0.03,) * 16, (34, 34, 36), filled=True))
+            disc = rod(*rim, radii=(0.03,) * 16, colour=(34, 34, 36), left=left)
+            parts.append(disc._replace(filled=True))
             parts += _wheel(forward, left * 1.02, 0.24, -travelled / 0.24, 0.06, (186, 186, 182))
-    parts.append(Part(((1.26, -0.42, 0.68),), (0.07,), (245, 240, 214)))
-    parts.append(Part(((1.26, 0.42, 0.68),), (0.07,), (245, 240, 214)))
-    parts.append(Part(((0.62, -0.25, 0.95), (0.45, -0.25, 1.12)), (0.02, 0.02), dark))
+    for left in (-0.42, 0.42):
+        parts.append(rod((1.26, 0.68), radii=(0.07,), colour=(245, 240, 214), left=left))
+    parts.append(rod((0.62, 0.95), (0.45, 1.12), radii=(0.02, 0.02), colour=dark, left=-0.25))
     driver = sitting(look, (-0.35, 0.9), ((0.3, 0.44), (0.36, 0.44)), (0.42, 1.14), -0.05)
-    parts += [_shifted(part, -0.26) for part in driver]
+    for part in driver:
+        shifted = tuple((forward, left - 0.26, up) for forward, left, up in part.points)
+        parts.append(part._replace(points=shifted))
     return tuple(parts)
-
-
-def _shifted(part: Part, left: float) -> Part:
-    return part._replace(points=tuple((f, side + left, up) for f, side, up in part.points))

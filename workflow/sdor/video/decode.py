@@ -149,7 +149,7 @@ def read_video(path: str | Path, first: int = 1, last: int | None = None) -> Ite
         complaints.seek(0)
         words = complaints.read().decode(errors="replace")
     if status != 0 or _tells_of_a_cut_file(words):
-        raise SdorError(f"{path}: ffmpeg cannot decode it to the end ({_last_lines(words)})")
+        raise SdorError(f"{path}: ffmpeg cannot decode it to the end ({last_lines(words)})")
 
 
 def read_images(folder: str | Path, first: int = 1, last: int | None = None) -> Iterator[Frame]:
@@ -305,7 +305,8 @@ def _tells_of_a_cut_file(words: str) -> bool:
     return "ended prematurely" in words or "partial file" in words
 
 
-def _last_lines(words: str) -> str:
+def last_lines(words: str) -> str:
+    """The last of ffmpeg's words in one line."""
     # Addresses of the process differ from run to run and say nothing.
     words = re.sub(r" @ 0x[0-9a-f]+", "", words)
     lines = [_one_line(line) for line in words.splitlines() if line.strip()]
