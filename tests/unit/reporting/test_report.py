@@ -16,7 +16,6 @@ from synthetic_study import blind, write_feedback, write_localisation, write_stu
 from sdor.errors import SdorError
 from sdor.files import write_json, write_parquet
 from sdor.reporting.comparisons import gain
-from sdor.reporting.moments import top_moments
 from sdor.reporting.paper_tables import comparisons, paper_tables, read_findings
 from sdor.reporting.report import (
     Moments,
@@ -292,30 +291,6 @@ def test_moments_show_their_peak_where_the_frames_are_given(results, tmp_path):
     assert np.asarray(Image.open(io.BytesIO(content))).mean() == pytest.approx(200, abs=2)
     with pytest.raises(SdorError, match=r"door\.npy: damaged"):
         thumbnail(folder / "door.npy", 101)
-
-
-def test_moments_join_short_dips_and_never_cross_clips():
-    scores = np.zeros(200)
-    scores[[10, 11, 25, 90, 99, 100, 150]] = [3, 4, 5, 6, 1, 7, 2]
-    table = pd.DataFrame(
-        {
-            "clip": np.repeat(["a", "b"], 100),
-            "frame": np.tile(np.arange(1, 101), 2),
-            "score": scores,
-        }
-    )
-    clips = pd.DataFrame({"clip": ["a", "b"], "fps": [10.0, np.nan], "frames": 100})
-    found = top_moments(clips, table, separation=2.0, share=7 / 200)
-    rows = found[["clip", "first", "last", "peak", "score"]].to_numpy().tolist()
-    # Frames 11 to 26 are one moment (14 frames apart, 20 allowed); b starts anew at its frame 1,
-    # and has no frame rate: 50 frames part its moments.
-    assert rows == [
-        ["b", 1, 51, 1, 7.0],
-        ["a", 91, 100, 91, 6.0],
-        ["a", 11, 26, 26, 5.0],
-    ]
-    assert len(top_moments(clips, table, count=1)) == 1
-    assert top_moments(clips, table[:0]).empty
 
 
 def test_a_missing_picture_is_named_and_the_old_report_stays(results, tmp_path):

@@ -1,6 +1,5 @@
 """The moments of a scene that a person should look at first."""
 
-import numpy as np
 import pandas as pd
 
 # Where a scene's clips have no frame rate, moments are separated as at this one.
@@ -29,33 +28,13 @@ def top_moments(
     -------
     clip, first, last, peak (frames), score, fps; at most `count` rows, highest score first.
     """
-    columns = ["clip", "first", "last", "peak", "score", "fps"]
-    if ensemble.empty:
-        return pd.DataFrame(columns=columns)
-    scores = ensemble["score"].to_numpy(dtype=float)
-    high = np.flatnonzero(scores >= np.quantile(scores, 1 - share))
-    names = ensemble["clip"].to_numpy(dtype=object)
-    frames = ensemble["frame"].to_numpy(dtype=np.int64)
-    rates = dict(zip(clips["clip"], clips["fps"].astype(float), strict=True))
-    gap = np.array([separation * _rate(rates[name]) for name in names[high]])
-    parted = (names[high][1:] != names[high][:-1]) | (np.diff(frames[high]) > gap[1:])
-    records = []
-    for stretch in np.split(high, np.flatnonzero(parted) + 1):
-        peak = stretch[int(np.argmax(scores[stretch]))]
-        records.append(
-            {
-                "clip": names[peak],
-                "first": frames[stretch[0]],
-                "last": frames[stretch[-1]],
-                "peak": frames[peak],
-                "score": scores[peak],
-                "fps": rates[names[peak]],
-            }
-        )
-    found = pd.DataFrame.from_records(records, columns=columns)
-    return found.sort_values("score", ascending=False, kind="stable").head(count)
-
-
-def _rate(fps: float) -> float:
-    rate = float(fps)
-    return rate if np.isfinite(rate) and rate > 0 else USUAL_FRAME_RATE
+    high = ensemble[ensemble["score"] >= ensemble["score"].quantile(1 - share)]
+    high = high.assign(fps=high["clip"].map(clips.set_index("clip")["fps"]).astype(float))
+    gap = separation * high["fps"].where(high["fps"] > 0, USUAL_FRAME_RATE)
+    begins = (high["clip"] != high["clip"].shift()) | (high["frame"].diff() > gap)
+    stretches = high.groupby(begins.cumsum())
+    peaks = high.loc[stretches["score"].idxmax()].rename(columns={"frame": "peak"})
+    ends = {"first": stretches["frame"].min(), "last": stretches["frame"].max()}
+    found = peaks.assign(**{name: frames.to_numpy() for name, frames in ends.items()})
+    found = found[["clip", "first", "last", "peak", "score", "fps"]]
+    return found.sort_values("score", ascending=False, kind="stable", ignore_index=True)[:count]

@@ -1,0 +1,30 @@
+"""Moments to look at first: stretches of high scores, ranked by their peak."""
+
+import numpy as np
+import pandas as pd
+
+from sdor.reporting.moments import top_moments
+
+
+def test_moments_join_short_dips_and_never_cross_clips():
+    scores = np.zeros(200)
+    scores[[10, 11, 25, 90, 99, 100, 150]] = [3, 4, 5, 6, 1, 7, 2]
+    table = pd.DataFrame(
+        {
+            "clip": np.repeat(["a", "b"], 100),
+            "frame": np.tile(np.arange(1, 101), 2),
+            "score": scores,
+        }
+    )
+    clips = pd.DataFrame({"clip": ["a", "b"], "fps": [10.0, np.nan], "frames": 100})
+    found = top_moments(clips, table, separation=2.0, share=7 / 200)
+    rows = found[["clip", "first", "last", "peak", "score"]].to_numpy().tolist()
+    # Frames 11 to 26 are one moment (14 frames apart, 20 allowed); b starts anew at its frame 1,
+    # and has no frame rate: 50 frames part its moments.
+    assert rows == [
+        ["b", 1, 51, 1, 7.0],
+        ["a", 91, 100, 91, 6.0],
+        ["a", 11, 26, 26, 5.0],
+    ]
+    assert len(top_moments(clips, table, count=1)) == 1
+    assert top_moments(clips, table[:0]).empty
