@@ -1,5 +1,8 @@
 # frames ─ features: trained weights, one feature a frame, and the frozen trunk's maps.
 
+# Their classifiers look at the last maps; those of all others start from the pooled features.
+MAP_CLASSIFIERS = ("vgg16", "i3d")
+
 
 rule weights:
     output:
@@ -51,7 +54,7 @@ rule features:
         "../scripts/features.py"
 
 
-# Most classifiers start from the pooled features: no second look at the frames.
+# No second look at the frames.
 rule classify:
     input:
         features="results/{scene}/features/{backbone}-pool-{view}.parquet",
@@ -63,7 +66,7 @@ rule classify:
     benchmark:
         "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
     wildcard_constraints:
-        backbone="resnet50|resnet18|mobilenet_v2|r3d_18",
+        backbone="|".join(name for name in backbones() if name not in MAP_CLASSIFIERS),
         layer="logits|softmax",
     conda:
         ENVIRONMENT
@@ -80,7 +83,6 @@ rule classify:
         "../scripts/classify.py"
 
 
-# The classifiers of VGG-16 and I3D look at the last maps.
 rule classify_frames:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
@@ -92,7 +94,7 @@ rule classify_frames:
     benchmark:
         "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
     wildcard_constraints:
-        backbone="vgg16|i3d",
+        backbone="|".join(MAP_CLASSIFIERS),
         layer="logits|softmax",
     conda:
         ENVIRONMENT

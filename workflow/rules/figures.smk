@@ -28,14 +28,7 @@ STUDY_FIGURES = {
     "localisation": ("localisation", "How well the saliency maps say where an anomaly is"),
 }
 # Whose networks' saliency maps stand beside each other.
-BACKBONE_NAMES = {
-    "resnet50": "ResNet-50",
-    "resnet18": "ResNet-18",
-    "vgg16": "VGG-16",
-    "mobilenet_v2": "MobileNetV2",
-    "r3d_18": "R3D-18",
-    "i3d": "I3D",
-}
+BACKBONE_NAMES = backbones()
 SCENE_FIGURES = [
     f"results/figures/{scene}/{variant}-{kind}.{suffix}"
     for scene in SCENES

@@ -35,6 +35,12 @@ Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
+def backbones() -> dict[str, str]:
+    """The networks that a config may ask for, with the names that are printed."""
+    choices = _schema("method")["properties"]["backbone"]["oneOf"]
+    return {choice["const"]: choice["title"] for choice in choices}
+
+
 def load_yaml(path: str | Path) -> Document:
     """Read a YAML file whose top level is a mapping.
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sdor.errors import SdorError
 from sdor.files import file_sha256
-from sdor.study.config import Document, check, hint, with_defaults
+from sdor.study.config import Document, backbones, check, hint, with_defaults
 from sdor.study.scenes import DataNotFound, Scene, find_scene
 from sdor.study.settings import (
     Comparison,
@@ -252,6 +252,10 @@ def _check_names(study: Study) -> None:
             )
         if name in scenes:
             raise SdorError(f"{study.file}: pools.{name}: a scene has that name; choose another")
+    for name in study.weights:
+        if name not in backbones():
+            words = hint(name, backbones())
+            raise SdorError(f"{study.file}: weights.{name}: unknown key ({words})")
     for key, given, known in asked:
         for name in given:
             if name not in known:
