@@ -172,8 +172,12 @@ def stages():
             tree = ast.parse((PROJECT / "workflow" / "scripts" / script[1]).read_text())
             imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
             calls = re.findall(r"code_of\(([^)]*)\)", part)
-            named = re.findall(r'"([\w.]+)"', " ".join(calls))
-            found[part.partition(":")[0]] = (set(named), imported & MODULES)
+            named = set()
+            for name in re.findall(r'"([\w.]+)', " ".join(calls)):
+                # One that ends with a dot goes on with a wildcard.
+                begun = {one for one in MODULES if one.startswith(name)}
+                named |= begun if name.endswith(".") else {name}
+            found[part.partition(":")[0]] = (named, imported & MODULES, part)
     return found
 
 
@@ -183,7 +187,7 @@ STAGES = stages()
 @pytest.fixture(scope="module")
 def loaded():
     """The modules of the package that Python loads for each of the modules that stages name."""
-    names = sorted({name for named, imported in STAGES.values() for name in named | imported})
+    names = sorted({name for named, imported, _ in STAGES.values() for name in named | imported})
     tell = """
 import importlib, json, sys
 loaded = {}
@@ -205,20 +209,20 @@ print(json.dumps(loaded))
 
 def test_all_stages_and_modules_are_looked_at():
     assert len(STAGES) > 25
-    assert all(named for named, _ in STAGES.values())
+    assert all(named for named, _, _ in STAGES.values())
     assert len(MODULES) > 50
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stages_code_is_all_that_its_script_loads(loaded, stage):
-    named, imported = STAGES[stage]
+    named, imported, _ = STAGES[stage]
     # How a job is run and what it logs reach no result.
     computing = {name for name in imported if not name.startswith("sdor.running")}
     needed = set().union(*(loaded[name] for name in computing)) - WITHOUT_EFFECT
     assert needed <= set(reached(*named))
 
 
-@pytest.mark.parametrize("module", sorted({n for named, _ in STAGES.values() for n in named}))
+@pytest.mark.parametrize("module", sorted({n for named, _, _ in STAGES.values() for n in named}))
 def test_a_change_counts_in_the_modules_that_python_loads_and_in_no_other(
     loaded, module, monkeypatch
 ):
@@ -251,6 +255,16 @@ def test_a_literal_counts_in_every_module_and_words_in_none(monkeypatch, tmp_pat
         assert READ.__wrapped__(module)[0] == before, module
         copy.write_text(f"{text}\n_CHANGED = True\n")
         assert READ.__wrapped__(module)[0] != before, module
+
+
+def test_files_of_the_project_that_are_read_count_in_the_stages_that_read_them():
+    """The paper's own values in `tables`, the template in `report`; the others serve no stage."""
+    readers = {"reporting.tables", "reporting.report", "study.config", "study.scenes"}
+    readers |= {"study.fingerprint", "doctor.checks"}
+    found = {name for name in MODULES if "__file__" in PATH(name).read_text()}
+    assert found == {f"sdor.{name}" for name in readers}
+    assert '"reported": REPORTED,' in STAGES["findings"][2]
+    assert "report.html.j2" in STAGES["report"][2]
 
 
 def test_training_reaches_little_and_nothing_that_decodes_reads_scenes_or_fetches():
