@@ -25,7 +25,7 @@ from snakemake.settings.enums import Quietness
 
 from sdor.running.cluster import ON_CLUSTER, require_answer
 from sdor.errors import SdorError, say
-from sdor.study.config import backbones
+from sdor.study.backbones import ARCHITECTURES
 from sdor.study.fingerprint import code_of, versions_of
 from sdor.files import digest_of, file_sha256
 from sdor.running.invocation import enter, join, look, only_looks, read_failures, sign
@@ -133,7 +133,7 @@ wildcard_constraints:
     clip="[A-Za-z0-9_-]+",
     variant="|".join(METHODS),
     view="[0-9]+(x[0-9]+-grey)?(-unmasked)?",
-    backbone="|".join(backbones()),
+    backbone="|".join(ARCHITECTURES),
     layer="pool|logits|softmax",
     seed="[0-9]+",
     t="[1-9][0-9]?",

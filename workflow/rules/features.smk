@@ -1,8 +1,5 @@
 # frames ─ features: trained weights, one feature a frame, and the frozen trunk's maps.
 
-# Their classifiers look at the last maps; those of all others start from the pooled features.
-MAP_CLASSIFIERS = ("vgg16", "i3d")
-
 
 rule weights:
     output:
@@ -54,7 +51,7 @@ rule features:
         "../scripts/features.py"
 
 
-# No second look at the frames.
+# Most classifiers start from the pooled features: no second look at the frames.
 rule classify:
     input:
         features="results/{scene}/features/{backbone}-pool-{view}.parquet",
@@ -66,7 +63,7 @@ rule classify:
     benchmark:
         "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
     wildcard_constraints:
-        backbone="|".join(name for name in backbones() if name not in MAP_CLASSIFIERS),
+        backbone="|".join(name for name, one in ARCHITECTURES.items() if not one.classifies_maps),
         layer="logits|softmax",
     conda:
         ENVIRONMENT
@@ -83,6 +80,7 @@ rule classify:
         "../scripts/classify.py"
 
 
+# The classifiers of VGG-16 and I3D look at the last maps.
 rule classify_frames:
     input:
         frames=lambda w: frame_files(w.scene, w.view),
@@ -94,7 +92,7 @@ rule classify_frames:
     benchmark:
         "results/benchmarks/{scene}/features/{backbone}-{layer}-{view}.tsv"
     wildcard_constraints:
-        backbone="|".join(MAP_CLASSIFIERS),
+        backbone="|".join(name for name, one in ARCHITECTURES.items() if one.classifies_maps),
         layer="logits|softmax",
     conda:
         ENVIRONMENT

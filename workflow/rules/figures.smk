@@ -27,8 +27,6 @@ STUDY_FIGURES = {
     ),
     "localisation": ("localisation", "How well the saliency maps say where an anomaly is"),
 }
-# Whose networks' saliency maps stand beside each other.
-BACKBONE_NAMES = backbones()
 SCENE_FIGURES = [
     f"results/figures/{scene}/{variant}-{kind}.{suffix}"
     for scene in SCENES

@@ -19,10 +19,11 @@ from sdor.method.saliency import write_hidden, write_saliency
 from sdor.method.scorer import Scorer
 from sdor.method.sources import Sources
 from sdor.method.training import train_and_score
-from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone, pooled
+from sdor.networks.backbones import Backbone, load_backbone, pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features
 from sdor.networks.fetch import resolve_weights
+from sdor.study.backbones import ARCHITECTURES
 from sdor.study.config import with_defaults
 from sdor.study.settings import TrainingSettings
 from sdor.video.store import FrameStore

@@ -2,17 +2,15 @@ import pytest
 import torch
 
 from sdor.errors import SdorError
-from sdor.networks.backbones import (
+from sdor.networks.backbones import Backbone, pooled
+from sdor.networks.vision import models
+from sdor.study.backbones import (
     ARCHITECTURES,
     IMAGENET_MEAN,
     IMAGENET_STD,
     KINETICS_MEAN,
     KINETICS_STD,
-    Backbone,
-    pooled,
 )
-from sdor.networks.vision import models
-from sdor.study.config import backbones
 
 # Small enough for a test, large enough for the last map to have more than one position.
 SIZES = {name: 96 if value.frames == 1 else 64 for name, value in ARCHITECTURES.items()}
@@ -30,10 +28,6 @@ def frames_for(name, batch=2, channels=3):
 def backbone(request):
     torch.manual_seed(0)
     return Backbone(request.param).eval()
-
-
-def test_a_config_may_ask_for_every_network():
-    assert list(backbones()) == list(ARCHITECTURES)
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_images
 
 from sdor.errors import SdorError
 from sdor.networks import convert, fetch
-from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone
+from sdor.networks.backbones import Backbone, build, load_backbone
 from sdor.networks.fetch import resolve_weights
 from sdor.networks.provenance import read_provenance
 
@@ -53,7 +53,7 @@ def test_without_any_way_one_line_lists_them_all(tmp_path):
 
 @pytest.mark.usefixtures("offline")
 def test_torchvisions_cache_comes_first(tmp_path):
-    state = ARCHITECTURES["resnet18"].build().state_dict()
+    state = build("resnet18").state_dict()
     url = fetch.models().ResNet18_Weights.IMAGENET1K_V1.url
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
@@ -134,7 +134,7 @@ def pip(monkeypatch):
 
 @pytest.mark.usefixtures("offline")
 def test_a_package_is_converted_once_and_then_cached(monkeypatch, tmp_path, pip):
-    state = ARCHITECTURES["resnet18"].build().state_dict()
+    state = build("resnet18").state_dict()
     pip.content = b"packed"
     sha256 = hashlib.sha256(pip.content).hexdigest()
     package = fetch.Package("thing", "1.0", sha256, "somebody", lambda _: state)
@@ -207,7 +207,7 @@ def test_vgg16s_convolutions_get_torchvisions_names():
 
 
 def test_weights_without_a_classifier_give_pooled_features(tmp_path):
-    state = ARCHITECTURES["resnet18"].build().state_dict()
+    state = build("resnet18").state_dict()
     torch.save({k: v for k, v in state.items() if not k.startswith("fc.")}, tmp_path / "mine.pt")
     found = resolve_weights("resnet18", str(tmp_path / "mine.pt"), tmp_path / "w.safetensors")
     assert not found.classifier
@@ -238,7 +238,7 @@ def test_random_weights_say_so_and_repeat(tmp_path):
 
 
 def test_a_path_is_taken_with_its_name_and_hash(tmp_path):
-    state = ARCHITECTURES["resnet18"].build().state_dict()
+    state = build("resnet18").state_dict()
     torch.save(state, tmp_path / "mine.pt")
     found = resolve_weights("resnet18", str(tmp_path / "mine.pt"), tmp_path / "w.safetensors")
     assert found.source == "mine.pt"
@@ -254,7 +254,7 @@ def test_a_path_is_taken_with_its_name_and_hash(tmp_path):
         (lambda path: path.write_bytes(b"junk"), r"mine\.pt: not readable as weights"),
         (lambda path: torch.save([1, 2], path), r"mine\.pt: not a state dict"),
         (
-            lambda path: torch.save(ARCHITECTURES["resnet18"].build().state_dict(), path),
+            lambda path: torch.save(build("resnet18").state_dict(), path),
             r"weights\.resnet50: mine\.pt is not a resnet50: layer1\.0\.conv1\.weight is of shape "
             r"\(64, 64, 3, 3\), expected \(64, 64, 1, 1\)",
         ),

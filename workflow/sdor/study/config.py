@@ -12,6 +12,7 @@ import jsonschema
 import yaml
 
 from sdor.errors import SdorError
+from sdor.study.backbones import ARCHITECTURES
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 TYPE_NAMES = {
@@ -33,12 +34,6 @@ Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     ),
 )
-
-
-def backbones() -> dict[str, str]:
-    """The networks that a config may ask for, with the names that are printed."""
-    choices = _schema("method")["properties"]["backbone"]["oneOf"]
-    return {choice["const"]: choice["title"] for choice in choices}
 
 
 def load_yaml(path: str | Path) -> Document:
@@ -107,6 +102,11 @@ def _refuse_strange_values(value: Any, where: str | Path, above: tuple[str, ...]
 @cache
 def _schema(name: str) -> Document:
     schema: Document = yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
+    if name == "method":
+        schema["properties"]["backbone"]["enum"] = list(ARCHITECTURES)
+    elif name == "config":
+        each = {backbone: {"type": "string"} for backbone in ARCHITECTURES}
+        schema["properties"]["weights"]["properties"] = each
     return schema
 
 

