@@ -37,6 +37,7 @@ from sdor.study.layout import (
     DEL_GIORNO,
     Run,
     cuts,
+    judged,
     motion_frames,
     rendered,
     runs,

@@ -53,8 +53,8 @@ rule evaluate:
 
 rule pool:
     input:
-        lambda w: paths_in(pooled(w)),
-        metrics=lambda w: pool_files(w, "metrics.json"),
+        lambda w: paths_in(judged_files(run) for run in members_of(w)),
+        metrics=lambda w: [f"{run.folder}/metrics.json" for run in members_of(w)],
     output:
         "results/pools/{pool}/{variant}/seed{seed}/{way}.json",
     log:
@@ -71,7 +71,7 @@ rule pool:
         stage=lambda w: {
             "code": code_of("sdor.evaluation.evaluate"),
             "evaluation": EVALUATION,
-            "members": pooled(w),
+            "members": {run.scene: judged_files(run) for run in members_of(w)},
         },
     script:
         "../scripts/pool.py"

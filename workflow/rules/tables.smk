@@ -15,7 +15,7 @@ REPORTED = [
     file_sha256(PROJECT / "workflow" / name)
     for name in ("report/reported.csv", "schemas/method.schema.yaml")
 ]
-STUDY_FILES = study_files()
+STUDY_FILES = judged(STUDY)
 
 
 rule findings:

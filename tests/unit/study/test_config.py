@@ -100,6 +100,16 @@ def test_every_key_has_a_default_and_words():
     assert all(rule["description"] for rule in config.values())
 
 
+def test_every_key_is_in_the_readme():
+    words = (SCHEMAS.parents[1] / "config" / "README.md").read_text()
+    config = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())["properties"]
+    method = yaml.safe_load((SCHEMAS / "method.schema.yaml").read_text())["properties"]
+    sections = [name for name, rule in config.items() if "properties" in rule]
+    keys = {*config, *method} - set(sections)
+    keys |= {f"{name}.{key}" for name in sections for key in config[name]["properties"]}
+    assert [key for key in sorted(keys) if f"`{key}`" not in words] == []
+
+
 def test_the_variable_overrides_the_file_but_not_the_command_line(monkeypatch):
     monkeypatch.setenv("SDOR_DATA_ROOT", "/from/variable")
     assert read(data_root="file").data_root == "/from/variable"

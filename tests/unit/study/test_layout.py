@@ -1,6 +1,7 @@
 import pytest
+import yaml
 
-from sdor.study.layout import Run, cuts, rendered, runs, stored_frames
+from sdor.study.layout import Run, cuts, judged, pooled, rendered, runs, stored_frames
 from sdor.study.study import load_study
 
 CONFIG = {
@@ -93,3 +94,41 @@ def test_a_rendered_scene_has_video_of_its_own(run):
     assert rendered(plaza, "clip01")["pixels"] == "results/plaza/video/clip01_gt"
     assert cuts(plaza) == {}
     assert stored_frames(plaza, "64")["clip03"] == "results/plaza/frames/64/clip03.npy"
+
+
+def test_what_is_judged_follows_from_the_plan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, truth in {"yard": "normal", "gate": {"pixel_masks": "masks"}}.items():
+        for folder in (name, "masks"):
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+        clips = [{"images": name, "ground_truth": truth}]
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"clips": clips}))
+    config = {
+        "scene_folder": ".",
+        "scenes": ["yard", "gate"],
+        "main": "paper",
+        "variants": {
+            "paper": {},
+            "vgg16": {"backbone": "vgg16"},
+            "head": {"trainable": "head"},
+            "here": {"backbone": "i3d"},
+            "other": {"epochs": 3},
+        },
+        "backbones": {"variants": ["vgg16", "paper", "head"]},
+        "ablations": {"one": {"variants": ["here", "head"], "scenes": ["yard"]}},
+        "pools": {"both": {"scenes": ["gate", "yard"]}},
+        "feedback": {"scenes": ["gate"]},
+    }
+    study = load_study(config, "c.yaml", data_root_given=False)
+    assert study.with_saliency("gate") == ["paper", "vgg16"]
+    assert [variant for _, variant, _ in pooled(study)] == ["paper", "vgg16", "head", "other"]
+    files = judged(study)
+    assert files["localisation"] == [
+        "results/gate/paper/seed0/localisation.json",
+        "results/gate/vgg16/seed0/localisation.json",
+    ]
+    assert files["feedback"] == ["results/gate/paper/seed0/feedback.json"]
+    assert files["pooled"][:2] == [
+        f"results/pools/both/paper/seed0/{w}.json" for w in ("raw", "ranks")
+    ]
+    assert len(files["metrics"]) == 9

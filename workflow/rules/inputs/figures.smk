@@ -30,14 +30,14 @@ def figure_settings(figure):
             last = METHODS[PLAN.main].iterations
             return {"scenes": judged_scenes(), "rounds": STUDY.feedback.rounds, "last": last}
         case "figure4":
-            columns = {scene: columns_of(scene) for scene in SCENES if with_saliency(scene)}
+            columns = {scene: columns_of(scene) for scene in SCENES if STUDY.with_saliency(scene)}
             return {"columns": columns, "view": METHODS[PLAN.main].view}
     return {}
 
 
 def columns_of(scene):
     """The variants whose maps stand beside each other, by the title of their column."""
-    names = {name: METHODS[name].backbone for name in with_saliency(scene)}
+    names = {name: METHODS[name].backbone for name in STUDY.with_saliency(scene)}
     return {f"{ARCHITECTURES[its].title}, {name}": name for name, its in names.items()}
 
 
@@ -56,7 +56,7 @@ def feedback_files(scene):
 
 def saliency_files(scene):
     """Labels, frames, and the maps of every backbone, of the first seed."""
-    runs = [Run(STUDY, scene, variant, STUDY.seeds[0]) for variant in with_saliency(scene)]
+    runs = [Run(STUDY, scene, variant, STUDY.seeds[0]) for variant in STUDY.with_saliency(scene)]
     for run in runs:
         yield from (f"{run.folder}/saliency.npy", f"{run.folder}/ensemble.parquet")
     if runs:

@@ -152,6 +152,48 @@ def runs(study: Study) -> Iterator[Run]:
                 yield Run(study, scene, variant, seed)
 
 
+def pooled(study: Study) -> Iterator[tuple[str, str, int]]:
+    """Pool, variant and seed of what is judged together, where all scenes of the pool have it.
+
+    Pooled are the variants with figures of their own, and those that differ in their backbone.
+    """
+    for name, pool in study.pools().items():
+        known = [study.variants_of(scene) for scene in pool.scenes]
+        compared = {one for scene in pool.scenes for one in study.plan.backbones.on(scene)}
+        for variant in study.methods:
+            wanted = variant in study.shown() or variant in compared
+            if wanted and all(variant in variants for variants in known):
+                for seed in study.seeds:
+                    yield name, variant, seed
+
+
+def judged(study: Study) -> dict[str, list[str]]:
+    """What the findings of a study are made from, by the kind of file."""
+    every = list(runs(study))
+    masked = [name for name, scene in study.scenes.items() if scene.has_pixel_masks]
+    return {
+        "metrics": [f"{run.folder}/metrics.json" for run in every],
+        "draws": [f"{run.folder}/draws.parquet" for run in every],
+        "localisation": [
+            f"{Run(study, scene, variant, seed).folder}/localisation.json"
+            for scene in masked
+            for variant in study.with_saliency(scene)
+            for seed in study.seeds
+        ],
+        "feedback": [
+            f"{Run(study, scene, study.plan.main, seed).folder}/feedback.json"
+            for scene in study.feedback_scenes
+            if scene in study.scenes
+            for seed in study.seeds
+        ],
+        "pooled": [
+            f"results/pools/{pool}/{variant}/seed{seed}/{way}.json"
+            for pool, variant, seed in pooled(study)
+            for way in ("raw", "ranks")
+        ],
+    }
+
+
 def stored_frames(scene: Scene, view: str) -> dict[str, str]:
     """Clip: its stored frames, in the scene's order."""
     folder = f"results/{scene.name}/frames/{view}"

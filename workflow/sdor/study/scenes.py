@@ -155,6 +155,12 @@ class Scene:
     joined: Joined | None = None
     demo: Mapping[str, int] | None = None
 
+    @property
+    def has_pixel_masks(self) -> bool:
+        """Whether it is known where in the picture the anomalies of some clip are."""
+        truths = [clip.ground_truth for clip in self.clips]
+        return any(truth is not None and truth.pixel_masks is not None for truth in truths)
+
     def clip(self, name: str) -> Clip:
         """The clip of that name (a ValueError when there is none)."""
         for clip in self.clips:

@@ -75,6 +75,12 @@ class Study:
         compared = {name for one in self.plan.comparisons for name in one.variants}
         return [name for name in self.methods if name == self.plan.main or name not in compared]
 
+    def with_saliency(self, scene: str) -> list[str]:
+        """Variants whose saliency is shown and measured: the main one and other networks."""
+        own = self.methods[self.plan.main].backbone
+        others = [it for it in self.plan.backbones.on(scene) if self.methods[it].backbone != own]
+        return [self.plan.main, *others] if self.saliency else []
+
     def pools(self) -> dict[str, Pool]:
         """The pools whose scenes are all there."""
         return {
