@@ -254,7 +254,7 @@ def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, 
         ({"csv": "table.csv", "first": "a", "anomalous": "b"}, "found anomalous, first"),
         (
             {"csv": "table.csv", "frame": "a", "anomalous": "b", "where": {"c": 1}},
-            "ground_truth.where",
+            "found anomalous, frame, where",
         ),
         ({"ranges": [], "first": "a"}, "only csv has columns"),
     ],

@@ -307,7 +307,6 @@ class _Entry:
     where: str
     root: Path
     demo: Mapping[str, int] | None
-    paths: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
         kinds = [kind for kind in ("video", "images") if kind in self.given]
@@ -536,18 +535,15 @@ def _refuse_duplicates(found: Sequence[tuple[Clip, _Entry]], path: Path) -> None
 
 def _refuse_stray_columns(given: Mapping[str, Any], where: str) -> None:
     """The column keys belong to `csv`: first and last, or frame and anomalous."""
-    columns = {"first", "last", "where", "frame", "anomalous"} & set(given)
-    if "csv" not in given:
-        if columns:
-            raise SdorError(f"{where}.{min(columns)}: only csv has columns")
-        return
-    if columns - {"where"} not in ({"first", "last"}, {"frame", "anomalous"}):
+    columns = sorted({"first", "last", "where", "frame", "anomalous"} & set(given))
+    if columns and "csv" not in given:
+        raise SdorError(f"{where}.{columns[0]}: only csv has columns")
+    fitting = (["first", "last"], ["first", "last", "where"], ["anomalous", "frame"])
+    if "csv" in given and columns not in fitting:
         raise SdorError(
-            f"{where}.csv: name its columns: first and last (ranges), "
-            f"or frame and anomalous (a row a frame); found {_listed(sorted(columns))}"
+            f"{where}.csv: name its columns: first and last (ranges, filtered by where), or frame "
+            f"and anomalous (a row a frame); found {_listed(columns)}"
         )
-    if "where" in columns and "frame" in columns:
-        raise SdorError(f"{where}.where: only a table of ranges (first, last) is filtered")
 
 
 def _range(limits: tuple[int, int | str], where: str) -> tuple[int, int | None]:

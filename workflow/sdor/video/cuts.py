@@ -7,7 +7,7 @@ that moves all blocks alike is taken out. Fast motion changes many blocks too, b
 around as well; a cut stands alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from sdor.errors import SdorError
-from sdor.study.scenes import Joined, Rectangle, Scene
+from sdor.files import read_json
+from sdor.study.scenes import Joined, Rectangle, Scene, find_scene
 from sdor.video.decode import Frame, hide, probe, read_video
 
 # Columns and rows: fine enough that a person is a block, coarse enough that noise averages out.
@@ -87,6 +88,22 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
         )
     lasts = [first - 1 for first in firsts[1:]] + [count]
     return list(zip(firsts, lasts, strict=True))
+
+
+def located_scene(name: str, config: Mapping[str, str], cuts: str | None) -> Scene:
+    """A scene by its name, with its clips located if they come out of a joined video.
+
+    Parameters
+    ----------
+    config : scene_folder and data_root of the study.
+    cuts : file of what `sequence_ranges` found in the joined video, if there is one.
+
+    Raises
+    ------
+    SdorError : see `find_scene` and `locate`.
+    """
+    scene = find_scene(name, config["scene_folder"], config["data_root"])
+    return locate(scene, read_json(cuts) if cuts else [])
 
 
 def locate(scene: Scene, ranges: Sequence[tuple[int, int]]) -> Scene:
