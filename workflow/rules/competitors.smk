@@ -24,7 +24,7 @@ rule hidden:
         stage=lambda w: {
             "code": code_of("sdor.method.saliency"),
             "versions": versions_of("torch", "torchvision"),
-            "method": METHODS[w.variant].training.as_document(),
+            "trainable": METHODS[w.variant].training.trainable,
             "compute": COMPUTE,
         },
     script:

@@ -23,7 +23,7 @@ rule saliency:
         stage=lambda w: {
             "code": code_of("sdor.method.saliency"),
             "versions": versions_of("torch", "torchvision"),
-            "method": METHODS[w.variant].training.as_document(),
+            "trainable": METHODS[w.variant].training.trainable,
             "clips": clip_names(w.scene),
             "compute": COMPUTE,
         },

@@ -12,7 +12,7 @@ with job(snakemake, f"hidden layer of {w.scene}/{w.variant}/seed{w.seed}"):
         Path(read.model),
         Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
         Path(snakemake.output[0]),
-        trainable=stage["method"]["trainable"],
+        trainable=stage["trainable"],
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
     )

@@ -12,6 +12,6 @@ with job(snakemake, f"saliency of {w.scene}/{w.variant}/seed{w.seed}"):
         [Path(path) for path in read.models],
         Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
         Path(snakemake.output[0]),
-        trainable=stage["method"]["trainable"],
+        trainable=stage["trainable"],
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
     )

@@ -65,7 +65,7 @@ class TrainingSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(_Settings):
     """All settings of one variant."""
 
     backbone: str
@@ -160,7 +160,7 @@ class Pool(_Settings):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(_Settings):
     """What stands beside what in tables and figures.
 
     Attributes
@@ -193,7 +193,3 @@ class Plan:
             pools={name: Pool.read(one) for name, one in document["pools"].items()},
             not_run=dict(document["not_run"]),
         )
-
-    def as_document(self) -> dict[str, Any]:
-        """Nested mappings that `read` takes, for the parameters of a rule."""
-        return asdict(self)

@@ -5,7 +5,6 @@ nothing about the frames that are left.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,7 @@ def write_subset(
 
 def drop_events(
     clips: pd.DataFrame, ground_truth: pd.DataFrame, *, rate: float, seed: int
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, dict[str, float]]:
     """Drop anomalous events in random order until the share of anomalous frames is next to `rate`.
 
     An event is an unbroken run of anomalous frames of one clip; it goes as a whole. One stays.
@@ -57,7 +56,8 @@ def drop_events(
     )
     labels = every.merge(ground_truth, on=["clip", "frame"], how="left", validate="one_to_one")
     anomalous = (labels["anomalous"] > 0).to_numpy()
-    begins = anomalous & ~np.concatenate(([False], anomalous[:-1] & _same_clip(every)))
+    same_clip = (every["clip"] == every["clip"].shift()).to_numpy()
+    begins = anomalous & ~(same_clip & np.roll(anomalous, 1))
     event = np.where(anomalous, np.cumsum(begins), 0)
     lengths = np.bincount(event)[1:]
     normal = int((~anomalous).sum())
@@ -84,9 +84,3 @@ def drop_events(
         "seed": seed,
     }
     return every[keep].reset_index(drop=True), facts
-
-
-def _same_clip(frames: pd.DataFrame) -> Any:
-    """(frames − 1,) whether a frame is of the clip of the one before it."""
-    names = frames["clip"].to_numpy(dtype=object)
-    return names[1:] == names[:-1]
