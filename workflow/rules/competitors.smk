@@ -98,7 +98,7 @@ use rule unmasking as two_sample_test with:
         f"{RUN_TIME}/competitors/two_sample_test.tsv"
     params:
         stage={
-            "code": code_of("sdor.competitors.unmasking"),
+            "code": code_of("sdor.competitors.two_sample_test"),
             "versions": versions_of("numpy", "scikit-learn", "scipy"),
             "method": "two_sample_test",
         },

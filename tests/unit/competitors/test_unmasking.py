@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,23 +8,24 @@ from sklearn.preprocessing import normalize
 
 from sdor.competitors import unmasking
 from sdor.competitors.motion import MotionCubes
+from sdor.competitors.two_sample_test import two_sample_scores
 from sdor.competitors.unmasking import (
     MAX_WINDOWS,
     Appearance,
-    bounded_stride,
-    competitor_scores,
+    Windows,
+    bounded_windows,
     fit_in_span,
-    fuse,
     smooth,
-    two_sample_scores,
     unmask,
     unmasking_scores,
-    window_starts,
+    write_channel_scores,
 )
 from sdor.errors import SdorError
 from sdor.files import read_about
 from sdor.video.store import FrameStore
 
+WINDOWS = Windows()
+BOTH = {"unmasking": unmasking_scores, "two_sample_test": partial(two_sample_scores, seed=0)}
 LABELS = np.repeat([0, 1], [11, 10])
 WITH_HISTORY = np.repeat([0, 1], [21, 10])
 
@@ -52,7 +55,7 @@ class FrameNumbers:
 def scripted(monkeypatch, accuracy, seen=None):
     """Replace the fits: `accuracy` maps (first frame of the window, bin) to the score."""
 
-    def unmask_by_script(rows, labels, **_):
+    def unmask_by_script(rows, labels, *_, **__):
         numbers = rows[:, 0].astype(int)
         place, window = divmod(int(numbers[-1]), 1000)
         if seen is not None and place == 0:
@@ -106,12 +109,12 @@ def test_the_fit_in_the_span_is_the_fit_on_all_features(labels, weighed, change)
 def test_unmasking_drops_the_same_features_as_a_literal_reading(
     monkeypatch, labels, weighed, change
 ):
-    dims, loops, dropped = 700, 6, 50
+    dims, windows = 700, Windows(loops=6)
     rows = similar_rows(labels, dims, change, seed=2)
     rows[4] = 0  # a frame where nothing moves
     model = exact_model(class_weight={0: 21.0, 1: 10.0} if weighed else None)
     left, accuracies, removed = np.arange(dims), [], []
-    for _ in range(loops):
+    for _ in range(windows.loops):
         unit = normalize(rows[:, left])
         model.fit(unit, labels)
         accuracies.append(model.score(unit, labels))
@@ -128,9 +131,9 @@ def test_unmasking_drops_the_same_features_as_a_literal_reading(
         return chosen[-1]
 
     monkeypatch.setattr(unmasking, "_extremes", watched)
-    found = unmask(rows, labels, loops=loops, dropped=dropped, weigh_classes=weighed)
+    found = unmask(rows, labels, windows, weigh_classes=weighed)
     np.testing.assert_allclose(found, accuracies)
-    assert len(chosen) == loops - 1
+    assert len(chosen) == windows.loops - 1
     left = np.arange(dims)
     for out, expected in zip(chosen, removed[:-1], strict=True):
         assert set(left[out]) == expected
@@ -138,15 +141,15 @@ def test_unmasking_drops_the_same_features_as_a_literal_reading(
 
 
 def test_a_bin_where_nothing_moves_falls_to_the_first_class():
-    found = unmask(np.zeros((21, 500)), LABELS, loops=10, dropped=50)
+    found = unmask(np.zeros((21, 500)), LABELS, WINDOWS)
     np.testing.assert_allclose(found, np.full(10, 11 / 21))
 
 
 def test_unmasking_needs_features_for_its_last_loop():
     rows = np.random.default_rng(0).random((21, 451))
-    assert unmask(rows, LABELS, loops=10, dropped=50).shape == (10,)
+    assert unmask(rows, LABELS, WINDOWS).shape == (10,)
     with pytest.raises(ValueError, match="more than 450 features, found 450"):
-        unmask(rows[:, 1:], LABELS, loops=10, dropped=50)
+        unmask(rows[:, 1:], LABELS, WINDOWS)
 
 
 def test_scores_go_to_the_last_half_and_are_averaged_by_hand(monkeypatch):
@@ -154,7 +157,7 @@ def test_scores_go_to_the_last_half_and_are_averaged_by_hand(monkeypatch):
     accuracy = {(0, 0): 0.6, (0, 1): 0.7, (2, 0): 0.8, (2, 1): 0.1, (3, 0): 0.2, (3, 1): 1.0}
     scripted(monkeypatch, lambda start, place: accuracy[start, place])
     monkeypatch.setattr(unmasking, "smooth", lambda scores, _: scores)
-    found = unmasking_scores(FrameNumbers(), [8], window=2, stride=2)
+    found = unmasking_scores(FrameNumbers(), [8], Windows(half=2, stride=2))
     np.testing.assert_allclose(found, [0.5, 0.5, 0.5, 0.7, 0.7, 0.8, 0.9, 1.0])
 
 
@@ -174,59 +177,59 @@ def test_smoothing_has_25_taps():
 def test_fusing_before_or_after_smoothing_is_the_same():
     scores = list(np.random.default_rng(0).random((2, 70)))
     smoothed = [smooth(values, [50, 20]) for values in scores]
-    np.testing.assert_allclose(fuse(smoothed), smooth(fuse(scores), [50, 20]))
+    fused = smooth(np.mean(scores, axis=0), [50, 20])
+    np.testing.assert_allclose(np.mean(smoothed, axis=0), fused)
 
 
 @pytest.mark.parametrize("stride", range(1, 11))
 def test_every_frame_from_the_twelfth_on_is_scored(stride):
     for length in range(45):
-        starts = window_starts(length, 10, stride)
+        starts = Windows(stride=stride).starts(length)
         scored = {t for start in starts for t in range(start + 11, start + 21)}
         assert scored == set(range(11, length) if length > 20 else ())
 
 
 def test_the_stride_grows_with_the_scene_but_not_beyond_the_window():
-    assert bounded_stride([163] * 28) == 5  # Ped2
-    assert bounded_stride([75_000]) == 5
-    assert bounded_stride([100_000]) == 7
-    assert bounded_stride([150_000]) == 10
-    assert len(window_starts(150_000, 10, 10)) <= MAX_WINDOWS
-    assert bounded_stride([10**7]) == 10
+    assert bounded_windows([163] * 28).stride == 5  # Ped2
+    assert bounded_windows([75_000]).stride == 5
+    assert bounded_windows([100_000]).stride == 7
+    assert bounded_windows([150_000]).stride == 10
+    assert len(bounded_windows([150_000]).starts(150_000)) <= MAX_WINDOWS
+    assert bounded_windows([10**7]).stride == 10
 
 
 def test_a_stride_beyond_the_window_is_refused():
     with pytest.raises(ValueError, match="11 frames does not fit"):
-        unmasking_scores(FrameNumbers(), [40], stride=11)
+        Windows(stride=11)
 
 
-@pytest.mark.parametrize("scores", [unmasking_scores, two_sample_scores])
+@pytest.mark.parametrize("scores", BOTH.values(), ids=BOTH)
 def test_clips_shorter_than_a_window_know_nothing(scores):
-    seed = {"seed": 0} if scores is two_sample_scores else {}
-    found = scores(moments(frames=42, changed=slice(0, 0)), [20, 1, 21], **seed)
+    found = scores(moments(frames=42, changed=slice(0, 0)), [20, 1, 21], WINDOWS)
     np.testing.assert_allclose(found[:21], 0.5)
     assert found[21:].max() > 0.5
 
 
-@pytest.mark.parametrize("method", ["unmasking", "two_sample_test"])
-def test_a_change_of_appearance_scores_highest(method):
-    scores = unmasking._scores(method, moments(), [115], 5, 0, "appearance")
+@pytest.mark.parametrize("scores", BOTH.values(), ids=BOTH)
+def test_a_change_of_appearance_scores_highest(scores):
+    scores = scores(moments(), [115], WINDOWS)
     assert 80 <= scores.argmax() < 105
     assert scores[83:102].min() > scores[:70].max()
 
 
-@pytest.mark.parametrize("method", ["unmasking", "two_sample_test"])
-def test_a_change_of_motion_scores_highest(tmp_path, method):
+@pytest.mark.parametrize("scores", BOTH.values(), ids=BOTH)
+def test_a_change_of_motion_scores_highest(tmp_path, scores):
     np.save(tmp_path / "a.npy", street(130, changed=slice(90, 110)))
     channel = MotionCubes(FrameStore({"a": tmp_path / "a.npy"}))
-    scores = unmasking._scores(method, channel, [130], 10, 0, "motion")
-    assert 85 <= scores.argmax() < 120
+    assert 85 <= scores(channel, [130], Windows(stride=10)).argmax() < 120
 
 
 def test_a_clip_is_scored_as_if_it_were_alone():
     channel = moments(frames=100, changed=slice(30, 45))
-    both = unmasking_scores(channel, [60, 40], loops=3)
-    first = unmasking_scores(Appearance(channel.bins[:60]), [60], loops=3)
-    second = unmasking_scores(Appearance(channel.bins[60:]), [40], loops=3)
+    few = Windows(loops=3)
+    both = unmasking_scores(channel, [60, 40], few)
+    first = unmasking_scores(Appearance(channel.bins[:60]), [60], few)
+    second = unmasking_scores(Appearance(channel.bins[60:]), [40], few)
     np.testing.assert_array_equal(both, np.concatenate([first, second]))
 
 
@@ -239,14 +242,14 @@ def test_rows_that_windows_share_are_made_once(monkeypatch):
             return super().rows(frames)
 
     scripted(monkeypatch, lambda *_: 0.5)
-    unmasking_scores(Counting(), [63, 50])
+    unmasking_scores(Counting(), [63, 50], WINDOWS)
     assert asked == list(range(113))
 
 
 def test_history_joins_the_first_class_when_it_is_late_enough(monkeypatch):
     seen = []
     scripted(monkeypatch, lambda *_: 0.75, seen)
-    two_sample_scores(FrameNumbers(), [200], seed=0)
+    two_sample_scores(FrameNumbers(), [200], WINDOWS, seed=0)
     starts = [int(numbers[-1]) - 20 for numbers, _ in seen]
     assert starts == [*range(0, 179, 5), 179]
     for start, (numbers, labels) in zip(starts, seen, strict=True):
@@ -264,7 +267,7 @@ def test_history_joins_the_first_class_when_it_is_late_enough(monkeypatch):
 def test_history_is_left_out_while_recent_scores_are_below_the_mean(monkeypatch):
     seen = []
     scripted(monkeypatch, lambda start, _: 0.9 if start < 50 or start >= 110 else 0.6, seen)
-    two_sample_scores(FrameNumbers(), [200], seed=0)
+    two_sample_scores(FrameNumbers(), [200], WINDOWS, seed=0)
     asked = {int(numbers[-1]) - 20 for numbers, _ in seen if len(numbers) > 21}
     # Windows from 50 on give 0.6 to frames from 61 on, windows from 110 on 0.9 from 121 on.
     assert not asked & set(range(75, 125))
@@ -273,10 +276,12 @@ def test_history_is_left_out_while_recent_scores_are_below_the_mean(monkeypatch)
 
 def test_the_seed_decides_the_two_sample_test(monkeypatch):
     monkeypatch.setattr(unmasking, "unmask", lambda rows, *_, **__: rows[:, 0] % 1000 / 1000)
-    first = two_sample_scores(FrameNumbers(), [100, 100], seed=1)
-    np.testing.assert_array_equal(first, two_sample_scores(FrameNumbers(), [100, 100], seed=1))
-    other = two_sample_scores(FrameNumbers(), [100, 100], seed=2)
-    plain = unmasking_scores(FrameNumbers(), [100, 100])
+    first = two_sample_scores(FrameNumbers(), [100, 100], WINDOWS, seed=1)
+    np.testing.assert_array_equal(
+        first, two_sample_scores(FrameNumbers(), [100, 100], WINDOWS, seed=1)
+    )
+    other = two_sample_scores(FrameNumbers(), [100, 100], WINDOWS, seed=2)
+    plain = unmasking_scores(FrameNumbers(), [100, 100], WINDOWS)
     for clip in (slice(0, 100), slice(100, 200)):
         assert not np.allclose(first[clip], other[clip])
         assert not np.allclose(first[clip], plain[clip])
@@ -306,9 +311,9 @@ def scene(tmp_path):
     return {"bins_path": tmp_path / "bins.npy", "grey_files": clips, "outputs": outputs}
 
 
-@pytest.mark.parametrize("method", ["unmasking", "two_sample_test"])
-def test_three_tables_with_every_frame_come_out(scene, method):
-    competitor_scores(method, **scene, seed=0, about={"scene": "gate"})
+@pytest.mark.parametrize("scores", BOTH.values(), ids=BOTH)
+def test_three_tables_with_every_frame_come_out(scene, scores):
+    write_channel_scores(scores, **scene, about={"scene": "gate"})
     tables = {name: pd.read_parquet(path) for name, path in scene["outputs"].items()}
     for table in tables.values():
         assert list(table) == ["clip", "frame", "score"]
@@ -333,10 +338,10 @@ def test_three_tables_with_every_frame_come_out(scene, method):
 def test_unfit_bins_are_refused_by_name(scene, bins, reason):
     np.save(scene["bins_path"], bins.astype(np.float16))
     with pytest.raises(SdorError, match=rf"bins\.npy: .*{reason}"):
-        competitor_scores("unmasking", **scene, seed=0, about={})
+        write_channel_scores(unmasking_scores, **scene, about={})
 
 
 def test_damaged_bins_are_named(scene):
     scene["bins_path"].write_bytes(scene["bins_path"].read_bytes()[:5000])
     with pytest.raises(SdorError, match=r"bins\.npy: damaged or missing"):
-        competitor_scores("unmasking", **scene, seed=0, about={})
+        write_channel_scores(unmasking_scores, **scene, about={})

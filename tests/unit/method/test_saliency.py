@@ -15,7 +15,7 @@ from sdor.method.features import (
     extract_trunk_maps,
 )
 from sdor.method.feedback import FIRST_ROUND, labels_of_marks
-from sdor.method.saliency import write_hidden, write_saliency
+from sdor.method.saliency import class_activation, write_hidden, write_saliency
 from sdor.method.scorer import Scorer
 from sdor.method.sources import Sources
 from sdor.method.training import train_and_score
@@ -52,7 +52,7 @@ def test_the_mean_of_a_map_is_the_score(name):
     with torch.inference_mode():
         maps = backbone.maps(frames)
         score = scorer.score_features(pooled(maps))
-        saliency = scorer.saliency(maps)
+        saliency = class_activation(scorer.head, maps)
     assert saliency.dim() == 3
     torch.testing.assert_close(saliency.mean((1, 2)), score, atol=1e-4, rtol=1e-4)
     if saliency[0].numel() > 1:
@@ -71,7 +71,7 @@ def test_a_units_map_is_worked_out_by_hand():
     maps = torch.tensor([[[[1.0, 3.0]], [[4.0, 4.0]]]])
     # q = (2, 4), h = (2.5, -4): only unit 1 counts. phi = 2 · 2.5 + 0.25 = 5.25, and
     # M = 2 · 1 · (1, 3) = (2, 6) with the constant 2 · 0.5 + 0.25 = 1.25.
-    assert scorer.saliency(maps).tolist() == [[[3.25, 7.25]]]
+    assert class_activation(scorer.head, maps).tolist() == [[[3.25, 7.25]]]
     assert scorer.score_features(pooled(maps)).item() == pytest.approx(5.25)
 
 

@@ -5,6 +5,7 @@ whatever order they come: so the frames are shuffled, and the answers of many sh
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +15,41 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from sdor.errors import SdorError
-from sdor.files import write_parquet
+from sdor.errors import fault_in
+from sdor.files import About
 from sdor.method.initial import reduce_features
+from sdor.method.scores import FloatArray, write_scores
 from sdor.networks.feature_table import read_features
-from sdor.progress import logger, track
+from sdor.progress import track
 
-FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
+
+@dataclass(frozen=True)
+class Setting:
+    """w and s, in rows, and lambda."""
+
+    window: int
+    stride: int
+    regularisation: float
+
+
 # The authors released two settings, one of them for Avenue; which was used elsewhere is not stated.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "w100": {"window": 100, "stride": 50, "regularisation": 0.1},
-    "w10": {"window": 10, "stride": 10, "regularisation": 10.0},
-}
+SETTINGS = {"w100": Setting(100, 50, 0.1), "w10": Setting(10, 10, 10.0)}
 SHUFFLES = 10
 MAX_BUFFER = 10_000  # rows; above it a fit no longer fits the processor's cache
 TOLERANCE = 1e-5  # of the gradient: probabilities within about 2e-4 of the optimum's
 FLAT = 1e-6  # of the widest column's spread: below it, a column holds float32's rounding
 
 
-def competitor_scores(
+def write_discriminability(
     features_path: Path,
     output: Path,
+    setting: Setting,
     *,
-    setting: str,
     components: int | None,
     seed: int,
-    about: dict[str, Any],
+    about: About,
 ) -> pd.DataFrame:
     """Features file → table of (clip, frame, score), one row a frame.
 
@@ -49,39 +57,27 @@ def competitor_scores(
 
     Parameters
     ----------
-    setting : a key of `SETTINGS`.
     components : of the PCA before it; None takes the features as they are (the head's 100 units).
 
     Raises
     ------
-    SdorError : an unknown setting, fewer frames than two windows, or features that are not finite.
+    SdorError : fewer frames than two windows, or features that are not finite.
     """
-    if setting not in SETTINGS:
-        known = ", ".join(SETTINGS)
-        raise SdorError(f"discriminability: unknown setting {setting!r}; take one of {known}")
     index, features = read_features(features_path)
-    try:
+    advice = "lengthen the scene, or leave del_giorno_1 and del_giorno_2 out of competitors"
+    with fault_in(features_path, advice):
         rows: FloatArray = features
         if components is not None:
             rows = reduce_features(features, components=components, seed=seed)
-        scores = discriminability_scores(rows, **SETTINGS[setting], seed=seed)
-    except ValueError as error:
-        raise SdorError(
-            f"{features_path}: {error}; lengthen the scene, or leave del_giorno_1 and del_giorno_2 "
-            "out of competitors"
-        ) from error
-    table = index.assign(score=scores)
-    write_parquet(output, table, {"score": "the higher, the more anomalous", **about})
-    logger.info("discriminability (%s) of %d frames, %d dimensions", setting, *rows.shape)
+        table = index.assign(score=discriminability_scores(rows, setting, seed=seed))
+    write_scores(output, table, about)
     return table
 
 
 def discriminability_scores(
     rows: FloatArray,
+    setting: Setting,
     *,
-    window: int,
-    stride: int,
-    regularisation: float,
     shuffles: int = SHUFFLES,
     max_buffer: int = MAX_BUFFER,
     seed: int,
@@ -101,7 +97,6 @@ def discriminability_scores(
     Parameters
     ----------
     rows : (frames, dims) float array, in any order.
-    window, stride, regularisation : w, s (rows) and λ.
     shuffles : at least; see below.
     max_buffer : rows with label 0 in a fit, at most: the last ones. As the order is random they
         are a random sample of the earlier rows, and the class weights keep their total.
@@ -145,10 +140,10 @@ def discriminability_scores(
     --------
     >>> rows = np.random.default_rng(0).normal(size=(60, 2))
     >>> rows[7] = 9.0
-    >>> settings = {"window": 10, "stride": 5, "regularisation": 1.0}
-    >>> int(discriminability_scores(rows, **settings, seed=0).argmax())
+    >>> int(discriminability_scores(rows, Setting(10, 5, 1.0), seed=0).argmax())
     7
     """
+    window, stride, regularisation = setting.window, setting.stride, setting.regularisation
     if min(window, stride, shuffles, max_buffer) < 1 or not regularisation > 0:
         raise ValueError("window, stride, shuffles, max_buffer and regularisation must be positive")
     if len(rows) < 2 * window:

@@ -1,25 +1,13 @@
-"""Two competitors that ask how well a classifier tells a moment from the moment before.
+"""Unmasking (Ionescu, Smeureanu, Alexe & Popescu, ICCV 2017), a competing method.
 
-Unmasking (Ionescu, Smeureanu, Alexe & Popescu, "Unmasking the abnormal events in video", ICCV 2017)
-slides a window of 2w + 1 frames over a clip, trains a linear classifier to separate its two halves,
-removes the features that it leans on most, and repeats. Halves that stay separable differ in
-more than a few features: something happens. The classifier two-sample test (Liu, Li & Póczos,
-"Classifier two-sample test for video anomaly detections", BMVC 2018) adds frames of the clip's
-past to the first half.
+A window of 2w + 1 frames slides over a clip. A linear classifier learns to separate its two halves,
+the features that it leans on most are removed, and so on. Halves that stay separable differ in more
+than a few features: something happens. It looks at two channels, appearance and motion, whose
+scores are averaged.
 
-Both look at two channels, appearance and motion, whose scores are averaged (`fuse`).
-
-What the papers leave open follows the code that Liu et al. released, which holds both methods:
-
-- Rows are scaled to unit length before every fit, so again after each removal.
-- With history, both classes are weighted by their own size (21 and 10). A classifier that tells
-  nothing apart then has the accuracy 21/31, where it has 11/21 without history.
-- The pool of history is drawn at the first window that uses it, from the scored frames before it;
-  each later window that uses history offers it the frame just before the window. History is used
-  when the mean score of the first half of the window before is not below the mean score of all
-  frames from the first scored one up to that window's first.
-
-And where that code would harm a ranking, it departs from it:
+What the paper leaves open follows the code that Liu et al. (see `two_sample_test`) released: rows
+are scaled to unit length before every fit, so again after each removal. And where that code would
+harm a ranking, this departs from it:
 
 - A last window ends with the clip's last frame, also where the stride would step over it. (There,
   up to stride - 1 frames at the end kept the score 0.5 of frames that nothing is known of.)
@@ -27,9 +15,10 @@ And where that code would harm a ranking, it departs from it:
   first and last 12 frames of a clip.)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,17 +27,15 @@ from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 
 from sdor.competitors.motion import BINS, MotionCubes
-from sdor.errors import SdorError
-from sdor.files import damaged, write_parquet
+from sdor.errors import SdorError, fault_in
+from sdor.files import About, damaged
+from sdor.method.scores import FloatArray, mean_of, write_scores
 from sdor.progress import logger, track
 from sdor.video.store import FrameStore
 
-Method = Literal["unmasking", "two_sample_test"]
-WINDOW, STRIDE, LOOPS, DROPPED = 10, 5, 10, 50  # frames, frames, fits a bin, features a loop
 C = 0.5  # of the logistic regression, on rows of unit length
 UNKNOWN = 0.5  # score of frames that no window scores
 TAPS, SIGMA = 25, 13.0  # of the smoothing, frames
-POOL, HISTORY, REPLACE = 50, 10, 0.3  # frames, frames, probability
 # A scene costs windows x 4 bins x 10 fits a channel, at 0.8 to 1.8 ms a fit on one core (idle or
 # shared, appearance or motion): 15,000 windows of two channels are 1.2 million fits, 16 to 36
 # minutes, less where bins stand still. The authors' stride of 5 stays within that up to 75,000
@@ -57,9 +44,40 @@ MAX_WINDOWS = 15_000
 # Relative to the largest eigenvalue, and to a row's first length: what is less is rounding.
 NEGLIGIBLE = 1e-12
 
-FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 NO_FRAMES: IntArray = np.array([], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The authors' settings.
+
+    Attributes
+    ----------
+    half : w, in frames. stride : frames between two windows, at most w.
+    loops, dropped : K and m: fits a bin, and features dropped after each (an even number).
+    """
+
+    half: int = 10
+    stride: int = 5
+    loops: int = 10
+    dropped: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse windows between which frames would have no score (a ValueError)."""
+        if not 1 <= self.stride <= self.half:
+            raise ValueError(
+                f"a stride of {self.stride} frames does not fit to halves of {self.half}"
+            )
+
+    def starts(self, length: int) -> list[int]:
+        """First frames (from 0) of the windows of a clip of that many frames.
+
+        The last one ends with the clip, so its distance to the one before may be less than the
+        stride. A clip that is shorter than a window has none.
+        """
+        last = length - 2 * self.half - 1
+        return [] if last < 0 else [*range(0, last, self.stride), last]
 
 
 class Channel(Protocol):
@@ -68,6 +86,26 @@ class Channel(Protocol):
     def rows(self, frames: IntArray) -> FloatArray:
         """[n, bins, dims] for n frame numbers of the scene, counted from 0."""
         ...
+
+
+class Past:
+    """What joins the first class in windows of one clip beside their own frames: nothing.
+
+    Attributes
+    ----------
+    pool : frames of the clip that later windows may be given.
+    """
+
+    pool = NO_FRAMES
+
+    def draw(self, start: int, scores: FloatArray) -> IntArray:  # noqa: ARG002 - for others
+        """Frames of the clip for the window at `start`.
+
+        Parameters
+        ----------
+        scores : (frames of the clip,) as the windows before left them.
+        """
+        return NO_FRAMES
 
 
 class Appearance:
@@ -98,61 +136,15 @@ class Appearance:
         return unit
 
 
-def competitor_scores(
-    method: Method,
-    bins_path: Path,
-    grey_files: Mapping[str, Path],
-    outputs: Mapping[str, Path],
-    *,
-    seed: int,
-    about: Mapping[str, Any],
-) -> None:
-    """Score all frames of a scene by both channels and their late fusion.
-
-    The windows stand 5 frames apart, as the authors' do, or more in a long scene (see
-    `bounded_stride`).
-
-    Parameters
-    ----------
-    bins_path : `.npy` of (frames, 4, dims): see `Appearance`.
-    grey_files : the clips' `.npy` files of grey frames by clip name, in the scene's order.
-    outputs : the tables (clip, frame, score) to write, by "appearance", "motion" and "fused".
-    seed : of the history; unmasking has nothing random in it.
-
-    Raises
-    ------
-    SdorError : a file is damaged or does not fit to the others.
-    """
-    store = FrameStore(grey_files)
-    lengths = store.lengths.tolist()
-    chosen = bounded_stride(lengths)
-    windows = sum(len(window_starts(length, WINDOW, chosen)) for length in lengths)
-    logger.info("%s: %d windows in steps of %d frames", method, windows, chosen)
-    motion = MotionCubes(store)
-    appearance = Appearance(_read_bins(bins_path, len(store)))
-    try:
-        scores = {"appearance": _scores(method, appearance, lengths, chosen, seed, "appearance")}
-    except ValueError as error:
-        raise SdorError(f"{bins_path}: {error}; delete it and run the same command again") from None
-    scores["motion"] = _scores(method, motion, lengths, chosen, seed, "motion")
-    scores["fused"] = fuse([scores["appearance"], scores["motion"]])
-    index = store.index()
-    for name, values in scores.items():
-        record = {"score": "the higher, the more anomalous", **about, "stride": chosen}
-        write_parquet(outputs[name], index.assign(score=values), record)
-
-
 def unmasking_scores(
     channel: Channel,
     lengths: Sequence[int],
+    windows: Windows,
     *,
-    window: int = WINDOW,
-    stride: int = STRIDE,
-    loops: int = LOOPS,
-    dropped: int = DROPPED,
     label: str = "unmasking",
+    past: Callable[[int], Past] = lambda _: Past(),
 ) -> FloatArray:
-    """Anomaly score of each frame by unmasking (Ionescu et al. 2017), on one channel.
+    """Anomaly score of each frame on one channel.
 
     Each window of 2w + 1 frames is cut into its first w + 1 and its last w. In each spatial bin a
     logistic regression without intercept (C = 0.5) learns to tell them apart; its accuracy on these
@@ -165,10 +157,8 @@ def unmasking_scores(
     ----------
     channel : rows [n, bins, dims]; dims must be more than (loops - 1) * dropped.
     lengths : frames of each clip, in the scene's order.
-    window : w, in frames.
-    stride : frames between two windows, at most w.
-    loops, dropped : K and m: fits a bin, and features dropped after each (an even number).
     label : name of the progress bar.
+    past : makes the past of the clip of that number, which the two-sample test adds.
 
     Returns
     -------
@@ -176,77 +166,88 @@ def unmasking_scores(
 
     Raises
     ------
-    ValueError : a stride beyond the window, or a channel with too few dims.
+    ValueError : a channel with too few dims.
     """
-    scores = _window_means(
-        channel, lengths, window=window, stride=stride, loops=loops, dropped=dropped, label=label
-    )
+    scores = np.full(sum(lengths), UNKNOWN)
+    half = windows.half
+
+    # Window by window, since with a past a window depends on the scores before it.
+    def each_window() -> Iterator[None]:
+        for clip, part in enumerate(_slices(lengths)):
+            here = scores[part]
+            total, count = np.zeros(len(here)), np.zeros(len(here))
+            rows = _Rows(channel, part.start)
+            before = past(clip)
+            for start in windows.starts(len(here)):
+                earlier = before.draw(start, here)
+                asked = np.concatenate([earlier, np.arange(start, start + 2 * half + 1)])
+                values = rows.take(asked, before.pool)
+                labels = np.repeat([0, 1], [len(asked) - half, half])
+                last_half = slice(start + half + 1, start + 2 * half + 1)
+                total[last_half] += max(
+                    unmask(values[:, place], labels, windows, weigh_classes=len(earlier) > 0).mean()
+                    for place in range(values.shape[1])
+                )
+                count[last_half] += 1
+                here[last_half] = total[last_half] / count[last_half]
+                yield
+
+    # One small fit takes less time than scikit-learn's checks of its arguments.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        fits = sum(len(windows.starts(length)) for length in lengths)
+        for _ in track(each_window(), total=fits, unit="window", label=label):
+            pass
     return smooth(scores, lengths)
 
 
-def two_sample_scores(
-    channel: Channel,
-    lengths: Sequence[int],
+def write_channel_scores(
+    score: Callable[..., FloatArray],
+    bins_path: Path,
+    grey_files: Mapping[str, Path],
+    outputs: Mapping[str, Path],
     *,
-    seed: int,
-    window: int = WINDOW,
-    stride: int = STRIDE,
-    loops: int = LOOPS,
-    dropped: int = DROPPED,
-    label: str = "two-sample test",
-) -> FloatArray:
-    """Anomaly score of each frame by the two-sample test (Liu et al. 2018), on one channel.
+    about: About,
+) -> None:
+    """Score all frames of a scene by both channels and their late fusion.
 
-    Unmasking with a past: 10 frames out of a pool of 50 earlier ones join the first class, in
-    windows that start at least 50 + stride + w frames into the clip and that follow scores not
-    below the long-run mean (see the module). Each clip has its own random draws, out of `seed`.
+    Parameters
+    ----------
+    score : `unmasking_scores`, or another that takes a channel, lengths, windows and label.
+    bins_path : `.npy` of (frames, 4, dims): see `Appearance`.
+    grey_files : the clips' `.npy` files of grey frames by clip name, in the scene's order.
+    outputs : the tables (clip, frame, score) to write, by "appearance", "motion" and "fused".
 
-    Parameters, returned scores and errors are those of `unmasking_scores`.
+    Raises
+    ------
+    SdorError : a file is damaged or does not fit to the others.
     """
-    scores = _window_means(
-        channel,
-        lengths,
-        window=window,
-        stride=stride,
-        loops=loops,
-        dropped=dropped,
-        label=label,
-        seed=seed,
-    )
-    return smooth(scores, lengths)
+    store = FrameStore(grey_files)
+    lengths = store.lengths.tolist()
+    windows = bounded_windows(lengths)
+    motion = MotionCubes(store)
+    appearance = Appearance(_read_bins(bins_path, len(store), windows))
+    with fault_in(bins_path, "delete it and run the same command again"):
+        scores = {"appearance": score(appearance, lengths, windows, label="appearance")}
+    scores["motion"] = score(motion, lengths, windows, label="motion")
+    # Late fusion. Smoothing is linear: the mean of smoothed scores is the smoothed mean.
+    scores["fused"] = mean_of([scores["appearance"], scores["motion"]])
+    logger.info("%d frames in steps of %d", len(store), windows.stride)
+    for name, values in scores.items():
+        table = store.index().assign(score=values)
+        write_scores(outputs[name], table, {**about, "stride": windows.stride})
 
 
-def fuse(scores: Sequence[FloatArray]) -> FloatArray:
-    """Late fusion: the mean of the channels' scores.
-
-    Smoothing is linear, so the mean of smoothed scores is the smoothed mean.
-    """
-    mean: FloatArray = np.mean(scores, axis=0)
-    return mean
-
-
-def bounded_stride(lengths: Sequence[int], max_windows: int = MAX_WINDOWS) -> int:
-    """The authors' 5 frames, or the least stride above it that keeps a scene within `max_windows`.
+def bounded_windows(lengths: Sequence[int]) -> Windows:
+    """The authors' windows, 5 frames apart, or with the least stride that keeps to `MAX_WINDOWS`.
 
     It ends at the window (10): beyond, frames between two windows would have no score. So the cost
     of a scene of more than 150,000 frames grows with its length again, at half the authors'.
     """
-    for stride in range(STRIDE, WINDOW):
-        if sum(len(window_starts(length, WINDOW, stride)) for length in lengths) <= max_windows:
-            return stride
-    return WINDOW
-
-
-def window_starts(length: int, window: int = WINDOW, stride: int = STRIDE) -> list[int]:
-    """First frames (from 0) of a clip's windows of 2 * window + 1 frames.
-
-    The last one ends with the clip, so its distance to the one before may be less than the stride.
-    A clip that is shorter than a window has none.
-    """
-    last = length - 2 * window - 1
-    if last < 0:
-        return []
-    return [*range(0, last, stride), last]
+    for stride in range(Windows.stride, Windows.half):
+        windows = Windows(stride=stride)
+        if sum(len(windows.starts(length)) for length in lengths) <= MAX_WINDOWS:
+            return windows
+    return Windows(stride=Windows.half)
 
 
 def smooth(scores: FloatArray, lengths: Sequence[int]) -> FloatArray:
@@ -268,7 +269,7 @@ def smooth(scores: FloatArray, lengths: Sequence[int]) -> FloatArray:
 
 
 def unmask(
-    rows: FloatArray, labels: IntArray, *, loops: int, dropped: int, weigh_classes: bool = False
+    rows: FloatArray, labels: IntArray, windows: Windows, *, weigh_classes: bool = False
 ) -> FloatArray:
     """Training accuracy of each loop, in one bin.
 
@@ -290,7 +291,7 @@ def unmask(
     ------
     ValueError : too few dims, or an odd `dropped`.
     """
-    dims = rows.shape[1]
+    dims, loops, dropped = rows.shape[1], windows.loops, windows.dropped
     if dropped < 2 or dropped % 2 or dims <= (loops - 1) * dropped:
         raise ValueError(
             f"{loops} loops that drop {dropped} features (an even number) each need more than "
@@ -351,16 +352,7 @@ def fit_in_span(
     return shares, gram @ shares  # so that a row of zeros gets exactly 0
 
 
-def _scores(
-    method: Method, channel: Channel, lengths: list[int], stride: int, seed: int, name: str
-) -> FloatArray:
-    label = f"{method.replace('_', ' ')}, {name}"
-    if method == "unmasking":
-        return unmasking_scores(channel, lengths, stride=stride, label=label)
-    return two_sample_scores(channel, lengths, stride=stride, seed=seed, label=label)
-
-
-def _read_bins(path: Path, frames: int) -> NDArray[Any]:
+def _read_bins(path: Path, frames: int, windows: Windows) -> NDArray[Any]:
     try:
         bins: NDArray[Any] = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
@@ -370,108 +362,13 @@ def _read_bins(path: Path, frames: int) -> NDArray[Any]:
             f"{path}: holds an array of shape {bins.shape}, expected {frames} frames with {BINS} "
             "bins each; delete it and run the same command again"
         )
-    if bins.shape[2] <= (LOOPS - 1) * DROPPED:
+    removed = (windows.loops - 1) * windows.dropped
+    if bins.shape[2] <= removed:
         raise SdorError(
-            f"{path}: {bins.shape[2]} features a bin, but unmasking removes {(LOOPS - 1) * DROPPED}"
-            "; choose a wider backbone"
+            f"{path}: {bins.shape[2]} features a bin, but unmasking removes {removed}; choose a "
+            "wider backbone"
         )
     return bins
-
-
-def _window_means(
-    channel: Channel,
-    lengths: Sequence[int],
-    *,
-    window: int,
-    stride: int,
-    loops: int,
-    dropped: int,
-    label: str,
-    seed: int | None = None,
-) -> FloatArray:
-    """(frames,) mean score of the windows whose last half holds the frame; with history if seeded.
-
-    Window by window, since with history a window depends on the scores before it.
-    """
-    if not 1 <= stride <= window:
-        raise ValueError(f"a stride of {stride} frames does not fit to halves of {window}")
-    scores = np.full(sum(lengths), UNKNOWN)
-    plan = [window_starts(length, window, stride) for length in lengths]
-
-    def each_window() -> Iterator[None]:
-        for clip, part in enumerate(_slices(lengths)):
-            here = scores[part]
-            total, windows = np.zeros(len(here)), np.zeros(len(here))
-            rows = _Rows(channel, part.start)
-            history = None if seed is None else _History([seed, clip], window, stride)
-            for start in plan[clip]:
-                frames = np.arange(start, start + 2 * window + 1)
-                past = NO_FRAMES if history is None else history.draw(start, here)
-                asked = np.concatenate([past, frames])
-                values = rows.take(asked, NO_FRAMES if history is None else history.pool)
-                labels = np.repeat([0, 1], [len(asked) - window, window])
-                accuracies = [
-                    unmask(
-                        values[:, place],
-                        labels,
-                        loops=loops,
-                        dropped=dropped,
-                        weigh_classes=len(past) > 0,
-                    ).mean()
-                    for place in range(values.shape[1])
-                ]
-                half = slice(start + window + 1, start + 2 * window + 1)
-                total[half] += max(accuracies)
-                windows[half] += 1
-                here[half] = total[half] / windows[half]
-                yield
-
-    # One small fit takes less time than scikit-learn's checks of its arguments.
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        for _ in track(each_window(), total=sum(map(len, plan)), unit="window", label=label):
-            pass
-    return scores
-
-
-class _History:
-    """Earlier frames of one clip for the first class, while the clip is gone through.
-
-    Parameters
-    ----------
-    seed : of this clip's draws.
-    window, stride : of the windows that ask, in frames.
-
-    Attributes
-    ----------
-    pool : frames of the clip that history is drawn from, the oldest first.
-    """
-
-    def __init__(self, seed: list[int], window: int, stride: int) -> None:
-        self.pool = NO_FRAMES
-        self._rng = np.random.default_rng(seed)
-        self._window = window
-        self._first = POOL + stride + window
-        self._previous = 0
-
-    def draw(self, start: int, scores: FloatArray) -> IntArray:
-        """Frames of the clip for the window at `start`; none when it needs no past.
-
-        Parameters
-        ----------
-        scores : (frames of the clip,) as the windows before left them.
-        """
-        previous, self._previous = self._previous, start
-        scored = self._window + 1
-        if start < self._first:
-            return NO_FRAMES
-        recent = scores[previous : previous + self._window + 1].mean()
-        if recent < scores[scored : previous + 1].mean():
-            return NO_FRAMES
-        if not len(self.pool):
-            self.pool = np.sort(self._rng.choice(np.arange(scored, start), POOL, replace=False))
-        elif self._rng.random() < REPLACE:
-            self.pool = np.append(self.pool[1:], start - 1)
-        return self._rng.choice(self.pool, HISTORY, replace=False)
 
 
 class _Rows:

@@ -13,8 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sdor.method.scores import mean_of
-from sdor.method.selftrain import FloatArray, self_train, training_inputs
+from sdor.method.scores import FloatArray, mean_of
+from sdor.method.selftrain import self_train, training_inputs
 from sdor.method.training import score_rows
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import choose_compute

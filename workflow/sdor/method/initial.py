@@ -1,11 +1,9 @@
 """Initial anomaly scores (section 3.1): PCA, then Sp and isolation forest, averaged."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from sklearn.decomposition import PCA
@@ -13,11 +11,9 @@ from sklearn.ensemble import IsolationForest
 
 from sdor.errors import fault_in
 from sdor.files import About, read_parquet
-from sdor.method.scores import write_scores
+from sdor.method.scores import FloatArray, write_scores
 from sdor.networks.feature_table import read_features
 from sdor.study.settings import InitialSettings
-
-FloatArray = NDArray[np.floating[Any]]
 
 
 def initial_scores(features: FloatArray, settings: InitialSettings, *, seed: int) -> pd.DataFrame:

@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sdor.errors import fault_in
 from sdor.files import About, write_parquet
-from sdor.method.scores import mean_scores
+from sdor.method.scores import FloatArray, mean_scores
 from sdor.study.settings import LabelSettings
-
-FloatArray = NDArray[np.floating[Any]]
 
 
 def pseudo_labels(scores: FloatArray, settings: LabelSettings) -> pd.DataFrame:

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sdor.files import About, atomic
 from sdor.method.scorer import load_scorer
 from sdor.method.sources import Sources
 from sdor.method.training import SCORING_BATCH
+from sdor.networks.backbones import pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import write_features
 
@@ -20,7 +22,7 @@ def write_saliency(
 ) -> None:
     """Write the localised scores of all frames as an .npy array (frames, h, w) of float32.
 
-    Each map is the mean of `Scorer.saliency` over the models, so its own mean over (h, w) is the
+    Each map is the mean of `class_activation` over the models, so its own mean over (h, w) is the
     frame's final score (Eq. 9).
 
     Parameters
@@ -41,12 +43,13 @@ def write_saliency(
         scorers = [load_scorer(model, sources.weights, trainable=trainable) for model in group]
         for scorer in scorers:
             compute.place(scorer)
-        done = 0
+        heads = [scorer.head for scorer in scorers]
         size = SCORING_BATCH[scorers[0].window]
+        done = 0
         with compute.inference():
             for batch in inputs.in_turn(frames["row"].to_numpy(), size, "saliency"):
                 maps = scorers[0].last_maps(batch, source)
-                found = torch.stack([scorer.saliency(maps) for scorer in scorers]).sum(0)
+                found = torch.stack([class_activation(head, maps) for head in heads]).sum(0)
                 values = found.cpu().numpy() / len(models)
                 if total is None:
                     total = np.zeros((len(frames), *values.shape[1:]), np.float32)
@@ -55,6 +58,33 @@ def write_saliency(
     assert total is not None
     with atomic(output) as temporary:
         np.save(temporary, total)
+
+
+def class_activation(head: nn.Sequential, maps: Tensor) -> Tensor:
+    """Last feature maps (B, D, h, w) or (B, D, t, h, w) → where the score comes from (B, h, w).
+
+    The class activation map of section 4.6, made exact for a head with a hidden layer. With
+    h = Wq + b, only the units with h > 0 reach the score, so phi is linear around each frame:
+    w_eff = Wᵀ(w ⊙ 1[h > 0]) gives M(i, j) = Σ_k w_eff,k p_k(i, j) and a constant of the frame.
+    M + constant comes back: its mean over (i, j) is the score phi(x). Time is averaged.
+    """
+    layer, _, output = head
+    with torch.autocast(maps.device.type, enabled=False):
+        maps = maps.float()
+        maps = maps.mean(2) if maps.dim() == 5 else maps
+        active = (layer(pooled(maps)) > 0).float() * output.weight
+        effective = active @ layer.weight
+        constant = active @ layer.bias + output.bias
+        activation = torch.einsum("bd,bdhw->bhw", effective, maps)
+        localised: Tensor = activation + constant[:, None, None]
+    return localised
+
+
+def hidden_layer(head: nn.Sequential, features: Tensor) -> Tensor:
+    """Pooled features q (B, D) → the head's hidden layer g(q) after its ReLU (B, hidden units)."""
+    with torch.autocast(features.device.type, enabled=False):
+        activation: Tensor = head[:2](features.float())
+    return activation
 
 
 def write_hidden(
@@ -77,7 +107,7 @@ def write_hidden(
     rows, size = frames["row"].to_numpy(), SCORING_BATCH[scorer.window]
     with compute.inference():
         values = (
-            scorer.hidden(scorer.features(batch)).cpu().numpy()
+            hidden_layer(scorer.head, scorer.features(batch)).cpu().numpy()
             for batch in inputs.in_turn(rows, size, "features")
         )
         write_features(output, frames[["clip", "frame"]], values, about)

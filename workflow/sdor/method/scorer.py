@@ -94,32 +94,6 @@ class Scorer(nn.Module):
             score: Tensor = self.head(features.float()).squeeze(1)
         return score
 
-    def hidden(self, features: Tensor) -> Tensor:
-        """Pooled features q (B, D) → the hidden layer g(q) after its ReLU (B, hidden units)."""
-        layer, relu, _ = self.head
-        with torch.autocast(features.device.type, enabled=False):
-            activation: Tensor = relu(layer(features.float()))
-        return activation
-
-    def saliency(self, maps: Tensor) -> Tensor:
-        """Last feature maps (B, D, h, w) or (B, D, t, h, w) → where the score comes from (B, h, w).
-
-        The class activation map of section 4.6, made exact for a head with a hidden layer. With
-        h = Wq + b, only the units with h > 0 reach the score, so phi is linear around each frame:
-        w_eff = Wᵀ(w ⊙ 1[h > 0]) gives M(i, j) = Σ_k w_eff,k p_k(i, j) and a constant of the frame.
-        M + constant comes back: its mean over (i, j) is the score phi(x). Time is averaged.
-        """
-        layer, _, output = self.head
-        with torch.autocast(maps.device.type, enabled=False):
-            maps = maps.float()
-            maps = maps.mean(2) if maps.dim() == 5 else maps
-            active = (layer(pooled(maps)) > 0).float() * output.weight
-            effective = active @ layer.weight
-            constant = active @ layer.bias + output.bias
-            activation = torch.einsum("bd,bdhw->bhw", effective, maps)
-            localised: Tensor = activation + constant[:, None, None]
-        return localised
-
     def trained_modules(self) -> list[nn.Module]:
         """What trains: the head, and what `trainable` names of the backbone."""
         if self.trainable == "head":

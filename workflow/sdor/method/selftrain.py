@@ -5,22 +5,18 @@ The workflow runs the same functions as stages, with files in between.
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sdor.method.features import frame_features, trunk_maps
 from sdor.method.initial import initial_scores
 from sdor.method.pseudo_labels import pseudo_labels
 from sdor.method.scorer import Scorer, new_scorer
-from sdor.method.scores import mean_of
+from sdor.method.scores import FloatArray, mean_of
 from sdor.method.training import score_rows, train
 from sdor.networks.backbones import Backbone
 from sdor.networks.inputs import Inputs
 from sdor.study.settings import Method
-
-FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
