@@ -22,7 +22,7 @@ CHECKPOINTS = [f"{chain}/iteration1/checkpoint.pt" for chain in CHAINS]
 METHOD = {**CONFIG["method"], "trainable": "head", "epochs": 300}
 # The profile as it is, but for the size of this node and the time between two looks at its queue.
 ON_SLURM = [
-    *("--workflow-profile", str(PROJECT / "workflow/profiles/slurm"), "--cores", "all"),
+    *("--workflow-profile", str(PROJECT / "profiles/slurm"), "--cores", "all"),
     *("--slurm-init-seconds-before-status-checks", "1", "--slurm-keep-successful-logs"),
     *("--set-threads", "features=2", "train=1"),
 ]
@@ -95,6 +95,13 @@ def test_a_local_run_finds_nothing_to_do_after_it(finished):
 def test_two_gpus_work_at_once(finished):
     used = sorted((finished.folder / "gpus").read_text().splitlines())
     assert used == ["gpu:1(IDX:0)", "gpu:1(IDX:1)"]
+
+
+def test_each_job_says_a_line_where_snakemake_runs(finished):
+    lines = [line for line in said(finished).splitlines() if line.startswith("sdor: ")]
+    for t in (1, 2):
+        trained = f"sdor: training of yard/tiny/seed1, t = {t}: done in "
+        assert sum(line.startswith(trained) for line in lines) == 1, lines
 
 
 def test_a_chain_is_one_submission(finished):

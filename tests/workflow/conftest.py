@@ -8,10 +8,6 @@ import yaml
 from filelock import FileLock
 from workplace import CONFIG, Workplace, prepare
 
-BEFORE_THE_TRAINING = (
-    "results/yard/trunk/resnet18-64.npy",
-    "results/yard/tiny/seed0/iteration1/pseudo_labels.parquet",
-)
 # Test runs do not belong on anybody's server.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
@@ -42,22 +38,27 @@ def lean(fresh) -> Workplace:
     return fresh
 
 
-@pytest.fixture
-def begun(prepared, tmp_path_factory, tmp_path) -> Workplace:
-    """A workplace of one's own with the main variant alone, before its first training."""
-    shared = complete("begun", prepared, tmp_path_factory, CONFIG, *BEFORE_THE_TRAINING)
-    shutil.copytree(shared.folder, tmp_path / "work", symlinks=True)
-    return Workplace(tmp_path / "work")
-
-
 @pytest.fixture(scope="session")
 def undisturbed(prepared, tmp_path_factory) -> Workplace:
     """A complete run of the main variant alone that nothing came in the way of."""
     return complete("undisturbed", prepared, tmp_path_factory, CONFIG)
 
 
-def complete(name, prepared, tmp_path_factory, config, *targets) -> Workplace:
-    """A complete run, of some targets or of all, made once for all test processes."""
+@pytest.fixture
+def begun(undisturbed, tmp_path) -> Workplace:
+    """A workplace of one's own with the main variant alone, before its first training."""
+    shutil.copytree(undisturbed.folder, tmp_path / "work", symlinks=True)
+    run = tmp_path / "work/results/yard/tiny/seed0"
+    for path in run.iterdir():
+        if path.name.startswith("iteration"):
+            shutil.rmtree(path)
+        elif path.name != "initial.parquet":
+            path.unlink()
+    return Workplace(tmp_path / "work")
+
+
+def complete(name, prepared, tmp_path_factory, config) -> Workplace:
+    """A complete run, made once for all test processes."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -68,7 +69,7 @@ def complete(name, prepared, tmp_path_factory, config, *targets) -> Workplace:
             if config:
                 path = workplace.folder / "config.yaml"
                 path.write_text(yaml.safe_dump(config, sort_keys=False))
-            done = workplace.run("--", *targets)
+            done = workplace.run()
             assert done.returncode == 0, done.stdout
             whole.touch()
     return workplace

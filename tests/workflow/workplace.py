@@ -86,16 +86,31 @@ class Workplace:
             text=True,
         )
 
-    def start(self, *, stderr: int = subprocess.DEVNULL):
-        """Start Snakemake in a process group of its own, without waiting for it."""
-        return subprocess.Popen(
-            self.command(),
+    def start(self, *arguments: str):
+        """Start Snakemake in a process group of its own, without waiting for it; see `said`."""
+        with (self.folder / "said.txt").open("w") as output:
+            return subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.folder,
+                env=own_environment(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        """What the run that was started last has said so far."""
+        return (self.folder / "said.txt").read_text()
+
+    def sdor(self, *arguments: str):
+        """Run the command `sdor`; returns the finished process with its output as text."""
+        return subprocess.run(
+            [sys.executable, "-m", "sdor", *arguments],
             cwd=self.folder,
-            env=own_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
+            env={**own_environment(), "PYTHONPATH": str(self.project / "workflow")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
 
     def configure(self, **changes) -> None:
@@ -140,7 +155,7 @@ def prepare(folder: Path) -> Path:
 
 def copy_project(target: Path, project: Path = PROJECT) -> Path:
     """A copy of what runs of the project, in which code may be changed."""
-    for name in ("Snakefile", "workflow", "config", "envs"):
+    for name in ("Snakefile", "workflow", "config", "envs", "profiles"):
         source = project / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         target.mkdir(parents=True, exist_ok=True)

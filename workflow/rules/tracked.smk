@@ -9,7 +9,7 @@ TRACKED = [RECEIPT] if TRACKING.enabled else []
 STORE = "kept"
 # No input changes when a store was away or is lost: without its receipt, the runs are recorded anew.
 if workflow.is_main_process and TRACKED and receipt_is_stale(Path(RECEIPT), store_uri()):
-    if LOOKS_ONLY or TOUCHES:
+    if workflow.output_settings.dryrun:
         STORE = "lost"
     else:
         Path(RECEIPT).unlink()

@@ -3,9 +3,9 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from sdor.errors import SdorError
 
@@ -75,32 +75,36 @@ def _doctor(asked: argparse.Namespace) -> int:
 
 
 def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    words = "read every result here and compare it with the record of what was made"
+    words = "read every result here and compare it with the manifest of what was made"
     parser = commands.add_parser(
         "verify",
         help=words,
-        description=f"{words[0].upper()}{words[1:]}. A run does so only where a file's size or "
-        "time is not as recorded. The exit status is 0 where all are there and as they were made, "
-        "and 1 otherwise, with --repair too.",
+        description=f"{words[0].upper()}{words[1:]}. The exit status is 0 where all are there and "
+        "as they were made, and 1 otherwise.",
     )
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="set aside what is damaged; the next run makes it again, and what is missing",
+        help="remove what is damaged, and give whole results back the times that a copy lost",
     )
     parser.set_defaults(run=_verify, parser=parser)
 
 
 def _verify(asked: argparse.Namespace) -> int:
-    from sdor.running.invocation import verify
+    from sdor.running.manifest import verify
+    from sdor.running.run import require_quiet
 
-    found = verify(Path(".snakemake"), repair=asked.repair)
-    wrong = {
-        "damaged": found.damaged,
-        "missing": found.missing,
-        "of two executions": found.mixed,
-        "with a damaged record": found.unreadable,
-    }
-    counts = ", ".join(f"{len(paths):,} {what}" for what, paths in wrong.items() if paths)
-    print(f"{found.recorded:,} results read: {counts or 'all as they were made'}")
-    return 1 if counts else 0
+    require_quiet()
+    found = verify(repair=asked.repair)
+    for path in found.damaged:
+        print(f"{path}: not what was made{'; removed' if asked.repair else ''}")
+    for path in found.missing:
+        print(f"{path}: missing")
+    wrong = [*found.damaged, *found.missing]
+    print(f"{len(found.whole):,} results are as they were made, {len(wrong):,} are not")
+    if wrong and not asked.repair:
+        print("sdor verify --repair removes what is damaged and says how it is made again")
+    elif wrong:
+        print("they are made again, with the options of your run, by")
+        print(f"snakemake --cores all {shlex.join(wrong)} && sdor verify --repair")
+    return 1 if wrong else 0

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and the one way to say a line to a user."""
+"""The one exception for what a user can put right, and the one way to say a line to a user."""
 
 import sys
 from collections.abc import Iterator

@@ -1,6 +1,8 @@
-import hashlib
+import json
 import logging
+import os
 import re
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,92 +10,104 @@ import pytest
 
 from sdor import progress
 from sdor.errors import SdorError
+from sdor.files import CHECKPOINT
 from sdor.progress import track
 from sdor.running.jobs import job, percent
-from sdor.running.records import read_record
+from sdor.running.manifest import entry_file
+from sdor.running.run import faults
+
+LOG = Path("results/logs/a.log")
+OUTPUT = Path("results/yard/a.npy")
 
 
-def script(log, *, inputs=(), outputs=()):
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SDOR_RUN", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, before)
+
+
+def script(*outputs):
     """What a script gets from Snakemake, as far as jobs look at it."""
-    return SimpleNamespace(rule="frames", log=[str(log)], input=inputs, output=outputs)
+    return SimpleNamespace(log=[str(LOG)], input=[], output=[str(path) for path in outputs])
 
 
-def test_a_users_fault_is_one_line_everywhere(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("SDOR_FAILURES", str(tmp_path / "failures.txt"))
-    log = tmp_path / "logs" / "a.log"
-
-    def fail():
-        with job(script(log), "frames of a/b"):
-            raise SdorError("clip b:\n  too short")
-
-    with pytest.raises(SystemExit) as caught:
-        fail()
-    assert caught.value.code == 1
-    line = "frames of a/b: clip b: too short"
-    assert capsys.readouterr().err == f"sdor: {line}\n"
-    assert line in log.read_text()
-    assert (tmp_path / "failures.txt").read_text() == f"{line} (log: {log})\n"
-
-
-def test_a_bug_keeps_its_traceback(tmp_path):
-    def fail():
-        with job(script(tmp_path / "a.log"), "frames of a/b"):
-            raise KeyError("clip")
-
-    with pytest.raises(KeyError):
-        fail()
-    assert "Traceback" in (tmp_path / "a.log").read_text()
-
-
-def test_a_job_logs_how_long_it_took(tmp_path):
-    with job(script(tmp_path / "a.log"), "frames of a/b"):
-        pass
-    assert re.search(r"frames of a/b: done in \d+\.\d s\n", (tmp_path / "a.log").read_text())
-
-
-def test_a_job_records_what_it_made_and_says_its_key_figure(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    output = Path("results/yard/a.npy")
-    with job(script("results/logs/a.log", outputs=[str(output)]), "frames of a/b") as work:
-        output.parent.mkdir()
-        output.write_bytes(b"content")
+def test_a_job_says_and_logs_one_line_and_writes_down_what_it_made(capsys):
+    with job(script(OUTPUT), "frames of a/b") as work:
+        OUTPUT.parent.mkdir()
+        OUTPUT.write_bytes(b"content")
         work.figure = "7 frames"
-    assert re.search(r"done in \d+\.\d s; 7 frames\n", Path("results/logs/a.log").read_text())
-    record = read_record(output)
-    assert record.sha256 == hashlib.sha256(b"content").hexdigest()
-    assert record.about["stage"] == "frames"
-    assert record.about["figure"] == "7 frames"
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"sdor: frames of a/b: done in \d+\.\d s; 7 frames\n", said)
+    assert said.removeprefix("sdor: ") in LOG.read_text()
+    assert json.loads(entry_file(OUTPUT).read_text())["job"] == "frames of a/b"
+    assert faults() == []
 
 
-def test_a_job_of_a_killed_run_leaves_the_next_one_alone(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("SDOR_STATE", str(tmp_path))
-    monkeypatch.setenv("SDOR_RUN", "first")
-    (tmp_path / "sdor.lock").write_text("4242 second")
-    log = tmp_path / "a.log"
-    log.write_text("of the second run")
-
-    def begin():
-        with job(script(log), "frames of a/b"):
-            raise AssertionError("must not be reached")
-
-    with pytest.raises(SystemExit):
-        begin()
-    assert "frames of a/b: its run was killed" in capsys.readouterr().err
-    assert log.read_text() == "of the second run"
-
-
-def test_a_job_that_fails_records_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    output = Path("results/a.npy")
-
+@pytest.mark.parametrize(
+    ("error", "leaves", "fault", "logged"),
+    [
+        (
+            SdorError("clip b:\n  too short"),
+            SystemExit,
+            f"frames of a/b: clip b: too short (log: {LOG})",
+            "ERROR frames of a/b: clip b: too short",
+        ),
+        (
+            KeyError("clip"),
+            KeyError,
+            f"frames of a/b: a bug (KeyError): its traceback is in {LOG}",
+            "Traceback",
+        ),
+        (KeyboardInterrupt(), SystemExit, None, "stopped; the same command goes on from here"),
+    ],
+)
+def test_a_job_that_fails_leaves_one_line_and_no_entry(error, leaves, fault, logged, capsys):
     def fail():
-        with job(script("results/logs/a.log", outputs=[str(output)]), "frames of a/b"):
-            output.write_bytes(b"half")
-            raise SdorError("clip b: too short")
+        with job(script(OUTPUT), "frames of a/b"):
+            OUTPUT.parent.mkdir()
+            OUTPUT.write_bytes(b"content")
+            raise error
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(leaves) as caught:
         fail()
-    assert read_record(output) is None
+    assert faults() == ([fault] if fault else [])
+    assert logged in LOG.read_text()
+    assert not entry_file(OUTPUT).exists()
+    if isinstance(error, SdorError):
+        assert caught.value.code == 1
+        assert capsys.readouterr().err == "sdor: frames of a/b: clip b: too short\n"
+
+
+def test_a_job_that_is_told_to_end_ends_and_is_named():
+    with pytest.raises(SystemExit) as caught, job(script(), "frames of a/b"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert "ended without a message: killed, or out of memory or time" in faults()[0]
+
+
+def test_a_job_sweeps_what_its_killed_forerunner_was_writing():
+    folder = OUTPUT.parent
+    folder.mkdir(parents=True)
+    mine = [folder / ".a.k3jd_9xz.npy", folder / f".{CHECKPOINT.replace('.', '.12345678.')}"]
+    others = [folder / ".b.k3jd_9xz.npy", folder / ".a.k3jd_9xz.parquet", folder / "a.k3jd_9xz.npy"]
+    for path in (*mine, *others):
+        path.touch()
+    masks = folder / ".masks.k3jd_9xz"
+    masks.mkdir()
+    with job(script(OUTPUT, folder / "masks"), "frames of a/b"):
+        assert sorted(folder.iterdir()) == sorted(others)
+
+
+def test_a_log_that_cannot_be_written_is_one_line(capsys):
+    Path("results").write_text("a file")
+    with pytest.raises(SystemExit), job(script(), "frames of a/b"):
+        raise AssertionError("must not be reached")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("sdor: frames of a/b: results/logs/a.log: cannot write here")
 
 
 def test_a_key_figure_is_empty_where_nothing_was_measured():

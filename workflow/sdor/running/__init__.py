@@ -1,1 +1,1 @@
-"""What surrounds the work: logs, records, and the state of runs."""
+"""What surrounds the work: one run a folder, logs and faults of jobs, and what they made."""

@@ -9,21 +9,16 @@ from pathlib import Path
 
 from sdor.errors import SdorError, say
 
-# Tells a job that it was submitted: set where Snakemake submits to a cluster.
+# Tells a job that it was submitted to a cluster.
 ON_CLUSTER = "SDOR_ON_CLUSTER"
 # The profile's prefix (slurm-jobname-prefix), and the random name of a run.
 OURS = re.compile("sdor_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Where Snakemake keeps a log of each job that it submits: made before the first submission.
 LOGS = Path(".snakemake/slurm_logs")
 ANSWER = 30.0  # seconds that a command of the cluster may take
-END = (
-    180.0  # seconds until jobs are gone: SLURM sends SIGKILL 30 s after SIGTERM, unless configured
-)
+# Seconds until jobs are gone: SLURM sends SIGKILL 30 s after SIGTERM, unless configured.
+END = 180.0
 WAIT = 1.0  # seconds between two looks
-
-
-class _NoAnswerError(Exception):
-    """The cluster did not answer, or refused."""
 
 
 def cancel_orphans(folder: Path) -> list[str]:
@@ -31,10 +26,6 @@ def cancel_orphans(folder: Path) -> list[str]:
 
     Nothing is asked where nothing was ever submitted from the folder. A cluster that does not
     answer is a warning and no fault: the run may be one that needs no cluster.
-
-    Parameters
-    ----------
-    folder : working directory of the runs.
 
     Returns
     -------
@@ -51,7 +42,7 @@ def cancel_orphans(folder: Path) -> list[str]:
                 cancelled += new
                 _ask("scancel", *new)
             time.sleep(WAIT)
-    except _NoAnswerError as error:
+    except SdorError as error:
         say(f"jobs of a killed run may still be at work: {error}")
         return cancelled
     if jobs:
@@ -70,7 +61,7 @@ def require_answer() -> None:
         return
     try:
         _ask("squeue", "--noheader", f"--user={os.getuid()}")
-    except _NoAnswerError as error:
+    except SdorError as error:
         raise SdorError(
             f"SLURM does not answer: {error}; is its controller up? Without --workflow-profile, "
             "the work is done on this machine"
@@ -94,11 +85,11 @@ def _ask(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER)
     except subprocess.TimeoutExpired:
-        raise _NoAnswerError(f"{command[0]} gave no answer within {ANSWER:.0f} s") from None
+        raise SdorError(f"{command[0]} gave no answer within {ANSWER:.0f} s") from None
     except OSError as error:
-        raise _NoAnswerError(f"{command[0]}: {error.strerror}") from None
+        raise SdorError(f"{command[0]}: {error.strerror}") from None
     # scancel also fails when a job has ended in the meantime: the next look tells.
     if done.returncode and command[0] != "scancel":
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise _NoAnswerError(f"{command[0]} failed ({reason})")
+        raise SdorError(f"{command[0]} failed ({reason})")
     return done.stdout

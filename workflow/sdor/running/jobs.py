@@ -1,34 +1,29 @@
-"""What surrounds the work of one job: log, progress, record, and its failure in one line."""
+"""What surrounds the work of one job: log, manifest, and its failure in one line."""
 
+import glob
 import logging
-import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from sdor.errors import SdorError, say
+from sdor.files import CHECKPOINT
 from sdor.progress import logger
-from sdor.running.invocation import join
-from sdor.running.records import bring_back, write_records
+from sdor.running.manifest import remove, write_entries
+from sdor.running.run import leave, one_line_faults, say_line, take_ticket
 
-FAILURES_VARIABLE, STATE_VARIABLE = "SDOR_FAILURES", "SDOR_STATE"
-DONE, STOPPED = ": done in ", ": stopped; the same command goes on from here"
+# Before a log file is open, faults are said on the terminal alone.
+logger.addHandler(logging.NullHandler())
 
 
 class Script(Protocol):
-    """What a script gets from the workflow, as far as it is looked at here.
+    """What a script gets from the workflow, as far as it is looked at here: paths."""
 
-    Attributes
-    ----------
-    rule : the stage's name. log, input, output : paths.
-    """
-
-    rule: str
     log: Any
     input: Any
     output: Any
@@ -48,54 +43,47 @@ class Work:
 
 @contextmanager
 def job(script: Script, name: str) -> Iterator[Work]:
-    """Run one job: log to its file, record what it made, show a user's fault as one line.
+    """Run one job: alone at its outputs, with a log, a line at its end, and manifest entries.
 
     Parameters
     ----------
     script : inputs, outputs and log of the job; the log starts anew.
     name : what the job does, in words that stand before the fault ("frames of ped2/Test001").
     """
-    path = Path(script.log[0])
-    started = time.monotonic()
-    # A job that is asked to end leaves through the same doors as one that fails.
+    log, started, work = Path(script.log[0]), time.monotonic(), Work()
+    # A job that is asked to end removes its temporary files, as one that fails does.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        state = os.environ.get(STATE_VARIABLE)
-        held = join(Path(state)) if state else None
-    except SdorError as error:
-        # Files and logs are another run's now.
-        say(f"{name}: {error}")
-        raise SystemExit(1) from None
-    file_handler: logging.FileHandler | None = None
-    work = Work()
-    try:
-        file_handler = _open_log(path)
-        bring_back(script.input)
-        yield work
-        seconds = time.monotonic() - started
-        about = {"stage": script.rule, "name": name, "seconds": seconds, "figure": work.figure}
-        write_records(script.output, script.input, about)
-        logger.info("%s%s%.1f s%s", name, DONE, seconds, f"; {work.figure}" if work.figure else "")
-    except SdorError as error:
-        line = f"{name}: {' '.join(str(error).split())}"
-        logger.error(line)
-        say(line)
-        report_failure(f"{line} (log: {path})")
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        line = f"{name}{STOPPED}"
-        logger.info(line)
-        say(line)
-        raise SystemExit(130) from None
-    except Exception:
-        logger.exception("%s: failed", name)
-        raise
-    finally:
-        if file_handler is not None:
-            logger.removeHandler(file_handler)
-            file_handler.close()
-        if held is not None:
-            held.close()
+    with one_line_faults():
+        ticket = take_ticket(name, log)
+    with ticket, ExitStack() as stack:
+        try:
+            stack.enter_context(_log_file(log))
+            for output in map(Path, script.output):
+                _sweep(output)
+                _sweep(output.with_name(CHECKPOINT))
+            yield work
+            write_entries(script.output, script.input, name)
+            seconds = time.monotonic() - started
+            line = f"{name}: done in {seconds:.1f} s{work.figure and f'; {work.figure}'}"
+            logger.info(line)
+            leave(ticket, "")
+            say_line(line)
+        except SdorError as error:
+            line = f"{name}: {' '.join(str(error).split())}"
+            logger.error(line)
+            leave(ticket, f"{line} (log: {log})")
+            say(line)
+            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            line = f"{name}: stopped; the same command goes on from here"
+            logger.info(line)
+            leave(ticket, "")
+            say(line)
+            raise SystemExit(130) from None
+        except Exception as error:
+            logger.exception("%s: failed", name)
+            leave(ticket, f"{name}: a bug ({type(error).__name__}): its traceback is in {log}")
+            raise
 
 
 def percent(name: str, cell: Mapping[str, Any]) -> str:
@@ -103,26 +91,22 @@ def percent(name: str, cell: Mapping[str, Any]) -> str:
     return "" if cell["value"] is None else f"{name} {100 * cell['value']:.1f}"
 
 
-def report_failure(line: str) -> None:
-    """Leave one line for the end of the whole run, where its own output scrolled by."""
-    path = os.environ.get(FAILURES_VARIABLE)
-    if path:
-        try:
-            with Path(path).open("a") as file:
-                file.write(line + "\n")
-        except OSError:  # the line was printed already; on a full disk there is no more to do
-            return
+def _sweep(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it, by the names that `tempfile` gives."""
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????{glob.escape(path.suffix)}"):
+        remove(left)
 
 
 class _LogFile(logging.FileHandler):
-    """A log file whose lines are lost without a word where the disk is full."""
+    """A log file whose lines are lost without a message where the disk is full."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
-def _open_log(path: Path) -> logging.FileHandler:
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(path, mode="w")
@@ -131,4 +115,8 @@ def _open_log(path: Path) -> logging.FileHandler:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    return handler
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

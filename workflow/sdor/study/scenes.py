@@ -20,7 +20,7 @@ from sdor.study.config import check, hint, load_yaml
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
 # Folders that a run puts beside the scenes' own under results/.
 RESERVED_NAMES = frozenset(
-    {"benchmarks", "figures", "logs", "pools", "records", "tables", "weights"}
+    {"benchmarks", "figures", "logs", "manifest", "pools", "tables", "weights"}
 )
 # What `sdor.demo.render` renders; each clip is the file of its name, with the ending .avi.
 DEMO_CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
