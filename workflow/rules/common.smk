@@ -10,8 +10,8 @@ PROJECT = Path(str(workflow.current_basedir)).parents[1]
 # Jobs run the package of this checkout, whether or not it is installed.
 PACKAGES = str(PROJECT / "workflow")
 sys.path.insert(0, PACKAGES)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(
+    PYTHONPATH=os.pathsep.join([PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])])
 )
 
 from sdor.errors import say
