@@ -20,12 +20,11 @@ from sdor.study.scenes import (
     GroundTruth,
     Ranges,
     RangeTable,
-    Rectangle,
     Scene,
     UcsdList,
     image_files,
 )
-from sdor.video.decode import hide, picture_size, read_pixel_mask
+from sdor.video.decode import fault_of, hide, picture_size, read_pixel_mask
 
 Labels = npt.NDArray[np.int8]
 
@@ -51,15 +50,14 @@ def audit(scene: Scene, counts: Mapping[str, int]) -> tuple[pd.DataFrame, dict[s
     tables = [pd.DataFrame({"clip": [], "frame": [], "anomalous": []})]
     disagreements: dict[str, dict[str, int]] = {}
     for clip in scene.clips:
-        try:
+        with fault_of(clip):
             size = picture_size(clip)
-            _check_masks(scene.masks, size)
+            # Refuses masks as decoding does, on a picture of one byte that is never filled in.
+            hide(np.broadcast_to(np.uint8(0), (size[1], size[0], 1)), scene.masks)
             truth = clip.ground_truth
             if truth is None:
                 continue
             labels, differs = _labels(clip, truth, counts[clip.name], size)
-        except SdorError as error:
-            raise SdorError(_named(clip, str(error))) from error
         if differs is not None and any(differs.values()):
             disagreements[clip.name] = differs
         frame = np.arange(1, len(labels) + 1)
@@ -98,7 +96,8 @@ def parse_ucsd(path: str | Path) -> list[list[tuple[int, int]]]:
     for found in re.finditer(r"gt_frame\s*=\s*(?:\[([^\]]*)\]|([^;\n]*))", text):
         written = found[1] if found[1] is not None else found[2]
         where = f"{path}: entry {len(entries) + 1}"
-        entries.append([_matlab_range(part, where) for part in _matlab_parts(written)])
+        parts = re.sub(r"\s*:\s*", ":", written).replace(",", " ").replace(";", " ").split()
+        entries.append([_matlab_range(part, where) for part in parts])
     if not entries:
         raise SdorError(f"{path}: no gt_frame entry in this file")
     return entries
@@ -108,9 +107,7 @@ def _labels(
     clip: Clip, truth: GroundTruth, frames: int, size: tuple[int, int]
 ) -> tuple[Labels, dict[str, int] | None]:
     """Labels of one clip; with pixel masks beside them, how often the two disagree."""
-    drawn = None
-    if truth.pixel_masks is not None:
-        drawn = _drawn(truth.pixel_masks, frames, size)
+    drawn = None if truth.pixel_masks is None else _drawn(truth.pixel_masks, frames, size)
     source = truth.numbering == "source"
     # Frame number that the labels give to the clip's first frame.
     start = clip.first if source else 1
@@ -156,8 +153,8 @@ def _range_labels(
         farthest = first if last is None else last
         if first < 1 or (highest is not None and farthest > highest):
             raise SdorError(
-                f"{where}: expected ranges within frames 1 to {_written(highest)}, "
-                f"found {first} to {_written(last)}"
+                f"{where}: expected ranges within frames 1 to {highest or 'end'}, "
+                f"found {first} to {last or 'end'}"
             )
         stop = start + frames if last is None else last + 1
         labels[max(first - start, 0) : max(stop - start, 0)] = 1
@@ -207,22 +204,19 @@ def _table_ranges(labels: RangeTable) -> list[tuple[int, int | None]]:
 def _frame_labels(labels: FrameTable, start: int, frames: int, highest: int | None) -> Labels:
     """The labels of a table; of a whole video's rows only the clip's count."""
     table = _read_csv(labels.path, [labels.frame, labels.anomalous])
-    numbers = np.array([_number(cell, labels.path, labels.frame) for cell in table[labels.frame]])
-    values = np.array(
-        [_number(cell, labels.path, labels.anomalous) for cell in table[labels.anomalous]]
+    numbers, values = (
+        np.array([_number(cell, labels.path, column) for cell in table[column]])
+        for column in (labels.frame, labels.anomalous)
     )
-    rows = np.arange(1, len(numbers) + 1)
-    if len(numbers) and numbers.min() < 1:
+    if numbers.min(initial=1) < 1:
         raise SdorError(
             f"{labels.path}: expected {labels.frame} from 1 on, "
-            f"found {numbers.min()} in row {rows[numbers.argmin()]}"
+            f"found {numbers.min()} in row {numbers.argmin() + 1}"
         )
     end = start + frames - 1
     # Rows beyond a clip's end are left out only where the video goes on there.
-    inside = numbers >= start
-    if highest is None:
-        inside &= numbers <= end
-    numbers, values, rows = numbers[inside], values[inside], rows[inside]
+    inside = (numbers >= start) & ((numbers <= end) | (highest is not None))
+    numbers, values, rows = numbers[inside], values[inside], np.flatnonzero(inside) + 1
     if len(numbers) != frames:
         raise SdorError(
             f"{labels.path}: expected {frames} rows, one for each {labels.frame} "
@@ -269,31 +263,11 @@ def _number(cell: str, path: Path, column: str) -> int:
     return int(value)
 
 
-def _written(last: int | None) -> str:
-    return "end" if last is None else str(last)
-
-
-def _matlab_parts(written: str) -> list[str]:
-    return re.sub(r"\s*:\s*", ":", written).replace(",", " ").replace(";", " ").split()
-
-
 def _matlab_range(part: str, where: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]+)(?::([0-9]+))?", part)
     if found is None:
         raise SdorError(f"{where}: {part!r} is neither a frame number nor a range first:last")
-    first = int(found[1])
-    last = int(found[2] or found[1])
+    first, last = int(found[1]), int(found[2] or found[1])
     if last < first or first < 1:
         raise SdorError(f"{where}: {part} is not a range of frames counted from 1")
     return first, last
-
-
-def _check_masks(masks: tuple[Rectangle, ...], size: tuple[int, int]) -> None:
-    width, height = size
-    # The same refusal as while decoding, on a picture of one byte that is never filled in.
-    hide(np.broadcast_to(np.uint8(0), (height, width, 1)), masks)
-
-
-def _named(clip: Clip, message: str) -> str:
-    start = f"clip {clip.name}: "
-    return message if message.startswith(start) else start + message

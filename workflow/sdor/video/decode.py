@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -148,7 +149,8 @@ def read_video(path: str | Path, first: int = 1, last: int | None = None) -> Ite
             process.wait()
         complaints.seek(0)
         words = complaints.read().decode(errors="replace")
-    if status != 0 or _tells_of_a_cut_file(words):
+    # It also ends well where it met the end of a file too early.
+    if status != 0 or "ended prematurely" in words or "partial file" in words:
         raise SdorError(f"{path}: ffmpeg cannot decode it to the end ({last_lines(words)})")
 
 
@@ -200,6 +202,18 @@ def read_pixel_mask(file: str | Path) -> npt.NDArray[np.bool_]:
     return np.asarray(read_image(file).max(axis=2) > 0, dtype=np.bool_)
 
 
+@contextmanager
+def fault_of(clip: Clip) -> Iterator[None]:
+    """Put the clip's name in front of what an SdorError says, once."""
+    start = f"clip {clip.name}: "
+    try:
+        yield
+    except SdorError as error:
+        if str(error).startswith(start):
+            raise
+        raise SdorError(f"{start}{error}") from error
+
+
 def read_clip(clip: Clip) -> Iterator[Frame]:
     """The frames of a clip at source resolution; see `read_video` and `read_images`.
 
@@ -213,22 +227,18 @@ def read_clip(clip: Clip) -> Iterator[Frame]:
             f"clip {clip.name} is sequence {clip.sequence} of a joined video: locate it"
         )
     read = read_images if clip.kind == "images" else read_video
-    try:
+    with fault_of(clip):
         yield from read(clip.path, clip.first, clip.last)
-    except SdorError as error:
-        raise SdorError(f"clip {clip.name}: {error}") from error
 
 
 def picture_size(clip: Clip) -> tuple[int, int]:
     """Width and height of the clip's source picture, in pixels."""
-    try:
+    with fault_of(clip):
         if clip.kind == "video":
             info = probe(clip.path)
             return info.width, info.height
         height, width, _ = read_image(image_files(clip.path)[0]).shape
         return width, height
-    except SdorError as error:
-        raise SdorError(f"clip {clip.name}: {error}") from error
 
 
 def declared_frames(clip: Clip) -> int | None:
@@ -298,11 +308,6 @@ def _passthrough(binary: str) -> dict[str, Any]:
     if version and (int(version[1]), int(version[2])) < (5, 1):
         return {"vsync": "passthrough"}
     return {"fps_mode": "passthrough"}
-
-
-def _tells_of_a_cut_file(words: str) -> bool:
-    """Whether ffmpeg met the end of a file too early and nevertheless ended well."""
-    return "ended prematurely" in words or "partial file" in words
 
 
 def last_lines(words: str) -> str:

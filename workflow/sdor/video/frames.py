@@ -12,7 +12,7 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.study.scenes import Clip, Rectangle, Scene
-from sdor.video.decode import Frame, declared_frames, hide, probe, read_clip
+from sdor.video.decode import Frame, declared_frames, fault_of, hide, probe, read_clip
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,10 @@ def extract_frames(clip: Clip, masks: Sequence[Rectangle], view: View, output: s
 
     def frames() -> Iterator[Frame]:
         count = 0
-        for frame in read_clip(clip):
-            try:
+        with fault_of(clip):
+            for frame in read_clip(clip):
                 yield hide(frame, masks if view.masked else [])
-            except SdorError as error:
-                raise SdorError(f"clip {clip.name}: {error}") from error
-            count += 1
+                count += 1
         _check_count(clip, count)
 
     return store_frames(frames(), view, output)
