@@ -9,7 +9,7 @@ from sdor.files import write_parquet
 from sdor.reporting.findings import Findings, typed
 from sdor.reporting.runs import Runs
 from sdor.study.config import with_defaults
-from sdor.study.settings import Comparison, Plan
+from sdor.study.plan import Comparison, Plan
 
 
 def write_runs(folder, lengths=(60, 50, 40), splits=("train", "test", "test"), seeds=1, truth=True):

@@ -3,7 +3,7 @@ from sdor.reporting.figures.style import save
 from sdor.reporting.findings import StudyFiles, gather
 from sdor.reporting.runs import Runs
 from sdor.running.jobs import job
-from sdor.study.settings import Plan
+from sdor.study.plan import Plan
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"figures of {w.scene}/{w.variant}"):

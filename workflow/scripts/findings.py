@@ -1,6 +1,6 @@
 from sdor.reporting.findings import StudyFiles, write_findings
 from sdor.running.jobs import job
-from sdor.study.settings import Plan
+from sdor.study.plan import Plan
 
 stage = snakemake.params.stage
 with job(snakemake, "findings"):

@@ -9,7 +9,7 @@ from sdor.reporting.findings import (
     read_findings,
     write_findings,
 )
-from sdor.study.settings import Comparison, Plan
+from sdor.study.plan import Comparison, Plan
 
 VARIANTS = {
     "paper": ({}, 1.4),

@@ -2,8 +2,8 @@ import pytest
 import yaml
 
 from sdor.errors import SdorError
+from sdor.study.plan import Plan
 from sdor.study.scenes import find_scene
-from sdor.study.settings import Plan
 from sdor.study.study import load_study, weights_setting
 
 

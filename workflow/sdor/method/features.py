@@ -110,10 +110,9 @@ def classify_features(
 ) -> None:
     """The trained classifier's "logits" or "softmax" from pooled features already extracted.
 
-    Only for networks whose classifier needs nothing else (see `Backbone.classifies_maps`).
+    Only for networks whose classifier needs nothing else (see `Architecture`).
     """
     backbone = load_backbone(weights)
-    backbone.require_classifier(layer)
     compute.place(backbone)
     index, features = read_features(pooled_path)
     with compute.inference():

@@ -93,12 +93,12 @@ class Backbone(nn.Module):
                 if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
                     module.eps = bn_eps
         # Kept out of the module tree: the same modules are already registered under `net`.
-        self._stages = CUTS[self.architecture.cut](self.net)
+        self._trunk, self._top, self._classifier = CUTS[self.architecture.cut](self.net)
         if not classifier:
             for child, module in list(self.net.named_children()):
-                if module in self._stages[2]:
+                if module in self._classifier:
                     setattr(self.net, child, nn.Identity())
-            self._stages[2].clear()
+            self._classifier.clear()
         # On the CPU even where the network itself is built without memory for its weights.
         mean = torch.tensor(self.architecture.mean, device="cpu")
         std = torch.tensor(self.architecture.std, device="cpu")
@@ -127,11 +127,11 @@ class Backbone(nn.Module):
 
     def trunk_maps(self, frames: Tensor) -> Tensor:
         """uint8 frames → the trunk's maps (B, C, h, w) or (B, C, t, h, w)."""
-        return _through(self._stages[0], self.normalise(frames))
+        return _through(self._trunk, self.normalise(frames))
 
     def top_maps(self, maps: Tensor) -> Tensor:
         """The trunk's maps → the last feature maps p_k(i, j)."""
-        return _through(self._stages[1], maps)
+        return _through(self._top, maps)
 
     def maps(self, frames: Tensor) -> Tensor:
         """uint8 frames → the last feature maps (B, dims, h, w) or (B, dims, t, h, w)."""
@@ -148,42 +148,37 @@ class Backbone(nn.Module):
         ------
         SdorError : logits or softmax of weights without a classifier.
         """
-        if layer == "pool":
-            return pooled(self.maps(frames))
-        self.require_classifier(layer)
         maps = self.maps(frames)
-        return self.classified(maps if self.classifies_maps else pooled(maps), layer)
-
-    def require_classifier(self, layer: str) -> None:
-        """Refuse layers of the classifier where the weights have none (an SdorError)."""
-        if not self._stages[2]:
-            raise SdorError(
-                f"method.features: {layer}: these weights of {self.name} have no classifier; use "
-                f"features: pool, or set weights.{self.name} to a file with the classifier"
-            )
-
-    @property
-    def classifies_maps(self) -> bool:
-        """Whether the classifier needs the last maps; else the pooled features are enough."""
-        return bool(self._stages[2]) and self.architecture.classifies_maps
+        if layer == "pool":
+            return pooled(maps)
+        return self.classified(maps if self.architecture.classifies_maps else pooled(maps), layer)
 
     def classified(self, given: Tensor, layer: str) -> Tensor:
-        """What the trained classifier makes of maps, if it `classifies_maps`, or of features q.
+        """What the classifier makes of maps, if the architecture `classifies_maps`, or of q.
 
         Returns
         -------
         (B, classes) "logits" or "softmax", float32.
+
+        Raises
+        ------
+        SdorError : the weights have no classifier.
         """
-        logits = _through(self._stages[2], given).float()
+        if not self._classifier:
+            raise SdorError(
+                f"method.features: {layer}: these weights of {self.name} have no classifier; use "
+                f"features: pool, or set weights.{self.name} to a file with the classifier"
+            )
+        logits = _through(self._classifier, given).float()
         return logits.softmax(1) if layer == "softmax" else logits
 
     def feature_modules(self) -> list[nn.Module]:
         """All modules of psi, which leaves the classifier out."""
-        return self._stages[0] + self._stages[1]
+        return self._trunk + self._top
 
     def top_modules(self) -> list[nn.Module]:
         """The modules of the last stage."""
-        return self._stages[1]
+        return self._top
 
 
 def load_backbone(path: Path) -> Backbone:

@@ -28,7 +28,7 @@ from sdor.errors import SdorError
 from sdor.files import atomic, file_sha256
 from sdor.networks.backbones import Backbone, build
 from sdor.networks.convert import i3d_of_package, resnet50_of_package, vgg16_of_package
-from sdor.networks.provenance import METADATA_KEY, Provenance, metadata_of
+from sdor.networks.provenance import METADATA_KEY, Provenance, provenance_in
 from sdor.networks.vision import models
 from sdor.study.backbones import ARCHITECTURES
 
@@ -268,15 +268,15 @@ def _from_path(architecture: str, path: Path) -> tuple[dict[str, Tensor], Proven
         raise SdorError(f"weights.{architecture}: {path}: no such file")
     state = _load_state(path)
     sha256 = file_sha256(path)
-    known = metadata_of(path).get(METADATA_KEY) if path.suffix == ".safetensors" else None
+    known = provenance_in(path) if path.suffix == ".safetensors" else None
     if known is None:
         return state, Provenance(architecture, str(path.name), sha256)
-    if known["architecture"] != architecture:
+    if known.architecture != architecture:
         raise SdorError(
-            f"weights.{architecture}: {path} holds weights of {known['architecture']}; "
+            f"weights.{architecture}: {path} holds weights of {known.architecture}; "
             f"give a file for {architecture}"
         )
-    return state, Provenance(**known)
+    return state, known
 
 
 def _random(architecture: str) -> tuple[dict[str, Tensor], Provenance]:

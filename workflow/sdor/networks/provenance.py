@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -38,22 +37,17 @@ def read_provenance(path: Path) -> Provenance:
     ------
     SdorError : the file is damaged, or holds no such record.
     """
-    metadata = metadata_of(path)
-    if METADATA_KEY not in metadata:
+    found = provenance_in(path)
+    if found is None:
         raise SdorError(f"{path}: does not say where it came from; delete it and run again")
-    return Provenance(**metadata[METADATA_KEY])
+    return found
 
 
-def metadata_of(path: Path) -> dict[str, Any]:
-    """The record of a safetensors file under METADATA_KEY, as a one-entry dict, or {}.
-
-    Raises
-    ------
-    SdorError : the file is damaged.
-    """
+def provenance_in(path: Path) -> Provenance | None:
+    """The record in a safetensors file, if there is one; a damaged file is an SdorError."""
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise SdorError(f"{path}: damaged weights ({error}); delete it and run again") from error
-    return {METADATA_KEY: json.loads(metadata[METADATA_KEY])} if METADATA_KEY in metadata else {}
+    return Provenance(**json.loads(metadata[METADATA_KEY])) if METADATA_KEY in metadata else None

@@ -58,7 +58,7 @@ from sdor.reporting.tables import (
     reported,
     settings_text,
 )
-from sdor.study.settings import Plan
+from sdor.study.plan import Plan
 
 Record = dict[str, Any]
 

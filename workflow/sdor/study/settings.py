@@ -1,16 +1,16 @@
-"""The settings of the method and the plan of a study, typed.
+"""The settings of the method, and of what surrounds it, typed.
 
 A config is a flat mapping that was checked against its schema, which holds every default; here each
 stage finds the settings that it uses under one name.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 
 @dataclass(frozen=True)
-class _Settings:
+class Settings:
     """Settings that are read from a complete, flat document."""
 
     @classmethod
@@ -25,7 +25,7 @@ class _Settings:
 
 
 @dataclass(frozen=True)
-class InitialSettings(_Settings):
+class InitialSettings(Settings):
     """Of the initial scores (section 3.1); the schema describes each."""
 
     pca: int
@@ -37,7 +37,7 @@ class InitialSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class LabelSettings(_Settings):
+class LabelSettings(Settings):
     """Of the choice of pseudo labels (section 4.1)."""
 
     anomalous_fraction: float
@@ -46,7 +46,7 @@ class LabelSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class TrainingSettings(_Settings):
+class TrainingSettings(Settings):
     """Of one iteration's training (section 3.2, Eq. 8)."""
 
     c1: float
@@ -65,7 +65,7 @@ class TrainingSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class Method(_Settings):
+class Method(Settings):
     """All settings of one variant."""
 
     backbone: str
@@ -104,7 +104,7 @@ class Method(_Settings):
 
 
 @dataclass(frozen=True)
-class FeedbackSettings(_Settings):
+class FeedbackSettings(Settings):
     """Of the expert who is simulated from the ground truth (Figure 3)."""
 
     rounds: int
@@ -115,7 +115,7 @@ class FeedbackSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class EvaluationSettings(_Settings):
+class EvaluationSettings(Settings):
     """Of how results are judged."""
 
     smoothing_sigma: float
@@ -123,7 +123,7 @@ class EvaluationSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class TrackingSettings(_Settings):
+class TrackingSettings(Settings):
     """Of the view of the results in MLflow."""
 
     enabled: bool
@@ -132,64 +132,8 @@ class TrackingSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class ComputeSettings(_Settings):
+class ComputeSettings(Settings):
     """Of where networks run, and in which precision."""
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "bf16", "fp32"]
-
-
-@dataclass(frozen=True)
-class Comparison(_Settings):
-    """Variants that are held against each other, in the order wanted, and the scenes for it."""
-
-    variants: tuple[str, ...] = ()
-    scenes: tuple[str, ...] = ()
-
-    def on(self, scene: str) -> tuple[str, ...]:
-        """Its variants on a scene; none where it is not wanted."""
-        return self.variants if scene in self.scenes else ()
-
-
-@dataclass(frozen=True)
-class Pool(_Settings):
-    """Scenes that are judged together, and the scene with one model for all of them, if any."""
-
-    scenes: tuple[str, ...]
-    joint: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan(_Settings):
-    """What stands beside what in tables and figures.
-
-    Attributes
-    ----------
-    main : the variant that is "our method" of the paper's tables and figures.
-    backbones : of Table 2. anomaly_rates : of Figure 5. ablations : by their titles.
-    not_run : scene: why it was not run.
-    """
-
-    main: str
-    backbones: Comparison = Comparison()
-    anomaly_rates: Comparison = Comparison()
-    ablations: Mapping[str, Comparison] = field(default_factory=dict)
-    pools: Mapping[str, Pool] = field(default_factory=dict)
-    not_run: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def comparisons(self) -> tuple[Comparison, ...]:
-        """All of them: of backbones, of anomaly rates, and every ablation."""
-        return self.backbones, self.anomaly_rates, *self.ablations.values()
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        """From what `as_document` gave."""
-        return cls(
-            main=document["main"],
-            backbones=Comparison.read(document["backbones"]),
-            anomaly_rates=Comparison.read(document["anomaly_rates"]),
-            ablations={name: Comparison.read(one) for name, one in document["ablations"].items()},
-            pools={name: Pool.read(one) for name, one in document["pools"].items()},
-            not_run=dict(document["not_run"]),
-        )

@@ -10,15 +10,13 @@ from sdor.errors import SdorError
 from sdor.files import file_sha256
 from sdor.study.backbones import ARCHITECTURES
 from sdor.study.config import Document, check, hint, with_defaults
+from sdor.study.plan import Comparison, Plan, Pool
 from sdor.study.scenes import DataNotFound, Scene, find_scene
 from sdor.study.settings import (
-    Comparison,
     ComputeSettings,
     EvaluationSettings,
     FeedbackSettings,
     Method,
-    Plan,
-    Pool,
     TrackingSettings,
 )
 
