@@ -69,7 +69,7 @@ def _read(module: str) -> tuple[str, frozenset[str], frozenset[str]]:
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
     when_loaded = frozenset(_imports(_outside_functions(tree), package))
     anywhere = frozenset(_imports(ast.walk(tree), package))
-    return digest(ast.unparse(_Meaning().visit(tree)).encode()), when_loaded, anywhere
+    return digest(_written(_Meaning().visit(tree)).encode()), when_loaded, anywhere
 
 
 def _path(module: str) -> Path | None:
@@ -113,6 +113,18 @@ def _is_log_line(node: ast.AST) -> bool:
             inner = [ast.unparse(one.func) for one in ast.walk(node) if isinstance(one, ast.Call)]
             return name in LOG_CALLS and set(inner[1:]) <= {"len"}
     return False
+
+
+def _written(part: object) -> str:
+    """A syntax tree as text; `ast.dump` writes what is empty, and other things in each Python."""
+    if isinstance(part, list):
+        return f"[{','.join(map(_written, part))}]"
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    fields = [
+        f"{name}={_written(it)}" for name, it in ast.iter_fields(part) if it not in (None, [])
+    ]
+    return f"{type(part).__name__}({','.join(fields)})"
 
 
 class _Meaning(ast.NodeTransformer):
