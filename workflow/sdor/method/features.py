@@ -47,8 +47,8 @@ def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:
     compute = frames.compute
     for batch in frames.in_turn(None, BATCH_SIZE[frames.window], "trunk maps"):
         with compute.inference():
-            maps = backbone.trunk_maps(batch).movedim(1, -1).to(compute.activation_dtype)
-            values = maps.contiguous().cpu()
+            maps = backbone.trunk_maps(batch).movedim(1, -1)
+            values = maps.to(torch.bfloat16 if compute.bf16 else torch.float32).contiguous().cpu()
         yield (values.view(torch.uint16) if compute.bf16 else values).numpy()
 
 

@@ -53,11 +53,6 @@ class Compute:
         network.to(self.device)
         network.to(memory_format=layout)  # type: ignore[call-overload]
 
-    @property
-    def activation_dtype(self) -> torch.dtype:
-        """Type in which activations are kept between two jobs."""
-        return torch.bfloat16 if self.bf16 else torch.float32
-
     def describe(self) -> str:
         """Words for logs and reports, such as "cpu, bf16"."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"

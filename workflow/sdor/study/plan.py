@@ -1,10 +1,38 @@
-"""What stands beside what in tables and figures, typed."""
+"""What a study does beside the method: feedback, evaluation, tracking, and what is compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from sdor.study.settings import Settings
+
+
+@dataclass(frozen=True)
+class FeedbackSettings(Settings):
+    """Of the expert who is simulated from the ground truth (Figure 3)."""
+
+    rounds: int
+    picks: int
+    share: float
+    neighbours: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(Settings):
+    """Of how results are judged."""
+
+    smoothing_sigma: float
+    bootstrap_draws: int
+
+
+@dataclass(frozen=True)
+class TrackingSettings(Settings):
+    """Of the view of the results in MLflow."""
+
+    enabled: bool
+    experiment: str
+    models: Literal["main", "all", "none"]
 
 
 @dataclass(frozen=True)

