@@ -20,8 +20,8 @@ Rows = npt.NDArray[np.int64]
 
 
 def stored_frames(path: str | Path) -> int:
-    """The number of frames in a file that `extract_frames` wrote (only its header is read)."""
-    return _read_header(Path(path))[0]
+    """The number of frames in a file that `extract_frames` wrote (none of them is read)."""
+    return len(_mapped(Path(path)))
 
 
 class FrameStore:
@@ -49,7 +49,7 @@ class FrameStore:
             raise ValueError("a frame store needs at least one clip")
         self.clips = tuple(files)
         self._paths = [Path(path) for path in files.values()]
-        shapes = [_read_header(path) for path in self._paths]
+        shapes = [_mapped(path).shape for path in self._paths]
         for path, shape in zip(self._paths, shapes, strict=True):
             if shape[1:3] != shapes[0][1:3]:
                 raise SdorError(
@@ -60,9 +60,8 @@ class FrameStore:
         self.shape = (*shapes[0][1:3], max(shape[3] for shape in shapes))
         self.nbytes = int(self.lengths.sum() * np.prod(self.shape))
         self.clip_of = np.repeat(np.arange(len(shapes)), self.lengths)
-        starts = np.cumsum(self.lengths) - self.lengths
-        self.frame_of = np.arange(len(self.clip_of)) - starts[self.clip_of]
-        self._starts = starts
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self.frame_of = np.arange(len(self.clip_of)) - self._starts[self.clip_of]
         self._open: dict[int, Frames] = {}
 
     def __len__(self) -> int:
@@ -115,27 +114,22 @@ class FrameStore:
         if clip not in self._open:
             if len(self._open) >= OPEN_FILES:
                 self._open.clear()
-            try:
-                self._open[clip] = np.load(self._paths[clip], mmap_mode="r")
-            except (OSError, ValueError, EOFError) as error:
-                raise SdorError(damaged(self._paths[clip], error)) from error
+            self._open[clip] = _mapped(self._paths[clip])
         return self._open[clip]
 
 
-def _read_header(path: Path) -> tuple[int, int, int, int]:
-    """Shape of the frames in a file, which must be whole."""
+def _mapped(path: Path) -> Frames:
+    """The frames of a file, which must be whole."""
     try:
-        with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            start = file.tell()
-        size = path.stat().st_size
+        frames: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="r")
+        whole = path.stat().st_size == frames.offset + frames.nbytes
+        if (
+            not whole
+            or frames.dtype != np.uint8
+            or frames.ndim != 4
+            or frames.shape[3] not in (1, 3)
+        ):
+            raise ValueError(f"not the whole of frames of shape {frames.shape}, {frames.dtype}")
     except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(path, error)) from error
-    if dtype != np.uint8 or len(shape) != 4 or shape[0] < 1 or shape[3] not in (1, 3):
-        reason = ValueError(f"holds {dtype} of shape {shape}, not frames")
-        raise SdorError(damaged(path, reason))
-    if size != start + int(np.prod(shape)):
-        reason = ValueError(f"{size} bytes, expected {start + int(np.prod(shape))}")
-        raise SdorError(damaged(path, reason))
-    return shape[0], shape[1], shape[2], shape[3]
+    return frames
