@@ -58,3 +58,9 @@ def test_no_function_takes_more_than_eight_things():
 def test_settings_are_typed():
     found = {path.relative_to(PACKAGE): len(UNTYPED.findall(path.read_text())) for path in MODULES}
     assert sum(found.values()) <= 40, {str(name): count for name, count in found.items() if count}
+
+
+def test_what_a_stage_loads_stands_in_its_imports():
+    """Names of modules in strings are invisible to `code_of`; the package's own loads no stage."""
+    found = [path for path in MODULES if 'import_module("sdor' in path.read_text()]
+    assert found == [PACKAGE / "__init__.py"]

@@ -1,8 +1,7 @@
 """Fingerprints of code and library versions, so that only what changed is run again.
 
-A stage's code is all that its modules may load: what they import, at the top or in a function, and
-the packages that Python loads on the way to each. Such a package counts with what it imports as it
-is loaded, a module that is imported by its name with what it imports anywhere.
+A stage's code is all that its modules may load: whatever they import, at their top or in a
+function, and the packages that Python loads on the way there.
 """
 
 import ast
@@ -40,18 +39,14 @@ def code_of(*modules: str) -> str:
 
 def reached(*modules: str) -> list[str]:
     """The modules and all first-party ones that they may load, sorted by name."""
-    done: set[tuple[str, bool]] = set()
-    waiting = [(module, True) for module in modules]
+    found: set[str] = set()
+    waiting = list(modules)
     while waiting:
-        module, by_name = waiting.pop()
-        if (module, by_name) in done or module in WITHOUT_EFFECT:
-            continue
-        done.add((module, by_name))
-        _, when_loaded, anywhere = _read(module)
-        waiting += [(name, True) for name in (anywhere if by_name else when_loaded)]
-        if "." in module:
-            waiting.append((module.rpartition(".")[0], False))
-    return sorted({module for module, _ in done})
+        module = waiting.pop()
+        if module not in found | WITHOUT_EFFECT:
+            found.add(module)
+            waiting += [*_read(module)[1], *filter(None, [module.rpartition(".")[0]])]
+    return sorted(found)
 
 
 def versions_of(*packages: str) -> dict[str, str]:
@@ -60,16 +55,15 @@ def versions_of(*packages: str) -> dict[str, str]:
 
 
 @cache
-def _read(module: str) -> tuple[str, frozenset[str], frozenset[str]]:
-    """Hash of a module's meaning; the modules that it imports when loaded, and anywhere."""
+def _read(module: str) -> tuple[str, frozenset[str]]:
+    """Hash of a module's meaning, and the first-party modules that it imports."""
     path = _path(module)
     if path is None:
         raise ValueError(f"{module}: no such module in {PACKAGE}")
     tree = ast.parse(path.read_text())
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    when_loaded = frozenset(_imports(_outside_functions(tree), package))
-    anywhere = frozenset(_imports(ast.walk(tree), package))
-    return digest(_written(_Meaning().visit(tree)).encode()), when_loaded, anywhere
+    imported = frozenset(name for name in _imports(tree, package) if _path(name))
+    return digest(_written(_Meaning().visit(tree)).encode()), imported
 
 
 def _path(module: str) -> Path | None:
@@ -80,30 +74,19 @@ def _path(module: str) -> Path | None:
     return next((file for file in files if head == "sdor" and file.is_file()), None)
 
 
-def _imports(nodes: Iterator[ast.AST], package: str) -> Iterator[str]:
-    """First-party modules that import statements in a module of a package name."""
-    for node in nodes:
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    """All names that may be modules, in the import statements of a module of a package."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if _path(alias.name))
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             source = resolve_name("." * node.level + (node.module or ""), package)
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
             path = _path(source)
-            names = [f"{source}.{alias.name}" for alias in node.names]
-            if path and path.stem == "__init__" and names == [f"{source}.*"]:
+            if node.names[0].name == "*" and path and path.stem == "__init__":
                 beside = (file.stem for file in path.parent.iterdir() if file != path)
-                names += [f"{source}.{name}" for name in beside]
-            modules = [name for name in names if _path(name)]
-            # A package that only leads to its modules is none of those that it is asked for.
-            yield from modules if len(modules) == len(names) or not path else [source, *modules]
-
-
-def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            child = ast.Module(child.orelse, [])
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield child
-            yield from _outside_functions(child)
+                yield from (f"{source}.{name}" for name in beside)
 
 
 def _is_log_line(node: ast.AST) -> bool:
