@@ -75,7 +75,7 @@ def test_three_kills_change_nothing(begun, undisturbed):
             in refused.stdout
         )
         orphan.resume()
-        wait_until(lambda: "resumed" in logs[1].read_text(), process)
+        wait_until(lambda: logs[1].exists() and "resumed" in logs[1].read_text(), process)
         waiting.kill()
         assert process.wait() == 1
     fault = [line for line in begun.said().splitlines() if line.startswith("sdor: failed: ")]

@@ -92,9 +92,9 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def _verify(asked: argparse.Namespace) -> int:
     from sdor.running.manifest import verify
-    from sdor.running.run import require_quiet
+    from sdor.running.run import hold
 
-    require_quiet()
+    hold()
     found = verify(repair=asked.repair)
     for path in found.damaged:
         print(f"{path}: not what was made{'; removed' if asked.repair else ''}")

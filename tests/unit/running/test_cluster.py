@@ -6,7 +6,7 @@ import pytest
 
 from sdor.errors import SdorError
 from sdor.running import cluster
-from sdor.running.cluster import cancel_orphans, require_answer
+from sdor.running.cluster import cancel_orphans
 
 OURS = "sdor_12345678-1234-4321-abcd-1234567890ab"
 # A cluster of one file: a line for each job, and scancel takes lines out.
@@ -52,13 +52,13 @@ def install(tmp_path, monkeypatch):
     return install
 
 
-def test_a_cluster_that_does_not_answer_stops_before_the_first_job(install):
-    require_answer()  # there is none
+def test_a_cluster_that_does_not_answer_stops_before_the_first_job(install, tmp_path):
+    assert cancel_orphans(tmp_path, on_cluster=True) == []  # there is none
     install(squeue=SQUEUE)
-    require_answer()
+    assert cancel_orphans(tmp_path, on_cluster=True) == []
     install(squeue="import sys\nsys.exit('slurm_load_jobs error: Unable to contact controller')")
     with pytest.raises(SdorError, match=r"Unable to contact controller.*is its controller up"):
-        require_answer()
+        cancel_orphans(tmp_path, on_cluster=True)
 
 
 def test_only_own_jobs_of_this_folder_are_cancelled(install, folder, monkeypatch):
@@ -71,16 +71,16 @@ def test_only_own_jobs_of_this_folder_are_cancelled(install, folder, monkeypatch
     ]
     rows = [f"10|{OURS}|{folder}", *others, f"11|{OURS}|{folder}"]
     queue = install(*rows, squeue=SQUEUE, scancel=SCANCEL)
-    assert cancel_orphans(folder) == ["10", "11"]
+    assert cancel_orphans(folder, on_cluster=False) == ["10", "11"]
     assert queue.read_text().splitlines() == others
     assert Path(f"{queue}.cancelled").read_text() == "10 11\n"
-    assert cancel_orphans(folder) == []
+    assert cancel_orphans(folder, on_cluster=False) == []
 
 
 def test_the_folder_by_another_name(install, folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
     install(f"10|{OURS}|{tmp_path / 'link'}", squeue=SQUEUE, scancel=SCANCEL)
-    assert cancel_orphans(folder) == ["10"]
+    assert cancel_orphans(folder, on_cluster=False) == ["10"]
 
 
 def test_a_job_that_comes_up_late_is_cancelled_too(install, folder):
@@ -89,14 +89,14 @@ if "10" in sys.argv:
     queue.write_text(queue.read_text() + {f"11|{OURS}|{folder}"!r} + "\\n")
 """
     install(f"10|{OURS}|{folder}", squeue=SQUEUE, scancel=scancel)
-    assert cancel_orphans(folder) == ["10", "11"]
+    assert cancel_orphans(folder, on_cluster=False) == ["10", "11"]
 
 
 def test_nothing_without_slurm_or_submissions(install, folder, tmp_path, capsys):
     install(f"10|{OURS}|{folder}")
-    assert cancel_orphans(folder) == []
+    assert cancel_orphans(folder, on_cluster=False) == []
     install(squeue="raise SystemExit('must not be asked')")
-    assert cancel_orphans(tmp_path) == []
+    assert cancel_orphans(tmp_path, on_cluster=False) == []
     assert capsys.readouterr().err == ""
 
 
@@ -113,7 +113,7 @@ def test_a_cluster_without_an_answer_is_one_line(
 ):
     monkeypatch.setattr(cluster, "ANSWER", 1.0)
     install(squeue=squeue, scancel=SCANCEL)
-    assert cancel_orphans(folder) == []
+    assert cancel_orphans(folder, on_cluster=False) == []
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("sdor: jobs of a killed run may still be at work: ")
@@ -123,12 +123,12 @@ def test_a_cluster_without_an_answer_is_one_line(
 def test_a_job_that_does_not_end_is_named(install, folder, monkeypatch, capsys):
     monkeypatch.setattr(cluster, "END", 0.5)
     install(f"10|{OURS}|{folder}", squeue=SQUEUE, scancel="raise SystemExit(1)")
-    assert cancel_orphans(folder) == ["10"]
+    assert cancel_orphans(folder, on_cluster=False) == ["10"]
     assert "SLURM jobs 10 were cancelled and are still there" in capsys.readouterr().err
 
 
 def test_jobs_of_other_users_are_not_asked_for(install, folder):
     squeue = "import sys, pathlib; pathlib.Path(QUEUE).write_text(' '.join(sys.argv[1:]))"
     queue = install(squeue=squeue)
-    assert cancel_orphans(folder) == []
+    assert cancel_orphans(folder, on_cluster=False) == []
     assert f"--user={os.getuid()}" in queue.read_text().split()

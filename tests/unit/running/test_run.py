@@ -81,8 +81,6 @@ def test_results_that_cannot_be_written_are_named_before_the_first_job(monkeypat
 
 def test_a_job_waits_for_the_same_job_of_a_killed_run(capsys):
     process = other_process(f"ticket = take_ticket('frames', Path({str(LOG)!r}))")
-    with pytest.raises(SdorError, match="a job of a killed run is still at work"):
-        run.require_quiet()
     with closing(run.take_ticket("features", Path("results/logs/b.log"))):
         pass
     assert "waiting" not in capsys.readouterr().err
@@ -116,8 +114,7 @@ def test_lines_of_jobs_on_other_machines_are_said_once(monkeypatch, capsys):
     monkeypatch.setenv(ON_CLUSTER, "yes")
     run.say_line("frames: done in 1.0 s")
     run.say_line("features: done in 2.0 s")
-    said = capsys.readouterr().err
-    run.pass_on_lines()
-    assert capsys.readouterr().err == said
-    run.pass_on_lines()
     assert capsys.readouterr().err == ""
+    for said in ("sdor: frames: done in 1.0 s\nsdor: features: done in 2.0 s\n", ""):
+        run.pass_on_lines()
+        assert capsys.readouterr().err == said

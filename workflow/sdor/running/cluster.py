@@ -21,17 +21,17 @@ END = 180.0
 WAIT = 1.0  # seconds between two looks
 
 
-def cancel_orphans(folder: Path) -> list[str]:
+def cancel_orphans(folder: Path, *, on_cluster: bool) -> list[str]:
     """Cancel the jobs that a killed run submitted from a folder, and wait until they are gone.
 
-    Nothing is asked where nothing was ever submitted from the folder. A cluster that does not
-    answer is a warning and no fault: the run may be one that needs no cluster.
+    Returns their ids. A run that is not `on_cluster` asks only where jobs were ever submitted from
+    the folder, and goes on without an answer.
 
-    Returns
-    -------
-    Ids of the jobs that were cancelled, in the order in which they were found.
+    Raises
+    ------
+    SdorError : SLURM does not answer, so that jobs could not be submitted either.
     """
-    if shutil.which("squeue") is None or not (folder / LOGS).is_dir():
+    if shutil.which("squeue") is None or not (on_cluster or (folder / LOGS).is_dir()):
         return []
     cancelled: list[str] = []
     latest = time.monotonic() + END
@@ -43,29 +43,16 @@ def cancel_orphans(folder: Path) -> list[str]:
                 _ask("scancel", *new)
             time.sleep(WAIT)
     except SdorError as error:
+        if on_cluster:
+            raise SdorError(
+                f"SLURM does not answer: {error}; is its controller up? Without "
+                "--workflow-profile, the work is done on this machine"
+            ) from None
         say(f"jobs of a killed run may still be at work: {error}")
         return cancelled
     if jobs:
         say(f"SLURM jobs {', '.join(jobs)} were cancelled and are still there; going on")
     return cancelled
-
-
-def require_answer() -> None:
-    """Find out before the first job whether SLURM answers, where there is one.
-
-    Raises
-    ------
-    SdorError : squeue is there, and fails or hangs: jobs could not be submitted either.
-    """
-    if shutil.which("squeue") is None:
-        return
-    try:
-        _ask("squeue", "--noheader", f"--user={os.getuid()}")
-    except SdorError as error:
-        raise SdorError(
-            f"SLURM does not answer: {error}; is its controller up? Without --workflow-profile, "
-            "the work is done on this machine"
-        ) from None
 
 
 def _jobs_of(folder: Path) -> list[str]:

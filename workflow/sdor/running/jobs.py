@@ -9,45 +9,33 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from sdor.errors import SdorError, say
+from sdor.errors import SdorError
 from sdor.files import CHECKPOINT
 from sdor.progress import logger
 from sdor.running.manifest import remove, write_entries
 from sdor.running.run import leave, one_line_faults, say_line, take_ticket
 
-# Before a log file is open, faults are said on the terminal alone.
+# Before a log file is open, faults are said on the terminal alone; and on a full disk only once.
 logger.addHandler(logging.NullHandler())
-
-
-class Script(Protocol):
-    """What a script gets from the workflow, as far as it is looked at here: paths."""
-
-    log: Any
-    input: Any
-    output: Any
+logging.raiseExceptions = False
 
 
 @dataclass
 class Work:
-    """The work of one job.
-
-    Attributes
-    ----------
-    figure : the number that says most about it, in words ("merged AUC 78.4"), for people.
-    """
+    """What a job says of its work: the number that says most, in words ("merged AUC 78.4")."""
 
     figure: str = ""
 
 
 @contextmanager
-def job(script: Script, name: str) -> Iterator[Work]:
+def job(script: Any, name: str) -> Iterator[Work]:
     """Run one job: alone at its outputs, with a log, a line at its end, and manifest entries.
 
     Parameters
     ----------
-    script : inputs, outputs and log of the job; the log starts anew.
+    script : Snakemake's object in scripts, of which `input`, `output` and `log` are looked at.
     name : what the job does, in words that stand before the fault ("frames of ped2/Test001").
     """
     log, started, work = Path(script.log[0]), time.monotonic(), Work()
@@ -72,13 +60,13 @@ def job(script: Script, name: str) -> Iterator[Work]:
             line = f"{name}: {' '.join(str(error).split())}"
             logger.error(line)
             leave(ticket, f"{line} (log: {log})")
-            say(line)
+            say_line(line)
             raise SystemExit(1) from None
         except KeyboardInterrupt:
             line = f"{name}: stopped; the same command goes on from here"
             logger.info(line)
             leave(ticket, "")
-            say(line)
+            say_line(line)
             raise SystemExit(130) from None
         except Exception as error:
             logger.exception("%s: failed", name)
@@ -97,19 +85,11 @@ def _sweep(path: Path) -> None:
         remove(left)
 
 
-class _LogFile(logging.FileHandler):
-    """A log file whose lines are lost without a message where the disk is full."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
-
-
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = _LogFile(path, mode="w")
+        handler = logging.FileHandler(path, mode="w")
     except OSError as error:
         raise SdorError(f"{path}: cannot write here ({error.strerror}); check the folder") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

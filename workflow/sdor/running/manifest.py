@@ -19,14 +19,10 @@ TIMESTAMP = ".snakemake_timestamp"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one output, which may be a folder.
+    """An output: its content (see `sha256_of`), its time, and what made it, in words.
 
-    Attributes
-    ----------
-    sha256 : of its content, as `sha256_of` reads it.
-    mtime_ns : a time for it that is later than those of all it was made from. It stays the same
-        when the output is made again, byte for byte.
-    job : what made it, in words.
+    The time is later than those of all that it was made from, and stays the same when the output is
+    made again, byte for byte.
     """
 
     sha256: str
@@ -36,12 +32,7 @@ class Entry:
 
 @dataclass
 class Found:
-    """What `verify` found: paths of outputs.
-
-    Attributes
-    ----------
-    whole : as they were made. damaged : of another content. missing : not there.
-    """
+    """Outputs that are as they were made, that have another content, and that are not there."""
 
     whole: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
@@ -54,13 +45,7 @@ def entry_file(output: str | Path) -> Path:
 
 
 def write_entries(outputs: Iterable[str], inputs: Iterable[str], job: str) -> None:
-    """Write down what a job has just made, as far as it lies below `results`.
-
-    Parameters
-    ----------
-    outputs, inputs : paths of the job.
-    job : what it did, in words.
-    """
+    """Write down what a job, given in words, has just made below `results`."""
     sources = [entry for path in inputs if (entry := _read_entry(path))]
     newest = max((entry.mtime_ns for entry in sources), default=0)
     for output in outputs:
@@ -77,10 +62,7 @@ def write_entries(outputs: Iterable[str], inputs: Iterable[str], job: str) -> No
 def verify(*, repair: bool = False) -> Found:
     """Read every output that has a manifest entry, and compare.
 
-    Parameters
-    ----------
-    repair : remove what is damaged, and give the whole ones their recorded times, which a copy or
-        a backup may have lost.
+    `repair` removes what is damaged, and gives whole ones their times, which a copy may have lost.
 
     Raises
     ------
@@ -104,7 +86,7 @@ def verify(*, repair: bool = False) -> Found:
             else:
                 found.damaged.append(output)
                 if repair:
-                    remove(output)
+                    remove(Path(output))
         except OSError as error:
             raise SdorError(
                 f"{output}: {error.strerror}; change its rights, or delete it"
@@ -123,9 +105,8 @@ def sha256_of(path: str | Path) -> str:
     )
 
 
-def remove(path: str | Path) -> None:
+def remove(path: Path) -> None:
     """Remove a file or a whole folder."""
-    path = Path(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

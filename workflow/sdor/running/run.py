@@ -14,7 +14,7 @@ from typing import IO
 
 from sdor.errors import SdorError, say
 from sdor.files import atomic, digest
-from sdor.running.cluster import ON_CLUSTER, cancel_orphans, require_answer
+from sdor.running.cluster import ON_CLUSTER, cancel_orphans
 
 STATE, RESULTS = Path(".snakemake"), Path("results")
 LOCK = STATE / "sdor.lock"
@@ -25,7 +25,6 @@ LINES = STATE / "sdor" / "lines"
 RUN = "SDOR_RUN"  # tells a job which run it is of
 ROOM = 64 << 20  # bytes: less is full, since Snakemake must keep its books
 LOOK = 2.0  # seconds between two looks for lines
-_passing_on = threading.Lock()
 _held: list[IO[str]] = []  # open, and so locked, until the process ends
 
 
@@ -33,11 +32,7 @@ def begin(*, on_cluster: bool) -> None:
     """Take the working directory for a run of the workflow.
 
     Jobs of a killed run are cancelled where SLURM has them; elsewhere, the same job of this run
-    waits for them (see `take_ticket`).
-
-    Parameters
-    ----------
-    on_cluster : jobs are submitted to other machines, and their lines are said here.
+    waits for them (see `take_ticket`). Jobs that are submitted `on_cluster` say their lines here.
 
     Raises
     ------
@@ -54,12 +49,11 @@ def begin(*, on_cluster: bool) -> None:
     run = hold()
     os.environ[RUN] = run or uuid.uuid4().hex
     os.environ[ON_CLUSTER] = "yes" if on_cluster else ""
-    if on_cluster:
-        require_answer()
-        threading.Thread(target=_keep_passing_on, daemon=True).start()
     # Without a lock, they may be those of another run that is at work.
-    if run and (orphans := cancel_orphans(Path.cwd())):
+    if run and (orphans := cancel_orphans(Path.cwd(), on_cluster=on_cluster)):
         say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
+    if on_cluster:
+        threading.Thread(target=_keep_passing_on, daemon=True).start()
 
 
 @contextmanager
@@ -75,9 +69,7 @@ def one_line_faults() -> Iterator[None]:
 def hold() -> str | None:
     """Take the working directory until this process ends, however it ends.
 
-    Returns
-    -------
-    A random name of this hold; None where the file system has no locks, and nothing is held.
+    Returns a random name of this hold; None where the file system has no locks.
 
     Raises
     ------
@@ -89,7 +81,7 @@ def hold() -> str | None:
         say(f"{LOCK}: no locks on this file system: nothing keeps a second run out of the folder")
         return None
     if not locked:
-        process = (LOCK.read_text().split() or ["unknown"])[0]
+        process = LOCK.read_text().partition(" ")[0]
         raise SdorError(
             f"another run is at work in {Path.cwd()} (process {process}): wait for it to end, or "
             "stop it"
@@ -97,20 +89,6 @@ def hold() -> str | None:
     _held.append(file)
     _write(file, f"{os.getpid()} {(name := uuid.uuid4().hex)}")
     return name
-
-
-def require_quiet() -> None:
-    """Take the working directory, where nothing must be at work: neither a run nor one of its jobs.
-
-    Raises
-    ------
-    SdorError : something is at work.
-    """
-    hold()
-    for path in TICKETS.glob("*"):
-        with path.open("a") as file:
-            if _lock(file) is False:
-                raise SdorError("a job of a killed run is still at work here: wait for it to end")
 
 
 def take_ticket(name: str, log: Path) -> IO[str]:
@@ -150,26 +128,27 @@ def faults() -> list[str]:
 
 
 def say_line(line: str) -> None:
-    """Say a line of a job, here and, from a cluster, on the machine where Snakemake runs."""
-    say(line)
-    if os.environ.get(ON_CLUSTER):
-        path = LINES / f"{time.time_ns()}.{os.getpid()}"
-        with suppress(OSError, SdorError), atomic(path) as temporary:
-            temporary.write_text(line)
+    """Say a line of a job: on a cluster, on the machine where Snakemake runs."""
+    if not os.environ.get(ON_CLUSTER):
+        say(line)
+        return
+    path = LINES / f"{time.time_ns()}.{os.getpid()}"
+    with suppress(OSError, SdorError), atomic(path) as temporary:
+        temporary.write_text(line)
 
 
 def pass_on_lines() -> None:
     """Say what jobs on other machines have left."""
-    with _passing_on:
-        for path in sorted(LINES.glob("[!.]*")):
-            say(path.read_text())
+    for path in sorted(LINES.glob("[!.]*")):
+        with suppress(OSError):
+            line = path.read_text()
             path.unlink()
+            say(line)
 
 
 def _keep_passing_on() -> None:
     while True:
-        with suppress(OSError):
-            pass_on_lines()
+        pass_on_lines()
         time.sleep(LOOK)
 
 
