@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.text import Text
 from PIL import Image
+from synthetic_study import about as what_from
 
 from sdor.files import write_parquet
 from sdor.reporting.findings import Findings, typed
 from sdor.reporting.runs import Runs
-from sdor.study.config import with_defaults
 from sdor.study.plan import Comparison, Plan
 
 
@@ -101,7 +101,7 @@ def run(
         "ensemble_2": end,
         "ours": end,
     }
-    method = with_defaults(about.pop("method", {}), "method")
+    overrides = about.pop("method", {})
     place = {"scene": scene, "variant": variant, "seed": seed}
     rows = [{**place, "metric": "anomaly_rate", "value": about.pop("rate", 0.3)}]
     for row, value in steps.items():
@@ -110,13 +110,13 @@ def run(
             at = value - below
             cell = {} if why else {"value": at, "low": at - wide, "high": at + wide}
             rows.append({**place, "row": row, "metric": metric, "reason": why, **cell})
-    return {**place, "method": method}, rows
+    return what_from(scene, variant, seed, overrides), rows
 
 
 def reported(scene="ped1", variant="paper", auc=0.717, settings="same"):
     """The paper's figure beside a run."""
     place = {"scene": scene, "variant": variant, "row": "ours", "metric": "merged", "value": auc}
-    return {**place, "against": "table 1", "source": "reported", "settings": settings}
+    return {**place, "source": "reported", "settings": settings}
 
 
 def findings_of(*runs, beside=(), rates=(), ablations=None):

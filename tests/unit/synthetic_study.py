@@ -7,9 +7,15 @@ import numpy as np
 import pandas as pd
 
 from sdor.evaluation import metrics
+from sdor.evaluation.about import About, Subset
+from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
+from sdor.evaluation.evaluate import Evaluation, LabelPurity
 from sdor.files import write_json, write_parquet
-from sdor.reporting.paper_tables import StudyFiles
+from sdor.networks.provenance import Provenance
+from sdor.reporting.findings import StudyFiles, read_findings, write_findings
 from sdor.study.config import with_defaults
+from sdor.study.plan import EvaluationSettings
+from sdor.study.settings import Method
 
 COMPETITORS = {
     "del_giorno_1_w100": 0.2,
@@ -38,14 +44,20 @@ def scores(frames, strength, seed):
     return strength * frames.anomalous + mood[frames.clip] + noise
 
 
-def write_run(folder, about, frames, strengths, iterations=2):
-    """Write `metrics.json` and `draws.parquet` of rows that tell anomalies with these strengths.
+def about(scene="ped2", variant="paper", seed=0, overrides=None, **more):
+    """What a run came from, with the default method but for the overrides."""
+    method = Method.read(with_defaults(overrides or {}, "method"))
+    return About(scene, variant, seed, method, overrides or {}, **more)
+
+
+def evaluation(about, frames, strengths, iterations=2):
+    """Metrics and draws of rows that tell anomalies with these strengths.
 
     Nothing in unmasking is random: it has the same scores in every seed.
     """
-    weights = metrics.draw_clips(len(frames.split), DRAWS, 0)
+    weights = draw_clips(len(frames.split), DRAWS)
     found = {
-        row: scores(frames, strength, [0 if "unmasking" in row else about["seed"], number])
+        row: scores(frames, strength, [0 if "unmasking" in row else about.seed, number])
         for number, (row, strength) in enumerate(strengths.items())
     }
     oracles = {
@@ -57,39 +69,34 @@ def write_run(folder, about, frames, strengths, iterations=2):
         drawn = pd.DataFrame(metrics.per_draw(values, frames, weights))
         parts.append(drawn.assign(row=row, draw=np.arange(DRAWS)))
     split = frames.split
-    content = {
-        "about": about,
-        "settings": {"smoothing_sigma": 5, "draws": DRAWS, "bootstrap_seed": 0},
-        "iterations": iterations,
-        "counts": {
-            "clips": len(split),
-            "training_clips": split.count("train"),
-            "test_clips": split.count("test"),
-            "labelled_clips": len(split),
-            "clips_with_anomalies": int((frames.positives > 0).sum()),
-            "frames": len(frames.clip),
-            "labelled_frames": len(frames.clip),
-            "anomalous_frames": int(frames.anomalous.sum()),
-        },
-        "rows": {row: metrics.measure(values, frames, weights) for row, values in found.items()},
-        "oracles": {row: metrics.measure(one, frames, weights) for row, one in oracles.items()},
-        "differences": {
-            "ours - sp_iforest": metrics.paired(found["ours"], found["sp_iforest"], frames, weights)
-        },
-        "pseudo_labels": [
-            {
-                "iteration": number,
-                "anomalous": 42,
-                "anomalous_precision": 0.5 + 0.1 * number,
-                "normal": 84,
-                "normal_precision": 0.95,
-            }
-            for number in range(1, iterations + 1)
-        ],
+    counts = {
+        "clips": len(split),
+        "training_clips": split.count("train"),
+        "test_clips": split.count("test"),
+        "labelled_clips": len(split),
+        "clips_with_anomalies": int((frames.positives > 0).sum()),
+        "frames": len(frames.clip),
+        "labelled_frames": len(frames.clip),
+        "anomalous_frames": int(frames.anomalous.sum()),
     }
-    write_json(folder / "metrics.json", content)
-    write_parquet(folder / "draws.parquet", pd.concat(parts), {})
-    return content
+    measured = Evaluation(
+        about,
+        EvaluationSettings(smoothing_sigma=5, bootstrap_draws=DRAWS),
+        iterations,
+        counts,
+        {row: measure(values, frames, weights) for row, values in found.items()},
+        {row: measure(one, frames, weights) for row, one in oracles.items()},
+        {"ours - sp_iforest": paired(found["ours"], found["sp_iforest"], frames, weights)},
+        [LabelPurity(t, 42, 0.5 + 0.1 * t, 84, 0.95) for t in range(1, iterations + 1)],
+    )
+    return measured, pd.concat(parts)
+
+
+def write_run(folder, about, frames, strengths):
+    """Write `metrics.json` and `draws.parquet` of one run."""
+    measured, drawn = evaluation(about, frames, strengths)
+    write_json(folder / "metrics.json", measured.as_document())
+    write_parquet(folder / "draws.parquet", drawn, {})
 
 
 def strengths_of(ours, competitors=()):
@@ -112,112 +119,120 @@ def write_study(
     *,
     seeds=(0, 1),
     competitors=tuple(COMPETITORS),
-    main=None,
+    main="",
     pooled=(),
-    **more,
 ):
     """Write the files of every scene, variant and seed.
 
     Parameters
     ----------
-    scenes : name: (training clips, test clips), no clip at all for a scene without ground truth.
-    variants : name: (overrides, strength of our method); the first one has the competitors.
+    scenes : name: (training clips, test clips).
+    variants : name: (overrides, strength of our method); the main one has the competitors.
     pooled : names of pools, which are made of 8 training and 8 test clips.
     """
     main = main or next(iter(variants))
-    made = {"metrics": [], "draws": [], "pooled": [], "localisation": [], "feedback": []}
+    made = {"metrics": [], "draws": [], "pooled": []}
     for scene in (*scenes, *pooled):
         for variant, (overrides, ours) in variants.items():
             rate = overrides.get("anomaly_rate")
             for seed in seeds:
-                about = {
-                    "scene": scene,
-                    "variant": variant,
-                    "seed": seed,
-                    "description": f"The scene {scene}, <invented>",
-                    "method": with_defaults(overrides, "method"),
-                    "overrides": overrides,
-                    "device": "cpu, fp32",
-                    "weights": {"source": "<npm>", "sha256": "f" * 64},
-                    "versions": {"torch": "2.13.0"},
-                    "fingerprints": {"training": "abc123", "evaluation": f"of {scene}"},
-                }
+                subset = None
                 if rate is not None:
-                    kept = {"target": rate, "rate": rate + 0.002 * seed}
-                    about["subset"] = {**kept, "events_kept": 3 + seed, "events": 8, "seed": seed}
-                rows = strengths_of(ours, competitors if variant == main else ())
+                    subset = Subset(rate, rate + 0.002 * seed, 3 + seed, 8, seed)
+                run = about(
+                    *(scene, variant, seed, overrides),
+                    description=f"The scene {scene}, <invented>",
+                    device="cpu, fp32",
+                    weights=Provenance("resnet50", "<npm>", "f" * 64),
+                    versions={"torch": "2.13.0"},
+                    fingerprints={"training": "abc123", "evaluation": f"of {scene}"},
+                    subset=subset,
+                )
                 train, test = scenes.get(scene, (8, 8))
                 # Each seed of a part of the frames has frames of its own.
                 frames = frames_of(train + (seed if rate is not None else 0), test)
-                run = folder / scene / variant / f"seed{seed}"
+                rows = strengths_of(ours, competitors if variant == main else ())
+                place = folder / scene / variant / f"seed{seed}"
                 if scene in pooled:
-                    content = write_run(run, about, frames, rows)
+                    measured, _ = evaluation(run, frames, rows)
                     for way in ("raw", "ranks"):
-                        write_json(run / f"{way}.json", content)
-                        made["pooled"].append(run / f"{way}.json")
+                        of_way = replace(measured, about=replace(run, way=way))
+                        write_json(place / f"{way}.json", of_way.as_document())
+                        made["pooled"].append(place / f"{way}.json")
                     continue
-                write_run(run, about, frames, rows)
-                made["metrics"].append(run / "metrics.json")
-                made["draws"].append(run / "draws.parquet")
-    return StudyFiles(main=main, **{**made, **more})
+                write_run(place, run, frames, rows)
+                made["metrics"].append(place / "metrics.json")
+                made["draws"].append(place / "draws.parquet")
+    return StudyFiles(**made)
+
+
+def gathered(files, plan, folder):
+    """The findings of these files, written and read again."""
+    write_findings(files, plan, folder / "findings.parquet")
+    return read_findings(folder / "findings.parquet")
+
+
+def change(path, edit):
+    """Let `edit` change what a JSON file holds."""
+    content = json.loads(path.read_text())
+    edit(content)
+    write_json(path, content)
 
 
 def blind(content):
-    """The metrics of a scene without ground truth."""
-    text = json.loads(json.dumps(content))
-    empty = {column: metrics.empty_cell("no ground truth") for column in metrics.COLUMNS}
+    """Make the metrics of a scene those of one without ground truth."""
+    empty = {column: vars(Measure(reason="no ground truth")) for column in metrics.COLUMNS}
     for part in ("rows", "oracles", "differences"):
-        text[part] = dict.fromkeys(text[part], empty)
-    for labels in text["pseudo_labels"]:
+        content[part] = dict.fromkeys(content[part], empty)
+    for labels in content["pseudo_labels"]:
         labels.update(anomalous_precision=None, normal_precision=None)
     names = ("labelled_clips", "clips_with_anomalies", "labelled_frames", "anomalous_frames")
-    text["counts"].update(dict.fromkeys(names, 0))
-    return text
+    content["counts"].update(dict.fromkeys(names, 0))
 
 
-def write_localisation(files, folder, skip=()):
+def abouts(files, main):
+    """What the runs of the main variant came from, as in their files."""
+    found = (json.loads(path.read_text())["about"] for path in files.metrics)
+    return [one for one in found if one["variant"] == main]
+
+
+def write_localisation(files, folder, main="paper", skip=()):
     """Localisation of the main variant on every scene; those to skip have no pixel masks."""
     paths = []
-    for path in files.metrics:
-        about = json.loads(path.read_text())["about"]
-        if about["variant"] != files.main:
-            continue
-        value = {"value": 0.6 + 0.02 * about["seed"], "low": 0.5, "high": 0.7}
-        if about["scene"] in skip:
-            value = metrics.empty_cell("no pixel masks")
-        names = ("pixel_auc", "pixel_criterion", "rbdc", "tbdc")
-        values = dict.fromkeys(names, value)
-        if value["value"] is not None:
-            value = {**value, "value": value["value"] - 0.1}
-        content = {"about": about, "settings": {}, "counts": {}, "values": values}
-        content["test_only"] = dict.fromkeys(names, value)
-        paths.append(folder / about["scene"] / f"localisation{about['seed']}.json")
-        write_json(paths[-1], content)
+    for one in abouts(files, main):
+        found = []
+        for less in (0, 0.1):
+            value = vars(Measure(0.6 + 0.02 * one["seed"] - less, 0.5, 0.7))
+            if one["scene"] in skip:
+                value = vars(Measure(reason="no pixel masks"))
+            names = ("pixel_auc", "pixel_criterion", "rbdc", "tbdc")
+            found.append(dict.fromkeys(names, value))
+        content = {"about": one, "settings": {"draws": DRAWS}, "counts": {}, "all_clips": found[0]}
+        paths.append(folder / one["scene"] / f"localisation{one['seed']}.json")
+        write_json(paths[-1], {**content, "test_only": found[1]})
     return replace(files, localisation=paths)
 
 
-def write_feedback(files, folder, scene):
+def write_feedback(files, folder, scene, main="paper"):
     """Two rounds of feedback on one scene, for every seed of the main variant."""
     paths = []
-    for path in files.metrics:
-        about = json.loads(path.read_text())["about"]
-        if (about["scene"], about["variant"]) != (scene, files.main):
+    for one in abouts(files, main):
+        if one["scene"] != scene:
             continue
         rounds = []
         for number in range(3):
-            value = 0.7 + 0.05 * number + 0.01 * about["seed"]
+            value = 0.7 + 0.05 * number + 0.01 * one["seed"]
             measured = {
-                part: {
-                    column: {"value": value - loss, "low": value - 0.1, "high": value + 0.1}
-                    for column in metrics.COLUMNS
-                }
+                part: dict.fromkeys(
+                    metrics.COLUMNS, vars(Measure(value - loss, value - 0.1, value + 0.1))
+                )
                 for part, loss in (("all", 0), ("unmarked", 0.03), ("before_unmarked", 0.06))
             }
-            gained = {"value": 0.03, "low": -0.01, "high": 0.05 + 0.02 * about["seed"]}
+            gained = vars(Measure(0.03, -0.01, 0.05 + 0.02 * one["seed"]))
             measured["gain"] = dict.fromkeys(metrics.COLUMNS, gained)
             counts = {"marked": 10 * number, "marked_frames": 75 * number}
             picks = {"anomalous_picks": 5 * number, "normal_picks": 5 * number}
             rounds.append({"round": number, **counts, **picks, **measured})
-        paths.append(folder / scene / f"feedback{about['seed']}.json")
-        write_json(paths[-1], {"about": about, "settings": {}, "rounds": rounds})
+        paths.append(folder / scene / f"feedback{one['seed']}.json")
+        write_json(paths[-1], {"about": one, "settings": {}, "rounds": rounds})
     return replace(files, feedback=paths)

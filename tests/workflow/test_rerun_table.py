@@ -133,7 +133,7 @@ CHANGES = {
     "a line in `training.py`": line_added("method/training"),
     "a line in `metrics.py`": line_added("evaluation/metrics"),
     "a line in `saliency.py`": line_added("method/saliency"),
-    "a line in `paper_tables.py`": line_added("reporting/paper_tables"),
+    "a line in `tables.py`": line_added("reporting/tables"),
     "the report's template": replaced("report/report.html.j2", "</body>", "<hr></body>"),
     "a number of the paper's": replaced(
         "report/reported.csv", "ResNet-50,,ped1,71.7", "ResNet-50,,ped1,71.8"

@@ -107,7 +107,7 @@ def test_other_labels_rerun_no_training(copy):
     config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
     del config["feedback"], config["anomaly_rates"], config["variants"]["rare"]
     (workplace.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    judged = {"audit", "evaluate", "tables", "paper_tables", "figures", "paper_figures", "report"}
+    judged = {"audit", "evaluate", "tables", "figures", "paper_figures", "report"}
     judged |= {"findings", "stage_times", "track"}
     assert workplace.planned() == judged
 

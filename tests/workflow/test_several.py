@@ -106,7 +106,7 @@ def test_pixel_masks_are_measured_and_other_scenes_are_not(several):
     results = several.folder / "results"
     found = json.loads((results / "gate/tiny/seed0/localisation.json").read_text())
     assert found["counts"]["regions"] == 6
-    assert found["values"]["pixel_auc"]["value"] is not None
+    assert found["all_clips"]["pixel_auc"]["value"] is not None
     assert not (results / "yard/tiny/seed0/localisation.json").exists()
 
 

@@ -19,7 +19,6 @@ rule stage_times:
     input:
         paths_in(STUDY_FILES),
         FIGURES,
-        "results/tables/auc.csv",
         "results/tables/table1.csv",
     output:
         csv="results/tables/stages.csv",
@@ -41,7 +40,7 @@ rule stage_times:
 
 rule report:
     input:
-        paths_in(STUDY_FILES),
+        findings="results/findings.parquet",
         figures=[
             *(path for path in FIGURES if path.endswith(".svg")),
             "results/figures/figure4.png",
@@ -66,8 +65,6 @@ rule report:
             "code": code_of("sdor.reporting.report"),
             "reported": REPORTED,
             "template": file_sha256(PROJECT / "workflow/report/report.html.j2"),
-            "files": STUDY_FILES,
-            "asked": ASKED,
             "scenes": list(SCENES),
             "shown": STUDY.shown(),
             "benchmarks": BENCHMARKS,

@@ -1,15 +1,11 @@
 # evaluation ─ findings ─ tables.
 
-TABLE_NAMES = ("table1", "table2", "localisation", "feedback", "rates", "ablations")
-PAPER_TABLES = [
+TABLE_NAMES = ("auc", "table1", "table2", "localisation", "feedback", "rates", "ablations")
+PRINTED = [
     *expand("results/tables/{name}.{suffix}", name=TABLE_NAMES, suffix=["csv", "md", "tex"]),
     *expand("results/tables/comparisons.{suffix}", suffix=["csv", "md"]),
 ]
-TABLES = [
-    *PAPER_TABLES,
-    *expand("results/tables/auc.{suffix}", suffix=["csv", "md", "tex"]),
-    *expand("results/tables/stages.{suffix}", suffix=["csv", "md"]),
-]
+TABLES = [*PRINTED, *expand("results/tables/stages.{suffix}", suffix=["csv", "md"])]
 # The paper's own figures, and the settings that they stand beside.
 REPORTED = [
     file_sha256(PROJECT / "workflow" / name)
@@ -44,11 +40,9 @@ rule findings:
 
 rule tables:
     input:
-        STUDY_FILES["metrics"],
+        "results/findings.parquet",
     output:
-        csv="results/tables/auc.csv",
-        md="results/tables/auc.md",
-        tex="results/tables/auc.tex",
+        PRINTED,
     log:
         "results/logs/tables.log",
     benchmark:
@@ -59,32 +53,8 @@ rule tables:
     params:
         stage={
             "code": code_of("sdor.reporting.tables"),
+            "versions": versions_of("pandas"),
             "reported": REPORTED,
-            "not_run": PLAN.not_run,
         },
     script:
         "../scripts/tables.py"
-
-
-rule paper_tables:
-    input:
-        paths_in(STUDY_FILES),
-    output:
-        PAPER_TABLES,
-    log:
-        "results/logs/paper_tables.log",
-    benchmark:
-        "results/benchmarks/paper_tables.tsv"
-    localrule: True
-    conda:
-        ENVIRONMENT
-    params:
-        stage={
-            "code": code_of("sdor.reporting.paper_tables"),
-            "versions": versions_of("numpy", "pandas"),
-            "reported": REPORTED,
-            "files": STUDY_FILES,
-            "asked": ASKED,
-        },
-    script:
-        "../scripts/paper_tables.py"

@@ -1,35 +1,28 @@
-from dataclasses import asdict
-
+from sdor.evaluation.about import About
 from sdor.evaluation.evaluate import evaluate_run
+from sdor.evaluation.scores import RunFiles
 from sdor.files import read_about
 from sdor.networks.provenance import read_provenance
-from sdor.running.jobs import job, percent
+from sdor.running.jobs import job
+from sdor.study.plan import EvaluationSettings
+from sdor.study.settings import Method
 
-w, stage = snakemake.wildcards, snakemake.params.stage
+w, stage, given = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"evaluation of {w.scene}/{w.variant}/seed{w.seed}") as work:
-    about = {key: stage[key] for key in ("method", "overrides", "versions", "description")}
+    names = ("clips", "ground_truth", "initial", "ensemble", "scores", "pseudo_labels", "subset")
+    competitors = dict(zip(stage["competitors"], given.competitors, strict=True))
+    about = About(
+        *(w.scene, w.variant, int(w.seed), Method.read(stage["method"])),
+        **{key: stage[key] for key in ("overrides", "description", "versions")},
+        weights=read_provenance(given.weights),
+        device=read_about(given.scores[0])["compute"],
+        fingerprints=stage["fingerprints"] | {"evaluation's code": stage["code"]},
+    )
     measured = evaluate_run(
-        snakemake.input.clips,
-        snakemake.input.ground_truth,
-        snakemake.input.initial,
-        snakemake.input.scores,
-        snakemake.input.pseudo_labels,
-        snakemake.input.ensemble,
+        RunFiles(**{name: given.get(name) for name in names}, competitors=competitors),
+        EvaluationSettings.read(stage["evaluation"]),
+        about,
         snakemake.output.metrics,
         snakemake.output.draws,
-        smoothing_sigma=stage["evaluation"]["smoothing_sigma"],
-        draws=stage["evaluation"]["bootstrap_draws"],
-        seed=0,
-        about={
-            "scene": w.scene,
-            "variant": w.variant,
-            "seed": int(w.seed),
-            "weights": asdict(read_provenance(snakemake.input.weights)),
-            "device": read_about(snakemake.input.scores[0])["compute"],
-            "fingerprints": stage["fingerprints"] | {"evaluation's code": stage["code"]},
-            **about,
-        },
-        competitor_paths=dict(zip(stage["competitors"], snakemake.input.competitors, strict=True)),
-        subset_path=snakemake.input.get("subset"),
     )
-    work.figure = percent("merged AUC", measured["rows"]["ours"]["merged"])
+    work.figure = measured.rows["ours"]["merged"].in_words("merged AUC")

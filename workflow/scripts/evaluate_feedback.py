@@ -1,22 +1,20 @@
-from pathlib import Path
-
-from sdor.evaluation.feedback import evaluate_feedback
+from sdor.evaluation.about import About
+from sdor.evaluation.feedback import FeedbackFiles, evaluate_feedback
 from sdor.files import forget_checkpoint
-from sdor.running.jobs import job, percent
+from sdor.running.jobs import job
+from sdor.study.plan import FeedbackSettings
+from sdor.study.settings import Method
 
-w, stage = snakemake.wildcards, snakemake.params.stage
+w, stage, given = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"evaluation of the feedback in {w.scene}/{w.variant}/seed{w.seed}") as work:
-    about = {"scene": w.scene, "variant": w.variant, "seed": int(w.seed), "method": stage["method"]}
     rounds = evaluate_feedback(
-        Path(snakemake.input.clips),
-        Path(snakemake.input.ground_truth),
-        [Path(path) for path in snakemake.input.scores],
-        [Path(path) for path in snakemake.input.marks],
-        Path(snakemake.output[0]),
-        settings=stage["settings"],
+        FeedbackFiles(given.clips, given.ground_truth, given.scores, given.marks),
+        snakemake.output[0],
+        settings=FeedbackSettings.read(stage["settings"]),
         draws=stage["draws"],
-        about=about,
+        about=About(w.scene, w.variant, int(w.seed), Method.read(stage["method"])),
     )
-    for path in snakemake.input.scores:
+    for path in given.scores:
         forget_checkpoint(path)
-    work.figure = percent(f"merged AUC after {len(rounds) - 1} rounds", rounds[-1]["all"]["merged"])
+    words = f"merged AUC after {len(rounds) - 1} rounds"
+    work.figure = rounds[-1].all["merged"].in_words(words)

@@ -1,19 +1,17 @@
-from pathlib import Path
-
+from sdor.evaluation.about import About
 from sdor.evaluation.localisation import localise_run
-from sdor.running.jobs import job, percent
+from sdor.running.jobs import job
+from sdor.study.settings import Method
 from sdor.video.cuts import located_scene
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"localisation of {w.scene}/{w.variant}/seed{w.seed}") as work:
-    about = {"scene": w.scene, "variant": w.variant, "seed": int(w.seed), "method": stage["method"]}
     measured = localise_run(
         located_scene(w.scene, snakemake.config, snakemake.input.get("cuts")),
-        Path(snakemake.input.clips),
-        Path(snakemake.input.saliency),
-        Path(snakemake.output[0]),
+        snakemake.input.clips,
+        snakemake.input.saliency,
+        snakemake.output[0],
         draws=stage["draws"],
-        seed=0,
-        about=about,
+        about=About(w.scene, w.variant, int(w.seed), Method.read(stage["method"])),
     )
-    work.figure = percent("pixel AUC", measured["values"]["pixel_auc"])
+    work.figure = measured.all_clips["pixel_auc"].in_words("pixel AUC")

@@ -1,28 +1,17 @@
+from sdor.evaluation.about import About
 from sdor.evaluation.evaluate import evaluate_pool
-from sdor.files import digest_of, read_json
-from sdor.running.jobs import job, percent
+from sdor.evaluation.scores import RunFiles
+from sdor.files import read_json
+from sdor.running.jobs import job
+from sdor.study.plan import EvaluationSettings
 
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w.way}") as work:
-    abouts = [read_json(path)["about"] for path in snakemake.input.metrics]
-    fingerprints = {
-        **abouts[0]["fingerprints"],
-        "video": digest_of([about["fingerprints"]["video"] for about in abouts]),
-    }
+    abouts = [About.read(read_json(path)["about"]) for path in snakemake.input.metrics]
     measured = evaluate_pool(
-        stage["members"],
+        [RunFiles(**files) for files in stage["members"].values()],
+        EvaluationSettings.read(stage["evaluation"]),
+        About.of_pool(abouts, w.pool, w.way),
         snakemake.output[0],
-        ranks=w.way == "ranks",
-        smoothing_sigma=stage["evaluation"]["smoothing_sigma"],
-        draws=stage["evaluation"]["bootstrap_draws"],
-        seed=0,
-        about={
-            **abouts[0],
-            "scene": w.pool,
-            "description": f"Scenes {', '.join(stage['members'])}, judged together",
-            "fingerprints": fingerprints,
-            "pooled": list(stage["members"]),
-            "way": w.way,
-        },
     )
-    work.figure = percent("merged AUC", measured["rows"]["ours"]["merged"])
+    work.figure = measured.rows["ours"]["merged"].in_words("merged AUC")

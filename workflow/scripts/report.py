@@ -2,7 +2,6 @@ from pathlib import Path
 
 import yaml
 
-from sdor.reporting.paper_tables import StudyFiles
 from sdor.reporting.report import Moments, Picture, write_report
 from sdor.reporting.stage_times import study_benchmarks
 from sdor.running.jobs import job
@@ -19,7 +18,7 @@ def frames_of(scene):
 pairs = [(scene, variant) for scene in stage["scenes"] for variant in stage["shown"]]
 with job(snakemake, "report"):
     write_report(
-        StudyFiles(**stage["files"], **stage["asked"]),
+        snakemake.input.findings,
         snakemake.output[0],
         title=f"Anomalies in {', '.join(stage['scenes'])}",
         pictures=[

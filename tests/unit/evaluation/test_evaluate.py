@@ -1,17 +1,24 @@
 """A run's files become metrics.json: rows, counts, pseudo labels, and faults named in words."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from synthetic_study import about
 
 from sdor.errors import SdorError
-from sdor.evaluation.evaluate import evaluate, evaluate_pool, evaluate_run
+from sdor.evaluation.about import About, Subset
+from sdor.evaluation.evaluate import LabelPurity, evaluate, evaluate_pool, evaluate_run
+from sdor.evaluation.scores import RunFiles, RunTables
 from sdor.files import write_parquet
+from sdor.networks.provenance import Provenance
+from sdor.study.plan import EvaluationSettings
 
-ABOUT = {"scene": "yard", "variant": "paper", "seed": 3, "versions": {"numpy": "1"}}
+ABOUT = about("yard", seed=3, versions={"numpy": "1"}, weights=Provenance("resnet50", "npm", "f"))
+SETTINGS = EvaluationSettings(smoothing_sigma=1.0, bootstrap_draws=50)
 
 
 @pytest.fixture
@@ -40,47 +47,47 @@ def tables():
         "clips": clips,
         "ground_truth": truth,
         "initial": initial,
-        "iterations": iterations,
+        "scores": iterations,
         "ensemble": ensemble,
         "pseudo_labels": [labels, labels],
     }
 
 
 def run(tables):
-    return evaluate(**tables, smoothing_sigma=1.0, draws=50, seed=0, about=ABOUT)[0]
+    return evaluate(RunTables(**tables), SETTINGS, ABOUT)[0]
 
 
 def test_every_detector_has_every_column(tables):
     got = run(tables)
-    assert list(got["rows"]) == [
+    assert list(got.rows) == [
         *("sp", "iforest", "sp_iforest", "iteration_1", "iteration_2"),
         *("ensemble_1", "ensemble_2", "ours", "ours_smoothed"),
     ]
-    assert list(got["oracles"]) == ["split_oracle", "clip_rate_oracle"]
-    assert got["rows"]["ensemble_1"] == got["rows"]["iteration_1"]
-    assert got["oracles"]["split_oracle"]["train_side"]["value"] == 1.0
-    assert got["oracles"]["split_oracle"]["test_only"]["value"] == 0.5
-    difference = got["differences"]["ours - sp_iforest"]["merged"]["value"]
-    rows = got["rows"]
+    assert list(got.oracles) == ["split_oracle", "clip_rate_oracle"]
+    assert got.rows["ensemble_1"] == got.rows["iteration_1"]
+    assert got.oracles["split_oracle"]["train_side"].value == 1.0
+    assert got.oracles["split_oracle"]["test_only"].value == 0.5
+    difference = got.differences["ours - sp_iforest"]["merged"].value
+    rows = got.rows
     assert difference == pytest.approx(
-        rows["ours"]["merged"]["value"] - rows["sp_iforest"]["merged"]["value"]
+        rows["ours"]["merged"].value - rows["sp_iforest"]["merged"].value
     )
-    assert got["about"] == ABOUT
-    json.dumps(got, allow_nan=False)
+    assert got.about == ABOUT
+    json.dumps(got.as_document(), allow_nan=False)
 
 
 def test_a_perfect_ranking_scores_one_and_its_reverse_zero(tables):
     order = np.repeat([0.0, 1.0, 0.5], [25, 5, 10]).astype("float32")
-    for table in (*tables["iterations"], tables["ensemble"]):
+    for table in (*tables["scores"], tables["ensemble"]):
         table["score"] = order
-    assert run(tables)["rows"]["ours"]["merged"]["value"] == 1.0
-    for table in (*tables["iterations"], tables["ensemble"]):
+    assert run(tables).rows["ours"]["merged"].value == 1.0
+    for table in (*tables["scores"], tables["ensemble"]):
         table["score"] = -order
-    assert run(tables)["rows"]["ours"]["merged"]["value"] == 0.0
+    assert run(tables).rows["ours"]["merged"].value == 0.0
 
 
 def test_counts_are_those_of_the_scene_and_of_its_labelled_part(tables):
-    assert run(tables)["counts"] == {
+    assert run(tables).counts == {
         "clips": 4,
         "training_clips": 2,
         "test_clips": 2,
@@ -94,29 +101,23 @@ def test_counts_are_those_of_the_scene_and_of_its_labelled_part(tables):
 
 def test_pseudo_label_precision_counts_labelled_frames_only(tables):
     # A: rows 26 and 27 are anomalous, row 39 is of the unlabelled clip; N: row 28 is anomalous.
-    assert run(tables)["pseudo_labels"][1] == {
-        "iteration": 2,
-        "anomalous": 3,
-        "anomalous_precision": 1.0,
-        "normal": 3,
-        "normal_precision": pytest.approx(2 / 3),
-    }
+    assert run(tables).pseudo_labels[1] == LabelPurity(2, 3, 1.0, 3, pytest.approx(2 / 3))
 
 
 def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
     tables["ground_truth"] = tables["ground_truth"][:0]
     got = run(tables)
-    for row in (*got["rows"].values(), *got["oracles"].values()):
-        assert all(cell["value"] is None for cell in row.values())
-        assert {cell["reason"] for cell in row.values()} == {"no ground truth"}
-    assert got["pseudo_labels"][0]["anomalous_precision"] is None
-    json.dumps(got, allow_nan=False)
+    for row in (*got.rows.values(), *got.oracles.values()):
+        assert all(cell.value is None for cell in row.values())
+        assert {cell.reason for cell in row.values()} == {"no ground truth"}
+    assert got.pseudo_labels[0].anomalous_precision is None
+    json.dumps(got.as_document(), allow_nan=False)
 
 
 def test_a_competitor_is_one_more_row(tables):
     other = {"unmasking": tables["initial"][["clip", "frame", "score"]]}
     got = run({**tables, "competitors": other})
-    assert got["rows"]["unmasking"] == got["rows"]["sp_iforest"]
+    assert got.rows["unmasking"] == got.rows["sp_iforest"]
 
 
 def shifted(table):
@@ -129,7 +130,7 @@ def shifted(table):
         (lambda t: {**t, "initial": shifted(t["initial"])}, "initial: clip Train1, frame 70"),
         (lambda t: {**t, "initial": t["initial"][:-1]}, "initial: clip Test2, frame 10 is missing"),
         (
-            lambda t: {**t, "iterations": [t["iterations"][0], shifted(t["iterations"][1])]},
+            lambda t: {**t, "scores": [t["scores"][0], shifted(t["scores"][1])]},
             "scores of iteration 2: clip Train1, frame 70",
         ),
         (
@@ -170,25 +171,22 @@ def files(tables, tmp_path):
         "clips": put("clips.parquet", tables["clips"]),
         "ground_truth": put("ground_truth.parquet", tables["ground_truth"]),
         "initial": put("initial.parquet", tables["initial"]),
-        "scores": [put(f"scores{n}.parquet", one) for n, one in enumerate(tables["iterations"])],
-        "labels": [put(f"labels{n}.parquet", one) for n, one in enumerate(tables["pseudo_labels"])],
+        "scores": [put(f"scores{n}.parquet", one) for n, one in enumerate(tables["scores"])],
+        "pseudo_labels": [
+            put(f"labels{n}.parquet", one) for n, one in enumerate(tables["pseudo_labels"])
+        ],
         "ensemble": put("ensemble.parquet", tables["ensemble"]),
     }
 
 
 def run_files(files, folder, **more):
-    evaluate_run(
-        *[files[name] for name in ("clips", "ground_truth", "initial", "scores", "labels")],
-        files["ensemble"],
-        folder / "metrics.json",
-        folder / "draws.parquet",
-        **{"smoothing_sigma": 1.0, "draws": 50, "seed": 0, "about": ABOUT, **more},
-    )
-    return json.loads((folder / "metrics.json").read_text())
+    output, draws = folder / "metrics.json", folder / "draws.parquet"
+    evaluate_run(RunFiles(**files, **more), SETTINGS, ABOUT, output, draws)
+    return json.loads(output.read_text())
 
 
 def test_a_run_is_evaluated_from_its_files(tables, files, tmp_path):
-    assert run_files(files, tmp_path) == json.loads(json.dumps(run(tables)))
+    assert run_files(files, tmp_path) == json.loads(json.dumps(run(tables).as_document()))
 
 
 def test_the_draws_of_every_row_give_its_interval(files, tmp_path):
@@ -210,18 +208,18 @@ def test_a_run_on_a_part_of_the_frames_is_judged_on_that_part(tables, files, tmp
         write_parquet(files[name], part, {})
     for path in files["scores"]:
         write_parquet(path, kept.merge(pd.read_parquet(path), on=["clip", "frame"]), {})
-    got = run_files(files, tmp_path, subset_path=tmp_path / "subset.parquet")
+    got = run_files(files, tmp_path, subset=tmp_path / "subset.parquet")
     assert got["counts"]["frames"] == 37
     assert got["counts"]["anomalous_frames"] == 2
     assert got["about"]["subset"] == facts
+    assert About.read(got["about"]).subset == Subset(**facts)
 
 
 def test_scenes_are_pooled_as_they_are_or_by_their_ranks(tables, files, tmp_path):
     truth = tables["ground_truth"]["anomalous"].to_numpy()
     single = tables["ensemble"]["score"].to_numpy()
-    member = {**files, "competitors": {}}
     # The same scene again with scores ten times as high: ranks do not know, raw scores do.
-    higher = {**member}
+    higher = {**files}
     for name in ("initial", "ensemble"):
         table = pd.read_parquet(files[name])
         columns = [column for column in table if column not in ("clip", "frame")]
@@ -233,21 +231,17 @@ def test_scenes_are_pooled_as_they_are_or_by_their_ranks(tables, files, tmp_path
         higher["scores"].append(tmp_path / f"high{number}.parquet")
         write_parquet(higher["scores"][-1], table.assign(score=10 * table["score"]), {})
     found = {}
-    for ranks in (False, True):
-        evaluate_pool(
-            {"a": member, "b": higher},
-            tmp_path / "pool.json",
-            ranks=ranks,
-            smoothing_sigma=1.0,
-            draws=50,
-            seed=0,
-            about=ABOUT,
-        )
+    for way in ("raw", "ranks"):
+        about_pool = About.of_pool([ABOUT, replace(ABOUT, scene="hall")], "both", way)
+        members = [RunFiles(**files), RunFiles(**higher)]
+        evaluate_pool(members, SETTINGS, about_pool, tmp_path / "pool.json")
         pooled = json.loads((tmp_path / "pool.json").read_text())
         assert pooled["counts"]["clips"] == 8
-        found[ranks] = pooled["rows"]["ours"]["merged"]["value"]
+        assert pooled["about"]["scene"] == "both"
+        assert pooled["about"]["pooled"] == ["yard", "hall"]
+        found[way] = pooled["rows"]["ours"]["merged"]["value"]
     alone = roc_auc_score(truth, single[:30])
     raw = roc_auc_score(np.tile(truth, 2), np.concatenate([single[:30], 10 * single[:30]]))
-    assert found[True] == pytest.approx(alone)
-    assert found[False] == pytest.approx(raw)
+    assert found["ranks"] == pytest.approx(alone)
+    assert found["raw"] == pytest.approx(raw)
     assert abs(raw - alone) > 0.001

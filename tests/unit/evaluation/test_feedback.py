@@ -1,15 +1,19 @@
 """The simulated expert marks what it should, and the AUC is told with and without those frames."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from synthetic_study import about
 
+from sdor.errors import SdorError
 from sdor.evaluation.expert import simulated_expert
-from sdor.evaluation.feedback import evaluate_feedback
+from sdor.evaluation.feedback import FeedbackFiles, evaluate_feedback
 from sdor.files import write_parquet
+from sdor.study.plan import FeedbackSettings
 
 NOTHING = pd.DataFrame({"clip": [], "frame": []})
 
@@ -95,16 +99,13 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
     marks = tmp_path / "marks.parquet"
     write_parquet(marks, mark(scene).assign(round=1), {})
     output = tmp_path / "feedback.json"
-    evaluate_feedback(
-        paths["clips"],
-        paths["truth"],
-        [paths["s0"], paths["s1"]],
-        [marks],
-        output,
-        settings={"picks": 2, "share": 0.2, "neighbours": 1},
-        draws=20,
-        about={"scene": "yard"},
-    )
+    files = FeedbackFiles(paths["clips"], paths["truth"], [paths["s0"], paths["s1"]], [marks])
+    settings = FeedbackSettings(rounds=1, picks=2, share=0.2, neighbours=1, epochs=2)
+    evaluate_feedback(files, output, settings=settings, draws=20, about=about("yard"))
+    write_parquet(tmp_path / "s2.parquet", after[:-1], {})
+    short = replace(files, scores=[paths["s0"], tmp_path / "s2.parquet"])
+    with pytest.raises(SdorError, match="scores after round 1: clip c, frame 30 is missing"):
+        evaluate_feedback(short, output, settings=settings, draws=20, about=about("yard"))
     before, one = json.loads(output.read_text())["rounds"]
     assert before["all"] == before["unmarked"]
     assert before["marked"] == 0

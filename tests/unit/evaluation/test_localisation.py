@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
+from synthetic_study import about
 
 from sdor.errors import SdorError
+from sdor.evaluation.bootstrap import draw_clips
 from sdor.evaluation.localisation import MEASURES, MaskedClip, localise, localise_run, measure
-from sdor.evaluation.metrics import draw_clips
 from sdor.study.scenes import Clip, GroundTruth, Ranges, Scene
 
 NORMAL = GroundTruth(Ranges(()))
@@ -27,8 +28,8 @@ def masked(maps, masks=None, name="a", size=None):
 
 
 def values_of(*clips, draws=0):
-    cells = measure(clips, draws=draws, seed=0)["values"]
-    return {name: cells[name]["value"] for name in MEASURES}
+    cells = measure(clips, draws).all_clips
+    return {name: cells[name].value for name in MEASURES}
 
 
 def drawn_by_hand():
@@ -58,9 +59,9 @@ def test_a_case_worked_out_by_hand():
     # 3, b2 up to 1. Won of 6 pairs: a1 0.5 + 1, a2 0 + 0.5, a3 0 + 1.
     # Pixels: 12 anomalous ones against 228 normal ones, of which one is 3, one 2, one 1, 225 are 0:
     # 4 of value 3 win 227.5 each, 2 of value 2 226.5, 4 of value 1 225.5, 2 of value 0 112.5.
-    measured = measure(drawn_by_hand(), draws=0, seed=0)
-    assert measured["counts"] == {"frames": 5, "anomalous_frames": 3, "regions": 3, "tracks": 2}
-    values = {name: cell["value"] for name, cell in measured["values"].items()}
+    measured = measure(drawn_by_hand(), draws=0)
+    assert measured.counts == {"frames": 5, "anomalous_frames": 3, "regions": 3, "tracks": 2}
+    values = {name: cell.value for name, cell in measured.all_clips.items()}
     assert values["rbdc"] == pytest.approx(0.6)
     assert values["tbdc"] == pytest.approx(0.7)
     assert values["pixel_criterion"] == pytest.approx(3 / 6)
@@ -68,12 +69,12 @@ def test_a_case_worked_out_by_hand():
 
 
 def test_the_curves_enclose_the_areas():
-    measured = measure(drawn_by_hand(), draws=0, seed=0)
-    assert tuple(measured["curves"]) == MEASURES
-    for name, curve in measured["curves"].items():
-        area = np.trapezoid(curve["y"], curve["x"])
-        assert area == pytest.approx(measured["values"][name]["value"])
-    assert measured["curves"]["rbdc"] == {
+    measured = measure(drawn_by_hand(), draws=0)
+    assert tuple(measured.curves) == MEASURES
+    for name, curve in measured.curves.items():
+        area = np.trapezoid(curve.y, curve.x)
+        assert area == pytest.approx(measured.all_clips[name].value)
+    assert vars(measured.curves["rbdc"]) == {
         "x": pytest.approx([0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 1]),
         "y": pytest.approx([0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1]),
     }
@@ -229,18 +230,18 @@ def test_a_region_may_detect_two_and_touching_corners_join():
     maps = np.zeros((2, 10, 10))
     maps[0, 0:2, 0:6] = 1
     maps[1, 5, 5] = maps[1, 6, 6] = 1
-    measured = measure([masked(maps, masks)], draws=0, seed=0)
-    assert measured["counts"]["regions"] == 3
-    assert measured["counts"]["tracks"] == 3
-    assert measured["values"]["rbdc"]["value"] == 1
+    measured = measure([masked(maps, masks)], draws=0)
+    assert measured.counts["regions"] == 3
+    assert measured.counts["tracks"] == 3
+    assert measured.all_clips["rbdc"].value == 1
 
 
 def test_a_track_ends_where_its_region_is_gone():
     masks = np.zeros((5, 8, 8), dtype=bool)
     masks[[0, 1, 3, 4], 2:4, 2:4] = True
-    assert measure([masked(masks, masks)], draws=0, seed=0)["counts"]["tracks"] == 2
+    assert measure([masked(masks, masks)], draws=0).counts["tracks"] == 2
     masks[2, 3:5, 3:5] = True
-    assert measure([masked(masks, masks)], draws=0, seed=0)["counts"]["tracks"] == 1
+    assert measure([masked(masks, masks)], draws=0).counts["tracks"] == 1
 
 
 def test_detections_beyond_one_false_region_a_frame_do_not_count():
@@ -249,9 +250,9 @@ def test_detections_beyond_one_false_region_a_frame_do_not_count():
     maps = np.zeros((1, 9, 9))
     maps[0, 0, 0] = 1
     maps[0, 4::4, ::4] = 2  # six false regions
-    measured = measure([masked(maps, masks)], draws=0, seed=0)
-    assert measured["values"]["rbdc"]["value"] == 0
-    assert measured["curves"]["rbdc"] == {"x": [0, 1], "y": [0, 0]}
+    measured = measure([masked(maps, masks)], draws=0)
+    assert measured.all_clips["rbdc"].value == 0
+    assert vars(measured.curves["rbdc"]) == {"x": [0, 1], "y": [0, 0]}
 
 
 def test_masks_finer_than_the_working_grid_lose_and_win_nothing():
@@ -260,9 +261,9 @@ def test_masks_finer_than_the_working_grid_lose_and_win_nothing():
     masks[1, 17, 23] = True
     perfect = masks.reshape(3, 50, 4, 128, 4).mean(axis=(2, 4))
     perfect[1] *= 16
-    measured = measure([masked(perfect, masks)], draws=0, seed=0)
-    assert measured["counts"]["regions"] == 2
-    values = {name: cell["value"] for name, cell in measured["values"].items()}
+    measured = measure([masked(perfect, masks)], draws=0)
+    assert measured.counts["regions"] == 2
+    values = {name: cell.value for name, cell in measured.all_clips.items()}
     assert values["pixel_criterion"] == 1
     # The lone pixel covers a 16th of the working grid's pixel that is flagged for it, less than a
     # tenth: one false region in three frames. The other 15/16 are normal pixels, which tie with the
@@ -288,28 +289,28 @@ def test_intervals_are_those_of_the_clips_drawn():
     for _ in range(5):
         masks = blobs(rng, 6, (8, 8))
         clips.append(masked(np.round(masks + rng.random((6, 8, 8))), masks))
-    chosen = np.repeat(np.arange(5), draw_clips(5, 1, 7)[0].astype(int))
+    chosen = np.repeat(np.arange(5), draw_clips(5, 1)[0].astype(int))
     assert len(set(chosen)) < 5
     again = values_of(*(clips[index] for index in chosen))
-    cells = measure(clips, draws=1, seed=7)["values"]
+    cells = measure(clips, draws=1).all_clips
     for name, cell in cells.items():
-        assert cell["low"] == cell["high"] == pytest.approx(again[name])
-        assert cell["skipped"] == 0
-    for cell in measure(clips, draws=200, seed=0)["values"].values():
-        assert cell["low"] < cell["value"] < cell["high"]
+        assert cell.low == cell.high == pytest.approx(again[name])
+        assert cell.skipped == 0
+    for cell in measure(clips, draws=200).all_clips.values():
+        assert cell.low < cell.value < cell.high
 
 
 def test_what_cannot_be_said_has_a_reason():
     masks = np.ones((2, 4, 4), dtype=bool)
-    cells = measure([masked(masks, ~masks)], draws=10, seed=0)["values"]
-    assert {cell["reason"] for cell in cells.values()} == {"no anomalous frames"}
-    cells = measure([masked(masks, masks)], draws=10, seed=0)["values"]
-    assert cells["pixel_auc"]["reason"] == "no normal pixels"
-    assert cells["pixel_criterion"]["reason"] == "no normal frames"
-    assert cells["rbdc"]["value"] == 1
-    assert cells["rbdc"]["interval_reason"] == "fewer than 2 labelled clips"
+    cells = measure([masked(masks, ~masks)], draws=10).all_clips
+    assert {cell.reason for cell in cells.values()} == {"no anomalous frames"}
+    cells = measure([masked(masks, masks)], draws=10).all_clips
+    assert cells["pixel_auc"].reason == "no normal pixels"
+    assert cells["pixel_criterion"].reason == "no normal frames"
+    assert cells["rbdc"].value == 1
+    assert cells["rbdc"].reason == "fewer than 2 labelled clips"
     # A draw of two normal clips has nothing to be detected.
-    skipped = measure([*drawn_by_hand()], draws=100, seed=0)["values"]["tbdc"]["skipped"]
+    skipped = measure([*drawn_by_hand()], draws=100).all_clips["tbdc"].skipped
     assert 10 < skipped < 40
 
 
@@ -356,8 +357,8 @@ def saliency() -> np.ndarray:
 
 
 def test_a_scene_leaves_out_clips_without_masks(scene, clips, saliency):
-    measured = localise(scene, clips, saliency, draws=20, seed=0)
-    assert measured["counts"] == {
+    measured = localise(scene, clips, saliency, draws=20)
+    assert measured.counts == {
         "clips_with_masks": 1,
         "normal_clips": 1,
         "clips_left_out": 2,
@@ -366,31 +367,30 @@ def test_a_scene_leaves_out_clips_without_masks(scene, clips, saliency):
         "regions": 2,
         "tracks": 2,
     }
-    assert [measured["values"][name]["value"] for name in MEASURES] == [1, 1, 1, 1]
-    assert measured["settings"]["draws"] == 20
+    assert [measured.all_clips[name].value for name in MEASURES] == [1, 1, 1, 1]
     saliency[0, 5, 5] = 2
-    worse = localise(scene, clips, saliency, draws=20, seed=0)["values"]
-    assert worse["rbdc"]["value"] == pytest.approx(1 - 1 / 8)
+    worse = localise(scene, clips, saliency, draws=20).all_clips
+    assert worse["rbdc"].value == pytest.approx(1 - 1 / 8)
 
 
 def test_small_maps_are_laid_over_the_picture(scene, clips):
     # 2 x 3 cells of 4 x 4 pixels: the masks are one cell each.
     maps = np.zeros((16, 2, 3), dtype=np.float32)
     maps[4, 0, 0] = maps[5, 0, 1] = 1
-    good = localise(scene, clips, maps, draws=0, seed=0)["values"]
-    wrong = localise(scene, clips, maps[:, ::-1, ::-1], draws=0, seed=0)["values"]
-    assert good["pixel_auc"]["value"] > 0.95
-    assert good["rbdc"]["value"] == 1
-    assert wrong["pixel_auc"]["value"] < 0.6
-    assert wrong["rbdc"]["value"] < 0.6
+    good = localise(scene, clips, maps, draws=0).all_clips
+    wrong = localise(scene, clips, maps[:, ::-1, ::-1], draws=0).all_clips
+    assert good["pixel_auc"].value > 0.95
+    assert good["rbdc"].value == 1
+    assert wrong["pixel_auc"].value < 0.6
+    assert wrong["rbdc"].value < 0.6
 
 
 def test_a_scene_without_masks_says_so(scene, clips, saliency):
     bare = replace(scene, clips=tuple(replace(clip, ground_truth=NORMAL) for clip in scene.clips))
-    measured = localise(bare, clips, saliency, draws=20, seed=0)
-    assert {cell["reason"] for cell in measured["values"].values()} == {"no pixel masks"}
-    assert measured["counts"]["clips_left_out"] == 4
-    assert measured["curves"]["rbdc"] == {"x": [], "y": []}
+    measured = localise(bare, clips, saliency, draws=20)
+    assert {cell.reason for cell in measured.all_clips.values()} == {"no pixel masks"}
+    assert measured.counts["clips_left_out"] == 4
+    assert vars(measured.curves["rbdc"]) == {"x": [], "y": []}
 
 
 def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):
@@ -398,7 +398,7 @@ def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):
 
     def refused():
         with pytest.raises(SdorError) as error:
-            localise(scene, clips, saliency, draws=0, seed=0)
+            localise(scene, clips, saliency, draws=0)
         return str(error.value)
 
     whole = (folder / "2.png").read_bytes()
@@ -414,10 +414,10 @@ def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):
 
 def test_maps_that_do_not_fit_are_refused(scene, clips, saliency):
     with pytest.raises(SdorError, match=r"expected 16 maps .* shape \(15, 8, 12\)"):
-        localise(scene, clips, saliency[1:], draws=0, seed=0)
+        localise(scene, clips, saliency[1:], draws=0)
     saliency[6, 2, 2] = np.nan
     with pytest.raises(SdorError, match="clip Drawn, frame 3: a value is not finite"):
-        localise(scene, clips, saliency, draws=0, seed=0)
+        localise(scene, clips, saliency, draws=0)
 
 
 def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
@@ -432,15 +432,15 @@ def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
             tmp_path / "saliency.npy",
             output,
             draws=20,
-            seed=0,
-            about={"scene": "gate"},
+            about=about("gate"),
         )
 
     run()
     written = json.loads(output.read_text())
-    assert list(written) == ["about", "settings", "counts", "values", "test_only", "curves"]
-    assert written["about"] == {"scene": "gate"}
-    assert written["values"]["tbdc"]["value"] == 1
+    assert list(written) == ["about", "settings", "counts", "all_clips", "test_only", "curves"]
+    assert written["about"]["scene"] == "gate"
+    assert written["settings"]["draws"] == 20
+    assert written["all_clips"]["tbdc"]["value"] == 1
     (tmp_path / "saliency.npy").write_bytes(b"half a file")
     with pytest.raises(SdorError, match=r"saliency\.npy: damaged or missing file"):
         run()
@@ -452,7 +452,7 @@ def test_pieces_of_one_object_are_one_region(gap, regions):
     masks = np.zeros((1, 160, 240), dtype=bool)
     masks[0, 50:80, 60:90] = True
     masks[0, 50:80, 90 + gap : 120 + gap] = True
-    counts = measure([masked(masks, masks)], draws=0, seed=0)["counts"]
+    counts = measure([masked(masks, masks)], draws=0).counts
     assert (counts["regions"], counts["tracks"]) == (regions, regions)
 
 
@@ -462,8 +462,8 @@ def test_test_clips_are_also_judged_alone():
     masks[1, 2:5, 2:5] = True
     test = MaskedClip("test", masks.astype(np.float32), masks, (8, 8), "test")
     train = MaskedClip("train", np.full((4, 8, 8), 2, np.float32), None, (8, 8), "train")
-    measured = measure([train, test], draws=0, seed=0)
-    assert measured["test_only"]["pixel_auc"]["value"] == pytest.approx(1.0)
-    assert measured["values"]["pixel_auc"]["value"] < 0.6
-    alone = measure([train], draws=0, seed=0)
-    assert alone["test_only"]["rbdc"]["reason"] == "no labelled test clips"
+    measured = measure([train, test], draws=0)
+    assert measured.test_only["pixel_auc"].value == pytest.approx(1.0)
+    assert measured.all_clips["pixel_auc"].value < 0.6
+    alone = measure([train], draws=0)
+    assert alone.test_only["rbdc"].reason == "no labelled test clips"

@@ -4,22 +4,16 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.metrics import roc_curve as sklearn_roc_curve
 
+from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
 from sdor.evaluation.metrics import (
     COLUMNS,
     LabelledFrames,
-    auc,
-    average_precision,
     clip_rate_oracle,
-    draw_clips,
-    measure,
-    paired,
     per_draw,
-    roc_curve,
     smooth,
     split_oracle,
 )
@@ -65,33 +59,7 @@ def ped2() -> LabelledFrames:
 
 def values(scores: np.ndarray, frames: LabelledFrames) -> dict[str, float | None]:
     cells = measure(scores, frames, draw_clips(len(frames.split), 0, 0))
-    return {column: cell["value"] for column, cell in cells.items()}
-
-
-scored_labels = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=60)
-
-
-@given(scored_labels)
-def test_auc_and_average_precision_are_scikit_learns_with_ties(pairs):
-    scores = np.array([score for score, _ in pairs], dtype=float)
-    labels = np.array([label for _, label in pairs])
-    assume(labels.any() and not labels.all())
-    assert auc(scores, labels) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    expected = average_precision_score(labels, scores)
-    assert average_precision(scores, labels) == pytest.approx(expected, abs=1e-12)
-
-
-@given(scored_labels)
-def test_the_roc_curve_has_the_area_of_the_auc_and_only_points_of_the_full_curve(pairs):
-    scores = np.array([score for score, _ in pairs], dtype=float)
-    labels = np.array([label for _, label in pairs])
-    assume(labels.any() and not labels.all())
-    false, true = roc_curve(scores, labels)
-    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
-    assert np.trapezoid(true, false) == pytest.approx(auc(scores, labels), abs=1e-12)
-    full = sklearn_roc_curve(labels, scores, drop_intermediate=False)
-    known = {(round(x, 9), round(y, 9)) for x, y in zip(full[0], full[1], strict=True)}
-    assert {(round(x, 9), round(y, 9)) for x, y in zip(false, true, strict=True)} <= known
+    return {column: cell.value for column, cell in cells.items()}
 
 
 @settings(deadline=None)
@@ -199,27 +167,21 @@ def test_the_typed_ranges_are_the_released_ones(data_root, name, typed):
 def test_a_column_that_cannot_be_computed_says_why(clips, reasons):
     frames = build(clips)
     scores = np.arange(len(frames.clip), dtype=float)
-    cells = measure(scores, frames, draw_clips(len(clips), 20, 0))
-    assert {name: cell["reason"] for name, cell in cells.items() if "reason" in cell} == reasons
-    assert all((cell["value"] is None) == (name in reasons) for name, cell in cells.items())
+    cells = measure(scores, frames, draw_clips(len(clips), 20))
+    assert {name: cell.reason for name, cell in cells.items() if cell.value is None} == reasons
 
 
 def test_one_clip_has_values_but_no_interval():
     frames = build([("test", [0, 1, 0])])
     cells = measure(np.array([0.0, 1.0, 2.0]), frames, draw_clips(1, 50, 0))
-    assert cells["merged"] == {
-        "value": 0.5,
-        "low": None,
-        "high": None,
-        "interval_reason": "fewer than 2 labelled clips",
-    }
+    assert cells["merged"] == Measure(0.5, reason="fewer than 2 labelled clips")
 
 
 def test_draws_without_both_classes_are_skipped_and_counted():
     frames = build([("", [0, 1]), ("", [0, 0]), ("", [0, 0])])
     weights = draw_clips(3, 400, 1)
     cell = measure(np.array([0.0, 1.0, 0.5, 0.2, 0.1, 3.0]), frames, weights)["merged"]
-    assert cell["skipped"] == int((weights[:, 0] == 0).sum()) > 0
+    assert cell.skipped == int((weights[:, 0] == 0).sum()) > 0
 
 
 def test_intervals_are_seeded_and_hold_the_value():
@@ -229,7 +191,7 @@ def test_intervals_are_seeded_and_hold_the_value():
     assert first == measure(scores, frames, draw_clips(28, 200, 5))
     assert first != measure(scores, frames, draw_clips(28, 200, 6))
     for cell in first.values():
-        assert cell["low"] < cell["value"] < cell["high"]
+        assert cell.low < cell.value < cell.high
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_claim():
@@ -242,12 +204,12 @@ def test_intervals_cover_the_truth_about_as_often_as_they_claim():
         return build([("test", list(row)) for row in labels]), (noise + labels).ravel()
 
     frames, scores = sample(3000)
-    truth = auc(scores, frames.anomalous)
+    truth = roc_auc_score(frames.anomalous, scores)
     hits = 0
     for trial in range(200):
         frames, scores = sample(40)
         cell = measure(scores, frames, draw_clips(40, 200, trial))["merged"]
-        hits += cell["low"] <= truth <= cell["high"]
+        hits += cell.low <= truth <= cell.high
     assert 0.88 <= hits / 200 <= 0.99
 
 
@@ -260,11 +222,11 @@ def test_a_paired_difference_is_narrower_than_two_intervals_apart():
     weights = draw_clips(28, 300, 0)
     cell = paired(better, worse, frames, weights)["merged"]
     each = measure(better, frames, weights)["merged"], measure(worse, frames, weights)["merged"]
-    assert cell["value"] == pytest.approx(each[0]["value"] - each[1]["value"])
-    assert cell["low"] > 0
-    assert cell["high"] - cell["low"] < (each[0]["high"] - each[0]["low"]) / 2
+    assert cell.value == pytest.approx(each[0].value - each[1].value)
+    assert cell.low > 0
+    assert cell.high - cell.low < (each[0].high - each[0].low) / 2
     same = paired(worse, worse, frames, weights)["merged"]
-    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
 def test_smoothing_stays_inside_the_clip():
@@ -292,5 +254,5 @@ def test_a_long_video_has_scikit_learns_figures(clips):
         ("average_precision", average_precision_score),
     ):
         cell, expected = cells[column], oracle(anomalous, scores)
-        assert cell["value"] == pytest.approx(expected, abs=1e-12)
-        assert expected - 0.02 < cell["low"] < expected < cell["high"] < expected + 0.02
+        assert cell.value == pytest.approx(expected, abs=1e-12)
+        assert expected - 0.02 < cell.low < expected < cell.high < expected + 0.02

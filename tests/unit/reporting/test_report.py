@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,20 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic_study import blind, write_feedback, write_localisation, write_study
+from synthetic_study import blind, change, gathered, write_feedback, write_localisation, write_study
 
 from sdor.errors import SdorError
-from sdor.files import write_json, write_parquet
-from sdor.reporting.comparisons import gain
-from sdor.reporting.paper_tables import comparisons, paper_tables, read_findings
-from sdor.reporting.report import (
-    Moments,
-    Picture,
-    glance_table,
-    provenance_table,
-    thumbnail,
-    write_report,
-)
+from sdor.files import write_parquet
+from sdor.reporting.findings import read_findings
+from sdor.reporting.report import Moments, Picture, provenance_table, thumbnail, write_report
+from sdor.reporting.tables import paper_pages
+from sdor.study.plan import Comparison, Plan
 
 SCENE = "yard<1>"
 VARIANTS = {
@@ -32,11 +25,13 @@ VARIANTS = {
     "vgg16": ({"backbone": "vgg16", "epochs": 8}, 1.0),
     "rate05": ({"anomaly_rate": 0.05, "epochs": 8}, 1.5),
 }
-STUDIES = {
-    "backbones": {"variants": ["vgg16", "paper"]},
-    "anomaly_rate": {"variants": ["rate05"], "scenes": ["ped2"]},
-    "initial_features": {"variants": ["paper", "vgg16"]},
-}
+PLAN = Plan(
+    "paper",
+    backbones=Comparison(("vgg16", "paper"), ("ped2", SCENE)),
+    anomaly_rates=Comparison(("rate05",), ("ped2",)),
+    ablations={"initial_features": Comparison(("paper", "vgg16"), ("ped2", SCENE))},
+    not_run={"umn1": "no video <here>"},
+)
 
 
 class Page(HTMLParser):
@@ -66,13 +61,7 @@ class Page(HTMLParser):
 def results(tmp_path_factory):
     """Two scenes, three variants, two seeds, and what their sections show."""
     folder = tmp_path_factory.mktemp("study")
-    files = write_study(
-        folder,
-        {"ped2": (4, 6), SCENE: (2, 3)},
-        VARIANTS,
-        studies=STUDIES,
-        not_run={"umn1": "no video <here>"},
-    )
+    files = write_study(folder, {"ped2": (4, 6), SCENE: (2, 3)}, VARIANTS)
     files = write_localisation(files, folder, skip=(SCENE,))
     (folder / "roc.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     Image.new("RGB", (4, 4)).save(folder / "all.png")
@@ -91,11 +80,13 @@ def results(tmp_path_factory):
     (folder / "benchmarks" / "train.tsv").write_text(
         "s\th:m:s\tmax_rss\tmax_vms\n125.4\t0:02:05\t2048.0\t-\n"
     )
-    return folder, write_feedback(files, folder, "ped2")
+    files = write_feedback(files, folder, "ped2")
+    gathered(files, PLAN, folder)
+    return folder, files
 
 
 def write(results, output, *, frame_paths=None, **settings):
-    folder, files = results
+    folder, _ = results
     given = {
         "title": "Ranked & <listed>",
         "pictures": [
@@ -116,7 +107,8 @@ def write(results, output, *, frame_paths=None, **settings):
         "configuration": "method:\n  backbone: <b>resnet50</b>",
         "benchmarks": {folder / "benchmarks" / "train.tsv": "train"},
     }
-    write_report(files, output, **{**given, **settings})
+    findings = settings.pop("findings", folder / "findings.parquet")
+    write_report(findings, output, **{**given, **settings})
     return output.read_text()
 
 
@@ -172,11 +164,11 @@ def test_the_parts_come_in_order(source):
 
 def test_every_table_of_the_paper_is_on_the_page(results, source):
     text = words_of(source)
-    for paper_table in paper_tables(read_findings(results[1])):
-        assert paper_table.tables
-        for table in paper_table.tables:
+    for page in paper_pages(read_findings(results[0] / "findings.parquet")):
+        assert page.tables
+        for table in page.tables:
             for row in table.rows:
-                assert re.sub(r"\s+", " ", " ".join(filter(None, row))) in re.sub(r"\s+", " ", text)
+                assert re.sub(r"\s+", " ", " ".join(filter(None, row.texts))) in text
 
 
 def test_the_head_tells_what_differs_from_the_paper(source):
@@ -192,30 +184,17 @@ def test_the_head_tells_what_differs_from_the_paper(source):
 
 def test_the_head_says_what_the_weights_are_and_that_nothing_else_differs(tmp_path):
     files = write_study(tmp_path, {"ped2": (4, 6)}, {"paper": ({}, 1.4)}, seeds=[0])
-    write_report(files, tmp_path / "report.html", title="")
+    gathered(files, Plan("paper"), tmp_path)
+    write_report(tmp_path / "findings.parquet", tmp_path / "report.html", title="")
     words = (
         "Its settings the paper's, and this project's defaults where the paper states none Seeds"
     )
     assert words in words_of((tmp_path / "report.html").read_text())
-    content = json.loads(files.metrics[0].read_text())
-    content["about"]["weights"] = {"source": "random", "sha256": ""}
-    write_json(files.metrics[0], content)
-    write_report(files, tmp_path / "report.html", title="")
+    change(files.metrics[0], lambda content: content["about"]["weights"].update(source="random"))
+    gathered(files, Plan("paper"), tmp_path)
+    write_report(tmp_path / "findings.parquet", tmp_path / "report.html", title="")
     words = "Its settings not the paper's in: weights random (trained); in parentheses"
     assert words in words_of((tmp_path / "report.html").read_text())
-
-
-def test_the_gain_of_the_glance_is_the_one_of_the_comparisons(results):
-    findings = read_findings(results[1])
-    compared, _ = comparisons(findings)
-    keys = {"scene": "ped2", "left_variant": "paper", "left_row": "ours", "column": "merged"}
-    keys |= {"right_variant": "paper", "right_row": "sp_iforest"}
-    pair = compared[(compared[list(keys)] == pd.Series(keys)).all(axis=1)].iloc[0]
-    table = glance_table(findings, [("ped2", "paper"), ("ped2", "rate05")])
-    interval = f"[{pair['low']:+.1f}, {pair['high']:+.1f}]".replace("-", "\N{MINUS SIGN}")
-    assert table.rows[0][4].endswith(interval)
-    gained = gain(findings.group("ped2", "rate05"), "merged", findings.draws)
-    assert table.rows[1][4].startswith(f"{gained['difference']:+.1f} [")
 
 
 def test_only_variants_with_pictures_have_a_section(results, tmp_path):
@@ -232,15 +211,16 @@ def test_the_description_stands_under_the_heading_of_its_scene(source):
 
 
 def test_a_scene_without_ground_truth_has_a_sentence_and_no_blank_figures(results, tmp_path):
-    folder, files = results
+    _, files = results
     paths = []
     for path in files.metrics:
-        content = json.loads(path.read_text())
-        if content["about"]["scene"] == SCENE:
-            content = blind(content)
         paths.append(tmp_path / f"{len(paths)}.json")
-        write_json(paths[-1], content)
-    source = write((folder, replace(files, metrics=paths)), tmp_path / "report.html")
+        paths[-1].write_text(path.read_text())
+        if SCENE in str(path):
+            change(paths[-1], blind)
+    gathered(replace(files, metrics=paths), PLAN, tmp_path)
+    findings = tmp_path / "findings.parquet"
+    source = write(results, tmp_path / "report.html", findings=findings)
     text = words_of(source)
     assert (
         "The scene has no ground truth: its frames are ranked, and nothing is measured. Not "
@@ -250,27 +230,12 @@ def test_a_scene_without_ground_truth_has_a_sentence_and_no_blank_figures(result
     assert "Ranked but not measured, for want of ground truth: yard<1>." in text
 
 
-def test_the_glance_has_both_scores_and_their_paired_gain(results):
-    findings = read_findings(results[1])
-    table = glance_table(findings, [("ped2", "paper"), (SCENE, "paper")])
-    assert [row[:2] for row in table.rows] == [("ped2", "paper"), (SCENE, "paper")]
-    assert [row[-1] for row in table.rows] == ["83.2 \N{DAGGER}", ""]
-    known = [run["rows"] for run in findings.group("ped2", "paper")]
-    mean = {
-        row: 100 * np.mean([one[row]["merged"]["value"] for one in known])
-        for row in ("ours", "sp_iforest")
-    }
-    assert table.rows[0][2].startswith(f"{mean['sp_iforest']:.1f} ± ")
-    assert table.rows[0][4].startswith(f"{mean['ours'] - mean['sp_iforest']:+.1f} [")
-    assert table.notes[0].endswith("differs in: epochs 8 (50).")
-    assert glance_table(findings, [(SCENE, "paper")]).header[-1] == "gain, test-only"
-
-
 def test_provenance_names_each_fact_once_with_its_runs(results):
-    table = provenance_table(read_findings(results[1]))
-    assert ("versions", "torch 2.13.0", "all runs") in table.rows
-    assert ("backbone", "vgg16", f"ped2, {SCENE}: vgg16") in table.rows
-    assert ("fingerprint: evaluation", "of ped2", "ped2: all variants") in table.rows
+    table = provenance_table(read_findings(results[0] / "findings.parquet"))
+    rows = [row.texts for row in table.rows]
+    assert ("versions", "torch 2.13.0", "all runs") in rows
+    assert ("backbone", "vgg16", f"ped2, {SCENE}: vgg16") in rows
+    assert ("fingerprint: evaluation", "of ped2", "ped2: all variants") in rows
 
 
 def test_the_moment_is_listed_with_time_score_and_truth(source):

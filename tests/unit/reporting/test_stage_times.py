@@ -15,17 +15,17 @@ def test_run_times_are_added_up_by_stage_longest_first(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\tcpu_time\n{line}\n")
     times = run_times(dict(zip(paths, ("frames", "frames", "train", "cuts"), strict=True)))
-    assert times.stages.rows == (
+    assert [row.texts for row in times.stages.rows] == [
         ("train", "1", "1 h 00 min", "1 h 00 min", "2.0", "1,500"),
         ("frames", "2", "30.0 s", "20.0 s", "1.0", "700"),
         ("cuts", "1", "1.0 s", "1.0 s", "", ""),
-    )
+    ]
     assert times.stages.caption.startswith("4 jobs, 1 h 01 min in all")
-    assert times.jobs.rows[:2] == (
+    assert [row.texts for row in times.jobs.rows[:2]] == [
         ("yard/paper/seed0/iteration1/train", "1 h 00 min", "1,500"),
         ("yard/frames/64/b", "20.0 s", "700"),
-    )
-    assert run_times({}).stages.rows == ()
+    ]
+    assert run_times({}).stages.rows == []
     paths[0].write_text("nonsense\n")
     with pytest.raises(SdorError, match=r"a\.tsv: damaged"):
         run_times({paths[0]: "frames"})

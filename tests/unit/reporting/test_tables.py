@@ -1,497 +1,497 @@
-"""Tables of scenes and variants: what was measured, and what the paper reports beside it."""
+"""Each table of the paper and of ours: measured, reported beside it, or not run and why."""
 
-import json
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from synthetic_study import (
+    blind,
+    change,
+    gathered,
+    write_feedback,
+    write_localisation,
+    write_study,
+)
 
-from sdor.errors import SdorError
 from sdor.evaluation.metrics import COLUMNS
+from sdor.reporting.findings import NOT_RUN, Findings
 from sdor.reporting.tables import (
-    Table,
-    all_tables,
-    anomaly_rate,
-    cell_text,
-    differing_settings,
-    latex,
-    long_table,
-    markdown,
-    over_runs,
-    over_seeds,
+    ablations,
+    feedback,
+    glance_table,
+    localisation,
+    paper_pages,
     pseudo_label_table,
-    reported,
-    reported_auc,
+    rates,
+    scene_page,
     scene_table,
+    table_1,
+    table_2,
     variants_table,
     write_tables,
 )
-from sdor.study.config import with_defaults
+from sdor.reporting.typeset import text
+from sdor.study.plan import Comparison, Plan, Pool
 
-SCENES = [
-    *("ped1", "ped2", "subway-entrance", "subway-exit"),
-    *("umn1", "umn2", "umn3", "umn"),
-]
-
-
-def cell(value, low=None, high=None, **more):
-    return {"value": value, "low": low, "high": high, **more}
-
-
-def metrics(scene="ped2", variant="paper", seed=0, shift=0.0, method=None, labelled=True):
-    """What the evaluation writes for a run whose scores have two iterations."""
-    names = ["sp", "iforest", "sp_iforest", "iteration_1", "iteration_2"]
-    names += ["ensemble_1", "ensemble_2", "ours", "ours_smoothed"]
-
-    def row(value):
-        if not labelled:
-            return {column: cell(None, reason="no ground truth") for column in COLUMNS}
-        columns = {column: cell(value, value - 0.1, value + 0.1, skipped=0) for column in COLUMNS}
-        columns["within_clip"]["clips"] = 8
-        return columns
-
-    return {
-        "about": {
-            "scene": scene,
-            "variant": variant,
-            "seed": seed,
-            "method": with_defaults(method or {}, "method"),
-            "weights": {
-                "architecture": "resnet50",
-                "source": "a_file.pt",
-                "sha256": "0123456789abcdef",
-            },
-        },
-        "settings": {"smoothing_sigma": 4.0, "draws": 1000, "bootstrap_seed": 0},
-        "iterations": 2,
-        "counts": {
-            "clips": 28,
-            "training_clips": 16,
-            "test_clips": 12,
-            "labelled_clips": 28,
-            "clips_with_anomalies": 12,
-            "frames": 4560,
-            "labelled_frames": 4560,
-            "anomalous_frames": 1648,
-        },
-        "rows": {name: row(0.5 + 0.02 * at + shift) for at, name in enumerate(names)},
-        "oracles": {"split_oracle": row(0.85), "clip_rate_oracle": row(0.88)},
-        "differences": {"ours - sp_iforest": row(0.1 + shift)},
-        "pseudo_labels": [
-            {
-                "iteration": number,
-                "anomalous": 456,
-                "anomalous_precision": 0.75 if labelled else None,
-                "normal": 912,
-                "normal_precision": 0.9 if labelled else None,
-            }
-            for number in (1, 2)
-        ],
-    }
-
-
-def test_the_papers_tables_are_typed_in_full():
-    figures = reported()
-    counts = figures.groupby("table").size().to_dict()
-    # 39 cells of the upper block of Table 1 and 45 of the lower; 3 x 5 of Table 2.
-    assert counts == {1: 39 + 45, 2: 15}
-    assert figures["auc"].between(50, 100).all()
-    assert not figures.duplicated(["table", "method", "scene"]).any()
-    assert set(figures["scene"]) == set(SCENES)
-    table = figures[figures["table"] == 1].pivot_table(
-        index="method", columns="scene", values="auc"
-    )
-    assert table.shape == (18, 8)
-    ours = [71.7, 83.2, 88.1, 92.7, 99.9, 99.9, 99.7, 97.4]
-    assert table.loc["ours", SCENES].tolist() == ours
-    initial = [56.3, 67.5, 80.5, 91.0, 87.3, 88.1, 91.5, 87.1]
-    assert table.loc["sp_iforest", SCENES].tolist() == initial
-    # The row of Ionescu et al. [16] is the Subway and UMN one: no figure on UCSD.
-    narrowed = table.loc["ionescu_narrowed_clusters", SCENES]
-    assert narrowed.isna().tolist() == [True, True, *[False] * 6]
-    assert narrowed["subway-entrance"] == 93.5
-    assert table.loc["ionescu_object_centric"].dropna().to_dict() == {"ped2": 97.8, "umn": 99.6}
-    # What the paper says of its best rows per block (boldface).
-    blocks = figures[figures["table"] == 1].set_index("method")["block"].to_dict()
-    lower = table[[blocks[method] == "no labelled data" for method in table.index]]
-    assert lower.idxmax().to_dict() == {
-        scene: "two_sample_test" if scene in ("ped2", "subway-exit") else "ours" for scene in SCENES
-    }
-
-
-def test_a_reported_figure_is_that_of_the_scene_and_the_backbone():
-    assert reported_auc(metrics(), "ours") == 83.2
-    assert reported_auc(metrics(), "sp_iforest") == 67.5
-    assert reported_auc(metrics(), "iteration_1") is None
-    assert reported_auc(metrics(scene="my_yard"), "ours") is None
-    # One figure of the paper stands beside both settings of its authors.
-    both = [reported_auc(metrics(), f"del_giorno_2_w{width}") for width in (100, 10)]
-    assert both == [57.6, 57.6]
-    assert reported_auc(metrics(), "unmasking") == 82.2
-    assert reported_auc(metrics(), "unmasking_motion") is None
-    vgg16 = metrics(method={"backbone": "vgg16"})
-    assert (reported_auc(vgg16, "ours"), reported_auc(vgg16, "sp_iforest")) == (80.0, None)
-    assert reported_auc(metrics(method={"backbone": "r3d_18"}), "ours") == 82.6
-    assert reported_auc(metrics(method={"backbone": "i3d"}), "ours") == 82.6
-    assert reported_auc(metrics(method={"backbone": "resnet18"}), "ours") is None
-
-
-@pytest.mark.parametrize(
-    ("method", "initial", "ours"),
-    [
-        ({}, "", ""),
-        ({"momentum": 0.0, "c1": 1.0}, "", ""),
-        ({"epochs": 8, "trainable": "layer4"}, "", "trainable layer4 (all), epochs 8 (50)"),
-        ({"pca": 20}, "pca 20 (100)", "pca 20 (100)"),
-        # The paper has no word on masks.
-        ({"masks": False, "iterations": 3}, "", "iterations 3 (5)"),
-        ({"masks": False}, "", ""),
-        ({"backbone": "vgg16"}, "", ""),
-        ({"backbone": "vgg16", "input_size": 64}, "input_size 64 (224)", "input_size 64 (224)"),
-    ],
-)
-def test_settings_that_are_not_the_papers_are_told_where_they_reach(method, initial, ours):
-    run = metrics(method=method)
-    for row in ("sp", "iforest", "sp_iforest"):
-        assert differing_settings(run, row) == initial
-    for row in ("ours", "del_giorno_2_w10"):
-        assert differing_settings(run, row) == ours
-
-
-def test_a_setting_reaches_the_competitors_that_use_what_it_changes():
-    run = metrics(method={"pca": 20, "masks": False, "sp_bags": 9, "anomaly_rate": 0.05})
-    frames = "anomaly_rate 0.05 (null)"
-    assert differing_settings(run, "del_giorno_1_w10") == f"{frames}, pca 20 (100)"
-    assert differing_settings(run, "unmasking") == frames
-    assert differing_settings(run, "two_sample_motion") == frames
-
-
-@pytest.mark.parametrize("backbone", ["i3d", "r3d_18"])
-def test_networks_that_are_not_the_papers_3dconv_differ_from_it(backbone):
-    # Its input size for C3D is not known: 112 is no difference to 224 of ResNet-50.
-    run = metrics(method={"backbone": backbone, "input_size": 112, "epochs": 8})
-    expected = f"backbone {backbone} (C3D), epochs 8 (50)"
-    assert differing_settings(run, "ours") == expected
-    table = scene_table([run])
-    ours = next(row for row in table.rows if row[0].startswith("Our method (mean"))
-    assert ours[-1] == "82.6 \N{DAGGER}"
-    assert table.notes[0].endswith(f"differs in: {expected}.")
-    # Beside Table 1 it is held against ResNet-50.
-    beside = differing_settings(run, "ours", with_backbone=True)
-    assert beside == f"backbone {backbone} (resnet50), input_size 112 (224), epochs 8 (50)"
-
-
-def test_weights_that_are_not_trained_differ_from_the_papers():
-    run = metrics(method={"epochs": 8})
-    run["about"]["weights"] = {"source": "random", "sha256": ""}
-    assert differing_settings(run, "ours") == "epochs 8 (50), weights random (trained)"
-    assert differing_settings(run, "unmasking") == "weights random (trained)"
-    figures = {row[0]: row[-1] for row in scene_table([run]).rows}
-    assert figures["Sp + iForest (initial scores)"] == "67.5 \N{DAGGER}"
-
-
-FAST = {"trainable": "layer4", "epochs": 8}
-FAST_NOTE = (
-    "\N{DAGGER} The paper's figure is for its own settings (in parentheses: the paper's, or this "
-    "project's default where the paper states none); {} differs in: trainable layer4 (all), epochs "
-    "8 (50)."
+DASH, DAGGER, QUOTED = "\N{EN DASH}", "\N{DAGGER}", "\N{DOUBLE DAGGER}"
+NAMES = ["table1", "table2", "localisation", "feedback", "rates", "ablations"]
+PAPER = ["Ped1", "Ped2", "Subway Entrance", "Subway Exit", "UMN 1", "UMN 2", "UMN 3"]
+SCENES = {"ped2": (6, 8), "plaza": (3, 5)}
+VARIANTS = {
+    "paper": ({}, 1.4),
+    "vgg16": ({"backbone": "vgg16"}, 1.0),
+    "rate05": ({"anomaly_rate": 0.05}, 1.5),
+}
+PLAN = Plan(
+    "paper",
+    backbones=Comparison(("vgg16", "paper"), ("ped1", "ped2", "plaza")),
+    anomaly_rates=Comparison(("rate05",), ("ped1", "ped2")),
+    ablations={"net_and_more": Comparison(("paper", "vgg16"), ("ped1", "ped2"))},
+    not_run={"ped1": "no video_here & there"},
 )
 
 
-def test_the_papers_figure_is_marked_beside_a_run_with_other_settings():
-    table = scene_table([metrics(method=FAST)])
-    assert {row[0]: row[-1] for row in table.rows if row[-1]} == {
-        # Nothing that differs reaches the initial scores.
-        "Sp + iForest (initial scores)": "67.5",
-        "Our method (mean of all iterations)": "83.2 \N{DAGGER}",
-    }
-    assert table.notes[0] == FAST_NOTE.format("this run")
-    assert "83.2 \N{DAGGER}" in markdown([table], "")
-    assert r"& 83.2 $\dagger$ \\" in latex([table], "")
-    plain = scene_table([metrics()])
-    assert "\N{DAGGER}" not in markdown([plain], "")
-    elsewhere = scene_table([metrics(scene="my_yard", method=FAST)])
-    assert "\N{DAGGER}" not in markdown([elsewhere], "")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("study")
 
 
-def test_a_figure_that_the_paper_quotes_is_marked_as_of_another_protocol():
-    run = metrics(method=FAST)
-    run["rows"]["unmasking"] = run["rows"]["sp"]
-    table = scene_table([run])
-    assert {row[0]: row[-1] for row in table.rows}[
-        "Unmasking, both fused"
-    ] == "82.2 \N{DOUBLE DAGGER}"
-    assert any(note.startswith("\N{DOUBLE DAGGER} The paper quotes") for note in table.notes)
-    assert "from other papers, which judged the test data alone" in table.notes[1]
-    assert r"82.2 $\ddagger$" in latex([table], "")
-    assert not any("\N{DOUBLE DAGGER}" in note for note in scene_table([metrics()]).notes)
-    # Another protocol does not hide that the settings differ as well.
-    run["about"]["method"]["input_size"] = 112
-    table = scene_table([run])
-    figures = {row[0]: row[-1] for row in table.rows}
-    assert figures["Unmasking, both fused"] == "82.2 \N{DAGGER}\N{DOUBLE DAGGER}"
-    assert [note[0] for note in table.notes[:2]] == ["\N{DAGGER}", "\N{DOUBLE DAGGER}"]
-    assert r"82.2 $\dagger$$\ddagger$" in latex([table], "")
-    # A note needs a figure that it is about.
-    run["about"]["scene"] = "my_yard"
-    assert scene_table([run]).notes == ()
+@pytest.fixture(scope="module")
+def findings(folder):
+    """Two scenes, three variants, two seeds, and one scene that is not there."""
+    files = write_study(folder, SCENES, VARIANTS)
+    files = write_feedback(write_localisation(files, folder, skip=("plaza",)), folder, "ped2")
+    return gathered(files, PLAN, folder)
 
 
-def test_a_column_of_reported_figures_without_any_is_left_out():
-    assert scene_table([metrics()]).header[-1] == "reported"
-    table = scene_table([metrics(scene="my_yard")])
-    assert table.header[-1] == "AP"
-    assert {len(row) for row in table.rows} == {len(table.header)}
+def of(folder, scenes=None, variants=None, edit=None, plan=None, **more):
+    """Findings of another study; `edit` changes its metrics files."""
+    variants = variants or {"paper": ({}, 1.4)}
+    files = write_study(folder, scenes or {"ped2": (6, 8)}, variants, **more)
+    for path in files.metrics if edit else ():
+        change(path, edit)
+    return gathered(files, plan or Plan(next(iter(variants))), folder)
 
 
-def test_the_variants_table_says_which_variant_differs():
-    fast = metrics(variant="fast", method=FAST)
-    fast["about"]["overrides"] = FAST
-    table = variants_table([metrics(), fast, metrics(scene="umn1")])
-    assert table.headings == ((0, "ped2"),)
-    assert table.header == ("variant", "differs in", "merged", "test-only", "AP", "reported")
-    value = "64.0 [54.0, 74.0]"
-    assert table.rows == (
-        ("paper", "", value, value, value, "83.2"),
-        ("fast", "trainable layer4, epochs 8", value, value, value, "83.2 \N{DAGGER}"),
-    )
-    assert table.notes == (FAST_NOTE.format("variant fast"),)
-    blind = [metrics(labelled=False), metrics(variant="fast", method=FAST, labelled=False)]
-    assert [row[2:] for row in variants_table(blind).rows] == [("\N{EN DASH}",) * 3] * 2
-    assert variants_table(blind).notes == ()
-    assert variants_table([metrics(), metrics(scene="umn1")]).rows == ()
+def rows_of(table):
+    """Name: the cells by column, of the first row of that name."""
+    found = {}
+    for row in table.rows:
+        found.setdefault(row.texts[0], dict(zip(table.header[1:], row.texts[1:], strict=True)))
+    return found
 
 
-def test_seeds_give_mean_and_spread_and_one_seed_none():
-    both = over_seeds([cell(0.80, 0.7, 0.9), cell(0.84, 0.72, 0.94)])
-    assert both["mean"] == pytest.approx(82.0)
-    assert both["std"] == pytest.approx(2.828427)
-    assert (both["low"], both["high"]) == pytest.approx((71, 92))
-    assert cell_text(both) == "82.0 ± 2.8 [71.0, 92.0]"
-    one = over_seeds([cell(0.8)])
-    assert one["std"] is None
-    assert cell_text(one) == "80.0"
-    assert cell_text(over_seeds([cell(None, reason="no ground truth")])) == "\N{EN DASH}"
-    assert cell_text({"mean": -1.25, "low": -2.0, "high": 0.5}, sign=True) == (
-        "\N{MINUS SIGN}1.2 [\N{MINUS SIGN}2.0, +0.5]"
-    )
+def below(table, name):
+    """The row below the row of that name."""
+    at = [row.texts[0] for row in table.rows].index(name)
+    assert table.rows[at + 1].style == "quiet"
+    return table.rows[at + 1].texts
 
 
-def test_the_scene_table_has_each_figure_once_and_oracles_at_the_bottom():
-    table = scene_table([metrics(seed=0), metrics(seed=1, shift=0.02)])
-    names = [row[0] for row in table.rows]
+def headings(table):
+    return [(number, row.heading) for number, row in enumerate(table.rows) if row.heading]
+
+
+def words(findings, scene, row="ours", metric="merged", variant="paper", **more):
+    return text(findings.cell(scene, variant, row, metric=metric, **more))
+
+
+def test_the_scene_table_has_each_row_once_and_oracles_at_the_bottom(findings):
+    table = scene_table(findings, "ped2", "paper")
+    names = list(rows_of(table))
     assert "Mean of iterations 1 to 1" not in names
     assert "Mean of iterations 1 to 2" not in names
     assert names[-2:] == [name for name in names if name.startswith("Oracle")]
-    assert table.rules == (len(names) - 2,)
-    assert table.header[4] == "within-clip (8 clips)"
-    ours = table.rows[names.index("Our method (mean of all iterations)")]
-    assert ours[1] == "65.0 ± 1.4 [55.0, 75.0]"
-    assert ours[-1] == "83.2"
-    assert table.rows[-1][1] == "88.0 [78.0, 98.0]"
-    assert "2 seeds (0, 1)" in table.caption
-    assert "a_file.pt (sha256 0123456789ab)" in table.caption
-
-
-def with_subset(run, rate, *, shift=0.0):
-    """A run that leaves out anomalies: its oracles and its counts are of its own frames."""
-    run["about"]["subset"] = {"target": 0.05, "rate": rate, "events_kept": 3, "events": 8}
-    for columns in run["oracles"].values():
-        for cells in columns.values():
-            cells["value"] += shift
-    return run
-
-
-def test_what_nothing_is_random_in_has_no_spread():
-    runs = [metrics(seed=0), metrics(seed=1)]
-    for run in runs:
-        run["rows"]["unmasking"] = run["rows"]["unmasking_motion"] = run["rows"]["iforest"]
-        run["rows"]["two_sample_test"] = run["rows"]["iforest"]
-    texts = {row[0]: row[1] for row in scene_table(runs).rows}
-    names = ["Unmasking, both fused", "Unmasking, motion"]
-    assert [texts[name] for name in names] == ["52.0 [42.0, 62.0]"] * 2
-    assert texts["Two-sample test, both fused"] == "52.0 ± 0.0 [42.0, 62.0]"
-    table = long_table(runs, {})
-    chosen = table[(table["column"] == "merged") & (table["variant"] == "paper")]
-    seeds = chosen.set_index("row")["seeds"]
-    assert seeds[["unmasking", "unmasking_motion", "split_oracle", "two_sample_test"]].tolist() == [
-        *(1, 1, 1, 2)
-    ]
-
-
-def test_seeds_that_leave_out_other_anomalies_have_oracles_and_counts_of_their_own():
-    runs = [
-        with_subset(metrics(seed=0), 0.05),
-        with_subset(metrics(seed=1), 0.06, shift=0.04),
-    ]
-    for run in runs:
-        run["rows"]["unmasking"] = run["rows"]["iforest"]
-    cells = over_runs(runs, "oracles", "split_oracle", "merged")
-    assert (cells["mean"], cells["seeds"]) == (pytest.approx(87), 2)
-    assert over_runs(runs, "rows", "unmasking", "merged")["seeds"] == 2
-    table = scene_table(runs)
-    assert table.rows[-2][1].startswith("87.0 ± 2.8 [")
-    assert table.header[4] == "within-clip (8 clips of the first seed)"
-    assert "1,648 anomalous (counts of the first seed); 2 seeds (0, 1)" in table.caption
-    assert "1,000 draws of 28 labelled clips of the first seed;" in table.caption
-    assert pseudo_label_table(runs).caption.endswith("(percent; counts of the first seed).")
-    whole = [metrics(seed=0), metrics(seed=1)]
-    for plain in (runs[:1], whole):
-        captions = (scene_table(plain).caption, pseudo_label_table(plain).caption)
-        assert not any("first seed" in text for text in (*captions, *scene_table(plain).header))
-
-
-def test_the_anomaly_rate_is_over_all_frames():
-    run = metrics()
-    run["counts"] |= {"frames": 8000, "labelled_frames": 4000, "anomalous_frames": 400}
-    assert anomaly_rate(run) == 0.05
-    assert anomaly_rate(with_subset(run, 0.031)) == 0.031
-
-
-def test_a_scene_without_ground_truth_shows_no_empty_rows_but_a_reason():
-    table = scene_table([metrics(scene="my_yard", labelled=False)])
-    assert table.rows == ()
-    assert any("no ground truth" in note for note in table.notes)
-
-
-@pytest.mark.parametrize(
-    ("skipped", "note"),
-    [
-        ({}, None),
-        ({"merged": 1}, "1 draw of merged"),
-        ({"merged": 1, "train_side": 1200}, "1 draw of merged, 1,200 draws of train-side"),
-    ],
-)
-def test_draws_left_out_are_counted_in_one_line(skipped, note):
-    run = metrics()
-    for column, count in skipped.items():
-        run["rows"]["ours"][column]["skipped"] = count
-    found = [text for text in scene_table([run]).notes if "Left out" in text]
-    expected = f"Left out of the intervals because a class was missing: {note}."
-    assert found == ([expected] if note else [])
-
-
-def test_the_long_table_holds_everything(tmp_path):
-    paths = []
-    runs = [metrics(seed=0), metrics(seed=1), metrics(variant="b", method=FAST)]
-    for number, run in enumerate(runs):
-        paths.append(tmp_path / f"{number}.json")
-        paths[-1].write_text(json.dumps(run))
-    outputs = [tmp_path / f"auc.{suffix}" for suffix in ("csv", "md", "tex")]
-    write_tables(paths, {"umn": "no video"}, *outputs, title="Results")
-    table = pd.read_csv(outputs[0])
-    mine = table[(table["scene"] == "ped2") & (table["variant"] == "paper")]
-    detectors = mine[mine["kind"] == "detector"]
-    assert len(detectors) == 9 * len(COLUMNS)
-    assert (detectors["seeds"] == 2).all()
-    chosen = detectors[(detectors["row"] == "ours") & (detectors["column"] == "merged")].iloc[0]
-    assert (chosen["mean"], chosen["std"], chosen["reported"]) == (64.0, 0.0, 83.2)
-    assert chosen["by_seed"] == "0: 64.000; 1: 64.000"
-    of_paper = table["kind"] == "reported"
-    compared = table[table["reported_settings"].notna() & ~of_paper]
-    keys = ["variant", "row", "reported", "reported_settings"]
-    assert (compared["column"] == "merged").all()
-    assert compared[keys].to_numpy().tolist() == [
-        ["paper", "sp_iforest", 67.5, "same"],
-        ["paper", "ours", 83.2, "same"],
-        ["b", "sp_iforest", 67.5, "same"],
-        ["b", "ours", 83.2, "differ: trainable layer4 (all), epochs 8 (50)"],
-    ]
-    purity = mine[mine["column"] == "anomalous_precision"]
-    assert purity["mean"].tolist() == [75.0, 75.0]
-    assert table[table["kind"] == "not run"][["scene", "reason"]].to_numpy().tolist() == [
-        ["umn", "no video"]
-    ]
-    assert of_paper.sum() == len(reported())
-    # The upper block of Table 1, unmasking and the two-sample test: judged on test data alone.
-    quoted = table[of_paper & table["reported_settings"].notna()]
-    assert len(quoted) == 39 + 8 + 5
-    assert set(quoted["reported_settings"]) == {"other protocol: test data alone"}
-    assert {"Kim et al. [17]", "Ionescu et al. [40]", "Liu et al. [25]"} <= set(quoted["row"])
-    assert not {"Del Giorno et al. [8]"} & set(quoted["row"])
-    assert "| ours" not in outputs[1].read_text()
-    assert "## Variants" in outputs[1].read_text()
-
-
-def test_a_difference_of_several_seeds_has_its_interval_in_one_place_only():
-    """Bounds averaged over seeds are not those of the draws averaged over seeds."""
-    several = [metrics(seed=0), metrics(seed=1)]
-
-    def found(runs):
-        table = long_table(runs, {})
-        chosen = table[(table["kind"] == "difference") & (table["column"] == "merged")]
-        return chosen.iloc[0][["mean", "low", "high", "reason"]].tolist()
-
-    mean, low, high, reason = found(several)
-    assert mean == pytest.approx(10)
-    assert pd.isna([low, high]).all()
-    assert "comparisons.csv" in reason
-    assert found(several[:1])[1:3] == pytest.approx([0, 20])
-    parts = [with_subset(run, 0.05) for run in several]
-    assert found(parts)[1:3] == pytest.approx([0, 20])
-    assert not any("difference" in note for note in scene_table(several).notes)
-
-
-def test_markdown_and_latex_escape_what_users_name():
-    runs = [metrics(scene="my|yard_1", variant="50%_&<b>")]
-    page = markdown(all_tables(runs, {"a_b": "50 % of $x & {y}"}), "A | title")
-    assert "## my\\|yard\\_1, variant 50%\\_&\\<b\\>" in page
-    for line in page.splitlines():
-        if line.startswith("| Sp |"):
-            assert len(re.findall(r"(?<!\\)\|", line)) == 7
-    source = latex(all_tables(runs, {"a_b": "50 % of $x & {y}"}), "A title")
-    assert r"my\textbar{}yard\_1, variant 50\%\_\&\textless{}b\textgreater{}" in source
-    assert r"50 \% of \$x \& \{y\}" in source
-    assert source.count(r"\begin{tabular}") == source.count(r"\end{tabular}") > 0
-    assert "±" not in "".join(line for line in source.splitlines() if line[:1] != "%")
-    body = [line for line in source.splitlines() if line.endswith(r" \\")]
-    for line in body:
-        assert len(re.findall(r"(?<!\\)&", line)) in (2, 5)
-
-
-def test_headings_and_the_papers_own_rows_are_told_apart_in_every_format():
-    table = Table(
-        "Two kinds",
-        ("method", "UMN all, as ranks"),
-        (("Old_one", "59.0"), ("New", "61.0 ± 1.0 [50.0, 70.0]"), ("reported [1]", "")),
-        headings=((0, "Quoted & old"), (1, "Measured")),
-        soft=(0, 2),
-        strong=(1,),
+    assert [row.texts[0] for row in table.rows if row.rule] == names[-2:-1]
+    within = "within-clip (8 clips)"
+    assert table.header == (
+        *("detector", "merged", "train-side", "test-only", within, "AP", "reported"),
     )
-    assert markdown([table], "Two kinds", "").splitlines() == [
-        "# Two kinds",
-        "",
-        "| method | UMN all, as ranks |",
-        "|---|---:|",
-        "| **Quoted & old** |  |",
-        "| *Old\\_one* | *59.0* |",
-        "| **Measured** |  |",
-        "| **New** | **61.0 ± 1.0 [50.0, 70.0]** |",
-        "| *reported [1]* |  |",
+    ours = rows_of(table)["Our method (mean of all iterations)"]
+    assert ours["merged"] == words(findings, "ped2")
+    assert re.fullmatch(r"\d\d\.\d ± \d+\.\d \[\d\d\.\d, \d\d\.\d\]", ours["merged"])
+    assert ours["reported"] == "83.2"
+    assert rows_of(table)["Unmasking, both fused"]["reported"] == f"82.2 {QUOTED}"
+    assert "±" not in rows_of(table)["Unmasking, both fused"]["merged"]
+    assert "2 seeds (0, 1)" in table.caption
+    assert "<npm> (sha256 ffffffffffff)" in table.caption
+    assert table.notes[0].startswith(f"{QUOTED} The paper quotes these figures")
+    # A scene that the paper does not know has no column of its figures.
+    assert scene_table(findings, "plaza", "paper").header[-1] == "AP"
+    part = scene_table(findings, "ped2", "rate05")
+    assert part.header[4] == "within-clip (8 clips of the first seed)"
+    assert "120 anomalous (counts of the first seed); 2 seeds (0, 1)" in part.caption
+    assert "200 draws of 14 labelled clips of the first seed;" in part.caption
+
+
+def test_the_papers_figure_is_marked_beside_a_run_with_other_settings(tmp_path):
+    findings = of(tmp_path, variants={"fast": ({"trainable": "layer4", "epochs": 8}, 1.4)})
+    table = scene_table(findings, "ped2", "fast")
+    reported = {name: cells["reported"] for name, cells in rows_of(table).items()}
+    # Nothing that differs reaches the initial scores.
+    assert reported["Sp + iForest (initial scores)"] == "67.5"
+    assert reported["Our method (mean of all iterations)"] == f"83.2 {DAGGER}"
+    assert table.notes[0] == (
+        f"{DAGGER} The paper's figure is for its own settings (in parentheses: the paper's, or "
+        "this project's default where the paper states none); this run differs in: trainable "
+        "layer4 (all), epochs 8 (50)."
+    )
+
+
+def test_missing_values_and_intervals_are_explained_once(tmp_path):
+    findings = of(tmp_path, {"subway-exit": (1, 1)}, seeds=[0])
+    table = scene_table(findings, "subway-exit", "paper")
+    notes = [note for note in table.notes if note[0] not in (DAGGER, QUOTED)]
+    assert notes[:2] == [
+        "No interval (fewer than 2 clips on either side): train-side.",
+        "No interval (fewer than 2 labelled test clips): test-only.",
     ]
-    source = latex([table], "Two kinds").splitlines()
-    start = source.index(r"\toprule")
-    below = r"{\footnotesize\mdseries [50.0, 70.0]}"
-    stacked = rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}61.0 $\pm$ 1.0\\{below}\end{{tabular}}"
-    assert source[start + 1 : -3] == [
-        r"method & \begin{tabular}[b]{@{}r@{}}UMN all,\\as ranks\end{tabular} \\",
-        r"\midrule",
-        r"\multicolumn{2}{l}{\textit{Quoted \& old}} \\",
-        r"{\footnotesize\itshape Old\_one} & {\footnotesize\itshape 59.0} \\",
-        r"\midrule",
-        r"\multicolumn{2}{l}{\textit{Measured}} \\",
-        rf"{{\bfseries New}} & {{\bfseries {stacked}}} \\",
-        r"{\footnotesize\itshape reported [1]} &  \\",
+    assert re.fullmatch(
+        r"Left out of the intervals because a class was missing: \d+ draws of merged.*", notes[-1]
+    )
+
+    def no_test_clips(content):
+        empty = {"value": None, "low": None, "high": None, "reason": "no labelled test clips"}
+        for row in content["rows"].values():
+            row["test_only"] = empty
+
+    _, test_only = table_1(of(tmp_path / "b", edit=no_test_clips)).tables
+    assert rows_of(test_only)["Our method"]["Ped2"] == DASH
+    assert test_only.notes == ["No value (no labelled test clips): Ped2."]
+
+
+def test_pseudo_labels_are_told_by_iteration(findings):
+    table = pseudo_label_table(findings, "ped2", "paper")
+    assert [row.texts for row in table.rows] == [
+        ("1", "42", "60.0 ± 0.0", "84", "95.0 ± 0.0"),
+        ("2", "42", "70.0 ± 0.0", "84", "95.0 ± 0.0"),
     ]
 
 
-def test_a_damaged_metrics_file_is_named(tmp_path):
-    path = tmp_path / "metrics.json"
-    path.write_text('{"about": {}}')
-    with pytest.raises(SdorError, match=r"metrics\.json: damaged or missing"):
-        write_tables([path], {}, *[tmp_path / name for name in "abc"], title="")
+def test_the_variants_table_says_which_variant_differs(findings, tmp_path):
+    (table,) = variants_table(findings)
+    assert headings(table) == [(0, "ped2"), (3, "plaza")]
+    assert table.header == ("variant", "differs in", "merged", "test-only", "AP", "reported")
+    shown = [words(findings, "ped2", metric=m) for m in ("merged", "test_only")]
+    assert table.rows[0].texts[:4] == ("paper", "", *shown)
+    assert table.rows[1].texts[:2] == ("vgg16", "backbone vgg16")
+    assert [row.texts[-1] for row in table.rows[:3]] == ["83.2", "80.0", f"83.2 {DAGGER}"]
+    assert table.notes[0].endswith("variant rate05 differs in: anomaly_rate 0.05 (null).")
+    assert variants_table(of(tmp_path)) == []
 
 
-def test_long_table_of_nothing_has_its_columns():
-    table = long_table([], {})
-    assert table["kind"].unique().tolist() == ["reported"]
+def test_at_a_glance_ours_stands_beside_the_initial_scores(findings):
+    table = glance_table(findings, [("ped2", "paper"), ("plaza", "vgg16")])
+    first, second = (row.texts for row in table.rows)
+    assert first[:5] == (
+        *("ped2", "paper", words(findings, "ped2", "sp_iforest"), words(findings, "ped2")),
+        words(findings, "ped2", against="sp_iforest"),
+    )
+    assert (first[-1], second[-1]) == ("83.2", "")
+
+
+def test_table_1_has_the_papers_columns_then_the_others(findings):
+    merged, test_only, not_run = table_1(findings).tables
+    assert merged.header == ("method", *PAPER, "UMN all", "plaza")
+    assert test_only.header == merged.header
+    assert [row.texts for row in not_run.rows] == [("ped1", NOT_RUN, "no video_here & there")]
+    of_plaza = findings.table[findings.table["scene"].isin(["plaza", ""])]
+    runs = [run for run in findings.runs if run.scene == "plaza"]
+    alone = table_1(Findings(of_plaza, PLAN, runs)).tables[0]
+    assert alone.header == ("method", "plaza", *PAPER, "UMN all")
+
+
+def test_table_1_holds_the_papers_upper_block_as_it_is(findings):
+    merged = table_1(findings).tables[0]
+    end = headings(merged)[1][0]
+    upper = [row.texts for row in merged.rows[:end]]
+    assert {row.style for row in merged.rows[:end]} == {"quiet"}
+    assert len(upper) == 12
+    assert upper[0] == ("Kim et al. [17]", f"59.0 {QUOTED}", f"69.3 {QUOTED}", *[DASH] * 6, "")
+    # All of it was judged on test data alone.
+    shown = [cell for row in upper for cell in row[1:] if cell not in (DASH, "")]
+    assert len(shown) == 39
+    assert all(cell.endswith(f" {QUOTED}") for cell in shown)
+
+
+def test_table_1_has_measured_reported_and_not_run_below_each_other(findings):
+    merged, test_only, _ = table_1(findings).tables
+    found = rows_of(merged)
+    assert found["Our method"]["Ped2"] == words(findings, "ped2")
+    assert found["Our method"]["plaza"] == words(findings, "plaza")
+    # Its data is absent, it is not in the configuration.
+    assert found["Our method"]["Ped1"] == found["Our method"]["UMN 2"] == "not run"
+    assert below(merged, "Our method") == (
+        *("reported", "71.7", "83.2", "88.1", "92.7"),
+        *("99.9", "99.9", "99.7", "97.4", ""),
+    )
+    assert [row.texts[0] for row in merged.rows if row.style == "strong"] == ["Our method"]
+    # A competitor that was run, with its parts, and one that was not.
+    assert found["Unmasking, motion"]["Ped2"] == words(findings, "ped2", "unmasking_motion")
+    assert below(merged, "Unmasking, both fused")[:3] == (
+        *("reported [40]", f"68.4 {QUOTED}", f"82.2 {QUOTED}"),
+    )
+    assert set(found["Two-sample test, both fused"].values()) == {"not run"}
+    assert below(merged, "Two-sample test, both fused")[2] == f"87.5 {QUOTED}"
+    assert "Two-sample test, motion" not in found
+    for width in (100, 10):
+        row = below(merged, f"Del Giorno et al. #1, w = {width}")
+        assert row[:3] == ("reported [8]", "50.3", "63.0")
+    oracle = found["Oracle: the clip is from the test split"]["Ped2"]
+    assert oracle == words(findings, "ped2", "split_oracle")
+    twin = rows_of(test_only)
+    assert twin["Our method"]["Ped2"] == words(findings, "ped2", metric="test_only")
+    assert {row.style for row in test_only.rows} == {"", "strong"}
+    assert list(twin) == [name for name in found if "[" not in name and name != "reported"]
+    assert [note[:24] for note in merged.notes] == [
+        f"{QUOTED} The paper quotes these",
+        "The paper does not state",
+    ]
+    assert list(test_only.notes) == []
+
+
+def test_table_1_marks_what_was_run_with_other_settings(tmp_path):
+    variants = {"fast": ({"epochs": 8, "backbone": "resnet18"}, 1.4)}
+    merged = table_1(of(tmp_path, variants=variants, seeds=[0])).tables[0]
+    assert below(merged, "Our method")[1:3] == ("71.7", f"83.2 {DAGGER}")
+    # The initial scores depend on the backbone, but not on the epochs.
+    assert below(merged, "Sp + iForest")[2] == f"67.5 {DAGGER}"
+    # Of another protocol, and with other settings; not run, only the protocol can be told.
+    assert below(merged, "Unmasking, both fused")[1:3] == (
+        f"68.4 {QUOTED}",
+        f"82.2 {DAGGER}{QUOTED}",
+    )
+    assert merged.notes[0].endswith(
+        "variant fast differs in: backbone resnet18 (resnet50), epochs 8 (50)."
+    )
+
+
+def test_umn_stands_in_three_ways(tmp_path):
+    variants = {"paper": ({}, 1.4), "vgg16": ({"backbone": "vgg16"}, 1.0)}
+    plan = replace(
+        PLAN, pools={"umn": Pool(("umn1", "umn2"), "umn-joint")}, ablations={}, not_run={}
+    )
+    scenes = {"umn1": (2, 3), "umn2": (2, 3), "umn-joint": (4, 6)}
+    findings = of(tmp_path, scenes, variants, pooled=("umn",), plan=plan)
+    merged = table_1(findings).tables[0]
+    ways = ["UMN all, as they are", "UMN all, as ranks", "UMN all, one model"]
+    assert list(merged.header[8:]) == ways
+    ours = rows_of(merged)["Our method"]
+    assert ours[ways[0]] == words(findings, "umn", way="raw")
+    assert ours[ways[2]] == words(findings, "umn-joint")
+    assert below(merged, "Our method")[8:] == ("97.4", "97.4", "97.4")
+    assert any("does not say how it put UMN's scenes together" in note for note in merged.notes)
+    # Table 2 has the scores pooled as they are.
+    found = rows_of(table_2(findings).tables[0])
+    assert found["VGG, variant vgg16"]["UMN all"] == words(
+        findings, "umn", variant="vgg16", way="raw"
+    )
+    # Without the joint scene and with a member that is not there, the columns say so.
+    absent = replace(plan, pools={"umn": Pool(("umn1", "umn2", "umn3"))})
+    lacking = Findings(findings.table[findings.table["scene"] != "umn"], absent, findings.runs)
+    table = table_1(lacking).tables[0]
+    assert [rows_of(table)["Our method"][way] for way in ways] == ["not run"] * 3
+    assert lacking.cell("umn", "paper", way="raw").reason == (
+        "not run: not all of its scenes are there, or it was not asked for"
+    )
+
+
+def test_table_2_has_every_backbone_of_the_paper_and_of_the_study(findings):
+    merged, test_only = table_2(findings).tables
+    assert list(merged.header) == ["backbone", *PAPER[:4], "UMN all", "plaza"]
+    found = rows_of(merged)
+    assert list(found) == ["VGG, variant vgg16", "reported", "ResNet-50, variant paper", "3DConv"]
+    assert list(found["VGG, variant vgg16"].values()) == [
+        *("not run", words(findings, "ped2", variant="vgg16"), "not run", "not run", "not run"),
+        words(findings, "plaza", variant="vgg16"),
+    ]
+    assert below(merged, "VGG, variant vgg16") == (
+        *("reported", "70.4", "80.0", "86.5", "90.3", "97.4", ""),
+    )
+    assert below(merged, "3DConv")[1:3] == ("70.1", "82.6")
+    assert list(rows_of(test_only)) == ["VGG, variant vgg16", "ResNet-50, variant paper"]
+    other = replace(PLAN, backbones=Comparison(("paper", "mobile"), ("ped2",)))
+    notes = table_2(replace(findings, plan=other)).tables[0].notes
+    assert "Not run: variants mobile." in notes
+
+
+def test_a_backbone_that_the_paper_does_not_have_names_itself(tmp_path):
+    variants = {
+        "paper": ({}, 1.4),
+        "r3d": ({"backbone": "r3d_18", "input_size": 112}, 1.2),
+        "i3d": ({"backbone": "i3d"}, 1.2),
+        "small": ({"backbone": "resnet18"}, 1.2),
+    }
+    plan = Plan("paper", backbones=Comparison(("r3d", "i3d", "small"), ("ped2",)))
+    table = table_2(of(tmp_path, variants=variants, seeds=[0], plan=plan)).tables[0]
+    assert [row.texts[0] for row in table.rows] == [
+        *("R3D-18 (paper: 3DConv), variant r3d", "reported"),
+        *("I3D (paper: 3DConv), variant i3d", "reported"),
+        *("resnet18, variant small", "VGG", "reported", "ResNet-50", "reported"),
+    ]
+    assert table.rows[1].texts[2] == table.rows[3].texts[2] == f"82.6 {DAGGER}"
+    assert [note.rpartition("; ")[2] for note in table.notes[:2]] == [
+        "variant r3d differs in: backbone r3d_18 (C3D).",
+        "variant i3d differs in: backbone i3d (C3D).",
+    ]
+    assert table.notes[2].startswith("The paper's 3DConv is C3D (Tran et al. 2015)")
+    assert table.notes[3].endswith("r3d: input_size 112; i3d: no more; small: no more.")
+
+
+def test_localisation_has_the_four_measures_and_names_scenes_without_masks(findings):
+    page = localisation(findings)
+    (table,) = page.tables
+    assert table.header[2:] == ("clips", "pixel AUC", "40 % criterion", "RBDC", "TBDC")
+    assert [row.texts for row in table.rows] == [
+        ("ped2", "paper", "all clips", *["61.0 ± 1.4 [50.0, 70.0]"] * 4),
+        ("ped2", "paper", "test clips", *["51.0 ± 1.4 [50.0, 70.0]"] * 4),
+    ]
+    assert table.notes == ["No value (no pixel masks): plaza."]
+    assert "training clips" in page.explanation
+    without = findings.table[findings.table["scene"] != "ped2"]
+    assert localisation(replace(findings, table=without)).tables == []
+
+
+def test_feedback_has_a_line_a_round_with_and_without_what_was_marked(findings):
+    page = feedback(findings)
+    (table,) = page.tables
+    assert headings(table) == [(0, "ped2, variant paper")]
+    # Seeds 0 and 1 have 0.8 and 0.81 after two rounds, 0.03 less on what was not marked; the bounds
+    # of before are left out: what was learnt has the paired interval of the gain.
+    assert table.rows[2].texts[:7] == (
+        *("2", "20", "150", "80.5 ± 0.7 [70.5, 90.5]", "77.5 ± 0.7 [70.5, 90.5]"),
+        *("74.5 ± 0.7", "+3.0 ± 0.0 [\N{MINUS SIGN}1.0, +6.0]"),
+    )
+    assert table.header[3:] == tuple(
+        f"{column}, {name}"
+        for column in ("merged", "test-only")
+        for name in ("all", "unmarked", "before", "gain")
+    )
+    assert "the model of the last iteration alone, not the mean" in page.explanation
+
+
+def test_rates_tell_target_and_what_was_reached(findings):
+    (table,) = rates(findings).tables
+    assert headings(table) == [(0, "ped2")]
+    part, whole = (row.texts for row in table.rows)
+    # Seeds 0 and 1 reach 5.0 and 5.2 %, and keep 3 and 4 of the 8 events.
+    assert part[:3] == ("5 %", "5.1 ± 0.1", "3.5 of 8")
+    assert part[3:6] == (
+        words(findings, "ped2", "sp_iforest", variant="rate05"),
+        words(findings, "ped2", variant="rate05"),
+        words(findings, "ped2", variant="rate05", against="sp_iforest"),
+    )
+    # 8 of 14 clips are half anomalous.
+    assert whole[:3] == ("as it is, variant paper", "28.6", DASH)
+    assert whole[5] == words(findings, "ped2", against="sp_iforest")
+
+
+def test_ablations_are_held_against_the_main_variant_or_else_their_first(findings):
+    (table,) = ablations(findings).tables
+    assert table.title == "Net and more"
+    assert headings(table) == [(0, "ped2; differences to variant paper")]
+    assert table.notes == ["Not run: ped1."]
+    main, other = (row.texts for row in table.rows)
+    assert main[:3] == ("paper", DASH, words(findings, "ped2"))
+    assert main[5:] == ("", "")
+    assert other[:2] == ("vgg16", "backbone vgg16")
+    assert other[5:] == tuple(
+        words(findings, "ped2", metric=metric, variant="vgg16", against="paper/ours")
+        for metric in ("merged", "test_only")
+    )
+
+
+def test_ablations_without_the_main_variant_are_held_against_their_first(tmp_path):
+    study = Comparison(("vgg16", "rate05"), ("ped2", "plaza"))
+    findings = of(tmp_path, SCENES, VARIANTS, plan=Plan("paper", ablations={"others": study}))
+    (table,) = ablations(findings).tables
+    assert [number for number, _ in headings(table)] == [0, 2]
+    assert headings(table)[0][1] == "ped2; differences to variant vgg16"
+    # A variant on a part of the frames cannot be paired with one on all of them.
+    assert table.rows[1].texts[5:] == (DASH, DASH)
+
+
+def test_a_scene_without_ground_truth_has_no_rows_and_no_column_but_a_note(tmp_path):
+    def edit(content):
+        if content["about"]["scene"] == "plaza":
+            blind(content)
+
+    findings = of(tmp_path, SCENES, edit=edit, seeds=[0])
+    table = scene_table(findings, "plaza", "paper")
+    assert list(table.rows) == []
+    assert any("no ground truth" in note for note in table.notes)
+    merged = table_1(findings).tables[0]
+    assert "plaza" not in merged.header
+    assert merged.notes[-1] == "Ranked but not measured, for want of ground truth: plaza."
+    assert [row.texts[0] for row in glance_table(findings, list(findings.grouped)).rows] == ["ped2"]
+
+
+def test_every_page_has_its_three_files_and_comparisons_two(findings, folder, tmp_path):
+    assert [page.name for page in paper_pages(findings)] == NAMES
+    write_tables(folder / "findings.parquet", tmp_path)
+    expected = {f"{name}.{suffix}" for name in (*NAMES, "auc") for suffix in ("csv", "md", "tex")}
+    assert {path.name for path in tmp_path.iterdir()} == expected | {
+        *("comparisons.csv", "comparisons.md")
+    }
+    table = pd.read_csv(tmp_path / "table1.csv", keep_default_na=False, na_values=[""])
+    one = table[(table["scene"] == "ped2") & (table["row"] == "ours")]
+    one = one[(one["metric"] == "merged") & (one["source"] == "measured")].iloc[0]
+    value = findings.cell("ped2", "paper")
+    assert (one["variant"], one["seeds"]) == ("paper", 2)
+    for name in ("mean", "std", "low", "high"):
+        assert one[name] == pytest.approx(getattr(value, name), abs=0.0006)
+    absent = table[(table["scene"] == "ped1") & (table["source"] == "measured")]
+    assert set(absent["reason"]) == {"not run: no video_here & there"}
+    quoted = table[(table["source"] == "reported") & table["variant"].isna()]
+    assert set(quoted.loc[quoted["row"] == "kim", "settings"]) == {
+        "other protocol: test data alone"
+    }
+    # Everything that is found anywhere is in the first of them.
+    whole = pd.read_csv(tmp_path / "auc.csv")
+    assert len(whole) == len(findings.cells)
+    assert set(COLUMNS) | {"pixel_auc", "marked", "anomalous_precision"} <= set(whole["metric"])
+    assert (tmp_path / "comparisons.md").read_text().count("## ") == 4
+
+
+def test_pages_are_escaped_in_markdown_and_latex(findings, folder, tmp_path):
+    write_tables(folder / "findings.parquet", tmp_path)
+    page = (tmp_path / "table1.md").read_text()
+    assert "no video\\_here & there" in page
+    assert "| **Our method** | **not run** |" in page
+    assert "| *reported* | *71.7* | *83.2* |" in page
+    for line in page.splitlines():
+        if line.startswith(("| Sp", "| *", "| Unmasking")):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 11
+    source = (tmp_path / "table1.tex").read_text()
+    assert r"no video\_here \& there" in source
+    assert r"Del Giorno et al. \#1, w = 100" in source
+    assert r"82.2 $\ddagger$" in source
+    for page in (scene_page(findings), *paper_pages(findings)):
+        text = (tmp_path / f"{page.name}.tex").read_text()
+        body = "\n".join(line for line in text.splitlines() if line[:1] != "%")
+        assert body.count("{") == body.count("}")
+        assert body.count(r"\begin{table}") == body.count(r"\end{table}") > 0
+        assert body.isascii()
+
+
+def test_pages_with_nothing_to_show_say_why_in_one_line(tmp_path):
+    of(tmp_path, {"yard": (2, 2)}, seeds=[0], edit=blind)
+    write_tables(tmp_path / "findings.parquet", tmp_path / "tables")
+    why = {
+        "table1": "not run: no scene with ground truth was run.",
+        "table2": "not run: the configuration compares no backbones.",
+        "localisation": "not run: no saliency maps were asked for.",
+        "feedback": "not run: feedback was asked for on no scene that is there.",
+        "rates": "not run: no anomaly rates are compared.",
+        "ablations": "not run: there is no ablation.",
+    }
+    assert list(why) == NAMES
+    for name, reason in why.items():
+        title, *rest = (tmp_path / "tables" / f"{name}.md").read_text().splitlines()
+        assert title.startswith("# ")
+        assert [line for line in rest if line] == [reason]
+        assert (tmp_path / "tables" / f"{name}.tex").read_text().splitlines()[-1] == f"% {reason}"
+        table = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
+        assert table["reason"].tolist() == [reason]
+    assert "not run: no scene has ground truth" in (tmp_path / "tables/comparisons.md").read_text()

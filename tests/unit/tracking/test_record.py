@@ -13,6 +13,7 @@ import torch
 from synthetic_study import frames_of, write_run
 
 from sdor.errors import SdorError
+from sdor.evaluation.about import About
 from sdor.evaluation.metrics import COLUMNS
 from sdor.files import read_json, write_json, write_parquet
 from sdor.method.scorer import Scorer, save_scorer
@@ -52,7 +53,7 @@ def write_files(folder, seed=0, labelled=True):
     frames = frames_of(2, 3)
     rows = {"sp_iforest": 0.5, "ours": 2.0, "iteration_1": 1.0, "iteration_2": 1.5}
     rows |= {"ensemble_1": 1.0, "ensemble_2": 2.0}
-    write_run(place, about(seed), frames, rows)
+    write_run(place, About.read(about(seed)), frames, rows)
     measured = read_json(place / "metrics.json")
     measured["pseudo_labels"] = [
         {
@@ -223,7 +224,7 @@ def test_what_is_measured_later_joins_the_run(results, tmp_path):
     known = recorded(results)["runs"]
     cell = {"value": 0.75, "low": 0.5, "high": 0.9, "skipped": 0}
     path = tmp_path / "results/yard/ours/seed0/localisation.json"
-    write_json(path, {"values": {"pixel_auc": cell}})
+    write_json(path, {"all_clips": {"pixel_auc": cell}})
     results[0]["localisation"] = str(path)
     receipt = recorded(results)
     assert (receipt["new"], receipt["runs"]) == (0, known)

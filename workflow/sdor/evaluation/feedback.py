@@ -1,79 +1,110 @@
 """How much an expert's feedback helps: metrics of the ranking before it and after each round."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from sdor.evaluation import metrics
-from sdor.evaluation.evaluate import labelled_frames
+from sdor.evaluation.about import About
+from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
 from sdor.evaluation.expert import no_marks
-from sdor.evaluation.metrics import Cell, FloatArray, LabelledFrames
+from sdor.evaluation.metrics import LabelledFrames
+from sdor.evaluation.scores import check_clips, checked_scores, labelled_frames
 from sdor.files import read_parquet, write_json
+from sdor.study.plan import FeedbackSettings
+
+
+@dataclass(frozen=True)
+class FeedbackFiles:
+    """Files of the feedback on one run.
+
+    Attributes
+    ----------
+    scores : before any feedback, then after each round. marks : of each round.
+    """
+
+    clips: str | Path
+    ground_truth: str | Path
+    scores: Sequence[str | Path]
+    marks: Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Metrics (column: measure) after a round of feedback; round 0 is before any.
+
+    Attributes
+    ----------
+    marked, marked_frames : frames that were picked so far, and with their neighbours.
+    all : over all labelled frames. unmarked : without every frame that was marked so far.
+    before_unmarked : the scores before any feedback on those same frames.
+    gain : the paired difference of the two.
+    """
+
+    round: int
+    marked: int
+    marked_frames: int
+    anomalous_picks: int
+    normal_picks: int
+    all: Mapping[str, Measure]
+    unmarked: Mapping[str, Measure]
+    before_unmarked: Mapping[str, Measure]
+    gain: Mapping[str, Measure]
 
 
 def evaluate_feedback(
-    clips_path: Path,
-    ground_truth_path: Path,
-    score_paths: Sequence[Path],
-    marks_paths: Sequence[Path],
-    output: Path,
+    files: FeedbackFiles,
+    output: str | Path,
     *,
-    settings: Mapping[str, Any],
+    settings: FeedbackSettings,
     draws: int,
-    about: Mapping[str, Any],
-) -> list[dict[str, Any]]:
+    about: About,
+) -> list[Round]:
     """Metrics before the feedback and after each round, with and without the marked frames.
 
     Parameters
     ----------
-    score_paths : before any feedback, then after each round.
-    marks_paths : of each round.
+    settings : of the feedback, carried through.
 
-    Writes and returns a list of rounds (0 is before any feedback) with `all` (columns of
-    `metrics.measure` over all labelled frames), `unmarked` (without every frame that was marked so
-    far, neighbours too), `before_unmarked` (the scores before any feedback on those same frames)
-    and `gain` (the paired difference of the two).
+    Returns
+    -------
+    What is written to `feedback.json`, beside `settings` and `about`.
+
+    Raises
+    ------
+    SdorError : a file is missing or damaged, or its rows do not match the others.
     """
-    clips, ground_truth = read_parquet(clips_path), read_parquet(ground_truth_path)
-    tables = [read_parquet(path) for path in score_paths]
-    marks = [read_parquet(path) for path in marks_paths]
+    clips, ground_truth = read_parquet(files.clips), read_parquet(files.ground_truth)
+    tables = [read_parquet(path) for path in files.scores]
+    marks = [read_parquet(path) for path in files.marks]
+    check_clips(clips, tables[0])
     frames, labelled = labelled_frames(clips, tables[0], ground_truth)
     index = pd.MultiIndex.from_frame(tables[0].loc[labelled, ["clip", "frame"]])
-    weights = metrics.draw_clips(len(frames.split), draws, seed=0)
-    scores = [table["score"].to_numpy(dtype=float)[labelled] for table in tables]
+    weights = draw_clips(len(frames.split), draws)
+    scores = [
+        checked_scores(f"scores after round {number}", table, tables[0])[labelled]
+        for number, table in enumerate(tables)
+    ]
     rounds = []
     for number, values in enumerate(scores):
         so_far = pd.concat([no_marks(), *marks[:number]])
         picked = so_far.loc[so_far["picked"].astype(bool), "label"]
         left = ~index.isin(pd.MultiIndex.from_frame(so_far[["clip", "frame"]]))
+        rest = LabelledFrames(frames.clip[left], frames.anomalous[left], frames.split)
         rounds.append(
-            {
-                "round": number,
-                "marked": len(picked),
-                "marked_frames": len(so_far),
-                "anomalous_picks": int((picked == 1).sum()),
-                "normal_picks": int((picked == 0).sum()),
-                "all": metrics.measure(values, frames, weights),
-                "unmarked": _measured_without(values, frames, left, weights),
-                "before_unmarked": _measured_without(scores[0], frames, left, weights),
-                "gain": metrics.paired(values[left], scores[0][left], _rest(frames, left), weights),
-            }
+            Round(
+                number,
+                len(picked),
+                len(so_far),
+                int((picked == 1).sum()),
+                int((picked == 0).sum()),
+                measure(values, frames, weights),
+                measure(values[left], rest, weights),
+                measure(scores[0][left], rest, weights),
+                paired(values[left], scores[0][left], rest, weights),
+            )
         )
-    write_json(output, {"about": dict(about), "settings": dict(settings), "rounds": rounds})
+    content = {"about": about.as_document(), "settings": settings.as_document()}
+    write_json(output, {**content, "rounds": [asdict(one) for one in rounds]})
     return rounds
-
-
-def _measured_without(
-    scores: FloatArray, frames: LabelledFrames, left: npt.NDArray[np.bool_], weights: FloatArray
-) -> dict[str, Cell]:
-    """Metrics of the frames that are left."""
-    return metrics.measure(scores[left], _rest(frames, left), weights)
-
-
-def _rest(frames: LabelledFrames, left: npt.NDArray[np.bool_]) -> LabelledFrames:
-    """The frames that are left; the clips stay what they are."""
-    return LabelledFrames(frames.clip[left], frames.anomalous[left], frames.split)

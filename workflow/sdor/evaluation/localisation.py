@@ -30,7 +30,7 @@ What their protocols leave open is settled thus:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,10 +41,13 @@ import pandas as pd
 from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from sklearn.metrics import roc_curve
 
 from sdor.errors import SdorError
-from sdor.evaluation import metrics
-from sdor.evaluation.metrics import BoolArray, Cell, FloatArray, IntArray, LabelledFrames
+from sdor.evaluation import bootstrap
+from sdor.evaluation.about import About
+from sdor.evaluation.bootstrap import Measure, draw_clips, with_interval
+from sdor.evaluation.metrics import BoolArray, FloatArray, IntArray, LabelledFrames, ratio
 from sdor.files import damaged, read_parquet, write_json
 from sdor.progress import track
 from sdor.study.scenes import Clip, Ranges, Scene, image_files
@@ -70,6 +73,14 @@ BLOCK_FRAMES = 64
 CURVE_POINTS = 200
 # Areas on the working grid are sums of fractions such as 1/9: an exact 40 % must not fail by those.
 ROUNDING = 1e-9
+PROTOCOL = {
+    "anomalous_share": ANOMALOUS_SHARE,
+    "alpha": ALPHA,
+    "beta": BETA,
+    "working_side": WORKING_SIDE,
+    "region_thresholds": REGION_THRESHOLDS,
+    "pixel_bins": PIXEL_BINS,
+}
 IN_PLANE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], dtype=int)
 
 
@@ -93,6 +104,32 @@ class MaskedClip:
     split: str = ""
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Points joined by straight lines: false positives (a rate, or regions a frame) and hits."""
+
+    x: list[float]
+    y: list[float]
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """What `localisation.json` holds beside what it came from.
+
+    Attributes
+    ----------
+    counts : of clips, frames, regions and tracks.
+    all_clips : measure: over all clips; of training clips all frames are normal.
+    test_only : the same over the test clips alone.
+    curves : measure: over all clips.
+    """
+
+    counts: Mapping[str, int]
+    all_clips: Mapping[str, Measure]
+    test_only: Mapping[str, Measure]
+    curves: Mapping[str, Curve]
+
+
 def localise_run(
     scene: Scene,
     clips_path: str | Path,
@@ -100,18 +137,9 @@ def localise_run(
     output: str | Path,
     *,
     draws: int,
-    seed: int,
-    about: Mapping[str, Any],
-) -> dict[str, Any]:
+    about: About,
+) -> Localisation:
     """Measure the saliency maps of one run and write its `localisation.json`.
-
-    Parameters
-    ----------
-    about : what the numbers came from, carried through as it is.
-
-    Returns
-    -------
-    What the file holds, see `localise`.
 
     Raises
     ------
@@ -122,17 +150,16 @@ def localise_run(
     except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(saliency_path, error)) from error
     try:
-        measured = localise(scene, read_parquet(clips_path), saliency, draws=draws, seed=seed)
+        measured = localise(scene, read_parquet(clips_path), saliency, draws)
     except SdorError as error:
         raise SdorError(f"scene {scene.name}: {error}") from error
-    write_json(output, {"about": dict(about), **measured})
+    origin = {"about": about.as_document(), "settings": {"draws": draws, **PROTOCOL}}
+    write_json(output, {**origin, **asdict(measured)})
     return measured
 
 
-def localise(
-    scene: Scene, clips: pd.DataFrame, saliency: MapArray, *, draws: int, seed: int
-) -> dict[str, Any]:
-    """The four measures of one run, ready to be written as JSON.
+def localise(scene: Scene, clips: pd.DataFrame, saliency: MapArray, draws: int) -> Localisation:
+    """The four measures of one run.
 
     A clip counts when it has pixel masks or the scene file calls it normal; other clips are left
     out. Of the maps and masks a block of frames is in memory at a time.
@@ -141,14 +168,6 @@ def localise(
     ----------
     clips : clip and frames (and more) of every clip, in scene order.
     saliency : (frames, rows, columns) maps of all frames of these clips, in their order.
-    draws, seed : of the clip bootstrap.
-
-    Returns
-    -------
-    dict with `settings`, `counts`, `values` (measure: cell, as of `metrics.measure`; training clips
-    are in it, whose frames are all normal), `test_only` (the same over the test clips alone) and
-    `curves` (measure: x, y; false positive rate or false regions a frame against the detection
-    rate).
 
     Raises
     ------
@@ -170,69 +189,45 @@ def localise(
             masked += _mask_folder(clip) is not None
             if _mask_folder(clip) is not None or _all_normal(clip):
                 chosen.append(_masked_clip(clip, saliency[start:end]))
-    measured = measure(chosen, draws=draws, seed=seed)
-    return {
-        "settings": {
-            "anomalous_share": ANOMALOUS_SHARE,
-            "alpha": ALPHA,
-            "beta": BETA,
-            "working_side": WORKING_SIDE,
-            "region_thresholds": REGION_THRESHOLDS,
-            "pixel_bins": PIXEL_BINS,
-            "draws": draws,
-            "bootstrap_seed": seed,
-        },
-        "counts": {
-            "clips_with_masks": masked,
-            "normal_clips": len(chosen) - masked,
-            "clips_left_out": len(clips) - len(chosen),
-            **measured["counts"],
-        },
-        "values": measured["values"],
-        "test_only": measured["test_only"],
-        "curves": measured["curves"],
+    measured = measure(chosen, draws)
+    counts = {
+        "clips_with_masks": masked,
+        "normal_clips": len(chosen) - masked,
+        "clips_left_out": len(clips) - len(chosen),
     }
+    return replace(measured, counts={**counts, **measured.counts})
 
 
-def measure(clips: Sequence[MaskedClip], *, draws: int, seed: int) -> dict[str, Any]:
+def measure(clips: Sequence[MaskedClip], draws: int) -> Localisation:
     """The four measures over clips with ground truth; see `localise`.
 
     The pixel criterion is exact on the working grid. The pixel AUC is exact up to the width of its
     bins, within which pixels count as tied (half). The regions are looked at for a fixed grid of
     thresholds, which the labels have no part in.
 
-    Returns
-    -------
-    dict with `counts` (frames, anomalous_frames, regions, tracks), `values`, `test_only` and
-    `curves`.
-
     Raises
     ------
     SdorError : a value of a map is not finite; whatever iterating over the masks raises.
     """
     if not clips:
-        empty: dict[str, list[float]] = {"x": [], "y": []}
-        return {
-            "counts": dict.fromkeys(("frames", "anomalous_frames", "regions", "tracks"), 0),
-            "values": {name: metrics.empty_cell("no pixel masks") for name in MEASURES},
-            "test_only": {name: metrics.empty_cell("no pixel masks") for name in MEASURES},
-            "curves": dict.fromkeys(MEASURES, empty),
-        }
+        nothing = dict.fromkeys(MEASURES, Measure(reason="no pixel masks"))
+        counts = dict.fromkeys(("frames", "anomalous_frames", "regions", "tracks"), 0)
+        return Localisation(counts, nothing, nothing, dict.fromkeys(MEASURES, Curve([], [])))
     grid = _grid(clips)
-    counts = [_count(clip, grid) for clip in track(clips, unit="clip", label="localisation")]
-    tested = [count for clip, count in zip(clips, counts, strict=True) if clip.split == "test"]
-    scores, frames = _of_frames(counts)
-    return {
-        "counts": {
+    found = [_count(clip, grid) for clip in track(clips, unit="clip", label="localisation")]
+    tested = [count for clip, count in zip(clips, found, strict=True) if clip.split == "test"]
+    scores, frames = _of_frames(found)
+    return Localisation(
+        {
             "frames": len(scores),
             "anomalous_frames": int(frames.anomalous.sum()),
-            "regions": sum(count.regions for count in counts),
-            "tracks": sum(count.tracks for count in counts),
+            "regions": sum(count.regions for count in found),
+            "tracks": sum(count.tracks for count in found),
         },
-        "values": _values(counts, draws, seed),
-        "test_only": _values(tested, draws, seed),
-        "curves": _curves(counts, scores, frames),
-    }
+        _values(found, draws),
+        _values(tested, draws),
+        _curves(found, scores, frames),
+    )
 
 
 class _Grid(NamedTuple):
@@ -531,19 +526,24 @@ def _of_frames(counts: Sequence[_Counts]) -> tuple[FloatArray, LabelledFrames]:
     return np.concatenate([count.scores for count in counts]), frames
 
 
-def _values(counts: Sequence[_Counts], draws: int, seed: int) -> dict[str, Cell]:
+def _values(counts: Sequence[_Counts], draws: int) -> dict[str, Measure]:
     if not counts:
-        return {name: metrics.empty_cell("no labelled test clips") for name in MEASURES}
+        return dict.fromkeys(MEASURES, Measure(reason="no labelled test clips"))
     scores, frames = _of_frames(counts)
-    weights = metrics.draw_clips(len(counts), draws, seed)
+    weights = draw_clips(len(counts), draws)
     if not frames.anomalous.any():
-        return {name: metrics.empty_cell("no anomalous frames") for name in MEASURES}
+        return dict.fromkeys(MEASURES, Measure(reason="no anomalous frames"))
+    once, drawn = (_areas(counts, one) for one in (np.ones((1, len(counts))), weights))
+    few = "fewer than 2 labelled clips" if len(counts) < 2 else None
+    found = {
+        name: Measure(reason="no normal pixels")
+        if np.isnan(value[0])
+        else with_interval(float(value[0]), drawn[name], few)
+        for name, value in once.items()
+    }
     # A threshold at which each frame changes sides makes the area an AUC of frames.
-    cells = {"pixel_criterion": metrics.measure(scores, frames, weights)["merged"]}
-    once, drawn = (_areas(counts, w) for w in (np.ones((1, len(counts))), weights))
-    for name, value in once.items():
-        cells[name] = _cell(float(value[0]), drawn[name], len(counts))
-    return {name: cells[name] for name in MEASURES}
+    found["pixel_criterion"] = bootstrap.measure(scores, frames, weights)["merged"]
+    return {name: found[name] for name in MEASURES}
 
 
 def _areas(counts: Sequence[_Counts], weights: FloatArray) -> dict[str, FloatArray]:
@@ -559,7 +559,7 @@ def _areas(counts: Sequence[_Counts], weights: FloatArray) -> dict[str, FloatArr
     """
     normal, anomalous = _pixels(counts, weights)
     wins = (anomalous * (np.cumsum(normal, axis=1) - normal / 2)).sum(axis=1)
-    areas = {"pixel_auc": _ratio(wins, anomalous.sum(axis=1) * normal.sum(axis=1))}
+    areas = {"pixel_auc": ratio(wins, anomalous.sum(axis=1) * normal.sum(axis=1))}
     for name, (false, detected) in _detections(counts, weights).items():
         x, y = _best(false, detected)
         areas[name] = (y[:, :-1] * np.diff(x, axis=1)).sum(axis=1)
@@ -583,8 +583,8 @@ def _detections(
     detected_regions = weights @ np.array([count.detected_regions for count in counts])
     detected_tracks = weights @ np.array([count.detected_tracks for count in counts])
     return {
-        "rbdc": (false, _ratio(detected_regions, regions[:, None])),
-        "tbdc": (false, _ratio(detected_tracks, tracks[:, None])),
+        "rbdc": (false, ratio(detected_regions, regions[:, None])),
+        "tbdc": (false, ratio(detected_tracks, tracks[:, None])),
     }
 
 
@@ -611,24 +611,10 @@ def _best(false: FloatArray, detected: FloatArray) -> tuple[FloatArray, FloatArr
     )
 
 
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    """Element-wise quotient, NaN where the denominator is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quotient: FloatArray = np.where(denominator > 0, numerator / denominator, np.nan)
-    return quotient
-
-
-def _cell(value: float, drawn: FloatArray, clips: int) -> Cell:
-    """A value with its interval, as `metrics.measure` gives them."""
-    if np.isnan(value):
-        return metrics.empty_cell("no normal pixels")
-    return metrics.with_interval(value, drawn, "fewer than 2 labelled clips" if clips < 2 else None)
-
-
 def _curves(
     counts: Sequence[_Counts], scores: FloatArray, frames: LabelledFrames
-) -> dict[str, dict[str, list[float]]]:
-    """Points for a figure, joined by straight lines; none where a curve has no meaning."""
+) -> dict[str, Curve]:
+    """Points for a figure; none where a curve has no meaning."""
     once = np.ones((1, len(counts)))
     nothing = np.zeros(0)
     curves = dict.fromkeys(MEASURES, (nothing, nothing))
@@ -640,15 +626,12 @@ def _curves(
                 np.append(0, anomalous / anomalous[-1]),
             )
         if not frames.anomalous.all():
-            curves["pixel_criterion"] = metrics.roc_curve(scores, frames.anomalous)
+            curves["pixel_criterion"] = roc_curve(frames.anomalous, scores)[:2]
         for name, (false, detected) in _detections(counts, once).items():
             x, y = _best(false, detected)
             # Each step is drawn as two points, one above the other.
             curves[name] = (np.repeat(x[0], 2)[1:], np.repeat(y[0], 2)[:-1])
-    return {
-        name: {axis: values.tolist() for axis, values in zip("xy", _thin(*curve), strict=True)}
-        for name, curve in curves.items()
-    }
+    return {name: Curve(*(one.tolist() for one in _thin(*xy))) for name, xy in curves.items()}
 
 
 def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

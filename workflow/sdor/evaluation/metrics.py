@@ -1,25 +1,17 @@
-"""Frame-level metrics of a ranking, with intervals from resampled clips.
+"""Frame-level metrics of a ranking, over any number of draws of whole clips at once."""
 
-Frames of one clip resemble each other, so the clip is the unit that is resampled: frames as units
-would claim a precision that the data does not have.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
-from scipy.stats import rankdata
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-Cell = dict[str, float | int | str | None]
 
 COLUMNS = ("merged", "train_side", "test_only", "within_clip", "average_precision")
-CONFIDENCE = 0.95
 # Thresholds x draws of one working array of the average precision: 32 MB of float64.
 BLOCK_VALUES = 4_000_000
 
@@ -60,53 +52,6 @@ class LabelledFrames:
         return np.array([split == name for split in self.split], dtype=bool)
 
 
-def auc(scores: FloatArray, anomalous: BoolArray) -> float:
-    """Area under the ROC curve: the chance that an anomalous frame outscores a normal one.
-
-    Parameters
-    ----------
-    scores : (frames,) the higher, the more anomalous; ties count half.
-    anomalous : (frames,) ground truth.
-
-    Raises
-    ------
-    ValueError : only one class is present.
-    """
-    positives = int(anomalous.sum())
-    negatives = len(anomalous) - positives
-    if positives == 0 or negatives == 0:
-        raise ValueError("the AUC needs anomalous and normal frames")
-    rank_sum = rankdata(scores)[anomalous].sum()
-    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def average_precision(scores: FloatArray, anomalous: BoolArray) -> float:
-    """Mean precision over the anomalous frames; tied frames enter the ranking together.
-
-    Raises
-    ------
-    ValueError : there is no anomalous frame.
-    """
-    if not anomalous.any():
-        raise ValueError("the average precision needs anomalous frames")
-    one_clip = LabelledFrames(np.zeros(len(scores), dtype=np.int64), anomalous, ("",))
-    return float(_average_precisions(scores, one_clip, np.ones((1, 1)))[0])
-
-
-def roc_curve(scores: FloatArray, anomalous: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """False and true positive rates over all thresholds, from (0, 0) to (1, 1).
-
-    Points on a straight line between their neighbours are left out.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    true = np.concatenate(([0], np.cumsum(anomalous[order])[ends])).astype(float)
-    false = np.concatenate(([0], ends + 1)).astype(float) - true
-    bend = np.diff(true[:-1]) * np.diff(false[1:]) != np.diff(true[1:]) * np.diff(false[:-1])
-    keep = np.concatenate(([True], bend, [True]))
-    return false[keep] / false[-1], true[keep] / true[-1]
-
-
 def smooth(
     scores: FloatArray, clips: npt.NDArray[np.generic] | IntArray, sigma: float
 ) -> FloatArray:
@@ -144,14 +89,6 @@ def clip_rate_oracle(frames: LabelledFrames) -> FloatArray:
     return rate[frames.clip]
 
 
-def draw_clips(clips: int, draws: int, seed: int) -> FloatArray:
-    """(draws, clips) how often each clip comes up when `clips` are drawn with replacement."""
-    if clips == 0:
-        return np.zeros((draws, 0))
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(clips, np.full(clips, 1 / clips), size=draws).astype(float)
-
-
 def per_draw(
     scores: FloatArray, frames: LabelledFrames, weights: FloatArray
 ) -> dict[str, FloatArray]:
@@ -174,16 +111,16 @@ def per_draw(
     positives, negatives = frames.positives, frames.negatives
 
     def between(left: FloatArray, right: FloatArray) -> FloatArray:
-        return _ratio(((left @ wins) * right).sum(axis=1), (left @ positives) * (right @ negatives))
+        return ratio(((left @ wins) * right).sum(axis=1), (left @ positives) * (right @ negatives))
 
     test = weights * frames.of_split("test")
     mixed = weights * frames.both_classes
-    own = _ratio(np.diagonal(wins).copy(), positives * negatives)
+    own = ratio(np.diagonal(wins).copy(), positives * negatives)
     return {
         "merged": between(weights, weights),
         "train_side": between(weights, weights * frames.of_split("train")),
         "test_only": between(test, test),
-        "within_clip": _ratio(mixed @ np.nan_to_num(own), mixed.sum(axis=1)),
+        "within_clip": ratio(mixed @ np.nan_to_num(own), mixed.sum(axis=1)),
         "average_precision": np.where(
             weights @ negatives > 0, _average_precisions(scores, frames, weights), np.nan
         ),
@@ -214,101 +151,7 @@ def missing(frames: LabelledFrames) -> dict[str, str]:
     return reasons
 
 
-def measure(scores: FloatArray, frames: LabelledFrames, weights: FloatArray) -> dict[str, Cell]:
-    """All columns of one ranking, each with its interval.
-
-    Parameters
-    ----------
-    scores : (frames,) anomaly scores of the labelled frames.
-    weights : (draws, clips) draws of `draw_clips`; no draws, no intervals.
-
-    Returns
-    -------
-    column : `value`, `low` and `high` (95 %, percentiles over the draws), and `skipped`, the draws
-        that did not hold both classes. None stands where nothing can be said, with the `reason`
-        or `interval_reason`. `within_clip` has the number of `clips` it averages.
-    """
-    return measure_draws(scores, frames, weights)[0]
-
-
-def measure_draws(
-    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
-) -> tuple[dict[str, Cell], dict[str, FloatArray]]:
-    """What `measure` gives, and beside it the values of every draw (column: (draws,) array)."""
-    reasons = missing(frames)
-    values = per_draw(scores, frames, _ones(frames)) if len(reasons) < len(COLUMNS) else {}
-    drawn = per_draw(scores, frames, weights) if values and len(weights) else {}
-    cells = {}
-    for column in COLUMNS:
-        if column in reasons:
-            cells[column] = empty_cell(reasons[column])
-        else:
-            cells[column] = _cell(values, drawn, column, frames)
-        if column == "within_clip":
-            cells[column]["clips"] = int(frames.both_classes.sum())
-    return cells, drawn
-
-
-def paired(
-    scores: FloatArray, others: FloatArray, frames: LabelledFrames, weights: FloatArray
-) -> dict[str, Cell]:
-    """Difference of two rankings, `scores` minus `others`, over the same draws of clips.
-
-    What makes a draw easy or hard is common to both and cancels, so this interval is narrower than
-    two separate ones suggest.
-    """
-    reasons = missing(frames)
-    if len(reasons) == len(COLUMNS):
-        return {column: empty_cell(reasons[column]) for column in COLUMNS}
-    values = _minus(
-        per_draw(scores, frames, _ones(frames)), per_draw(others, frames, _ones(frames))
-    )
-    drawn = {}
-    if len(weights):
-        drawn = _minus(per_draw(scores, frames, weights), per_draw(others, frames, weights))
-    return {
-        column: empty_cell(reasons[column])
-        if column in reasons
-        else _cell(values, drawn, column, frames)
-        for column in COLUMNS
-    }
-
-
-def empty_cell(reason: str) -> Cell:
-    """A value that does not exist, and why."""
-    return {"value": None, "low": None, "high": None, "reason": reason}
-
-
-def _cell(
-    values: Mapping[str, FloatArray],
-    drawn: Mapping[str, FloatArray],
-    column: str,
-    frames: LabelledFrames,
-) -> Cell:
-    drawn_values = drawn.get(column, np.array([]))
-    return with_interval(float(values[column][0]), drawn_values, _no_interval(frames, column))
-
-
-def with_interval(value: float, drawn: FloatArray, no_interval: str | None) -> Cell:
-    """A value with the interval that its draws span.
-
-    Parameters
-    ----------
-    drawn : the value in each draw, NaN where it does not exist.
-    no_interval : why there can be none, if so.
-    """
-    cell: Cell = {"value": value, "low": None, "high": None}
-    usable = drawn[~np.isnan(drawn)]
-    if no_interval is not None or len(usable) == 0:
-        cell["interval_reason"] = no_interval or "no draws"
-        return cell
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(usable, [tail, 100 - tail])
-    cell.update(low=float(low), high=float(high), skipped=len(drawn) - len(usable))
-    return cell
-
-
-def _no_interval(frames: LabelledFrames, column: str) -> str | None:
+def no_interval(frames: LabelledFrames, column: str) -> str | None:
     """Why resampling clips says nothing about a column: all valid draws would be alike."""
     train = int((frames.of_split("train") & (frames.negatives > 0)).sum())
     units = {
@@ -366,7 +209,7 @@ def _average_precisions(
         precision = np.divide(true, flagged, out=flagged, where=flagged > 0)
         total += (np.diff(true, axis=0, prepend=before) * precision).sum(axis=0)
         before = true[-1:]
-    return _ratio(total, weights @ frames.positives)
+    return ratio(total, weights @ frames.positives)
 
 
 def _by_clip(scores: FloatArray, clip: IntArray, clips: int) -> list[FloatArray]:
@@ -384,18 +227,8 @@ def _at_or_above(sorted_scores: list[FloatArray], thresholds: FloatArray) -> Flo
     return counts
 
 
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     """Element-wise quotient, NaN where the denominator is 0."""
     quotient: FloatArray = np.full(np.shape(numerator), np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
     return quotient
-
-
-def _minus(
-    left: Mapping[str, FloatArray], right: Mapping[str, FloatArray]
-) -> dict[str, FloatArray]:
-    return {column: left[column] - right[column] for column in COLUMNS}
-
-
-def _ones(frames: LabelledFrames) -> FloatArray:
-    return np.ones((1, len(frames.split)))

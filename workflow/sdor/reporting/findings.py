@@ -6,7 +6,7 @@ over time, training loss) and saliency maps come from the files of the runs them
 scene : a scene, or a pool of scenes.
 variant : a variant; empty where a row is of no run.
 seed : empty for what is of no one seed: the paper's figures, and paired differences over all seeds
-    (means of the values and of every draw).
+    (of the means of their values, and of the means of every draw).
 row : what was measured: a detector (sp, iforest, sp_iforest, competitors, iteration_t, ensemble_t,
     ours, ours_smoothed), an oracle (split_oracle, clip_rate_oracle), "feedback" (the model after a
     round of it), or empty for counts of the run. For localisation it is ours. Of the paper's
@@ -22,45 +22,47 @@ metric : merged, train_side, test_only, within_clip, average_precision; pixel_au
 value, low, high : fractions of 1 (counts are numbers) and the bounds of the 95 % interval.
 clips : of within_clip, how many it averages.
 draws : of the clip bootstrap, those behind the interval.
-against : what a paired difference is taken to: a row, or "variant/row" of another variant; of the
-    paper's figures, the table that has them ("table 1", "table 2").
+against : empty for a plain value; of a paired difference, what it is taken to: a row, or
+    "variant/row" of another variant. Of the paper's figures "table 1" or "table 2".
 round : of feedback; 0 is before any.
 reason : why there is no value, or no interval.
-source : "measured", or "reported" by the paper. A reported figure that stands beside a measured one
-    has its scene, variant, row and way; the paper's tables as they are have no variant.
+source : "measured", or "reported" by the paper. A reported figure with a scene, variant, row and
+    way stands beside the measured one of these: that of the run's own backbone (against is empty),
+    and that of Table 1, which is of ResNet-50. The paper's tables as they are have no variant.
 settings : of a reported figure, whether it is for the same thing as the run beside it: "same", or
     what is not (the protocol, settings).
 
-The file's metadata hold the plan of the study and what each run came from (`Findings`).
+The file's metadata hold the plan of the study and what each run came from.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from sdor.errors import SdorError
+from sdor.evaluation.about import About
+from sdor.evaluation.bootstrap import Measure, mean_draws, read_draws, with_interval
+from sdor.evaluation.metrics import COLUMNS as METRICS
+from sdor.evaluation.metrics import FloatArray
 from sdor.files import damaged, read_about, read_json, read_parquet, write_parquet
-from sdor.reporting.comparisons import Draws, difference, read_draws
-from sdor.reporting.tables import (
+from sdor.reporting.reported import (
+    OTHER_PROTOCOL,
     PAPERS_BACKBONE,
+    QUOTED_BLOCK,
     TABLE_2,
     TEST_DATA_ALONE,
-    Metrics,
-    anomaly_rate,
-    figure_of,
-    groups,
-    has_subset,
+    figures,
     paper_method,
-    read_metrics,
     reported,
     settings_text,
 )
 from sdor.study.plan import Plan
-
-Record = dict[str, Any]
 
 TEXTS = ("scene", "variant", "row", "way", "metric", "against", "reason", "source", "settings")
 WHOLE_NUMBERS = ("seed", "clips", "draws", "round")
@@ -72,21 +74,35 @@ MEASURED, REPORTED = "measured", "reported"
 # The columns that paired differences over all seeds are taken of.
 JUDGED = ("merged", "test_only")
 OURS, INITIAL = "ours", "sp_iforest"
-LOCALISED = {"values": "all_clips", "test_only": "test_only"}
+ALL_UMN = "umn"  # the paper's figure for all scenes of UMN
+LOCALISED = ("all_clips", "test_only")
 FEEDBACK = {"all": "all", "unmarked": "unmarked", "before_unmarked": "before", "gain": "gain"}
-QUOTED = ("unmasking", "two_sample_test")  # judged on test data alone, as the upper block is
-ALL_UMN = "umn"
+PERCENT = frozenset(
+    {
+        *("merged", "train_side", "test_only", "within_clip", "average_precision"),
+        *("pixel_auc", "pixel_criterion", "rbdc", "tbdc"),
+        *("anomalous_precision", "normal_precision", "anomaly_rate", "anomaly_rate_asked"),
+    }
+)
+# Nothing in these is random: all seeds have the same values, so they have no spread.
+SEEDLESS = ("split_oracle", "clip_rate_oracle", "unmasking")
+ORACLES = ("split_oracle", "clip_rate_oracle")
+STEPS = ("iteration_", "ensemble_")
+NOT_RUN = "not run"
+
+Side = tuple[str, str]  # variant, row
+Record = dict[str, object]
 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where the results of a whole study lie.
+    """Where the results of a whole study are.
 
     Attributes
     ----------
     metrics, draws : `metrics.json` and `draws.parquet` of every run, in the same order.
     localisation, feedback : `localisation.json` and `feedback.json` of the runs that have them.
-    pooled : metrics of pooled scenes; the file's name is the way ("raw", "ranks").
+    pooled : metrics of pooled scenes.
     """
 
     metrics: Sequence[str | Path]
@@ -94,6 +110,49 @@ class StudyFiles:
     localisation: Sequence[str | Path] = ()
     feedback: Sequence[str | Path] = ()
     pooled: Sequence[str | Path] = ()
+
+
+class Key(NamedTuple):
+    """What a finding is about; see the module."""
+
+    scene: str
+    variant: str = ""
+    row: str = OURS
+    way: str = ""
+    metric: str = "merged"
+    against: str = ""
+    round: int | None = None
+    source: str = MEASURED
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finding over its seeds, in the unit that is printed: percent, counts as they are.
+
+    Attributes
+    ----------
+    by_seed : seed: value. std : over the seeds; None with one, or where nothing is random.
+    low, high : bounds averaged over the seeds; of a paired difference, its own.
+    draws : the fewest of the seeds'.
+    """
+
+    key: Key
+    by_seed: Mapping[int, float]
+    mean: float | None = None
+    std: float | None = None
+    low: float | None = None
+    high: float | None = None
+    clips: int | None = None
+    draws: int | None = None
+    reason: str = ""
+    settings: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Of a difference, whether its interval leaves out 0."""
+        if not self.key.against or self.low is None or self.high is None:
+            return None
+        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -104,51 +163,139 @@ class Findings:
     ----------
     table : see the module.
     plan : what stands beside what.
-    runs : what each run came from (`about` of its `metrics.json`), in the order of the config.
+    runs : what each run came from, in the order of the config.
     """
 
     table: pd.DataFrame
     plan: Plan
-    runs: Sequence[Mapping[str, Any]]
+    runs: Sequence[About]
+
+    @cached_property
+    def cells(self) -> dict[Key, Cell]:
+        """Every finding, over its seeds."""
+        whole = self.table.astype(object).where(self.table.notna(), None)
+        found: dict[Key, list[Any]] = {}
+        for one in whole.itertuples(index=False):
+            key = Key(*(getattr(one, name) for name in Key._fields))
+            found.setdefault(key, []).append(one)
+        return {key: _over_seeds(key, some, self.partial) for key, some in found.items()}
+
+    @cached_property
+    def grouped(self) -> dict[Side, list[About]]:
+        """(scene, variant): its runs, one a seed."""
+        found: dict[Side, list[About]] = {}
+        for run in self.runs:
+            found.setdefault((run.scene, run.variant), []).append(run)
+        return found
+
+    @cached_property
+    def partial(self) -> frozenset[Side]:
+        """(scene, variant) whose anomalies were left out in part: other ones by each seed."""
+        chosen = self.table[self.table["metric"] == "anomaly_rate_asked"]
+        return frozenset(zip(chosen["scene"], chosen["variant"], strict=True))
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str, str], list[str]]:
+        """(scene, variant, way): the detectors and oracles measured, in order."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for key in self.cells:
+            if key == Key(key.scene, key.variant, key.row, key.way) and key.row:
+                found.setdefault((key.scene, key.variant, key.way), []).append(key.row)
+        return found
+
+    @cached_property
+    def scenes(self) -> list[str]:
+        """The scenes that were run, in order."""
+        return list(dict.fromkeys(scene for scene, _ in self.grouped))
+
+    def variants(self, scene: str) -> list[str]:
+        """The variants that were run on a scene, in order."""
+        return [variant for its, variant in self.grouped if its == scene]
+
+    def headline_pairs(self, scene: str) -> list[tuple[Side, Side]]:
+        """Pairs of headline rows (variant, row) of a scene; a sentence is about the first one.
+
+        These are, of the main variant, the final score (also smoothed), the initial detectors, the
+        competitors and the last iteration alone, and of every other variant the final score.
+        Variants that saw a part of the frames are not among them.
+        """
+        whole = [one for one in self.variants(scene) if (scene, one) not in self.partial]
+        sides = [(one, OURS) for one in whole if one != self.plan.main]
+        if self.plan.main in whole:
+            rows = self.rows[scene, self.plan.main, ""]
+            plain = [row for row in rows if not row.startswith((*STEPS, *ORACLES, OURS))]
+            last = [row for row in rows if row.startswith(STEPS[0])][-1:]
+            headline = [OURS, *plain, *last, "ours_smoothed"]
+            sides = [*((self.plan.main, row) for row in headline if row in rows), *sides]
+        return list(combinations(sides, 2))
+
+    def cell(self, scene: str, variant: str = "", row: str = OURS, **more: Any) -> Cell:
+        """A finding, or the reason why there is none."""
+        key = Key(scene, variant, row, **more)
+        return self.cells.get(key) or Cell(key, {}, reason=self._why_not(key))
+
+    def count(self, scene: str, variant: str, metric: str) -> float:
+        """A count of a run; of the first seed's, where each seed has its own."""
+        return next(iter(self.cell(scene, variant, "", metric=metric).by_seed.values()), 0)
+
+    def is_measured(self, scene: str, variant: str, way: str = "") -> bool:
+        """Whether there is any ground truth to measure a scene and variant with."""
+        return bool(self.cell(scene, variant, way=way).by_seed)
+
+    def of_first_seed(self, scene: str, variant: str) -> str:
+        """What a count of the first seed needs beside it where other seeds have others."""
+        several = len(self.grouped[scene, variant]) > 1
+        return " of the first seed" if several and (scene, variant) in self.partial else ""
+
+    def about(self, variant: str) -> About | None:
+        """What a variant came from, on the first scene that it was run on."""
+        return next((run for run in self.runs if run.variant == variant), None)
+
+    def _why_not(self, key: Key) -> str:
+        if key.scene in self.plan.not_run:
+            return f"{NOT_RUN}: {self.plan.not_run[key.scene]}"
+        if (key.scene, key.variant, key.way) in self.rows:
+            return f"{NOT_RUN}: not among the competitors of this configuration"
+        if key.scene in self.plan.pools:
+            return f"{NOT_RUN}: not all of its scenes are there, or it was not asked for"
+        return f"{NOT_RUN}: not part of this configuration"
 
 
 def write_findings(files: StudyFiles, plan: Plan, output: str | Path) -> None:
-    """Gather all results of a study in one table, and write it.
-
-    Raises
-    ------
-    SdorError : a file is missing or damaged, or does not belong to the others.
-    """
+    """Gather all results of a study in one table, and write it; see `gather`."""
     findings = gather(files, plan)
     about = {
         "unit": "fractions of 1; counts as they are",
         "plan": plan.as_document(),
-        "runs": findings.runs,
+        "runs": [run.as_document() for run in findings.runs],
     }
     write_parquet(output, findings.table, about)
 
 
 def gather(files: StudyFiles, plan: Plan) -> Findings:
-    """All results of a study, or of a part of it, in one table.
+    """All results of a study, or of a part of it.
 
     Raises
     ------
     SdorError : a file is missing or damaged, or does not belong to the others.
     """
-    runs = [read_metrics(path) for path in files.metrics]
-    draws = read_draws(runs, files.draws)
-    pooled = [(Path(path).stem, read_metrics(path)) for path in files.pooled]
-    records = [
-        *(one for run in runs for one in _of_run(run)),
-        *(one for way, run in pooled for one in _of_run(run, way)),
-        *(one for path in files.localisation for one in _of_localisation(_part(path, "values"))),
-        *(one for path in files.feedback for one in _of_feedback(_part(path, "rounds"))),
-        *_differences(groups(runs), draws, plan),
-        *_reported_beside([("", run) for run in runs] + pooled, plan),
-        *_reported_alone(),
-        *({"scene": scene, "reason": why} for scene, why in plan.not_run.items()),
+    runs = [_Result.read(path, "rows", "oracles") for path in files.metrics]
+    pooled = [_Result.read(path, "rows", "oracles") for path in files.pooled]
+    located = [_Result.read(path, *LOCALISED) for path in files.localisation]
+    taught = [_Result.read(path, "rounds") for path in files.feedback]
+    records: list[Record] = [
+        *(one for run in (*runs, *pooled) for one in _of_run(run)),
+        *(one for run in located for one in _of_localisation(run)),
+        *(one for run in taught for one in _of_feedback(run)),
+        *(Record(scene=scene, reason=why) for scene, why in plan.not_run.items()),
     ]
-    return Findings(typed(records), plan, [run["about"] for run in runs])
+    measured = Findings(typed(records), plan, [run.about for run in runs])
+    records += [
+        *_differences(measured, _drawn(runs, files.draws)),
+        *_reported_beside([*runs, *pooled], plan),
+        *_reported_alone(),
+    ]
+    return replace(measured, table=typed(records))
 
 
 def read_findings(path: str | Path) -> Findings:
@@ -160,182 +307,235 @@ def read_findings(path: str | Path) -> Findings:
     """
     about = read_about(path)
     try:
-        plan, runs = Plan.read(about["plan"]), about["runs"]
+        plan, runs = Plan.read(about["plan"]), [About.read(run) for run in about["runs"]]
     except KeyError as error:
         raise SdorError(damaged(path, error)) from error
     return Findings(read_parquet(path), plan, runs)
 
 
-def headline_pairs(
-    groups_of_scene: Mapping[str, Sequence[Metrics]], main: str
-) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """Pairs of (variant, row) of a scene that are compared; a sentence is about the first one.
-
-    Headline rows are, of the main variant, the final score (also smoothed), the initial detectors,
-    the competitors and the last iteration alone, and of every other variant the final score. A
-    variant that saw a part of the frames is held against its own initial scores only.
-    """
-    sides: list[tuple[str, str]] = []
-    for variant, group in groups_of_scene.items():
-        if has_subset(group):
-            continue
-        rows = list(group[0]["rows"])
-        others = [row for row in rows if not row.startswith(("iteration_", "ensemble_", OURS))]
-        headline = [OURS]
-        if variant == main:
-            headline += [*others, f"iteration_{group[0]['iterations']}", "ours_smoothed"]
-        mine = [(variant, row) for row in headline if row in rows]
-        sides = [*mine, *sides] if variant == main else [*sides, *mine]
-    for number, left in enumerate(sides):
-        yield from ((left, right) for right in sides[number + 1 :])
+def held_against(variants: Sequence[str], main: str) -> str:
+    """The variant of an ablation that the others are compared to."""
+    return main if main in variants else variants[0]
 
 
-def _of_run(run: Metrics, way: str = "") -> Iterator[Record]:
-    """All values of one `metrics.json`, or of one pool."""
-    about, settings = run["about"], run["settings"]
-    key = {name: about[name] for name in ("scene", "variant", "seed")} | {"way": way}
+def paired_key(scene: str, left: Side, right: Side, metric: str) -> Key:
+    """What the difference of two rows is about, `left` minus `right`."""
+    against = right[1] if left[0] == right[0] else "/".join(right)
+    return Key(scene, *left, metric=metric, against=against)
+
+
+def right_side(key: Key) -> Side:
+    """The variant and row that a difference is taken to."""
+    variant, _, row = key.against.rpartition("/")
+    return variant or key.variant, row
+
+
+class _Result(NamedTuple):
+    """A JSON file about one run."""
+
+    about: About
+    content: Any
+
+    @classmethod
+    def read(cls, path: str | Path, *keys: str) -> "_Result":
+        """Read a file that must hold some keys, and say what it is of."""
+        content = read_json(path)
+        try:
+            _ = [content[key] for key in keys]
+            return cls(About.read(content["about"]), content)
+        except (KeyError, TypeError) as error:
+            raise SdorError(damaged(path, error)) from error
+
+    @property
+    def key(self) -> Record:
+        about = self.about
+        return {"scene": about.scene, "variant": about.variant, "seed": about.seed}
+
+    @property
+    def draws(self) -> int:
+        return int(self.content["settings"]["bootstrap_draws"])
+
+
+def _of_run(run: _Result) -> Iterator[Record]:
+    """All values of one `metrics.json`, of a scene or of a pool."""
+    key, content, subset = {**run.key, "way": run.about.way}, run.content, run.about.subset
     counts = {
-        **run["counts"],
-        "iterations": run["iterations"],
-        "draws": settings["draws"],
-        "smoothing_sigma": settings["smoothing_sigma"],
+        **content["counts"],
+        "iterations": content["iterations"],
+        "draws": run.draws,
+        "smoothing_sigma": content["settings"]["smoothing_sigma"],
     }
-    if run["counts"]["labelled_frames"]:
-        counts["anomaly_rate"] = anomaly_rate(run)
-    if subset := about.get("subset"):
-        counts |= {"anomaly_rate_asked": subset["target"]}
-        counts |= {name: subset[name] for name in ("events_kept", "events")}
+    if subset is not None:
+        counts |= {"anomaly_rate": subset.rate, "anomaly_rate_asked": subset.target}
+        counts |= {"events_kept": subset.events_kept, "events": subset.events}
+    elif counts["labelled_frames"]:
+        counts["anomaly_rate"] = counts["anomalous_frames"] / counts["frames"]
     yield from ({**key, "metric": name, "value": count} for name, count in counts.items())
-    for row, cells in {**run["rows"], **run["oracles"]}.items():
-        yield from _cells({**key, "row": row}, cells, settings["draws"])
-    for pair, cells in run.get("differences", {}).items():
+    for row, measures in {**content["rows"], **content["oracles"]}.items():
+        yield from _measures({**key, "row": row}, measures, run.draws)
+    for pair, measures in content["differences"].items():
         row, against = pair.split(" - ")
-        yield from _cells({**key, "row": row, "against": against}, cells, settings["draws"])
-    for labels in run.get("pseudo_labels", []):
-        place = {**key, "row": f"iteration_{labels['iteration']}"}
+        yield from _measures({**key, "row": row, "against": against}, measures, run.draws)
+    for labels in content["pseudo_labels"]:
+        place = {**key, "row": f"{STEPS[0]}{labels['iteration']}"}
         for name in ("anomalous", "anomalous_precision", "normal", "normal_precision"):
             reason = "no labelled frames" if labels[name] is None else ""
             yield {**place, "metric": name, "value": labels[name], "reason": reason}
 
 
-def _of_localisation(content: Metrics) -> Iterator[Record]:
-    key = _key(content)
-    for part, way in LOCALISED.items():
-        cells = content.get(part, {})
-        yield from _cells({**key, "row": OURS, "way": way}, cells, content["settings"].get("draws"))
+def _of_localisation(run: _Result) -> Iterator[Record]:
+    for way in LOCALISED:
+        key = {**run.key, "row": OURS, "way": way}
+        yield from _measures(key, run.content[way], run.content["settings"]["draws"])
 
 
-def _of_feedback(content: Metrics) -> Iterator[Record]:
-    for one in content["rounds"]:
-        key = {**_key(content), "row": "feedback", "round": one["round"]}
+def _of_feedback(run: _Result) -> Iterator[Record]:
+    for one in run.content["rounds"]:
+        key = {**run.key, "row": "feedback", "round": one["round"]}
         for name in ("marked", "marked_frames"):
             yield {**key, "metric": name, "value": one[name]}
         for part, way in FEEDBACK.items():
-            yield from _cells({**key, "way": way}, one.get(part, {}), None)
+            yield from _measures({**key, "way": way}, one[part], None)
 
 
-def _cells(key: Record, cells: Mapping[str, Metrics], draws: int | None) -> Iterator[Record]:
+def _measures(
+    key: Mapping[str, object], measures: Mapping[str, Any], draws: int | None
+) -> Iterator[Record]:
     """One record a column of a measured row."""
-    for metric, cell in cells.items():
-        used = None if draws is None or cell.get("low") is None else draws - cell.get("skipped", 0)
-        yield {
-            **key,
-            "metric": metric,
-            **{name: cell.get(name) for name in ("value", "low", "high", "clips")},
-            "draws": used,
-            "reason": cell.get("reason") or cell.get("interval_reason") or "",
-        }
+    for metric, one in measures.items():
+        yield {**key, "metric": metric, **_values(Measure(**one), draws)}
+
+
+def _values(one: Measure, draws: int | None) -> Record:
+    used = None if draws is None or one.low is None else draws - one.skipped
+    bounds = {"low": one.low, "high": one.high}
+    return {"value": one.value, **bounds, "clips": one.clips, "draws": used, "reason": one.reason}
+
+
+def _drawn(
+    runs: Sequence[_Result], paths: Sequence[str | Path]
+) -> dict[Side, dict[str, FloatArray]]:
+    """(scene, variant): row: (draws, columns) means over the seeds."""
+    found: dict[Side, list[dict[str, FloatArray]]] = {}
+    for (about, content), path, draws in zip(runs, paths, (one.draws for one in runs), strict=True):
+        rows = content["rows"].items()
+        valued = [
+            row for row, one in rows if any(cell["value"] is not None for cell in one.values())
+        ]
+        found.setdefault((about.scene, about.variant), []).append(read_draws(path, valued, draws))
+    return {side: mean_draws(drawn) for side, drawn in found.items()}
 
 
 def _differences(
-    grouped: Mapping[tuple[str, str], Sequence[Metrics]], draws: Draws, plan: Plan
+    measured: Findings, drawn: Mapping[Side, Mapping[str, FloatArray]]
 ) -> Iterator[Record]:
     """Paired differences over all seeds of a scene, each once."""
-    for scene in dict.fromkeys(scene for scene, _ in grouped):
-        here = {variant: group for (its, variant), group in grouped.items() if its == scene}
-        whole = [variant for variant, group in here.items() if not has_subset(group)]
-        pairs = dict.fromkeys(headline_pairs(here, plan.main))
-        pairs |= dict.fromkeys(((one, OURS), (one, INITIAL)) for one in whole)
+    plan = measured.plan
+    for scene in measured.scenes:
+        here = measured.variants(scene)
+        pairs = measured.headline_pairs(scene)
+        pairs += [((one, OURS), (one, INITIAL)) for one in here]
         for study in plan.ablations.values():
-            asked = [variant for variant in study.variants if variant in here]
-            against = plan.main if plan.main in asked else next(iter(asked), "")
-            others = (variant for variant in asked if variant != against)
-            pairs |= dict.fromkeys(((other, OURS), (against, OURS)) for other in others)
-        for (left, row), (right, other) in pairs:
-            against = other if left == right else f"{right}/{other}"
-            key = {"scene": scene, "variant": left, "row": row, "against": against}
+            asked = [one for one in study.variants if one in here]
+            pairs += [((one, OURS), (held_against(asked, plan.main), OURS)) for one in asked]
+        for left, right in dict.fromkeys(pairs):
+            # Where anomalies are left out, each seed has an interval of its own.
+            if left == right or (left[0] == right[0] and (scene, left[0]) in measured.partial):
+                continue
             for metric in JUDGED:
-                found = difference(here[left], here[right], (row, other), metric, draws)
-                values = {name: found[name] for name in ("difference", "low", "high")}
-                shares = {n: None if one is None else one / 100 for n, one in values.items()}
-                yield {
-                    **key,
-                    "metric": metric,
-                    "value": shares.pop("difference"),
-                    **shares,
-                    "draws": found["draws"],
-                    "reason": found["reason"] or "",
-                }
+                found = _difference(measured, (scene, left, right), metric, drawn)
+                draws = int(measured.count(scene, left[0], "draws"))
+                yield {**paired_key(scene, left, right, metric)._asdict(), **_values(found, draws)}
 
 
-def _reported_beside(runs: Iterable[tuple[str, Metrics]], plan: Plan) -> Iterator[Record]:
-    """The paper's figure for each measured row that it has one of."""
-    joint = {pool.joint: ALL_UMN for name, pool in plan.pools.items() if name == ALL_UMN}
-    seen: set[tuple[str, ...]] = set()
-    for way, run in runs:
-        about = run["about"]
-        scene, variant = str(about["scene"]), str(about["variant"])
-        if (scene, variant, way) in seen:
-            continue
-        seen.add((scene, variant, way))
-        known = joint.get(scene, scene)
-        backbone = about["method"]["backbone"]
-        for row in run["rows"]:
-            found = {"table 1": figure_of(1, paper_method(row), known)}
-            if row == OURS:
-                found["table 2"] = figure_of(2, TABLE_2.get(backbone), known)
-            if row == OURS and backbone == PAPERS_BACKBONE:
-                found["table 2"] = figure_of(2, backbone, known)
-            for table, figure in found.items():
+def _difference(
+    measured: Findings,
+    pair: tuple[str, Side, Side],
+    metric: str,
+    drawn: Mapping[Side, Mapping[str, FloatArray]],
+) -> Measure:
+    scene, *sides = pair
+    left, right = (measured.cell(scene, *side, metric=metric) for side in sides)
+    if left.mean is None or right.mean is None:
+        return Measure(reason="one of the two has no value")
+    if any((scene, variant) in measured.partial for variant, _ in sides):
+        return Measure(reason="not of the same frames: some anomalies are left out")
+    gap = (left.mean - right.mean) / 100
+    clips = {measured.count(scene, variant, "labelled_clips") for variant, _ in sides}
+    values = [drawn[scene, variant].get(row) for variant, row in sides]
+    why = next((cell.reason for cell in (left, right) if cell.low is None), "")
+    if not why and len(clips) > 1:
+        why = "the variants were not judged on the same clips"
+    if why or values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
+        return Measure(gap, reason=why or "no draws to pair")
+    return with_interval(gap, (values[0] - values[1])[:, METRICS.index(metric)])
+
+
+def _reported_beside(runs: Sequence[_Result], plan: Plan) -> Iterator[Record]:
+    """The paper's figures beside the measured values that they can be compared to."""
+    joint = plan.pools[ALL_UMN].joint if ALL_UMN in plan.pools else None
+    first = {(one.about.scene, one.about.variant, one.about.way): one for one in reversed(runs)}
+    for (scene, variant, way), run in first.items():
+        backbone = run.about.method.backbone
+        place = ALL_UMN if scene == joint else scene
+        for row, measures in run.content["rows"].items():
+            if measures["merged"]["value"] is None:
+                continue
+            beside = figures().get((1, paper_method(row), place))
+            own = figures().get((1, paper_method(row), scene))
+            if backbone != PAPERS_BACKBONE:
+                # Table 2 has our method only.
+                own = figures().get((2, TABLE_2.get(backbone, ""), scene)) if row == OURS else None
+            for against, figure in (("", own), ("table 1", beside)):
                 if figure is not None:
-                    same = settings_text(run, row, with_backbone=table == "table 1")
+                    text = settings_text(run.about, row, with_backbone=bool(against))
                     key = {"scene": scene, "variant": variant, "row": row, "way": way}
-                    yield {**key, **_reported(table, figure), "settings": same}
+                    yield {**key, **_reported(against, figure), "settings": text}
 
 
 def _reported_alone() -> Iterator[Record]:
     """The paper's tables as they are."""
-    for figure in reported().to_dict("records"):
-        quoted = figure["block"] == "labelled normal data" or figure["method"] in QUOTED
-        key = {"scene": figure["scene"], "row": figure["method"]}
-        key["settings"] = TEST_DATA_ALONE if quoted else ""
-        yield {**key, **_reported(f"table {figure['table']}", figure["auc"])}
+    for one in reported().to_dict("records"):
+        quoted = one["block"] == QUOTED_BLOCK or one["method"] in OTHER_PROTOCOL
+        key = {"scene": one["scene"], "row": one["method"]}
+        settings = TEST_DATA_ALONE if quoted else ""
+        yield {**key, **_reported(f"table {one['table']}", one["auc"]), "settings": settings}
 
 
-def _reported(table: str, percent: float) -> Record:
-    return {"metric": "merged", "value": percent / 100, "against": table, "source": REPORTED}
+def _reported(against: str, percent: float) -> Record:
+    return {"metric": "merged", "value": percent / 100, "against": against, "source": REPORTED}
 
 
-def _key(content: Metrics) -> Record:
-    return {name: content["about"].get(name) for name in ("scene", "variant", "seed")}
-
-
-def _part(path: str | Path, key: str) -> dict[str, Any]:
-    """Read a JSON file about one run that must hold a key."""
-    content = read_json(path)
-    try:
-        _ = content[key], content["about"]["scene"], content["about"]["variant"]
-    except (KeyError, TypeError) as error:
-        raise SdorError(damaged(path, error)) from error
-    found: dict[str, Any] = content
-    return found
-
-
-def typed(records: Iterable[Record]) -> pd.DataFrame:
+def typed(records: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """The records in the columns of the table; what a record lacks is empty."""
     table = pd.DataFrame.from_records([{"source": MEASURED, **one} for one in records])
-    table = table.reindex(columns=COLUMNS)
-    table = table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+    table = table.reindex(columns=COLUMNS).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
     table = table.astype(dict.fromkeys(("value", "low", "high"), "float64"))
-    table = table.astype(dict.fromkeys(TEXTS, "object"))
-    return table.fillna(dict.fromkeys(TEXTS, "")).astype(dict.fromkeys(TEXTS, "str"))
+    texts = table[[*TEXTS]].astype(object).fillna("").astype("str")
+    return table.assign(**{name: texts[name] for name in TEXTS})
+
+
+def _over_seeds(key: Key, found: Sequence[Any], partial: frozenset[Side]) -> Cell:
+    """One finding from its rows, of each seed or of all."""
+    scale = 100 if key.metric in PERCENT else 1
+    own = [one for one in found if one.seed is not None]
+    if (key.scene, key.variant) not in partial and (not key.row or key.row.startswith(SEEDLESS)):
+        own = own[:1]
+    known = [one for one in own if one.value is not None]
+    judged = [one for one in found if one.seed is None] or known
+    values = {int(one.seed): scale * one.value for one in known}
+    if not judged or judged[0].value is None:
+        return Cell(key, values, reason=found[0].reason or "no labelled frames")
+    bounded = [one for one in judged if one.low is not None]
+    return Cell(
+        key,
+        values,
+        mean=fmean(scale * one.value for one in judged),
+        std=stdev(values.values()) if len(values) > 1 else None,
+        low=fmean(scale * one.low for one in bounded) if bounded else None,
+        high=fmean(scale * one.high for one in bounded) if bounded else None,
+        clips=judged[0].clips,
+        draws=min((one.draws for one in bounded if one.draws is not None), default=None),
+        reason="" if bounded else judged[0].reason,
+        settings=judged[0].settings,
+    )

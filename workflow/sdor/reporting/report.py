@@ -12,38 +12,23 @@ import numpy as np
 from PIL import Image
 
 from sdor.errors import SdorError
+from sdor.evaluation.about import About
 from sdor.files import atomic, damaged, read_parquet
-from sdor.reporting.comparisons import HOW_TO_READ, gain
+from sdor.reporting import comparisons
+from sdor.reporting.findings import OURS, Findings, read_findings
 from sdor.reporting.moments import top_moments
-from sdor.reporting.paper_tables import (
-    COMPARISONS_TITLE,
-    JUDGED,
-    Findings,
-    StudyFiles,
-    comparisons,
-    difference_text,
-    paper_tables,
-    read_findings,
-)
+from sdor.reporting.reported import differing_settings
 from sdor.reporting.stage_times import run_times
 from sdor.reporting.tables import (
-    COLUMN_NAMES,
     EXPLANATION,
     IN_PARENTHESES,
-    Metrics,
-    Table,
-    cell_text,
-    differing_settings,
-    is_measured,
-    marked,
-    over_runs,
+    glance_table,
+    not_run_table,
+    paper_pages,
     pseudo_label_table,
-    reported_auc,
-    reported_notes,
     scene_table,
-    skipped_table,
-    without_empty_last,
 )
+from sdor.reporting.typeset import Row, Table
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -85,7 +70,7 @@ class Moments:
 
 
 def write_report(
-    files: StudyFiles,
+    findings_path: str | Path,
     output: str | Path,
     *,
     title: str,
@@ -100,7 +85,6 @@ def write_report(
 
     Parameters
     ----------
-    files : the results of the study.
     pictures : figures of one scene and variant each, which stand together in this order. A scene
         and variant has a section of its own if there is a picture or a list of moments of it.
     study_pictures : (path, caption) of figures that are of the whole study.
@@ -113,7 +97,7 @@ def write_report(
     ------
     SdorError : a file is missing or damaged.
     """
-    findings = read_findings(files)
+    findings = read_findings(findings_path)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -125,7 +109,7 @@ def write_report(
     own |= {(source.scene, source.variant) for source in moments}
     shown = [key for key in findings.grouped if key in own]
     listed = {(source.scene, source.variant): source for source in moments}
-    made = paper_tables(findings)
+    made = paper_pages(findings)
     times = run_times(benchmarks or {})
     page = environment.get_template("report.html.j2").render(
         title=title,
@@ -134,15 +118,16 @@ def write_report(
         glance=glance_table(findings, shown),
         paper_tables=[table for table in made if table.tables],
         missing=[(table.title, table.nothing) for table in made if not table.tables],
-        comparisons_title=COMPARISONS_TITLE,
-        how_to_compare=HOW_TO_READ,
-        passages=comparisons(findings)[1],
-        skipped=skipped_table(findings.not_run),
+        comparisons_title=comparisons.TITLE,
+        how_to_compare=comparisons.HOW_TO_READ,
+        passages=comparisons.passages(findings),
+        skipped=not_run_table(findings),
         study_pictures=[_shown(path, caption) for path, caption in study_pictures],
         sections=[
             _section(
+                findings,
                 f"scene-{number}",
-                findings.grouped[key],
+                key,
                 [one for one in pictures if (one.scene, one.variant) == key],
                 listed.get(key),
                 moments_shown,
@@ -157,40 +142,20 @@ def write_report(
         temporary.write_text(page, encoding="utf-8")
 
 
-def glance_table(findings: Findings, shown: Sequence[tuple[str, str]]) -> Table:
-    """The final score beside the initial scores, one line for each scene and variant shown."""
-    rows: list[tuple[str, ...]] = []
-    measured = [key for key in shown if is_measured(findings.grouped[key])]
-    for scene, variant in measured:
-        group = findings.grouped[scene, variant]
-        texts = [scene, variant]
-        for column in JUDGED:
-            cells = [over_runs(group, "rows", row, column) for row in ("sp_iforest", "ours")]
-            gained = gain(group, column, findings.draws)
-            texts += [*(cell_text(cell) for cell in cells), difference_text(gained)]
-        known = reported_auc(group[0], "ours")
-        rows.append((*texts, "" if known is None else marked(f"{known:.1f}", group[0], "ours")))
-    names = [f"{name}, {COLUMN_NAMES[c]}" for c in JUDGED for name in ("initial", "ours", "gain")]
-    header, lines = without_empty_last(("scene", "variant", *names, "reported"), rows)
-    notes = reported_notes([findings.grouped[key] for key in measured], only_ours=True)
-    return Table("At a glance", header, lines, notes=notes)
-
-
 def provenance_table(findings: Findings) -> Table:
     """Weights, device, versions and code fingerprints, and the runs that each is behind."""
     behind: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
-    for key, group in findings.grouped.items():
-        for run in group:
-            for fact in _origins(run).items():
-                behind.setdefault(fact, {})[key] = None
+    for run in findings.runs:
+        for fact in _origins(findings, run).items():
+            behind.setdefault(fact, {})[run.scene, run.variant] = None
     names = list(dict.fromkeys(name for name, _ in behind))
     rows = [
-        (name, value, _runs_text(keys, findings))
+        Row((name, value, _runs_text(keys, findings)))
         for wanted in names
         for (name, value), keys in behind.items()
         if name == wanted
     ]
-    return Table("Provenance", ("what", "value", "runs"), tuple(rows))
+    return Table.of("Provenance", ("what", "value", "runs"), rows)
 
 
 def data_uri(path: str | Path) -> str:
@@ -241,52 +206,50 @@ def _facts(findings: Findings) -> list[tuple[str, str]]:
     def distinct(values: Iterable[Any]) -> str:
         return ", ".join(dict.fromkeys(str(value) for value in values if value)) or "not stated"
 
-    abouts = [run["about"] for run in findings.runs]
-    weights = [about.get("weights") or {} for about in abouts]
-    texts = [
-        f"{one.get('source', 'not stated')} (sha256 {one['sha256'][:12]})"
-        if one.get("sha256")
-        else one.get("source")
-        for one in weights
+    runs, main = findings.runs, findings.plan.main
+    weights = [
+        f"{one.source}{f' (sha256 {one.sha256[:12]})' if one.sha256 else ''}"
+        for one in (run.weights for run in runs)
+        if one is not None
     ]
-    others = dict.fromkeys(variant for _, variant in findings.grouped if variant != findings.main)
-    main = findings.any_of(findings.main)
-    settings = ""
-    if main:
-        differing = differing_settings(main[0], "ours", with_backbone=True)
+    about, settings = findings.about(main), ""
+    if about is not None:
+        differing = differing_settings(about, OURS, with_backbone=True)
         settings = "the paper's, and this project's defaults where the paper states none"
         if differing:
             settings = f"not the paper's in: {differing}; {IN_PARENTHESES}"
+    others = dict.fromkeys(run.variant for run in runs if run.variant != main)
     facts = [
-        ("Scenes", distinct(about["scene"] for about in abouts)),
-        ("Not run", ", ".join(findings.not_run)),
-        ("Our method", f"variant {findings.main}"),
+        ("Scenes", distinct(run.scene for run in runs)),
+        ("Not run", ", ".join(findings.plan.not_run)),
+        ("Our method", f"variant {main}"),
         ("Its settings", settings),
         ("Other variants", ", ".join(others)),
-        ("Seeds", distinct(str(about["seed"]) for about in abouts)),
-        ("Weights", distinct(texts)),
-        ("Device", distinct(about.get("device") for about in abouts)),
+        ("Seeds", distinct(str(run.seed) for run in runs)),
+        ("Weights", distinct(weights)),
+        ("Device", distinct(run.device for run in runs)),
     ]
     return [fact for fact in facts if fact[1]]
 
 
 def _section(
+    findings: Findings,
     anchor: str,
-    group: Sequence[Metrics],
+    key: tuple[str, str],
     pictures: Sequence[Picture],
     moments: Moments | None,
     moments_shown: int,
 ) -> dict[str, Any]:
     """All that the page shows of one scene and variant."""
-    measured = is_measured(group)
+    measured = findings.is_measured(*key)
     drawn = [picture for picture in pictures if measured or not picture.needs_truth]
     left_out = [picture.caption for picture in pictures if picture not in drawn]
     return {
         "anchor": anchor,
-        "description": group[0]["about"].get("description", ""),
+        "description": findings.grouped[key][0].description,
         "measured": measured,
-        "table": scene_table(group),
-        "pseudo_labels": pseudo_label_table(group) if measured else None,
+        "table": scene_table(findings, *key),
+        "pseudo_labels": pseudo_label_table(findings, *key) if measured else None,
         "moments": None if moments is None else _moments(moments, moments_shown),
         "pictures": [_shown(picture.path, picture.caption) for picture in drawn],
         "left_out": left_out,
@@ -318,17 +281,16 @@ def _moments(source: Moments, count: int) -> dict[str, Any]:
         judged = words[truth.get((clip, peak))] if truth else ""
         frames = f"{first:,} to {last:,}"
         score = f"{moment['score']:.3f}"
-        rows.append((str(number), clip, frames, when, f"{peak:,}", score, judged))
+        rows.append(Row((str(number), clip, frames, when, f"{peak:,}", score, judged)))
         if clip in source.frame_paths:
             caption = ", ".join(filter(None, [f"{number}. {clip}", when or f"frames {frames}"]))
             picture = thumbnail(source.frame_paths[clip], peak)
             thumbnails.append({"source": picture, "caption": caption, "judged": judged})
     header = ("rank", "clip", "frames", "time", "peak frame", "score", "ground truth at peak")
-    names, lines = without_empty_last(header, rows)
-    table = Table(
-        title="Moments to look at first",
-        header=names,
-        rows=lines,
+    table = Table.of(
+        "Moments to look at first",
+        header,
+        rows,
         caption=(
             "Stretches among the tenth of highest final scores of the first seed, ranked by their "
             "peak; dips of less than 2 seconds do not end a stretch."
@@ -346,21 +308,20 @@ def _times(first: int, last: int, fps: float) -> str:
     return " to ".join(f"{at // 600}:{at % 600 / 10:04.1f}" for at in tenths)
 
 
-def _origins(run: Metrics) -> dict[str, str]:
+def _origins(findings: Findings, run: About) -> dict[str, str]:
     """What a run came from, fact by fact."""
-    about = run["about"]
-    weights = about.get("weights") or {}
+    weights = run.weights
+    draws = findings.count(run.scene, run.variant, "draws")
     facts = {
-        "device": about.get("device"),
-        "backbone": about["method"]["backbone"],
-        "weights": weights.get("source"),
-        "weights sha256": weights.get("sha256"),
-        "versions": _pairs(about.get("versions")),
-        "clip bootstrap": _pairs(run["settings"]),
+        "device": run.device,
+        "backbone": run.method.backbone,
+        "weights": weights.source if weights else "",
+        "weights sha256": weights.sha256 if weights else "",
+        "versions": _pairs(run.versions),
+        "clip bootstrap": f"{draws:,.0f} draws",
     }
-    for name, value in (about.get("fingerprints") or {}).items():
-        facts[f"fingerprint: {name}"] = value
-    return {name: str(value) if value else "not stated" for name, value in facts.items()}
+    facts |= {f"fingerprint: {name}": value for name, value in run.fingerprints.items()}
+    return {name: value or "not stated" for name, value in facts.items()}
 
 
 def _runs_text(keys: Iterable[tuple[str, str]], findings: Findings) -> str:
@@ -380,5 +341,5 @@ def _runs_text(keys: Iterable[tuple[str, str]], findings: Findings) -> str:
     return "; ".join(f"{', '.join(names)}: {words}" for words, names in together.items())
 
 
-def _pairs(values: Mapping[str, Any] | None) -> str:
-    return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
+def _pairs(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged
-from sdor.reporting.tables import Table, count_of, markdown
+from sdor.reporting.typeset import Row, Table, count_of, markdown
 
 TITLE = "Time and memory of each stage"
 HOW_TO_READ = (
@@ -119,16 +119,18 @@ def run_times(benchmarks: Mapping[Path, str]) -> RunTimes:
         Table(
             title="Run times",
             header=("stage", "jobs", "time", "longest job", "cores", "peak memory (MB)"),
-            rows=tuple(
-                (
-                    str(stage).replace("_", " "),
-                    f"{row['jobs']:,.0f}",
-                    *(duration(row[name]) for name in ("total", "longest")),
-                    f"{row['busy'] / row['total']:.1f}" if row["busy"] > 0 else "",
-                    _megabytes(row["memory"]),
+            rows=[
+                Row(
+                    (
+                        str(stage).replace("_", " "),
+                        f"{row['jobs']:,.0f}",
+                        *(duration(row[name]) for name in ("total", "longest")),
+                        f"{row['busy'] / row['total']:.1f}" if row["busy"] > 0 else "",
+                        _megabytes(row["memory"]),
+                    )
                 )
                 for stage, row in stages.iterrows()
-            ),
+            ],
             caption=(
                 f"{count_of(len(jobs), 'job')}, {duration(float(jobs['s'].sum()))} in all "
                 "(one after the other)."
@@ -137,10 +139,10 @@ def run_times(benchmarks: Mapping[Path, str]) -> RunTimes:
         Table(
             title="Every job",
             header=("job", "time", "peak memory (MB)"),
-            rows=tuple(
-                (row["job"], duration(row["s"]), _megabytes(row["MB"]))
+            rows=[
+                Row((row["job"], duration(row["s"]), _megabytes(row["MB"])))
                 for row in jobs.to_dict("records")
-            ),
+            ],
         ),
         jobs,
     )

@@ -171,7 +171,7 @@ def _run(
         located = read_json(run["localisation"])
         parts["localisation"] = Part(
             digest_of(located),
-            _cells(located["values"], "localisation/", 0, _mtime(Path(run["localisation"]))),
+            _cells(located["all_clips"], "localisation/", 0, _mtime(Path(run["localisation"]))),
             [(Path(run["localisation"]), "")],
         )
     return Entry(

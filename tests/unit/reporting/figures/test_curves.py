@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score
 from synthetic_runs import words, write_feedback, write_runs
 
 from sdor.errors import SdorError
-from sdor.evaluation import metrics
+from sdor.evaluation.bootstrap import Measure
 from sdor.files import write_json
 from sdor.reporting.figures import feedback, localisation, loss, roc
 
@@ -31,7 +32,7 @@ def test_roc_curves_carry_the_auc_of_all_and_of_the_test_clips(tmp_path):
         names = ("initial.parquet", "iteration1/scores.parquet", "ensemble.parquet")
         titles = ("Sp + iForest", "Iteration 1", "Our method")
         for line, name, title in zip(lines, names, titles, strict=True):
-            area = metrics.auc(scores_of(runs.folders[0], name)[part], anomalous[part])
+            area = roc_auc_score(anomalous[part], scores_of(runs.folders[0], name)[part])
             assert line.get_label() == f"{title}, AUC {100 * area:.1f}"
             assert area_below(line) == pytest.approx(area)
 
@@ -61,7 +62,7 @@ def test_feedback_leaves_out_what_was_marked_up_to_each_round(tmp_path):
     def area(number, left):
         values = [scores_of(one, f"{places[number]}/scores.parquet") for one in runs.folders]
         anomalous = truth["anomalous"].to_numpy()[left] > 0
-        return 100 * np.mean([metrics.auc(one[left], anomalous) for one in values])
+        return 100 * np.mean([roc_auc_score(anomalous, one[left]) for one in values])
 
     parts = [np.ones(len(truth), dtype=bool), ~first.to_numpy(), ~second.to_numpy()]
     assert len({round(area(2, left), 1) for left in parts}) == 3
@@ -77,7 +78,7 @@ def test_feedback_leaves_out_what_was_marked_up_to_each_round(tmp_path):
 def located(folder, variant="paper", area=0.75, scene="ped2", **changed):
     """`localisation.json` whose curves all rise to 1 at x = 1 - area."""
     curve = {"x": [0.0, 1 - area, 1 - area, 1.0], "y": [0.0, 0.0, 1.0, 1.0]}
-    measured = {"values": {"value": area}, "curves": curve, **changed}
+    measured = {"all_clips": vars(Measure(area)), "curves": curve, **changed}
     content = {name: dict.fromkeys(localisation.MEASURES, one) for name, one in measured.items()}
     content["about"] = {"scene": scene, "variant": variant}
     path = folder / f"{scene}-{variant}-{area}.json"
@@ -86,7 +87,7 @@ def located(folder, variant="paper", area=0.75, scene="ped2", **changed):
 
 
 def test_localisation_curves_carry_the_area_of_the_table(tmp_path):
-    nothing = {"values": metrics.empty_cell("no pixel masks"), "curves": {"x": [], "y": []}}
+    nothing = {"all_clips": vars(Measure(reason="no pixel masks")), "curves": {"x": [], "y": []}}
     figure = localisation.draw(
         [
             *(located(tmp_path, area=area) for area in (0.75, 0.25)),

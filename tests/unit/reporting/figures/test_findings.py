@@ -96,7 +96,7 @@ def test_iterations_begin_with_the_initial_scores_and_span_the_same_everywhere()
 def test_another_backbone_stands_beside_its_own_figure_of_the_paper():
     findings = findings_of(
         run("ped1", "vgg", method={"backbone": "vgg16"}),
-        beside=[reported("ped1", "vgg"), {**reported("ped1", "vgg", 0.65), "against": "table 2"}],
+        beside=[{**reported("ped1", "vgg"), "against": "table 1"}, reported("ped1", "vgg", 0.65)],
     )
     axes = iterations.draw(findings, "vgg").axes[0]
     assert axes.lines[2].get_ydata() == pytest.approx([65])

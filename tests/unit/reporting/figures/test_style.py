@@ -79,7 +79,7 @@ def drawn(name, folder):
             about = {"scene": scene, "variant": variant}
             values = {name: {"value": 0.7} for name in localisation.MEASURES}
             curves = dict.fromkeys(localisation.MEASURES, curve)
-            write_json(paths[-1], {"about": about, "values": values, "curves": curves})
+            write_json(paths[-1], {"about": about, "all_clips": values, "curves": curves})
     return localisation.draw(paths)
 
 

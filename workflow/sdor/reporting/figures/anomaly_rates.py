@@ -1,6 +1,7 @@
 """Figure 5: AUC against the rate of anomalous frames."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,8 @@ def draw(findings: Findings) -> Figure:
 
 def _whole(findings: Findings, rated: Sequence[str]) -> set[str]:
     """The variants that see all frames, and differ from these in nothing else."""
-    methods = {str(run["variant"]): run["method"] for run in findings.runs}
-    wanted = [{**methods[name], "anomaly_rate": None} for name in rated if name in methods]
+    methods = {run.variant: run.method for run in findings.runs}
+    wanted = [replace(methods[name], anomaly_rate=None) for name in rated if name in methods]
     return {name for name, method in methods.items() if method in wanted}
 
 

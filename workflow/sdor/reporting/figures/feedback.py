@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdor.evaluation.evaluate import labelled_frames
+from sdor.evaluation.scores import labelled_frames
 from sdor.files import read_parquet
 from sdor.reporting.figures import style
 from sdor.reporting.figures.roc import Curve, curve, mean_line, square

@@ -12,7 +12,7 @@ from sdor.evaluation.metrics import FloatArray
 from sdor.reporting.figures import style
 from sdor.reporting.figures.values import Values, measured
 from sdor.reporting.findings import REPORTED, Findings
-from sdor.reporting.tables import PAPERS_BACKBONE
+from sdor.reporting.reported import SAME as SAME_SETTINGS
 
 RUNNING: Any = {"linestyle": "-", "marker": "o", "linewidth": 1.1, "markersize": 3.2}
 SINGLE: Any = {**RUNNING, "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
@@ -95,16 +95,13 @@ def draw(findings: Findings, variant: str) -> Figure:
 
 
 def _reported(findings: Findings, scene: str, variant: str) -> dict[str, Any]:
-    """The paper's figure: Table 1 is of its own backbone, other backbones are in Table 2."""
-    table = findings.table[findings.table["source"] == REPORTED]
-    wanted = {"scene": scene, "variant": variant, "row": "ours", "way": ""}
-    for key, value in wanted.items():
-        table = table[table[key] == value]
-    (run, *_) = [one for one in findings.runs if (one["scene"], one["variant"]) == (scene, variant)]
-    own = run["method"]["backbone"] == PAPERS_BACKBONE
-    table = table[table["against"] == ("table 1" if own else "table 2")]
-    known = zip(100 * table["value"], table["settings"] == "same", strict=True)
-    return next(({"reported": value, "same": same} for value, same in known), {})
+    """The paper's figure for the variant's backbone."""
+    known = findings.cell(scene, variant, source=REPORTED)
+    return (
+        {}
+        if known.mean is None
+        else {"reported": known.mean, "same": known.settings == SAME_SETTINGS}
+    )
 
 
 def _series(values: Values, metric: str) -> Series:

@@ -78,7 +78,7 @@ def _read(path: str | Path) -> tuple[str, str, dict[str, Curve], str]:
     """Scene, variant, the curve of each measure that has one, and why there is none."""
     content = read_json(path)
     try:
-        about, values, curves = content["about"], content["values"], content["curves"]
+        about, values, curves = content["about"], content["all_clips"], content["curves"]
         found = {
             name: Curve(np.array(curves[name]["x"]), np.array(curves[name]["y"]), value["value"])
             for name, value in values.items()

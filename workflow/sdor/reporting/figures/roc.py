@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score, roc_curve
 
-from sdor.evaluation import metrics
-from sdor.evaluation.evaluate import labelled_frames
 from sdor.evaluation.metrics import BoolArray, FloatArray
+from sdor.evaluation.scores import labelled_frames
 from sdor.reporting.figures import style
 from sdor.reporting.runs import Runs, read_scores
 
@@ -66,7 +66,8 @@ def curve(scores: FloatArray, anomalous: BoolArray) -> Curve | None:
     """The ROC curve of (frames,) scores; None where a class is missing."""
     if anomalous.all() or not anomalous.any():
         return None
-    return Curve(*metrics.roc_curve(scores, anomalous), metrics.auc(scores, anomalous))
+    false, true = roc_curve(anomalous, scores)[:2]
+    return Curve(false, true, float(roc_auc_score(anomalous, scores)))
 
 
 def mean_line(

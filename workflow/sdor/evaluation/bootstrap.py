@@ -1,0 +1,164 @@
+"""Intervals of a ranking's metrics, and paired differences, from resampled clips.
+
+Frames of one clip resemble each other, so the clip is the unit that is resampled: frames as units
+would claim a precision that the data does not have.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sdor.errors import SdorError
+from sdor.evaluation.metrics import (
+    COLUMNS,
+    FloatArray,
+    LabelledFrames,
+    missing,
+    no_interval,
+    per_draw,
+)
+from sdor.files import damaged, read_parquet
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of a ranking (a fraction of 1) and its 95 % interval.
+
+    Attributes
+    ----------
+    value, low, high : None where there is none; `reason` says why.
+    skipped : draws that are left out of the interval, because they did not hold both classes.
+    clips : of `within_clip`, how many clips it averages.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+    skipped: int = 0
+    clips: int | None = None
+
+    def in_words(self, name: str) -> str:
+        """Name and value in percent; empty where there is none."""
+        return "" if self.value is None else f"{name} {100 * self.value:.1f}"
+
+
+def draw_clips(clips: int, draws: int, seed: int = 0) -> FloatArray:
+    """(draws, clips) how often each clip comes up when `clips` are drawn with replacement."""
+    if clips == 0:
+        return np.zeros((draws, 0))
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(clips, np.full(clips, 1 / clips), size=draws).astype(float)
+
+
+def measure(scores: FloatArray, frames: LabelledFrames, weights: FloatArray) -> dict[str, Measure]:
+    """All columns of one ranking.
+
+    Parameters
+    ----------
+    scores : (frames,) anomaly scores of the labelled frames.
+    weights : (draws, clips) draws of `draw_clips`; no draws, no intervals.
+    """
+    return measure_draws(scores, frames, weights)[0]
+
+
+def measure_draws(
+    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
+) -> tuple[dict[str, Measure], dict[str, FloatArray]]:
+    """What `measure` gives, and beside it the values of every draw (column: (draws,) array)."""
+    values, drawn = _values(scores, frames, weights)
+    return _measures(values, drawn, frames), drawn
+
+
+def paired(
+    scores: FloatArray, others: FloatArray, frames: LabelledFrames, weights: FloatArray
+) -> dict[str, Measure]:
+    """Difference of two rankings, `scores` minus `others`, over the same draws of clips.
+
+    What makes a draw easy or hard is common to both and cancels, so this interval is narrower than
+    two separate ones suggest.
+    """
+    left, right = (_values(one, frames, weights) for one in (scores, others))
+    values, drawn = (
+        {column: mine[column] - theirs[column] for column in mine}
+        for mine, theirs in zip(left, right, strict=True)
+    )
+    found = _measures(values, drawn, frames)
+    return {column: replace(one, clips=None) for column, one in found.items()}
+
+
+def with_interval(value: float, drawn: FloatArray, no_interval: str | None = None) -> Measure:
+    """A value with the interval that its draws span.
+
+    Parameters
+    ----------
+    drawn : the value in each draw, NaN where it does not exist.
+    no_interval : why there can be none, if so.
+    """
+    usable = drawn[~np.isnan(drawn)]
+    if no_interval is not None or len(usable) == 0:
+        return Measure(value, reason=no_interval or "no draws")
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(usable, [tail, 100 - tail])
+    return Measure(value, float(low), float(high), skipped=len(drawn) - len(usable))
+
+
+def read_draws(path: str | Path, rows: Collection[str], draws: int) -> dict[str, FloatArray]:
+    """Row: (draws, COLUMNS) values of one run's `draws.parquet`, in the order of the draws.
+
+    Parameters
+    ----------
+    rows, draws : the rows with a value, and the number of draws, of the `metrics.json` beside it.
+
+    Raises
+    ------
+    SdorError : the file is missing or damaged, or is not of the same rows and draws.
+    """
+    table = read_parquet(path)
+    if absent := [name for name in ("row", "draw", *COLUMNS) if name not in table]:
+        raise SdorError(damaged(path, KeyError(f"no column {absent[0]}")))
+    table = table.sort_values("draw", kind="stable")
+    found = {str(row): part.to_numpy(float) for row, part in table.groupby("row")[[*COLUMNS]]}
+    for row in rows:
+        if len(found.get(row, ())) != draws:
+            raise SdorError(
+                f"{path}: row {row} has {len(found.get(row, ()))} draws, its metrics.json {draws}; "
+                "delete both and run the same command again"
+            )
+    return found
+
+
+def mean_draws(drawn: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
+    """Row: the mean over runs in every draw; a row that a run lacks is not in it."""
+    shared = [row for row in drawn[0] if len({len(one.get(row, ())) for one in drawn}) == 1]
+    return {row: np.mean([one[row] for one in drawn], axis=0) for row in shared}
+
+
+def _values(
+    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Columns of the data as it is and in every draw; empty where there is nothing to measure."""
+    if len(missing(frames)) == len(COLUMNS):
+        return {}, {}
+    values = per_draw(scores, frames, np.ones((1, len(frames.split))))
+    return values, per_draw(scores, frames, weights) if len(weights) else {}
+
+
+def _measures(
+    values: Mapping[str, FloatArray], drawn: Mapping[str, FloatArray], frames: LabelledFrames
+) -> dict[str, Measure]:
+    reasons = missing(frames)
+    found = {}
+    for column in COLUMNS:
+        if column in reasons:
+            found[column] = Measure(reason=reasons[column])
+        else:
+            draws = drawn.get(column, np.empty(0))
+            value = float(values[column][0])
+            found[column] = with_interval(value, draws, no_interval(frames, column))
+    clips = int(frames.both_classes.sum())
+    return found | {"within_clip": replace(found["within_clip"], clips=clips)}

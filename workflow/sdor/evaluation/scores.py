@@ -1,0 +1,223 @@
+"""Scores and ground truth of a scene, checked: the same clips and frames everywhere, in order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sdor.errors import SdorError
+from sdor.evaluation.metrics import BoolArray, FloatArray, LabelledFrames, smooth
+from sdor.files import read_parquet
+
+# Scores are stored as float32; the mean of T of them is exact to a few units in the last place.
+ENSEMBLE_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Files of one run (scene, variant, seed).
+
+    Attributes
+    ----------
+    scores, pseudo_labels : of iterations 1 … T, in that order.
+    competitors : further detectors by row name (columns clip, frame, score).
+    subset : clips and frames that were used, where it is not all of the scene.
+    """
+
+    clips: str | Path
+    ground_truth: str | Path
+    initial: str | Path
+    ensemble: str | Path
+    scores: Sequence[str | Path]
+    pseudo_labels: Sequence[str | Path] = ()
+    competitors: Mapping[str, str | Path] = field(default_factory=dict)
+    subset: str | Path | None = None
+
+    def read(self) -> "RunTables":
+        """The contents.
+
+        Raises
+        ------
+        SdorError : a file is missing or damaged.
+        """
+        clips, truth = read_parquet(self.clips), read_parquet(self.ground_truth)
+        if self.subset is not None:
+            kept = read_parquet(self.subset)
+            counts = kept["clip"].value_counts()
+            clips = clips[clips["clip"].isin(counts.index)]
+            clips = clips.assign(frames=clips["clip"].map(counts))
+            truth = truth.merge(kept, on=["clip", "frame"])
+        return RunTables(
+            clips,
+            truth,
+            read_parquet(self.initial),
+            read_parquet(self.ensemble),
+            [read_parquet(path) for path in self.scores],
+            [read_parquet(path) for path in self.pseudo_labels],
+            {name: read_parquet(path) for name, path in self.competitors.items()},
+        )
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """Tables of one run.
+
+    Attributes
+    ----------
+    clips : clip, split, frames (and more) of every clip, in scene order.
+    ground_truth : clip, frame, anomalous, for the labelled clips only.
+    initial : clip, frame, sp, iforest, score of every frame.
+    ensemble : clip, frame, score: the mean of the iterations (Eq. 9).
+    scores : clip, frame, score of phi_1 … phi_T.
+    pseudo_labels : clip, frame, label that each iteration was trained on.
+    competitors : clip, frame, score of further detectors, by row name.
+    """
+
+    clips: pd.DataFrame
+    ground_truth: pd.DataFrame
+    initial: pd.DataFrame
+    ensemble: pd.DataFrame
+    scores: Sequence[pd.DataFrame]
+    pseudo_labels: Sequence[pd.DataFrame] = ()
+    competitors: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def detectors(self, sigma: float) -> dict[str, FloatArray]:
+        """Row name: (frames,) scores of every detector, in the order of the tables.
+
+        Parameters
+        ----------
+        sigma : of the row "ours_smoothed", in frames, inside each clip.
+
+        Raises
+        ------
+        SdorError : tables whose rows do not match, or scores that are not finite.
+        """
+        check_clips(self.clips, self.ensemble)
+        if not self.scores:
+            raise SdorError(
+                "scores: there is no iteration to evaluate; set iterations to 1 or more"
+            )
+        index = self.ensemble
+        singles = [
+            checked_scores(f"scores of iteration {number}", table, index)
+            for number, table in enumerate(self.scores, start=1)
+        ]
+        running = np.cumsum(singles, axis=0) / np.arange(1, len(singles) + 1)[:, None]
+        ours = checked_scores("ensemble", index, index)
+        off = np.abs(running[-1] - ours)
+        worst = int(np.argmax(off))
+        if off[worst] > ENSEMBLE_TOLERANCE * max(1.0, float(np.abs(ours).max())):
+            row = index.iloc[worst]
+            raise SdorError(
+                f"ensemble: clip {row['clip']}, frame {row['frame']}: score {ours[worst]:g} is not "
+                f"the mean of the iterations ({running[-1][worst]:g}); delete it and run again"
+            )
+        others = {name: checked_scores(name, one, index) for name, one in self.competitors.items()}
+        return {
+            "sp": checked_scores("initial", self.initial, index, "sp"),
+            "iforest": checked_scores("initial", self.initial, index, "iforest"),
+            "sp_iforest": checked_scores("initial", self.initial, index),
+            **others,
+            **{f"iteration_{number}": one for number, one in enumerate(singles, start=1)},
+            **{f"ensemble_{number}": one for number, one in enumerate(running, start=1)},
+            "ours": ours,
+            "ours_smoothed": smooth(ours, index["clip"].to_numpy(dtype=object), sigma),
+        }
+
+
+def labelled_frames(
+    clips: pd.DataFrame, scored: pd.DataFrame, ground_truth: pd.DataFrame
+) -> tuple[LabelledFrames, BoolArray]:
+    """Ground truth beside the scores.
+
+    Parameters
+    ----------
+    scored : clip and frame of every scored frame, clips in scene order.
+
+    Returns
+    -------
+    The labelled frames, and (scored frames,) which rows of `scored` they are.
+
+    Raises
+    ------
+    SdorError : the ground truth has a clip or frame that is not scored, or lacks one.
+    """
+    known = set(ground_truth["clip"])
+    for clip in sorted(known - set(clips["clip"])):
+        raise SdorError(f"ground_truth: clip {clip}: not a clip of the scene; check its file")
+    labelled = scored["clip"].isin(known).to_numpy()
+    check_rows("ground_truth", ground_truth, scored[labelled])
+    chosen = clips[clips["clip"].isin(known)]
+    position = {clip: index for index, clip in enumerate(chosen["clip"])}
+    index = ground_truth["clip"].map(position).to_numpy(dtype=np.int64)
+    anomalous = ground_truth["anomalous"].to_numpy() > 0
+    split = tuple(str(name) for name in chosen["split"].fillna(""))
+    return LabelledFrames(index, anomalous, split), labelled
+
+
+def checked_scores(
+    kind: str, table: pd.DataFrame, index: pd.DataFrame, column: str = "score"
+) -> FloatArray:
+    """(frames,) scores of a table whose rows are those of the index, all of them finite.
+
+    Parameters
+    ----------
+    kind : what the table is, for messages.
+    index : clip and frame of every row that is expected.
+
+    Raises
+    ------
+    SdorError : a row is missing, stands in another place, or has a score that is not finite.
+    """
+    check_rows(kind, table, index)
+    values = table[column].to_numpy(dtype=float)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        row = table.iloc[bad[0]]
+        raise SdorError(
+            f"{kind}: clip {row['clip']}, frame {row['frame']}: {column} is {values[bad[0]]}; "
+            "the training may have diverged: try a lower learning rate"
+        )
+    return values
+
+
+def check_rows(kind: str, table: pd.DataFrame, index: pd.DataFrame) -> None:
+    """Refuse a table whose (clip, frame) rows are not those of the index, in its order."""
+    shared = min(len(table), len(index))
+    same = (
+        table["clip"].to_numpy(dtype=object)[:shared]
+        == index["clip"].to_numpy(dtype=object)[:shared]
+    ) & (table["frame"].to_numpy()[:shared] == index["frame"].to_numpy()[:shared])
+    if len(table) == len(index) and bool(np.all(same)):
+        return
+    at = int(np.argmin(same)) if not np.all(same) else shared
+    row = (table if at < len(table) else index).iloc[at]
+    trouble = "is in the place of another frame" if at < shared else "has no counterpart"
+    if at >= len(table):
+        trouble = "is missing"
+    raise SdorError(
+        f"{kind}: clip {row['clip']}, frame {row['frame']} {trouble} ({len(table)} rows, expected "
+        f"{len(index)}); delete the file and run the same command again"
+    )
+
+
+def check_clips(clips: pd.DataFrame, scored: pd.DataFrame) -> None:
+    """Refuse scores whose clips are not those of the scene, in its order and length."""
+    names = clips["clip"].to_numpy(dtype=object)
+    expected = np.repeat(names, clips["frames"].to_numpy(dtype=np.int64))
+    found = scored["clip"].to_numpy(dtype=object)
+    if len(expected) == len(found) and bool(np.all(expected == found)):
+        return
+    counts = scored["clip"].value_counts()
+    for name, length in zip(names, clips["frames"], strict=True):
+        if counts.get(name, 0) != length:
+            raise SdorError(
+                f"ensemble: clip {name}: {counts.get(name, 0)} frames are scored, the clip has "
+                f"{length}; delete the file and run the same command again"
+            )
+    stranger = next((name for name in counts.index if name not in set(names)), None)
+    if stranger is not None:
+        raise SdorError(f"ensemble: clip {stranger}: not a clip of the scene; delete the file")
+    raise SdorError("ensemble: the clips are not in scene order; delete the file and run again")

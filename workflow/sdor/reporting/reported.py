@@ -1,0 +1,121 @@
+"""The paper's own figures (`report/reported.csv`), and in what a run differs from the paper's."""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from sdor.evaluation.about import About
+from sdor.study.config import with_defaults
+
+REPORTED = Path(__file__).resolve().parents[2] / "report" / "reported.csv"
+# The paper's backbones by our names: Table 1 is of ResNet-50, the others are in Table 2.
+PAPERS_BACKBONE = "resnet50"
+TABLE_2 = {"resnet50": "resnet50", "vgg16": "vgg16", "r3d_18": "3dconv", "i3d": "3dconv"}
+# Its 3DConv is C3D (Tran et al. 2015): no network of ours, and at an input size it does not state.
+THREE_D, THREE_D_NETWORK = "3dconv", "C3D"
+# What does not train, and the settings that reach it.
+INITIAL_ROWS = ("sp", "iforest", "sp_iforest")
+FRAME_SETTINGS = ("input_size", "anomaly_rate")
+FEATURE_SETTINGS = (*FRAME_SETTINGS, "features", "pca")
+INITIAL_SETTINGS = (
+    *FEATURE_SETTINGS,
+    *("sp_bags", "sp_bag_size", "iforest_trees", "iforest_samples", "rescale"),
+)
+# The paper has no word on masks, so they make no difference to it.
+NOT_COMPARED = ("backbone", "masks")
+# The paper quotes these from other papers, which judged test data alone: two rows that we run too,
+# and a whole block of its Table 1.
+OTHER_PROTOCOL = ("unmasking", "two_sample_test")
+QUOTED_BLOCK = "labelled normal data"
+TEST_DATA_ALONE = "other protocol: test data alone"
+SAME, DIFFER = "same", "differ: "
+
+
+@cache
+def reported(path: Path = REPORTED) -> pd.DataFrame:
+    """The paper's own figures: table, block, method, name, reference, scene, auc (percent)."""
+    return pd.read_csv(path, keep_default_na=False)
+
+
+@cache
+def figures() -> dict[tuple[int, str, str], float]:
+    """(table, method or backbone, scene): the AUC (percent) that the paper reports."""
+    columns = ("table", "method", "scene", "auc")
+    return {
+        (int(table), str(method), str(scene)): float(auc)
+        for table, method, scene, auc in zip(*(reported()[one] for one in columns), strict=True)
+    }
+
+
+def paper_method(row: str) -> str:
+    """The paper's name of a row: it has one figure where we run several settings."""
+    return row.rpartition("_w")[0] if row.startswith("del_giorno") else row
+
+
+def differing_settings(about: About, row: str, *, with_backbone: bool = False) -> str:
+    """Settings that reach a row and are not the schema's defaults.
+
+    The defaults are the paper's settings where it states them, and this project's elsewhere.
+
+    Parameters
+    ----------
+    with_backbone : the row stands beside figures of the paper's own backbone, and not beside those
+        of its Table 2.
+
+    Returns
+    -------
+    Ours, and the default in parentheses, such as "epochs 8 (50), iterations 3 (5)"; empty: none.
+    """
+    paper, method = with_defaults({}, "method"), about.method.as_document()
+    backbone = about.method.backbone
+    keys: tuple[str, ...] = tuple(key for key in paper if key not in NOT_COMPARED)
+    if row in INITIAL_ROWS:
+        keys = INITIAL_SETTINGS
+    elif row.startswith("del_giorno_1"):
+        keys = FEATURE_SETTINGS
+    elif row.startswith(("unmasking", "two_sample")):
+        keys = FRAME_SETTINGS
+    found = []
+    if with_backbone:
+        keys = ("backbone", *keys)
+    elif TABLE_2.get(backbone) == THREE_D:
+        found.append(f"backbone {backbone} ({THREE_D_NETWORK})")
+        keys = tuple(key for key in keys if key != "input_size")
+    found += [
+        f"{key} {setting(method[key])} ({setting(paper[key])})"
+        for key in keys
+        if method[key] != paper[key]
+    ]
+    if about.weights is not None and about.weights.source == "random":
+        found.append("weights random (trained)")
+    return ", ".join(found)
+
+
+def settings_text(about: About, row: str, *, with_backbone: bool = False) -> str:
+    """Whether the paper's figure beside a row is for the same thing: "same", or what is not.
+
+    Parameters
+    ----------
+    with_backbone : see `differing_settings`.
+    """
+    found = [TEST_DATA_ALONE] if row in OTHER_PROTOCOL else []
+    differing = differing_settings(about, row, with_backbone=with_backbone)
+    return "; ".join([*found, *([DIFFER + differing] if differing else [])]) or SAME
+
+
+def overrides_text(about: About) -> str:
+    """What a variant changes in the method of its config, such as "features softmax"."""
+    return ", ".join(f"{key} {setting(value)}" for key, value in about.overrides.items())
+
+
+def setting(value: object) -> str:
+    """A setting as it is written in YAML."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def cited(name: str, reference: str) -> str:
+    """A name with the paper's number of its reference, such as "Kim et al. [17]"."""
+    return f"{name} [{reference}]" if reference else name
