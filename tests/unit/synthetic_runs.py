@@ -103,7 +103,10 @@ def run(
     }
     overrides = about.pop("method", {})
     place = {"scene": scene, "variant": variant, "seed": seed}
-    rows = [{**place, "metric": "anomaly_rate", "value": about.pop("rate", 0.3)}]
+    counts = {"iterations": 2, "anomaly_rate": about.pop("rate", 0.3)}
+    if "anomaly_rate" in overrides:
+        counts["anomaly_rate_asked"] = overrides["anomaly_rate"]
+    rows = [{**place, "metric": name, "value": count} for name, count in counts.items()]
     for row, value in steps.items():
         for metric, below, wide in (("merged", 0, 0.05), ("test_only", 0.1, 0.08)):
             why = reason or ("" if split or metric == "merged" else "no labelled test clips")

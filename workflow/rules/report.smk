@@ -9,6 +9,16 @@ ANSWERS = [
 ]
 
 
+# Scenes and variants with a section of their own, and the figures there.
+SECTIONS = [[scene, variant] for scene in SCENES for variant in STUDY.shown()]
+SECTION_FIGURES = [
+    f"{scene}/{variant}-{kind}.svg" for scene, variant in SECTIONS for kind in FIGURE_KINDS
+]
+# Of the whole study, with their captions; photographs are smaller as PNG.
+PAGE_FIGURES = {
+    f"{name}.{'png' if module == 'saliency' else 'svg'}": caption
+    for name, (module, caption) in STUDY_FIGURES.items()
+}
 # Benchmarks are by-products: they are gathered when all that is shown has been made.
 BENCHMARKS = {
     one.name: one.benchmark.regex().pattern for one in workflow.rules if one.benchmark is not None
@@ -41,10 +51,7 @@ rule stage_times:
 rule report:
     input:
         findings="results/findings.parquet",
-        figures=[
-            *(path for path in FIGURES if path.endswith(".svg")),
-            "results/figures/figure4.png",
-        ],
+        figures=[f"results/figures/{name}" for name in (*PAGE_FIGURES, *SECTION_FIGURES)],
         clips=expand("results/{scene}/clips.parquet", scene=SCENES),
         ground_truth=expand("results/{scene}/ground_truth.parquet", scene=SCENES),
         ensembles=[
@@ -65,13 +72,12 @@ rule report:
             "code": code_of("sdor.reporting.report"),
             "reported": REPORTED,
             "template": file_sha256(PROJECT / "workflow/report/report.html.j2"),
-            "scenes": list(SCENES),
-            "shown": STUDY.shown(),
+            "sections": SECTIONS,
             "benchmarks": BENCHMARKS,
             "seeds": STUDY.seeds,
             "view": METHODS[PLAN.main].view,
             "captions": FIGURE_KINDS,
-            "study_captions": {name: words for name, (_, words) in STUDY_FIGURES.items()},
+            "study_captions": PAGE_FIGURES,
             "config": {
                 key: value
                 for key, value in STUDY.document.items()

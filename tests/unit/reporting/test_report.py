@@ -15,11 +15,13 @@ from synthetic_study import blind, change, gathered, write_feedback, write_local
 from sdor.errors import SdorError
 from sdor.files import write_parquet
 from sdor.reporting.findings import read_findings
-from sdor.reporting.report import Moments, Picture, provenance_table, thumbnail, write_report
+from sdor.reporting.report import Figures, provenance_table, times_text, write_report
+from sdor.reporting.runs import Runs
 from sdor.reporting.tables import paper_pages
 from sdor.study.plan import Comparison, Plan
 
 SCENE = "yard<1>"
+KINDS = {"timeline": "Timeline", "roc": 'ROC "curves"'}
 VARIANTS = {
     "paper": ({"epochs": 8}, 1.4),
     "vgg16": ({"backbone": "vgg16", "epochs": 8}, 1.0),
@@ -62,59 +64,47 @@ def results(tmp_path_factory):
     """Two scenes, three variants, two seeds, and what their sections show."""
     folder = tmp_path_factory.mktemp("study")
     files = write_study(folder, {"ped2": (4, 6), SCENE: (2, 3)}, VARIANTS)
-    files = write_localisation(files, folder, skip=(SCENE,))
-    (folder / "roc.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    Image.new("RGB", (4, 4)).save(folder / "all.png")
-    clips = pd.DataFrame({"clip": ["<door>"], "split": [""], "fps": [10.0], "frames": [100]})
-    scores = np.zeros(100)
-    scores[40:50] = np.linspace(1, 2, 10)
+    files = write_feedback(write_localisation(files, folder, skip=(SCENE,)), folder, "ped2")
+    gathered(files, PLAN, folder)
+    (folder / "figures").mkdir()
+    Image.new("RGB", (4, 4)).save(folder / "figures" / "figure6.png")
     base = pd.DataFrame({"clip": "<door>", "frame": np.arange(1, 101)})
-    write_parquet(folder / "clips.parquet", clips, {})
-    write_parquet(folder / "ensemble.parquet", base.assign(score=scores), {})
-    truth = base.assign(anomalous=(base["frame"] == 50).astype("int8"))
-    write_parquet(folder / "ground_truth.parquet", truth, {})
     frames = np.zeros((100, 8, 8, 1), dtype=np.uint8)
     frames[49] = 200
-    np.save(folder / "door.npy", frames)
-    (folder / "benchmarks").mkdir()
-    (folder / "benchmarks" / "train.tsv").write_text(
-        "s\th:m:s\tmax_rss\tmax_vms\n125.4\t0:02:05\t2048.0\t-\n"
-    )
-    files = write_feedback(files, folder, "ped2")
-    gathered(files, PLAN, folder)
+    for scene in ("ped2", SCENE):
+        (folder / "figures" / scene).mkdir()
+        for kind in KINDS:
+            drawn = folder / "figures" / scene / f"paper-{kind}.svg"
+            drawn.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+        clips = pd.DataFrame({"clip": ["<door>"], "split": [""], "fps": [10.0], "frames": [100]})
+        truth = base.assign(anomalous=(base["frame"] == 50).astype("int8"))
+        scores = np.where(base["frame"].between(41, 50), base["frame"] / 25, 0)
+        write_parquet(folder / scene / "clips.parquet", clips, {})
+        write_parquet(folder / scene / "ground_truth.parquet", truth, {})
+        ensemble = folder / scene / "paper" / "seed0" / "ensemble.parquet"
+        write_parquet(ensemble, base.assign(score=scores), {})
+        (folder / scene / "frames" / "8").mkdir(parents=True)
+        np.save(folder / scene / "frames" / "8" / "<door>.npy", frames)
     return folder, files
 
 
-def write(results, output, *, frame_paths=None, **settings):
-    folder, _ = results
+def write(folder, output, *, findings=None, sections=("ped2", SCENE), **settings):
     given = {
-        "title": "Ranked & <listed>",
-        "pictures": [
-            Picture(scene, "paper", folder / "roc.svg", 'ROC "curves"', needs_truth=True)
-            for scene in ("ped2", SCENE)
-        ],
-        "study_pictures": [(folder / "all.png", "Figure 6 & more")],
-        "moments": [
-            Moments(
-                SCENE,
-                "paper",
-                folder / "clips.parquet",
-                folder / "ensemble.parquet",
-                folder / "ground_truth.parquet",
-                frame_paths or {},
-            )
-        ],
+        "sections": [Runs(scene, "paper", (0, 1), folder) for scene in sections],
+        "figures": Figures(KINDS, {"figure6.png": "Figure 6 & more"}),
+        "view": "8",
         "configuration": "method:\n  backbone: <b>resnet50</b>",
-        "benchmarks": {folder / "benchmarks" / "train.tsv": "train"},
+        "times": pd.DataFrame(
+            [{"job": "<a>", "stage": "train", "s": 125.4, "cores": 2, "MB": 9.0}]
+        ),
     }
-    findings = settings.pop("findings", folder / "findings.parquet")
-    write_report(findings, output, **{**given, **settings})
+    write_report(findings or folder / "findings.parquet", output, **{**given, **settings})
     return output.read_text()
 
 
 @pytest.fixture(scope="module")
 def source(results, tmp_path_factory):
-    return write(results, tmp_path_factory.mktemp("report") / "report.html")
+    return write(results[0], tmp_path_factory.mktemp("report") / "report.html")
 
 
 def words_of(source):
@@ -138,13 +128,14 @@ def test_the_page_is_whole_offline_and_has_no_script(source):
 
 def test_user_text_is_escaped_and_everything_is_said(source):
     text = words_of(source)
-    for tag in ("<npm>", "<door>", "<listed>", "<1>", "<here>", "<b>", "<invented>"):
+    for tag in ("<npm>", "<door>", "<a>", "<1>", "<here>", "<b>", "<invented>"):
         assert tag not in source
         assert tag in text
     for words in ("cpu, fp32", "ffffffffffff", "abc123", "torch 2.13.0", "not run", "2 min 05 s"):
         assert words in text
     images = [attributes["alt"] for tag, attributes in Page(source).tags if tag == "img"]
-    assert images == ["Figure 6 & more", *['ROC "curves"'] * 2]
+    moment = "Peak frame of moment 1. <door>, 0:04.0 to 0:05.0"
+    assert images == ["Figure 6 & more", *[moment, "Timeline", 'ROC "curves"'] * 2]
 
 
 def test_the_parts_come_in_order(source):
@@ -153,7 +144,7 @@ def test_the_parts_come_in_order(source):
         *("Results", "At a glance", "Table 1: all methods", "Table 2: backbones", "Localisation"),
         *("Figure 3 in numbers: feedback of an expert", "Figure 5 in numbers: anomaly rates"),
         *("Ablations", "Which differences hold", "Not run", "Figures of the whole study"),
-        *("ped2, variant paper", "Detectors", "Pseudo labels"),
+        *("ped2, variant paper", "Moments to look at first", "Detectors", "Pseudo labels"),
         *("yard&lt;1&gt;, variant paper", "Moments to look at first", "Detectors"),
         *("Pseudo labels", "Configuration", "Provenance", "Run times"),
     ]
@@ -184,25 +175,16 @@ def test_the_head_tells_what_differs_from_the_paper(source):
 
 def test_the_head_says_what_the_weights_are_and_that_nothing_else_differs(tmp_path):
     files = write_study(tmp_path, {"ped2": (4, 6)}, {"paper": ({}, 1.4)}, seeds=[0])
-    gathered(files, Plan("paper"), tmp_path)
-    write_report(tmp_path / "findings.parquet", tmp_path / "report.html", title="")
+    nothing = {"sections": (), "figures": Figures({}, {})}
     words = (
         "Its settings the paper's, and this project's defaults where the paper states none Seeds"
     )
-    assert words in words_of((tmp_path / "report.html").read_text())
+    gathered(files, Plan("paper"), tmp_path)
+    assert words in words_of(write(tmp_path, tmp_path / "report.html", **nothing))
     change(files.metrics[0], lambda content: content["about"]["weights"].update(source="random"))
     gathered(files, Plan("paper"), tmp_path)
-    write_report(tmp_path / "findings.parquet", tmp_path / "report.html", title="")
     words = "Its settings not the paper's in: weights random (trained); in parentheses"
-    assert words in words_of((tmp_path / "report.html").read_text())
-
-
-def test_only_variants_with_pictures_have_a_section(results, tmp_path):
-    folder, _ = results
-    pictures = [Picture("ped2", "vgg16", folder / "roc.svg", "curves")]
-    source = write(results, tmp_path / "report.html", pictures=pictures, moments=())
-    sections = re.findall(r'<h2 id="scene-\d+">(.*?)</h2>', source)
-    assert sections == ["ped2, variant vgg16"]
+    assert words in words_of(write(tmp_path, tmp_path / "report.html", **nothing))
 
 
 def test_the_description_stands_under_the_heading_of_its_scene(source):
@@ -211,7 +193,7 @@ def test_the_description_stands_under_the_heading_of_its_scene(source):
 
 
 def test_a_scene_without_ground_truth_has_a_sentence_and_no_blank_figures(results, tmp_path):
-    _, files = results
+    folder, files = results
     paths = []
     for path in files.metrics:
         paths.append(tmp_path / f"{len(paths)}.json")
@@ -219,14 +201,16 @@ def test_a_scene_without_ground_truth_has_a_sentence_and_no_blank_figures(result
         if SCENE in str(path):
             change(paths[-1], blind)
     gathered(replace(files, metrics=paths), PLAN, tmp_path)
+    (tmp_path / "figures").symlink_to(folder / "figures")
     findings = tmp_path / "findings.parquet"
-    source = write(results, tmp_path / "report.html", findings=findings)
+    source = write(folder, tmp_path / "report.html", findings=findings)
     text = words_of(source)
     assert (
         "The scene has no ground truth: its frames are ranked, and nothing is measured. Not "
         'drawn: ROC "curves".'
     ) in text
-    assert [a["alt"] for tag, a in Page(source).tags if tag == "img"].count('ROC "curves"') == 1
+    images = [attributes["alt"] for tag, attributes in Page(source).tags if tag == "img"]
+    assert (images.count("Timeline"), images.count('ROC "curves"')) == (2, 1)
     assert "Ranked but not measured, for want of ground truth: yard<1>." in text
 
 
@@ -238,29 +222,26 @@ def test_provenance_names_each_fact_once_with_its_runs(results):
     assert ("fingerprint: evaluation", "of ped2", "ped2: all variants") in rows
 
 
-def test_the_moment_is_listed_with_time_score_and_truth(source):
-    assert "41 to 50 0:04.0 to 0:05.0 50 2.000 anomalous" in words_of(source)
+def test_a_moment_is_listed_with_time_score_and_truth_and_shows_its_peak(results, source):
+    text = words_of(source)
+    assert "41 to 50 0:04.0 to 0:05.0 50 2.000 anomalous" in text
+    assert "1. <door>, 0:04.0 to 0:05.0: anomalous" in text
+    (picture, *_) = re.findall(r"data:image/jpeg;base64,([^\"]*)", source)
+    content = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
+    assert content.mean() == pytest.approx(200, abs=2)
+    with pytest.raises(SdorError, match=r"<door>\.npy: damaged"):
+        Runs(SCENE, "paper", (0,), results[0]).frame("<door>", 101, "8")
 
 
-def test_moments_show_their_peak_where_the_frames_are_given(results, tmp_path):
-    folder, _ = results
-    frames = {"<door>": folder / "door.npy"}
-    source = write(results, tmp_path / "report.html", frame_paths=frames)
-    page = Page(source)
-    alts = [a["alt"] for tag, a in page.tags if tag == "img"]
-    assert alts[2] == "Peak frame of moment 1. <door>, 0:04.0 to 0:05.0"
-    assert "1. <door>, 0:04.0 to 0:05.0: anomalous" in words_of(source)
-    picture = thumbnail(folder / "door.npy", 50)
-    assert picture in source
-    content = base64.b64decode(picture.removeprefix("data:image/jpeg;base64,"))
-    assert np.asarray(Image.open(io.BytesIO(content))).mean() == pytest.approx(200, abs=2)
-    with pytest.raises(SdorError, match=r"door\.npy: damaged"):
-        thumbnail(folder / "door.npy", 101)
+def test_times_are_rounded_before_minutes_are_split_off():
+    assert times_text(1, 600, 10.0) == "0:00.0 to 1:00.0"
+    assert times_text(600, 1200, 10.0) == "0:59.9 to 2:00.0"
+    assert times_text(1, 10, float("nan")) == ""
 
 
-def test_a_missing_picture_is_named_and_the_old_report_stays(results, tmp_path):
-    before = write(results, tmp_path / "report.html")
-    gone = [Picture("ped2", "paper", tmp_path / "roc.svg", "curves")]
-    with pytest.raises(SdorError, match=r"roc\.svg: damaged or missing"):
-        write(results, tmp_path / "report.html", pictures=gone)
+def test_a_missing_figure_is_named_and_the_old_report_stays(results, tmp_path):
+    before = write(results[0], tmp_path / "report.html")
+    gone = Figures({"loss": "Training loss"}, {})
+    with pytest.raises(SdorError, match=r"paper-loss\.svg: damaged or missing"):
+        write(results[0], tmp_path / "report.html", figures=gone)
     assert (tmp_path / "report.html").read_text() == before

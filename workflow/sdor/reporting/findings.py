@@ -35,7 +35,7 @@ settings : of a reported figure, whether it is for the same thing as the run bes
 The file's metadata hold the plan of the study and what each run came from.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -212,6 +212,14 @@ class Findings:
         """The variants that were run on a scene, in order."""
         return [variant for its, variant in self.grouped if its == scene]
 
+    def whole(self, scene: str, variants: Sequence[str]) -> list[str]:
+        """The variant that differs from these in the anomaly rate alone, if there is one."""
+        if not variants:
+            return []
+        wanted = replace(self.grouped[scene, variants[0]][0].method, anomaly_rate=None)
+        here = self.variants(scene)
+        return [one for one in here if self.grouped[scene, one][0].method == wanted][:1]
+
     def headline_pairs(self, scene: str) -> list[tuple[Side, Side]]:
         """Pairs of headline rows (variant, row) of a scene; a sentence is about the first one.
 
@@ -233,6 +241,18 @@ class Findings:
         """A finding, or the reason why there is none."""
         key = Key(scene, variant, row, **more)
         return self.cells.get(key) or Cell(key, {}, reason=self._why_not(key))
+
+    def judged(self, variants: Collection[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """Scene: those of the variants that have a merged AUC; and why other scenes have none."""
+        shown: dict[str, list[str]] = {}
+        missing: dict[str, str] = {}
+        for scene, variant in self.grouped:
+            cell = self.cell(scene, variant)
+            if variant in variants and cell.mean is not None:
+                shown.setdefault(scene, []).append(variant)
+            elif variant in variants:
+                missing[scene] = cell.reason
+        return shown, {scene: why for scene, why in missing.items() if scene not in shown}
 
     def count(self, scene: str, variant: str, metric: str) -> float:
         """A count of a run; of the first seed's, where each seed has its own."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,132 +20,67 @@ HOW_TO_READ = (
 )
 
 
-@dataclass(frozen=True)
-class RunTimes:
-    """What the jobs took, by stage and job by job.
-
-    Attributes
-    ----------
-    records : a line a job: job, stage, s (seconds), cores (busy on average), MB (peak, resident).
-    """
-
-    stages: Table
-    jobs: Table
-    records: pd.DataFrame
-
-
-def write_stage_times(
-    benchmarks: Mapping[Path, str], output_csv: Path, output_md: Path
-) -> RunTimes:
-    """Write the table of stages for people, and every job's figures as CSV.
-
-    Raises
-    ------
-    SdorError : a file is no Snakemake benchmark.
-    """
-    times = run_times(benchmarks)
+def write_stage_times(times: pd.DataFrame, output_csv: Path, output_md: Path) -> None:
+    """Write the table of stages for people, and every job's figures (`job_times`) as CSV."""
     with atomic(output_csv) as temporary:
-        times.records.round(2).to_csv(temporary, index=False, lineterminator="\n")
+        times.round(2).to_csv(temporary, index=False, lineterminator="\n")
     with atomic(output_md) as temporary:
-        temporary.write_text(markdown([replace(times.stages, title=TITLE)], TITLE, HOW_TO_READ))
-    return times
+        table = replace(stages_table(times), title=TITLE)
+        temporary.write_text(markdown([table], TITLE, HOW_TO_READ))
 
 
-def study_benchmarks(
-    folder: Path, patterns: Mapping[str, str], seeds: Iterable[int]
-) -> dict[Path, str]:
-    """Benchmark files of a study's jobs and their stages; other scenes, variants, seeds stay out.
+def job_times(folder: Path, patterns: Mapping[str, str], seeds: Iterable[int]) -> pd.DataFrame:
+    """What the jobs of a study took, longest first; other scenes, variants and seeds stay out.
 
     Parameters
     ----------
-    folder : where Snakemake writes benchmarks.
+    folder : where Snakemake writes benchmarks (TSV with the columns s, max_rss, cpu_time and more).
     patterns : by stage, the regular expression of its files' paths; a group `seed` in it is the
         seed of a job.
     seeds : those of the study.
-    """
-    wanted = {str(seed) for seed in seeds}
-    found = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        for stage, pattern in patterns.items():
-            match = re.fullmatch(pattern, path.as_posix())
-            if match and match.groupdict().get("seed") in {None, *wanted}:
-                found[path] = stage
-    return found
 
-
-def run_times(benchmarks: Mapping[Path, str]) -> RunTimes:
-    """Time and memory of every benchmarked job, longest first, and of each stage.
-
-    Parameters
-    ----------
-    benchmarks : the stage of each benchmark file (TSV with the columns s, h:m:s, max_rss, …).
+    Returns
+    -------
+    A line a job: job, stage, s (seconds), cores (busy on average), MB (peak, resident).
 
     Raises
     ------
     SdorError : a file is no Snakemake benchmark.
     """
+    wanted = {None, *map(str, seeds)}
     records = []
-    for path, stage in benchmarks.items():
-        try:
-            lines = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
-            seconds = float(lines["s"].mean())
-            memory = float(lines["max_rss"].max()) if "max_rss" in lines else np.nan
-            busy = float(lines["cpu_time"].mean()) if "cpu_time" in lines else np.nan
-        except (OSError, ValueError, KeyError) as error:
-            raise SdorError(damaged(path, error)) from error
-        record = {
-            "job": _job_name(path),
-            "stage": stage,
-            "s": seconds,
-            "cores": busy / seconds if seconds else np.nan,
-            "MB": memory,
-        }
-        records.append(record)
-    jobs = pd.DataFrame.from_records(records, columns=["job", "stage", "s", "cores", "MB"])
-    jobs = jobs.sort_values("s", ascending=False, kind="stable")
-    stages = (
-        jobs.assign(busy=jobs["cores"] * jobs["s"])
-        .groupby("stage", sort=False)
-        .agg(
-            jobs=("s", "size"),
-            total=("s", "sum"),
-            longest=("s", "max"),
-            busy=("busy", "sum"),
-            memory=("MB", "max"),
+    for path in sorted(folder.rglob("*.tsv")):
+        found = {stage: re.fullmatch(one, path.as_posix()) for stage, one in patterns.items()}
+        for stage, match in found.items():
+            if match and match.groupdict().get("seed") in wanted:
+                name = path.relative_to(folder).with_suffix("").as_posix()
+                records.append({"job": name, "stage": stage, **_measured(path)})
+    times = pd.DataFrame.from_records(records, columns=["job", "stage", "s", "cores", "MB"])
+    return times.sort_values("s", ascending=False, kind="stable")
+
+
+def stages_table(times: pd.DataFrame) -> Table:
+    """The stages, those that took longest first."""
+    rows = []
+    stages = [(str(stage), jobs) for stage, jobs in times.groupby("stage", sort=False)]
+    for stage, jobs in sorted(stages, key=lambda one: -one[1]["s"].sum()):
+        total, busy = jobs["s"].sum(), (jobs["cores"] * jobs["s"]).sum()
+        cells = (
+            *(stage.replace("_", " "), f"{len(jobs):,}", duration(total)),
+            *(duration(jobs["s"].max()), f"{busy / total:.1f}" if busy > 0 else ""),
+            _megabytes(jobs["MB"].max()),
         )
-    )
-    stages = stages.sort_values("total", ascending=False, kind="stable")
-    return RunTimes(
-        Table(
-            title="Run times",
-            header=("stage", "jobs", "time", "longest job", "cores", "peak memory (MB)"),
-            rows=[
-                Row(
-                    (
-                        str(stage).replace("_", " "),
-                        f"{row['jobs']:,.0f}",
-                        *(duration(row[name]) for name in ("total", "longest")),
-                        f"{row['busy'] / row['total']:.1f}" if row["busy"] > 0 else "",
-                        _megabytes(row["memory"]),
-                    )
-                )
-                for stage, row in stages.iterrows()
-            ],
-            caption=(
-                f"{count_of(len(jobs), 'job')}, {duration(float(jobs['s'].sum()))} in all "
-                "(one after the other)."
-            ),
-        ),
-        Table(
-            title="Every job",
-            header=("job", "time", "peak memory (MB)"),
-            rows=[
-                Row((row["job"], duration(row["s"]), _megabytes(row["MB"])))
-                for row in jobs.to_dict("records")
-            ],
-        ),
-        jobs,
-    )
+        rows.append(Row(cells))
+    whole = f"{count_of(len(times), 'job')}, {duration(times['s'].sum())} in all"
+    header = ("stage", "jobs", "time", "longest job", "cores", "peak memory (MB)")
+    return Table("Run times", header, rows, f"{whole} (one after the other).")
+
+
+def jobs_table(times: pd.DataFrame) -> Table:
+    """Every job."""
+    jobs = times[["job", "s", "MB"]].itertuples(index=False)
+    rows = [Row((job, duration(seconds), _megabytes(memory))) for job, seconds, memory in jobs]
+    return Table("Every job", ("job", "time", "peak memory (MB)"), rows)
 
 
 def duration(seconds: float) -> str:
@@ -158,12 +93,16 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def _measured(path: Path) -> dict[str, float]:
+    """Seconds, busy cores and memory of one job; NaN where Snakemake saw none."""
+    try:
+        lines = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
+        seconds = float(lines["s"].mean())
+        cores = float(lines["cpu_time"].mean()) / seconds if seconds else np.nan
+        return {"s": seconds, "cores": cores, "MB": float(lines["max_rss"].max())}
+    except (OSError, ValueError, KeyError) as error:
+        raise SdorError(damaged(path, error)) from error
+
+
 def _megabytes(memory: float) -> str:
     return "" if np.isnan(memory) else f"{memory:,.0f}"
-
-
-def _job_name(path: Path) -> str:
-    """The file's name with the folders that say which scene, variant and seed it is of."""
-    parts = [part for part in path.with_suffix("").parts if part not in ("/", "..", ".")]
-    known = [place for place, part in enumerate(parts) if part in ("benchmarks", "results")]
-    return "/".join(parts[known[-1] + 1 :] if known else parts[-1:])

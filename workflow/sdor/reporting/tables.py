@@ -1,7 +1,7 @@
 """The tables of a study, each defined once as a selection of findings: the paper's and ours."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -390,7 +390,7 @@ def rates(findings: Findings) -> Page:
     rows = []
     for scene in findings.scenes:
         asked = [one for one in study.on(scene) if one in findings.variants(scene)]
-        for variant in [*asked, *_whole(findings, scene, asked)]:
+        for variant in [*asked, *findings.whole(scene, asked)]:
             target, events = f"as it is, variant {variant}", DASH
             if (scene, variant) in findings.partial:
                 names = ("anomaly_rate_asked", "events_kept", "events")
@@ -598,15 +598,6 @@ def _beside_the_backbone(findings: Findings) -> list[str]:
         return []
     listed = "; ".join(f"{name}: {more or 'no more'}" for name, more in settings.items())
     return [f"The variants differ in more than the network. {listed}."]
-
-
-def _whole(findings: Findings, scene: str, variants: Sequence[str]) -> list[str]:
-    """The variant that differs from these in the anomaly rate alone, if there is one."""
-    if not variants:
-        return []
-    wanted = replace(findings.grouped[scene, variants[0]][0].method, anomaly_rate=None)
-    here = findings.variants(scene)
-    return [one for one in here if findings.grouped[scene, one][0].method == wanted][:1]
 
 
 def _places(findings: Findings) -> list[Place]:

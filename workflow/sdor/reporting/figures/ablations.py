@@ -1,15 +1,14 @@
 """AUC of every variant of every ablation, with intervals from resampled clips."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sdor.reporting.figures import style
-from sdor.reporting.figures.values import Values, measured, most_seeds
-from sdor.reporting.findings import Findings
+from sdor.reporting.findings import NOT_RUN, Cell, Findings, held_against
 
 DOTS: Any = {
     "merged": {"marker": "o", "markersize": 3.6, "linestyle": ""},
@@ -25,36 +24,32 @@ def draw(findings: Findings) -> Figure:
     The main variant is the base of every ablation that has it, else its first variant. The base is
     shaded, and dotted lines go on from it through the rows of its ablation.
     """
-    asked = findings.plan.ablations
-    scenes, missing = measured(
-        findings, {one for study in asked.values() for one in study.variants}
-    )
-    known = {variant for found in scenes.values() for variant in found}
-    listed = {
-        title: [name for name in one.variants if name in known] for title, one in asked.items()
-    }
+    asked = {title: one.variants for title, one in findings.plan.ablations.items()}
+    scenes, missing = findings.judged({name for variants in asked.values() for name in variants})
+    known = {name for found in scenes.values() for name in found}
+    listed = {title: [one for one in some if one in known] for title, some in asked.items()}
     listed = {title: variants for title, variants in listed.items() if len(variants) > 1}
-    shown = {
-        scene: found
+    shown = [
+        scene
         for scene, found in scenes.items()
-        if any(len(set(variants) & set(found)) > 1 for variants in listed.values())
-    }
+        if any(len({*variants} & {*found}) > 1 for variants in listed.values())
+    ]
     if not shown:
         return style.note("No ablation with two variants that were measured", missing)
     count = sum(1 + len(variants) for variants in listed.values())
     height = -(-len(shown) // style.COLUMNS) * (0.17 * count + 0.45) + 0.75
     with style.new_figure(style.PAGE_WIDTH if len(shown) > 1 else 5.0, height) as figure:
-        places = style.panels(figure, len(shown), sharey=True)
-        for axes, (scene, found) in zip(places, shown.items(), strict=True):
+        for axes, scene in zip(style.panels(figure, len(shown), sharey=True), shown, strict=True):
             names: list[str] = []
             headings = []
             for title, variants in listed.items():
                 headings.append(len(names))
                 names.append(title.replace("_", " "))
-                base = findings.plan.main if findings.plan.main in variants else variants[0]
+                base = held_against(variants, findings.plan.main)
                 for variant in variants:
                     end = headings[-1] + len(variants) if variant == base else None
-                    _row(axes, len(names), found.get(variant), end)
+                    cells = [findings.cell(scene, variant, metric=metric) for metric in OFFSETS]
+                    _row(axes, len(names), cells, end)
                     names.append(f"{variant} (base)" if variant == base else variant)
             axes.set_title(scene)
             axes.set_xlabel("Frame AUC (%)", fontsize=7.5)
@@ -71,30 +66,30 @@ def draw(findings: Findings) -> Figure:
             for metric, title in style.METRIC_TITLES.items()
         ]
         figure.legend(handles=keys, loc="outside upper center", ncols=2)
+        seeds = max(len(findings.grouped[scene, one]) for scene in shown for one in scenes[scene])
         style.footnote(
             figure,
-            f"Dots: {style.mean_of(most_seeds(shown))}; bars: 95 % intervals from resampled clips. "
-            "All variants of a scene share the draws: what makes a draw hard is common to them, "
-            "and their differences are more certain than the bars look.",
+            f"Dots: {style.mean_of(seeds)}; bars: 95 % intervals from resampled clips. All "
+            "variants of a scene share the draws: what makes a draw hard is common to them, and "
+            "their differences are more certain than the bars look.",
             missing,
         )
     return figure
 
 
-def _row(axes: Axes, at: int, values: Values | None, end: int | None) -> None:
+def _row(axes: Axes, at: int, cells: Sequence[Cell], end: int | None) -> None:
     """The dots and bars of one variant; of a base, with lines down to the row `end`."""
     if end is not None:
         axes.axhspan(at - 0.5, at + 0.5, color="#f0f0f0", linewidth=0, zorder=0)
-    if values is None:
+    if all(cell.reason.startswith(NOT_RUN) for cell in cells):
         words: Any = {"fontsize": style.SMALL, "color": "#666666", "ha": "center", "va": "center"}
-        axes.text(0.5, at, "not run", transform=axes.get_yaxis_transform(), **words)
-        return
-    for metric, offset in OFFSETS.items():
-        cell, colour = values["ours", metric], style.METRIC_COLOURS[metric]
-        if np.isnan(cell.mean):
-            continue
-        if not np.isnan(cell.low):
-            axes.hlines(at + offset, cell.low, cell.high, color=colour, linewidth=0.9)
-        axes.plot([cell.mean], [at + offset], color=colour, **DOTS[metric])
-        if end is not None:
-            axes.vlines(cell.mean, at - 0.5, end + 0.5, color=colour, linewidth=0.7, linestyle=":")
+        axes.text(0.5, at, NOT_RUN, transform=axes.get_yaxis_transform(), **words)
+    for cell in cells:
+        y, colour = at + OFFSETS[cell.key.metric], style.METRIC_COLOURS[cell.key.metric]
+        if cell.low is not None and cell.high is not None:
+            axes.hlines(y, cell.low, cell.high, color=colour, linewidth=0.9)
+        if cell.mean is not None:
+            axes.plot([cell.mean], [y], color=colour, **DOTS[cell.key.metric])
+        if cell.mean is not None and end is not None:
+            dotted: Any = {"color": colour, "linewidth": 0.7, "linestyle": ":"}
+            axes.vlines(cell.mean, at - 0.5, end + 0.5, **dotted)

@@ -40,7 +40,7 @@ def draw(scenes: Iterable[Runs], rounds: int, last: int) -> Figure:
     if not shown:
         return style.note("No rounds of feedback that can be judged", missing)
     columns = 2 if len(shown) <= 2 else style.COLUMNS
-    height = 2.75 * -(-2 * len(shown) // columns) + 0.35
+    height = (2.75 if columns == 2 else 2.35) * -(-2 * len(shown) // columns) + 0.35
     with style.new_figure(style.PAGE_WIDTH, height) as figure:
         places = iter(style.panels(figure, 2 * len(shown), columns))
         for scene, (every, unmarked) in shown.items():

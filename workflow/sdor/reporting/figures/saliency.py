@@ -184,13 +184,15 @@ def lay_out(shown: Sequence[Mapping[str, Cell]]) -> Figure:
     words = [
         {title: style.wrapped(cell.text, width) for title, cell in row.items()} for row in shown
     ]
+    heads = [style.wrapped(title, 0.8 * width) for title in titles]
     # Inches that pictures take, and the lines below them.
     tall = [max(width / row["Frame"].aspect for row in shown[at::rows]) for at in range(rows)]
     lines = [
         1 + max(text.count("\n") for row in words[at::rows] for text in row.values())
         for at in range(rows)
     ]
-    height = sum(tall) + 0.11 * sum(lines) + 0.04 * rows + 0.6
+    height = sum(tall) + 0.11 * sum(lines) + 0.04 * rows
+    height += 0.7 + 0.12 * max(head.count("\n") for head in heads)
     with style.new_figure(width * columns, height) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, height_ratios=tall)
         for axes in grid.flat:
@@ -199,7 +201,7 @@ def lay_out(shown: Sequence[Mapping[str, Cell]]) -> Figure:
             block, at = divmod(number, rows)
             for column, title in enumerate(titles, start=block * len(titles)):
                 if at == 0:
-                    grid[at, column].set_title(style.wrapped(title, 0.8 * width), fontsize=7.5)
+                    grid[at, column].set_title(heads[column % len(titles)], fontsize=7.5)
                 if title in row:
                     _show(grid[at, column], row[title])
                     text: Any = {"fontsize": style.SMALL, "labelpad": 2}
