@@ -1,3 +1,5 @@
+from itertools import starmap
+
 from sdor.reporting.figures import (
     ablations,
     anomaly_rates,
@@ -21,13 +23,12 @@ def runs(scene, variant=stage["main"]):
 
 def pictured(name, columns):
     scene = find_scene(name, config["scene_folder"], config["data_root"])
-    named = {title: runs(name, variant) for title, variant in columns.items()}
-    return saliency.Pictured.of(scene, named, stage["view"])
+    return scene, {title: runs(name, variant) for title, variant in columns.items()}
 
 
 draw = {
     "figure3": lambda: feedback.draw(map(runs, stage["scenes"]), stage["rounds"], stage["last"]),
-    "figure4": lambda: saliency.draw([pictured(*one) for one in stage["columns"].items()]),
+    "figure4": lambda: saliency.draw([*starmap(pictured, stage["columns"].items())], stage["view"]),
     "figure5": lambda: anomaly_rates.draw(read_findings(inputs[0])),
     "figure6": lambda: iterations.draw(read_findings(inputs[0]), stage["main"]),
     "ablations": lambda: ablations.draw(read_findings(inputs[0])),

@@ -118,17 +118,19 @@ def provenance_table(findings: Findings) -> Table:
 
 
 def data_uri(path: Path) -> str:
-    """A picture as a data URI: embedded as an image it shares no ids with the page.
+    """A picture file as a data URI; a missing one is an `SdorError`.
 
-    Raises
-    ------
-    SdorError : the picture is missing.
+    Embedded as an image it shares no ids with the page.
     """
     try:
-        content = base64.b64encode(path.read_bytes()).decode()
+        return embedded(path.read_bytes(), MEDIA_TYPES[path.suffix])
     except OSError as error:
         raise SdorError(damaged(path, error)) from error
-    return f"data:{MEDIA_TYPES[path.suffix]};base64,{content}"
+
+
+def embedded(content: bytes, media_type: str) -> str:
+    """Bytes as a data URI."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def moments_of(runs: Runs, view: str) -> tuple[Table, list[dict[str, str]]]:
@@ -157,7 +159,7 @@ def moments_of(runs: Runs, view: str) -> tuple[Table, list[dict[str, str]]]:
         picture = Image.fromarray(runs.frame(clip, peak, view))
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         picture.save(memory, "JPEG", quality=82)
-        source = f"data:image/jpeg;base64,{base64.b64encode(memory.getvalue()).decode()}"
+        source = embedded(memory.getvalue(), "image/jpeg")
         caption = f"{number}. {clip}, {when or f'frames {frames}'}"
         peaks.append({"picture": source, "caption": caption, "judged": judged})
     header = ("rank", "clip", "frames", "time", "peak frame", "score", "ground truth at peak")

@@ -7,27 +7,29 @@ from PIL import Image
 from synthetic_runs import words, write_maps, write_runs
 
 from sdor.errors import SdorError
-from sdor.reporting.figures.saliency import (
-    Cell,
-    Pictured,
-    choose_frames,
-    draw,
-    lay_out,
-    overlaid,
-    rows_of,
-)
+from sdor.reporting.figures.saliency import Cell, choose_frames, draw, lay_out, rows_of
 from sdor.reporting.runs import Runs
-from sdor.study.scenes import Clip, GroundTruth, Scene
+from sdor.study.scenes import Clip, GroundTruth, Ranges, Scene
 
 BLANK = np.zeros((10, 10), np.uint8)
+HEAT = np.eye(3)
 
 
 @pytest.fixture
-def pictured(tmp_path):
+def scene(tmp_path):
+    """A scene of 30 x 20 pixels with masks of one clip, and the runs of two columns."""
     runs = write_runs(tmp_path)
     masks = write_maps(runs, ("paper", "vgg16"))
+    source = tmp_path / "source"
+    source.mkdir()
+    Image.new("L", (30, 20)).save(source / "1.png")
+    truths = {"clip_1": GroundTruth(None, masks), "clip_2": GroundTruth(Ranges(()))}
+    clips = [
+        Clip(name, "images", source, name, ground_truth=truths.get(name))
+        for name in runs.clips["clip"]
+    ]
     columns = {"ResNet-50": runs, "VGG-16": Runs("ped2", "vgg16", (0,), tmp_path)}
-    return Pictured(columns, "12", {"clip_1": masks}, 1.5)
+    return Scene("ped2", tmp_path, tuple(clips)), columns
 
 
 def test_frames_are_chosen_by_rule():
@@ -59,9 +61,9 @@ def test_frames_are_chosen_by_rule():
         assert moments.to_numpy().tolist() == [["y", 1, why]]
 
 
-def test_rows_say_what_they_show_on_one_scale(pictured):
-    said = words(draw([pictured], count=1))
-    runs = pictured.runs["ResNet-50"]
+def test_rows_say_what_they_show_on_one_scale(scene):
+    said = words(draw([scene], "12", count=1))
+    runs = scene[1]["ResNet-50"]
     ranking = pd.read_parquet(runs.folders[0] / "ensemble.parquet")
     event = ranking[runs.ground_truth["anomalous"] > 0].nlargest(1, "score").iloc[0]
     assert f"ped2, {event['clip']}, frame {event['frame']}: true event" in " ".join(said.split())
@@ -69,42 +71,61 @@ def test_rows_say_what_they_show_on_one_scale(pictured):
     lower = 100 * (ranking["score"] < event["score"]).mean()
     assert f"score {event['score']:.2f}, percentile {int(10 * lower) / 10}" in said
     assert "VGG-16" in said
-    row, _ = rows_of(pictured, 1)
+    row, _ = rows_of(*scene, "12", 1)
     maps = np.load(runs.folders[0] / "saliency.npy")
     low, high = np.percentile(maps, [1, 99.9])
-    heat = ((maps[event.name].astype(float) - low) / (high - low)).clip(0, 1)
-    frame = np.load(runs.results / f"ped2/frames/12/{event['clip']}.npy")[event["frame"] - 1]
-    assert (row["ResNet-50"].image == overlaid(frame, heat)).all()
+    heat = (maps[event.name].astype(float) - low) / (high - low)
+    assert row["ResNet-50"].heat == pytest.approx(heat.clip(0, 1))
+    stored = np.load(runs.results / "ped2" / "frames" / "12" / f"{event['clip']}.npy")
+    assert (row["Frame"].image == stored[event["frame"] - 1]).all()
+    assert row["Frame"].aspect == 1.5
+
+
+def test_the_mask_is_that_of_the_frame(scene):
+    outlines = {cells["Frame"].text: cells["Frame"].outline for cells in rows_of(*scene, "12", 100)}
+    for text, outline in outlines.items():
+        assert (outline is not None) == ("clip_1" in text)
+        if outline is not None:
+            assert outline.any() == text.endswith(": true event")
 
 
 def test_the_outline_is_that_of_the_mask_and_pictures_keep_their_shape():
     mask = np.zeros((8, 12), bool)
     mask[:4, :6] = True
-    row = {"Frame": Cell(BLANK, "frame", 1.5, mask), "ResNet-50": Cell(BLANK, "score 1", 1.5)}
-    figure = lay_out([row])
+    frame = Cell(BLANK, "frame", 1.5, outline=mask)
+    figure = lay_out([{"Frame": frame, "ResNet-50": Cell(BLANK, "score 1", 1.5, HEAT)}])
     figure.draw_without_rendering()
-    frame, overlay, _ = figure.axes
-    size = frame.get_position().size * figure.get_size_inches()
+    shown, over, _ = figure.axes
+    size = shown.get_position().size * figure.get_size_inches()
     assert size[0] / size[1] == pytest.approx(1.5)
-    (outline,) = frame.collections
+    (outline,) = shown.collections
     ends = outline.get_paths()[0].get_extents()
     # The upper left quarter, half a pixel of the mask to either side.
     assert (ends.x1, ends.y1) == pytest.approx((0.75, 0.5), abs=0.07)
     assert (ends.x0, ends.y0) == pytest.approx((0, 0), abs=0.07)
-    assert not overlay.collections
-    assert not lay_out([{"Frame": Cell(BLANK, "frame", 1.5)}]).axes[0].collections
+    assert [len(axes.images) for axes in (shown, over)] == [1, 2]
+    assert over.images[0].get_extent() == over.images[1].get_extent()
 
 
-def test_a_map_hides_more_of_the_frame_the_hotter_it_is():
-    image = np.tile(np.arange(0, 250, 25, dtype=np.uint8), (10, 1))
-    assert (overlaid(image, np.zeros((2, 2))) == image[:, :, None]).all()
-    mixed = [overlaid(image, np.full((2, 2), heat)) for heat in (0.0, 0.5, 1.0)]
-    contrast = [np.ptp(one.astype(int), axis=1).max() for one in mixed]
-    assert contrast[0] > contrast[1] > contrast[2] > 0
+def test_a_map_hides_more_of_the_grey_frame_the_hotter_it_is():
+    image = np.tile(np.arange(0, 240, 24, dtype=np.uint8)[:, None], (10, 1, 3))
+    heats = [np.full((2, 2), heat) for heat in (0.0, 0.5, 1.0)]
+    row = {str(heat.max()): Cell(image, "", 1.0, heat) for heat in heats}
+    figure = lay_out([{"Frame": Cell(image, "", 1.0), **row}])
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba()).astype(int)
+    contrast = []
+    for axes in figure.axes[:4]:
+        box = axes.get_window_extent()
+        row = pixels[len(pixels) - int((box.y0 + box.y1) / 2)]
+        shown = row[int(box.x0) + 2 : int(box.x1) - 2, :3]
+        contrast.append(np.ptp(shown.mean(axis=1)))
+    assert contrast[0] == pytest.approx(contrast[1], abs=2)
+    assert contrast[1] > contrast[2] > contrast[3] > 0
 
 
 def test_many_rows_stand_in_two_blocks_of_pictures_of_one_size():
-    row = {title: Cell(BLANK, "score 1, percentile 2", 1.5) for title in ("Frame", *"ABC")}
+    row = {title: Cell(BLANK, "score 1, percentile 2", 1.5, HEAT) for title in "ABCD"}
     for count, blocks in ((8, 1), (14, 2)):
         figure = lay_out([row] * count)
         figure.draw_without_rendering()
@@ -116,21 +137,8 @@ def test_many_rows_stand_in_two_blocks_of_pictures_of_one_size():
         assert figure.get_figheight() < 14
 
 
-def test_maps_of_other_frames_are_refused(pictured):
-    path = pictured.runs["VGG-16"].folders[0] / "saliency.npy"
+def test_maps_of_other_frames_are_refused(scene):
+    path = scene[1]["VGG-16"].folders[0] / "saliency.npy"
     np.save(path, np.zeros((79, 3, 3), np.float32))
     with pytest.raises(SdorError, match=r"saliency.npy: expected 150 maps .* delete the file"):
-        draw([pictured])
-
-
-def test_masks_and_shape_are_those_of_the_scene(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        Image.new("L", (30, 20)).save(tmp_path / name / "1.png")
-    marked = GroundTruth(None, tmp_path / "masks")
-    clips = (
-        Clip("a", "images", tmp_path / "a", "a"),
-        Clip("b", "images", tmp_path / "b", "b", ground_truth=marked),
-    )
-    found = Pictured.of(Scene("yard", tmp_path, clips), {}, "64")
-    assert (found.pixel_masks, found.aspect) == ({"b": tmp_path / "masks"}, 1.5)
+        draw([scene], "12")

@@ -27,6 +27,7 @@ from sdor.reporting.figures import (
     timeline,
 )
 from sdor.reporting.runs import Runs
+from sdor.study.scenes import Clip, GroundTruth, Scene
 
 SCENES = ("ped1", "ped2", "subway-entrance", "umn1", "umn2")
 FIGURES = (
@@ -48,7 +49,12 @@ def drawn(name, folder):
         runs = write_runs(folder)
         masks = write_maps(runs, ("paper", "vgg16"))
         columns = {"ResNet-50, paper": runs, "VGG-16, vgg16": Runs("ped2", "vgg16", (0,), folder)}
-        return saliency.draw([saliency.Pictured(columns, "12", {"clip_1": masks}, 1.5)])
+        marked = {"clip_1": GroundTruth(None, masks)}
+        clips = [
+            Clip(clip, "images", masks, clip, ground_truth=marked.get(clip))
+            for clip in runs.clips["clip"]
+        ]
+        return saliency.draw([(Scene("ped2", folder, tuple(clips)), columns)], "12")
     if name == "anomaly_rates":
         rates = {f"rate{rate}": rate for rate in (0.05, 0.1)}
         runs = [
@@ -112,7 +118,7 @@ def test_a_figure_with_nothing_to_show_says_why(tmp_path):
         "ped2, variant paper: no ROC curve (no ground truth)": roc.draw(unlabelled),
         "No rounds of feedback": feedback.draw([], rounds=2, last=2),
         "(ped2: frames of one class at most)": feedback.draw([write_feedback(unlabelled)], 2, 2),
-        "No saliency map": saliency.draw([]),
+        "No saliency map": saliency.draw([], "12"),
         "No AUC at different anomaly rates": anomaly_rates.draw(alone),
         "No AUC per iteration (street: no ground truth)": iterations.draw(street, "paper"),
         "No ablation with two variants": ablations.draw(alone),

@@ -29,10 +29,6 @@ def draw(scenes: Iterable[Runs], rounds: int, last: int) -> Figure:
     scenes : the runs of the main variant on the scenes with feedback.
     rounds : how many there were.
     last : the last iteration, whose model is the one before any feedback.
-
-    Raises
-    ------
-    SdorError : a file is missing or damaged, or its rows do not match the others.
     """
     found = {runs.scene: curves(runs, rounds, last) for runs in scenes}
     shown = {scene: both for scene, both in found.items() if any(map(any, both[0]))}

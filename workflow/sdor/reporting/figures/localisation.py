@@ -36,10 +36,6 @@ def draw(paths: Iterable[str | Path]) -> Figure:
     Parameters
     ----------
     paths : `localisation.json` of every scene, variant and seed.
-
-    Raises
-    ------
-    SdorError : a file is missing or damaged.
     """
     shown: dict[tuple[str, str], list[dict[str, Curve]]] = {}
     missing: dict[str, str] = {}

@@ -19,10 +19,6 @@ def draw(runs: Runs, iterations: int, kind: str) -> Figure:
     Parameters
     ----------
     kind : "l1", "l2" or "focal", the method's loss.
-
-    Raises
-    ------
-    SdorError : a history is missing or damaged.
     """
     colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, iterations))
     with style.new_figure(style.COLUMN_WIDTH, 2.6) as figure:

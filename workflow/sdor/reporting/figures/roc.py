@@ -33,10 +33,6 @@ def draw(runs: Runs) -> Figure:
 
     Over several seeds a line is the mean true positive rate, its band spans all seeds, and the
     number is the mean AUC with its standard deviation.
-
-    Raises
-    ------
-    SdorError : a file is missing or damaged, or its rows do not match the others.
     """
     tables = [[read_scores(folder / file) for folder in runs.folders] for _, file, _ in LINES]
     frames, labelled = labelled_frames(runs.clips, tables[0][0], runs.ground_truth)

@@ -1,7 +1,6 @@
 """Figure 4: frames of the strongest events and false alarm, and where their scores come from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
-from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
 from sdor.errors import SdorError
@@ -26,46 +24,16 @@ from sdor.reporting.runs import Picture, Runs, read_scores
 from sdor.study.scenes import Scene, image_files
 from sdor.video.decode import picture_size, read_pixel_mask
 
+Map = npt.NDArray[np.floating[Any]]
+
 RED = "#e6142d"
-# Of the maps: the scale of a scene and column in percentiles, and how much of the frame they hide.
-SCALE = (1.0, 99.9)
-HEAT = mpl.colormaps["inferno"]
-OPACITY = 0.8
+SCALE = (1.0, 99.9)  # percentiles, of all values of a scene and column
+# The hotter, the more of the grey frame is hidden.
+LUMA = (0.299, 0.587, 0.114)
+HEAT = np.linspace(0, 1, 256)
+COLOURS = ListedColormap(np.c_[mpl.colormaps["inferno"](HEAT)[:, :3], 0.8 * HEAT**1.5])
 SAMPLED_VALUES = 2_000_000
 ROWS_PER_BLOCK = 8
-
-
-@dataclass(frozen=True)
-class Pictured:
-    """A scene of the figure.
-
-    Attributes
-    ----------
-    runs : title of a column: its runs, of which the first seed is shown. The final score of the
-        first column chooses the frames.
-    view : the name of the stored frames that are shown.
-    pixel_masks : clip: folder, of the clips that have masks.
-    aspect : width by height of the picture as it was recorded.
-    """
-
-    runs: Mapping[str, Runs]
-    view: str
-    pixel_masks: Mapping[str, Path]
-    aspect: float
-
-    @classmethod
-    def of(cls, scene: Scene, runs: Mapping[str, Runs], view: str) -> "Pictured":
-        """With masks and shape of a scene, whose clips are located if they are of a joined video.
-
-        Raises
-        ------
-        SdorError : its first clip cannot be opened.
-        """
-        width, height = picture_size(scene.clips[0])
-        truths = {clip.name: clip.ground_truth for clip in scene.clips}
-        masks = {clip: truth.pixel_masks for clip, truth in truths.items() if truth}
-        known = {clip: folder for clip, folder in masks.items() if folder}
-        return cls(runs, view, known, width / height)
 
 
 class Cell(NamedTuple):
@@ -74,18 +42,22 @@ class Cell(NamedTuple):
     Attributes
     ----------
     image : uint8 [height, width] or [height, width, 3].
-    text : what stands below.
-    aspect : width by height of the picture as it is shown.
-    outline : bool mask of any size whose outline is drawn; None where none is known.
+    text : what is written below.
+    aspect : width by height of the picture as it was recorded.
+    heat : a map [h, w] of any size, 0 to 1, to be laid over it.
+    outline : bool mask of any size whose outline is drawn.
     """
 
     image: Picture
     text: str
     aspect: float
+    heat: Map | None = None
     outline: BoolArray | None = None
 
 
-def draw(scenes: Sequence[Pictured], count: int | None = None) -> Figure:
+def draw(
+    scenes: Sequence[tuple[Scene, Mapping[str, Runs]]], view: str, count: int | None = None
+) -> Figure:
     """A frame a row, chosen by `choose_frames`, and beside it the maps of every column.
 
     A map's colours are those of its scene and column, from the 1st to the 99.9th percentile of all
@@ -93,30 +65,24 @@ def draw(scenes: Sequence[Pictured], count: int | None = None) -> Figure:
 
     Parameters
     ----------
+    scenes : each with title of a column: its runs, of which the first seed is shown. The final
+        score of the first column chooses the frames.
+    view : the name of the stored frames that are shown.
     count : events a scene; as a rule three of one or two scenes, and one of more.
-
-    Raises
-    ------
-    SdorError : a file is missing or damaged, or does not fit to the others.
     """
     shown = count or (3 if len(scenes) < 3 else 1)
-    return lay_out([row for scene in scenes for row in rows_of(scene, shown)])
+    return lay_out([row for scene, runs in scenes for row in rows_of(scene, runs, view, shown)])
 
 
 def choose_frames(
     clips: pd.DataFrame, ground_truth: pd.DataFrame, ensemble: pd.DataFrame, count: int
 ) -> pd.DataFrame:
-    """The frames that a figure shows, by rule and not by eye.
+    """The frames that are shown, by rule and not by eye.
 
     An event is an unbroken run of anomalous frames of one clip, and as strong as its highest score.
     Of each of the `count` strongest the highest-scoring frame is shown, and after them the
     highest-scoring normal frame. A scene without any known event shows the highest-scoring frame of
     each of its `count` top moments instead: false alarms, where they are known to be normal.
-
-    Parameters
-    ----------
-    ground_truth : clip, frame, anomalous of the labelled clips.
-    ensemble : clip, frame, score of every frame.
 
     Returns
     -------
@@ -143,37 +109,40 @@ def choose_frames(
     return pd.concat([events, alarms])[["clip", "frame", "why"]].reset_index(drop=True)
 
 
-def rows_of(scene: Pictured, count: int) -> Iterator[dict[str, Cell]]:
-    """The rows of one scene: title of a column: its picture."""
+def rows_of(
+    scene: Scene, columns: Mapping[str, Runs], view: str, count: int
+) -> Iterator[dict[str, Cell]]:
+    """The rows of one scene, which need not be located: title of a column: its picture."""
+    width, height = picture_size(scene.clips[0])
+    truths = {clip.name: clip.ground_truth for clip in scene.clips}
     rankings, maps, limits = {}, {}, {}
-    for title, runs in scene.runs.items():
+    for title, runs in columns.items():
         rankings[title] = read_scores(runs.folders[0] / "ensemble.parquet")
         maps[title] = _maps(runs.folders[0] / "saliency.npy", len(rankings[title]))
         stride = max(1, -(-maps[title].size // SAMPLED_VALUES))
         limits[title] = np.percentile(np.asarray(maps[title][::stride], dtype=float), SCALE)
-    first, ranking = next(iter(scene.runs.values())), next(iter(rankings.values()))
+    first, ranking = next(iter(columns.values())), next(iter(rankings.values()))
     chosen = choose_frames(first.clips, first.ground_truth, ranking, count)
     for clip, frame, why in chosen.itertuples(index=False):
         row = int(np.flatnonzero((ranking["clip"] == clip) & (ranking["frame"] == frame))[0])
-        image = first.frame(clip, frame, scene.view)
+        image = first.frame(clip, frame, view)
+        truth = truths[clip]
+        masks = image_files(truth.pixel_masks) if truth and truth.pixel_masks else []
+        outline = read_pixel_mask(masks[frame - 1]) if masks else None
         text = f"{first.scene}, {clip}, frame {frame}: {why}"
-        outline = _mask(scene.pixel_masks.get(clip), frame)
-        cells = {"Frame": Cell(image, text, scene.aspect, outline)}
+        cells = {"Frame": Cell(image, text, width / height, outline=outline)}
         for title, (low, high) in limits.items():
             heat = (np.asarray(maps[title][row], dtype=float) - low) / (high - low or 1.0)
             scores = rankings[title]["score"]
             # Rounded down, so that only the highest one of many frames could come near 100.
             rank = int(1000 * (scores < scores[row]).mean()) / 10
             text = f"score {scores[row]:.2f}, percentile {rank:.1f}"
-            cells[title] = Cell(overlaid(image, heat.clip(0, 1)), text, scene.aspect)
+            cells[title] = Cell(image, text, width / height, heat.clip(0, 1))
         yield cells
 
 
 def lay_out(shown: Sequence[Mapping[str, Cell]]) -> Figure:
-    """The frame with the outline of the anomaly, then each map laid over it, row by row.
-
-    Many rows stand in two blocks beside each other.
-    """
+    """The rows below each other; many of them in two blocks beside each other."""
     if not shown:
         return style.note("No saliency map to show")
     titles = list(dict.fromkeys(title for row in shown for title in row))
@@ -181,54 +150,34 @@ def lay_out(shown: Sequence[Mapping[str, Cell]]) -> Figure:
     rows = -(-len(shown) // 2) if halved else len(shown)
     columns = len(titles) * (2 if halved else 1)
     width = style.PAGE_WIDTH / max(style.COLUMNS, columns)
-    words = [
-        {title: style.wrapped(cell.text, width) for title, cell in row.items()} for row in shown
-    ]
     heads = [style.wrapped(title, 0.8 * width) for title in titles]
-    # Inches that pictures take, and the lines below them.
-    tall = [max(width / row["Frame"].aspect for row in shown[at::rows]) for at in range(rows)]
-    lines = [
-        1 + max(text.count("\n") for row in words[at::rows] for text in row.values())
-        for at in range(rows)
+    cells = [
+        {title: cell._replace(text=style.wrapped(cell.text, width)) for title, cell in row.items()}
+        for row in shown
     ]
-    height = sum(tall) + 0.11 * sum(lines) + 0.04 * rows
-    height += 0.7 + 0.12 * max(head.count("\n") for head in heads)
+    # Inches of pictures, of the lines below them, of titles and keys.
+    tall, below = [], 0.0
+    for place in range(rows):
+        beside = [cell for row in cells[place::rows] for cell in row.values()]
+        tall.append(max(width / cell.aspect for cell in beside))
+        below += 0.15 + 0.11 * max(cell.text.count("\n") for cell in beside)
+    height = sum(tall) + below + 0.7 + 0.12 * max(head.count("\n") for head in heads)
     with style.new_figure(width * columns, height) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, height_ratios=tall)
         for axes in grid.flat:
             axes.set_axis_off()
-        for number, row in enumerate(shown):
-            block, at = divmod(number, rows)
-            for column, title in enumerate(titles, start=block * len(titles)):
-                if at == 0:
-                    grid[at, column].set_title(heads[column % len(titles)], fontsize=7.5)
+        for number, row in enumerate(cells):
+            block, place = divmod(number, rows)
+            for column, (title, head) in enumerate(zip(titles, heads, strict=True)):
+                axes = grid[place, block * len(titles) + column]
+                if place == 0:
+                    axes.set_title(head, fontsize=7.5)
                 if title in row:
-                    _show(grid[at, column], row[title])
-                    text: Any = {"fontsize": style.SMALL, "labelpad": 2}
-                    grid[at, column].set_xlabel(words[number][title], **text)
-        _keys(figure, outlined=any(row["Frame"].outline is not None for row in shown))
+                    _show(axes, row[title])
+        _keys(
+            figure, outlined=any(cell.outline is not None for row in cells for cell in row.values())
+        )
     return figure
-
-
-def overlaid(image: Picture, values: npt.NDArray[np.floating[Any]]) -> Picture:
-    """A frame without its colours under a map, which hides the more of it the hotter it is.
-
-    Parameters
-    ----------
-    image : uint8 [height, width] or [height, width, 3].
-    values : [h, w], 0 to 1; brought to the frame's size bilinearly.
-
-    Returns
-    -------
-    uint8 [height, width, 3].
-    """
-    grey = np.asarray(Image.fromarray(image).convert("L"), dtype=float) / 255
-    small = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    large = np.asarray(small.resize(grey.shape[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
-    opacity = OPACITY * large[:, :, None] ** 1.5
-    mixed = (1 - opacity) * grey[:, :, None] + opacity * HEAT(large)[:, :, :3]
-    picture: Picture = (255 * mixed).round().astype(np.uint8)
-    return picture
 
 
 def _maps(path: Path, frames: int) -> npt.NDArray[np.float32]:
@@ -244,42 +193,36 @@ def _maps(path: Path, frames: int) -> npt.NDArray[np.float32]:
     return maps
 
 
-def _mask(folder: Path | None, frame: int) -> BoolArray | None:
-    if folder is None:
-        return None
-    files = image_files(folder)
-    if len(files) < frame:
-        raise SdorError(
-            f"{folder}: expected at least {frame} pixel masks (one a frame), found {len(files)}"
-        )
-    return read_pixel_mask(files[frame - 1])
-
-
 def _show(axes: Axes, cell: Cell) -> None:
-    """A picture in its shape, with the outline of a mask of any other size."""
-    axes.imshow(cell.image, cmap="gray", vmin=0, vmax=255, extent=(0, cell.aspect, 1, 0))
+    """A picture in its shape, with a map or the outline of a mask over it."""
+    extent = (0, cell.aspect, 1, 0)
+    grey = cell.image if cell.heat is None or cell.image.ndim == 2 else cell.image @ LUMA
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=extent)
+    if cell.heat is not None:
+        over: Any = {"cmap": COLOURS, "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+        axes.imshow(cell.heat, extent=extent, **over)
+    if cell.outline is not None and cell.outline.any():
+        # Spokes of a wheel need no outline each; a margin closes outlines at the picture's edge.
+        padded = np.pad(binary_fill_holes(cell.outline).astype(float), 1)
+        height, width = cell.outline.shape
+        x = (np.arange(-1, width + 1) + 0.5) / width * cell.aspect
+        y = (np.arange(-1, height + 1) + 0.5) / height
+        lines = axes.contour(x, y, padded, levels=[0.5], colors=[RED], linewidths=0.9)
+        # Red alone is lost on dark clothes.
+        lines.set_path_effects([Stroke(linewidth=1.9, foreground="white", alpha=0.7), Normal()])
     axes.set_axis_on()
-    axes.set(xticks=[], yticks=[])
+    axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    if cell.outline is None or not cell.outline.any():
-        return
-    # The spokes of a wheel need no outline each; a margin closes outlines at the picture's edge.
-    padded = np.pad(binary_fill_holes(cell.outline).astype(float), 1)
-    height, width = cell.outline.shape
-    x = (np.arange(-1, width + 1) + 0.5) / width * cell.aspect
-    y = (np.arange(-1, height + 1) + 0.5) / height
-    lines = axes.contour(x, y, padded, levels=[0.5], colors=[RED], linewidths=0.9)
-    # Red alone is lost on dark clothes.
-    lines.set_path_effects([Stroke(linewidth=1.9, foreground="white", alpha=0.7), Normal()])
-    axes.set(xlim=(0, cell.aspect), ylim=(1, 0))
+    axes.set_xlabel(cell.text, fontsize=style.SMALL, labelpad=2)
 
 
 def _keys(figure: Figure, *, outlined: bool) -> None:
     """What the colours and the outline mean, at the foot of the figure."""
-    ramp = overlaid(np.full((1, 256), 128, np.uint8), np.linspace(0, 1, 256)[None])[0] / 255
     place: Any = {"location": "bottom", "anchor": (1.0, 0.0), "aspect": 16, "pad": 0.02}
     place["shrink"] = min(1.0, 1.6 / figure.get_figwidth())
-    bar = figure.colorbar(ScalarMappable(cmap=ListedColormap(ramp)), ax=figure.axes, **place)
+    # As they look on a middle grey.
+    over = COLOURS(HEAT)[:, :3] * COLOURS(HEAT)[:, 3:] + 0.5 * (1 - COLOURS(HEAT)[:, 3:])
+    bar = figure.colorbar(ScalarMappable(cmap=ListedColormap(over)), ax=figure.axes, **place)
     bar.outline.set_visible(False)
     bar.set_ticks([0, 1], labels=[f"{SCALE[0]:g}st percentile", f"{SCALE[1]:g}th percentile"])
     bar.ax.tick_params(labelsize=style.SMALL, length=1.5, pad=1.5)

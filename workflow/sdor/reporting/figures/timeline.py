@@ -45,10 +45,6 @@ def draw(runs: Runs, iterations: int) -> Figure:
     The test clips (every clip, where the scene has no split) and some training clips are shown, of
     many clips an even choice, so that the page stays readable. A long clip goes over several
     panels. All panels share the score axis.
-
-    Raises
-    ------
-    SdorError : a file is missing or damaged.
     """
     folder = runs.folders[0]
     table = read_scores(folder / "ensemble.parquet")
@@ -62,7 +58,8 @@ def draw(runs: Runs, iterations: int) -> Figure:
     clock = clock_of(runs.clips)
     wide = max(strip.stop - strip.start for strip in strips) > 3000
     rows = len(strips) if wide else -(-len(strips) // style.COLUMNS)
-    low, high = table[["score", "initial"]].min().min(), table[["score", "initial"]].max().max()
+    scores = table[["score", "initial"]].to_numpy()
+    low, high = scores.min(), scores.max()
     span = high - low or 1.0
     with style.new_figure(style.PAGE_WIDTH, rows * (1.25 if wide else 0.95) + 1.05) as figure:
         places = style.panels(figure, len(strips), 1 if wide else style.COLUMNS, sharey=True)
@@ -98,11 +95,9 @@ def draw(runs: Runs, iterations: int) -> Figure:
 def shown_clips(clips: pd.DataFrame) -> pd.DataFrame:
     """At most `PANELS` clips to draw, training clips last; `start`: the first row of a clip."""
     placed = clips.assign(start=clips["frames"].cumsum() - clips["frames"])
-    training, others = (
-        placed[part] for part in (clips["split"] == "train", clips["split"] != "train")
-    )
-    training = _spread(training, TRAINING_PANELS if len(others) else PANELS)
-    return pd.concat([_spread(others, PANELS - len(training)), training])
+    is_training = clips["split"] == "train"
+    training = _spread(placed[is_training], PANELS if is_training.all() else TRAINING_PANELS)
+    return pd.concat([_spread(placed[~is_training], PANELS - len(training)), training])
 
 
 def strips_of(shown: pd.DataFrame) -> list[Strip]:
@@ -151,8 +146,7 @@ def _strip(axes: Axes, table: pd.DataFrame, clock: Clock, *, wide: bool) -> None
             look["transform"] = axes.get_xaxis_transform()
             axes.stairs(heights, at, baseline=bottom, **look)
     axes.set_xlim(time[0] - clock.step / 2, time[-1] + clock.step / 2)
-    ticks = MaxNLocator(10 if wide else 4, integer=clock.unit == "Frame")
-    axes.xaxis.set_major_locator(ticks)
+    axes.xaxis.set_major_locator(MaxNLocator(10 if wide else 4, integer=clock.unit == "Frame"))
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.tick_params(labelsize=6.5, length=2, pad=1.5)
 
