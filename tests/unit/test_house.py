@@ -41,7 +41,6 @@ def test_scripts_are_short():
     assert {name: count for name, count in lines.items() if count > 25} == {}
 
 
-@pytest.mark.xfail(reason="not yet")
 def test_no_function_takes_more_than_eight_things():
     found = {}
     for path in [*MODULES, *SCRIPTS]:
