@@ -41,6 +41,7 @@ rule stage_times:
     params:
         stage={
             "code": code_of("sdor.reporting.stage_times"),
+            "layout": LAYOUT,
             "benchmarks": BENCHMARKS,
             "seeds": STUDY.seeds,
         },
@@ -71,6 +72,7 @@ rule report:
         stage={
             "code": code_of("sdor.reporting.report"),
             "reported": REPORTED,
+            "layout": LAYOUT,
             "template": file_sha256(PROJECT / "workflow/report/report.html.j2"),
             "sections": SECTIONS,
             "benchmarks": BENCHMARKS,

@@ -11,6 +11,11 @@ REPORTED = [
     file_sha256(PROJECT / "workflow" / name)
     for name in ("report/reported.csv", "schemas/method.schema.yaml")
 ]
+# Words and layout of tables.
+LAYOUT = [
+    file_sha256(PROJECT / "workflow/report" / name)
+    for name in ("tables.yaml", "tables.md.j2", "tables.tex.j2", "comparisons.md.j2")
+]
 STUDY_FILES = judged(STUDY)
 
 
@@ -53,8 +58,9 @@ rule tables:
     params:
         stage={
             "code": code_of("sdor.reporting.tables"),
-            "versions": versions_of("pandas"),
+            "versions": versions_of("pandas", "jinja2"),
             "reported": REPORTED,
+            "layout": LAYOUT,
         },
     script:
         "../scripts/tables.py"

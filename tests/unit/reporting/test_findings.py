@@ -107,7 +107,7 @@ def test_a_finding_over_its_seeds_has_mean_spread_and_mean_bounds(findings):
     rate = findings.cell("ped2", "rate05", "", metric="anomaly_rate")
     assert (rate.mean, rate.std) == pytest.approx((5.1, 0.2 / 2**0.5))
     assert findings.cell("ped2", "paper", "", metric="anomaly_rate").std is None
-    assert findings.count("ped2", "rate05", "clips") == 14
+    assert findings.counts["ped2", "rate05"]["clips"] == 14
     assert findings.of_first_seed("ped2", "rate05") == " of the first seed"
     assert findings.of_first_seed("ped2", "paper") == ""
 

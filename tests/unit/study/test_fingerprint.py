@@ -267,13 +267,16 @@ def test_a_literal_counts_in_every_module_and_words_in_none(monkeypatch, tmp_pat
 
 
 def test_files_of_the_project_that_are_read_count_in_the_stages_that_read_them():
-    """The paper's own values in `tables`, the template in `report`; the others serve no stage."""
+    """The paper's own values, words and templates of tables and report; others serve no stage."""
     readers = {"reporting.reported", "reporting.report", "study.config", "study.scenes"}
     readers |= {"study.fingerprint", "doctor.checks"}
     found = {name for name in MODULES if "__file__" in PATH(name).read_text()}
     assert found == {f"sdor.{name}" for name in readers}
     assert '"reported": REPORTED,' in STAGES["findings"][2]
     assert "report.html.j2" in STAGES["report"][2]
+    assert all(
+        '"layout": LAYOUT,' in STAGES[name][2] for name in ("tables", "stage_times", "report")
+    )
 
 
 def test_training_reaches_little_and_nothing_that_decodes_reads_scenes_or_fetches():

@@ -254,9 +254,15 @@ class Findings:
                 missing[scene] = cell.reason
         return shown, {scene: why for scene, why in missing.items() if scene not in shown}
 
-    def count(self, scene: str, variant: str, metric: str) -> float:
-        """A count of a run; of the first seed's, where each seed has its own."""
-        return next(iter(self.cell(scene, variant, "", metric=metric).by_seed.values()), 0)
+    @cached_property
+    def counts(self) -> dict[Side, dict[str, float]]:
+        """(scene, variant): its counts by name; of the first seed, where each has its own."""
+        found: dict[Side, dict[str, float]] = {}
+        for key, cell in self.cells.items():
+            if cell.by_seed and not (key.row or key.way):
+                first = next(iter(cell.by_seed.values()))
+                found.setdefault((key.scene, key.variant), {})[key.metric] = first
+        return found
 
     def is_measured(self, scene: str, variant: str, way: str = "") -> bool:
         """Whether there is any ground truth to measure a scene and variant with."""
@@ -464,7 +470,7 @@ def _differences(
                 continue
             for metric in JUDGED:
                 found = _difference(measured, (scene, left, right), metric, drawn)
-                draws = int(measured.count(scene, left[0], "draws"))
+                draws = int(measured.counts[scene, left[0]]["draws"])
                 yield {**paired_key(scene, left, right, metric)._asdict(), **_values(found, draws)}
 
 
@@ -481,7 +487,7 @@ def _difference(
     if any((scene, variant) in measured.partial for variant, _ in sides):
         return Measure(reason="not of the same frames: some anomalies are left out")
     gap = (left.mean - right.mean) / 100
-    clips = {measured.count(scene, variant, "labelled_clips") for variant, _ in sides}
+    clips = {measured.counts[scene, variant]["labelled_clips"] for variant, _ in sides}
     values = [drawn[scene, variant].get(row) for variant, row in sides]
     why = next((cell.reason for cell in (left, right) if cell.low is None), "")
     if not why and len(clips) > 1:

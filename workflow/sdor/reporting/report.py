@@ -85,7 +85,7 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         title=f"Anomalies in {', '.join(findings.scenes)}",
         facts=_facts(findings),
-        explanation=tables.EXPLANATION,
+        explanation=pages[0].explanation,
         glance=tables.glance_table(findings, [(one.scene, one.variant) for one in sections]),
         pages=[one for one in pages if one.tables],
         missing=[one for one in pages if not one.tables],
@@ -163,7 +163,7 @@ def moments_of(runs: Runs, view: str) -> tuple[Table, list[dict[str, str]]]:
         caption = f"{number}. {clip}, {when or f'frames {frames}'}"
         peaks.append({"picture": source, "caption": caption, "judged": judged})
     header = ("rank", "clip", "frames", "time", "peak frame", "score", "ground truth at peak")
-    return Table.of("Moments to look at first", header, rows, ABOUT_MOMENTS), peaks
+    return Table("Moments to look at first", header, rows, ABOUT_MOMENTS).compact(), peaks
 
 
 def times_text(first: int, last: int, fps: float) -> str:
@@ -207,7 +207,7 @@ def _facts(findings: Findings) -> dict[str, str]:
         differing = differing_settings(about, OURS, with_backbone=True)
         settings = "the paper's, and this project's defaults where the paper states none"
         if differing:
-            settings = f"not the paper's in: {differing}; {tables.IN_PARENTHESES}"
+            settings = f"not the paper's in: {differing}; {tables.WORDS['in_parentheses']}"
 
     def distinct(tell: Callable[[About], str]) -> str:
         return ", ".join(dict.fromkeys(filter(None, map(tell, runs)))) or "not stated"
@@ -242,7 +242,7 @@ def _origins(findings: Findings, run: About) -> dict[str, str]:
         "weights": run.weights.source if run.weights else "",
         "weights sha256": run.weights.sha256 if run.weights else "",
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
-        "clip bootstrap": f"{findings.count(run.scene, run.variant, 'draws'):,.0f} draws",
+        "clip bootstrap": f"{findings.counts[run.scene, run.variant]['draws']:,.0f} draws",
     }
     facts |= {f"fingerprint: {name}": value for name, value in run.fingerprints.items()}
     return {name: value or "not stated" for name, value in facts.items()}

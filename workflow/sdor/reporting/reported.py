@@ -8,7 +8,7 @@ import pandas as pd
 from sdor.evaluation.about import About
 from sdor.study.config import with_defaults
 
-REPORTED = Path(__file__).resolve().parents[2] / "report" / "reported.csv"
+FOLDER = Path(__file__).resolve().parents[2] / "report"
 # The paper's backbones by our names: Table 1 is of ResNet-50, the others are in Table 2.
 PAPERS_BACKBONE = "resnet50"
 TABLE_2 = {"resnet50": "resnet50", "vgg16": "vgg16", "r3d_18": "3dconv", "i3d": "3dconv"}
@@ -33,9 +33,9 @@ SAME, DIFFER = "same", "differ: "
 
 
 @cache
-def reported(path: Path = REPORTED) -> pd.DataFrame:
+def reported() -> pd.DataFrame:
     """The paper's own figures: table, block, method, name, reference, scene, auc (percent)."""
-    return pd.read_csv(path, keep_default_na=False)
+    return pd.read_csv(FOLDER / "reported.csv", keep_default_na=False)
 
 
 @cache
@@ -104,9 +104,10 @@ def settings_text(about: About, row: str, *, with_backbone: bool = False) -> str
     return "; ".join([*found, *([DIFFER + differing] if differing else [])]) or SAME
 
 
-def overrides_text(about: About) -> str:
+def overrides_text(about: About, *, without: str = "") -> str:
     """What a variant changes in the method of its config, such as "features softmax"."""
-    return ", ".join(f"{key} {setting(value)}" for key, value in about.overrides.items())
+    changed = {key: value for key, value in about.overrides.items() if key != without}
+    return ", ".join(f"{key} {setting(value)}" for key, value in changed.items())
 
 
 def setting(value: object) -> str:
@@ -114,8 +115,3 @@ def setting(value: object) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def cited(name: str, reference: str) -> str:
-    """A name with the paper's number of its reference, such as "Kim et al. [17]"."""
-    return f"{name} [{reference}]" if reference else name

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged
-from sdor.reporting.typeset import Row, Table, count_of, markdown
+from sdor.reporting.typeset import Row, Table, count_of, printed
 
 TITLE = "Time and memory of each stage"
 HOW_TO_READ = (
@@ -26,7 +26,8 @@ def write_stage_times(times: pd.DataFrame, output_csv: Path, output_md: Path) ->
         times.round(2).to_csv(temporary, index=False, lineterminator="\n")
     with atomic(output_md) as temporary:
         table = replace(stages_table(times), title=TITLE)
-        temporary.write_text(markdown([table], TITLE, HOW_TO_READ))
+        words = {"title": TITLE, "explanation": HOW_TO_READ}
+        temporary.write_text(printed("tables.md.j2", tables=[table], **words))
 
 
 def job_times(folder: Path, patterns: Mapping[str, str], seeds: Iterable[int]) -> pd.DataFrame:

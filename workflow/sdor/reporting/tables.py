@@ -1,16 +1,14 @@
-"""The tables of a study, each defined once as a selection of findings: the paper's and ours."""
+"""The tables of a study: selections of findings, as `report/tables.yaml` has their columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from sdor.files import atomic
 from sdor.reporting import comparisons
 from sdor.reporting.findings import (
     ALL_UMN,
-    INITIAL,
     JUDGED,
     NOT_RUN,
     ORACLES,
@@ -20,87 +18,37 @@ from sdor.reporting.findings import (
     Cell,
     Findings,
     Key,
+    Side,
     held_against,
     read_findings,
 )
 from sdor.reporting.reported import (
     DIFFER,
     INITIAL_ROWS,
-    PAPERS_BACKBONE,
     QUOTED_BLOCK,
     TABLE_2,
-    THREE_D,
-    THREE_D_NETWORK,
-    cited,
     overrides_text,
     paper_method,
     reported,
-    setting,
 )
 from sdor.reporting.typeset import (
-    COLUMN_NAMES,
-    CSV_COLUMNS,
     DAGGER,
     DASH,
     DOUBLE_DAGGER,
+    TABLES,
     Row,
     Table,
     count_of,
-    csv_table,
-    latex,
-    markdown,
+    csv_text,
+    printed,
     row_name,
     text,
 )
+from sdor.study.plan import Comparison
 
-PAPER_SCENES = {
-    "ped1": "Ped1",
-    "ped2": "Ped2",
-    "subway-entrance": "Subway Entrance",
-    "subway-exit": "Subway Exit",
-    "umn1": "UMN 1",
-    "umn2": "UMN 2",
-    "umn3": "UMN 3",
-}
-WAYS = {"raw": "as they are", "ranks": "as ranks"}
-PAPER_BACKBONES = {"vgg16": "VGG", THREE_D: "3DConv", PAPERS_BACKBONE: "ResNet-50"}
-# Our networks where they are not the paper's of that line.
-OTHER_NETWORKS = {"i3d": "I3D (paper: 3DConv)", "r3d_18": "R3D-18 (paper: 3DConv)"}
-# Of Table 1, above our own rows: what the paper has, and the settings that we run of it.
-COMPETITORS = (
-    *("unmasking_appearance", "unmasking_motion", "unmasking"),
-    *("two_sample_appearance", "two_sample_motion", "two_sample_test"),
-    *("del_giorno_1_w100", "del_giorno_1_w10", "del_giorno_2_w100", "del_giorno_2_w10"),
-)
-PARTS = ("_appearance", "_motion")
-SHOWN = (*JUDGED, "average_precision")
-LOCALISATION = {
-    "pixel_auc": "pixel AUC",
-    "pixel_criterion": "40 % criterion",
-    "rbdc": "RBDC",
-    "tbdc": "TBDC",
-}
+METRICS, COLUMNS, WORDS = TABLES["metrics"], TABLES["columns"], TABLES["words"]
 LOCALISED = {"all_clips": "all clips", "test_only": "test clips"}
-FEEDBACK = ("all", "unmarked", "before", "gain")
-GLANCE = ("initial", "ours", "gain")
-EXPLANATION = (
-    "Area under the ROC curve of the frames, in percent. merged: all labelled frames pooled, which "
-    "is the paper's figure; train-side: anomalous frames against the frames of training clips; "
-    "test-only: the test clips alone; within-clip: mean over the clips that hold both classes. AP: "
-    "average precision, merged. A detector that only tells test clips from training clips does "
-    "well on merged: see the oracles, which use the ground truth. ± is the standard deviation over "
-    "seeds (none where nothing is random); brackets are 95 % intervals from resampling whole clips "
-    "(bounds averaged over seeds). reported: the paper's own figure. A dash is a value that does "
-    "not exist."
-)
-SPREAD = "± is the standard deviation over seeds, brackets are 95 % intervals from whole clips."
-IN_PARENTHESES = (
-    "in parentheses: the paper's, or this project's default where the paper states none"
-)
-PROTOCOL_NOTE = (
-    f"{DOUBLE_DAGGER} The paper quotes these figures from other papers, which judged the test data "
-    "alone: they do not compare with merged ones."
-)
+WAYS = {"raw": "as they are", "ranks": "as ranks"}
 
 
 @dataclass(frozen=True)
@@ -115,10 +63,24 @@ class Page:
     """
 
     name: str
-    title: str
-    explanation: str
-    tables: Sequence[Table] = ()
-    nothing: str = ""
+    tables: Sequence[Table]
+    nothing: str
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return str(TABLES["pages"][self.name]["title"])
+
+    @property
+    def explanation(self) -> str:
+        """How to read it."""
+        return str(TABLES["pages"][self.name]["explanation"]).format(**WORDS)
+
+    @classmethod
+    def of(cls, name: str, tables: Sequence[Table], *, asked: bool = False) -> "Page":
+        """A page; where it has no table: whether it was asked for."""
+        reasons = TABLES["pages"][name]["nothing"]
+        return cls(name, tables, f"{NOT_RUN}: {reasons[-1 if asked else 0]}.")
 
 
 @dataclass(frozen=True)
@@ -128,13 +90,13 @@ class Place:
     Attributes
     ----------
     way : how a pool was pooled; empty for a scene.
-    paper_scene : whose figures of the paper are shown there; empty: none are.
+    paper : the scene whose figures of the paper are shown there; empty: none are.
     """
 
     title: str
     scene: str
     way: str = ""
-    paper_scene: str = ""
+    paper: str = ""
 
 
 def write_tables(findings_path: str | Path, folder: str | Path) -> None:
@@ -146,34 +108,36 @@ def write_tables(findings_path: str | Path, folder: str | Path) -> None:
     ------
     SdorError : the findings are missing or damaged.
     """
-    findings, folder = read_findings(findings_path), Path(folder)
+    findings = read_findings(findings_path)
+    passages = comparisons.passages(findings)
+    differences = [("", cell) for passage in passages for cell in passage.cells]
+    files = {
+        "comparisons.csv": csv_text(differences, comparisons.NOTHING),
+        "comparisons.md": comparisons.page(passages),
+    }
     for page in (scene_page(findings), *paper_pages(findings)):
-        tables = page.tables or [Table(page.title, (), (), page.nothing)]
-        explanation = page.explanation if page.tables else ""
-        cells = [(table.title, cell) for table in page.tables for cell in table.findings]
+        shown = [
+            (one.title, cell) for one in page.tables for row in one.rows for cell in row.findings
+        ]
         if page.name == "auc":
-            cells = [("", cell) for cell in findings.cells.values()]
-        _write_csv(folder / f"{page.name}.csv", cells, page.nothing)
-        with atomic(folder / f"{page.name}.md") as temporary:
-            temporary.write_text(markdown(tables, page.title, explanation))
-        with atomic(folder / f"{page.name}.tex") as temporary:
-            temporary.write_text(latex(tables, page.title, explanation))
-    compared = comparisons.passages(findings)
-    differences = [("", cell) for passage in compared for cell in passage.cells]
-    _write_csv(folder / "comparisons.csv", differences, comparisons.NOTHING)
-    with atomic(folder / "comparisons.md") as temporary:
-        temporary.write_text(comparisons.page(compared))
+            shown = [("", cell) for cell in findings.cells.values()]
+        files[f"{page.name}.csv"] = csv_text(shown, page.nothing)
+        tables, explanation = page.tables, page.explanation
+        if not tables:
+            tables, explanation = [Table(page.title, (), (), page.nothing)], ""
+        for kind in ("md", "tex"):
+            files[f"{page.name}.{kind}"] = printed(
+                f"tables.{kind}.j2", title=page.title, explanation=explanation, tables=tables
+            )
+    for name, content in files.items():
+        with atomic(Path(folder) / name) as temporary:
+            temporary.write_text(content)
 
 
 def scene_page(findings: Findings) -> Page:
     """A table of each scene and variant, one of the variants, and what was not run."""
     tables = [scene_table(findings, *key) for key in findings.grouped]
-    return Page(
-        "auc",
-        "Frame-level AUC",
-        EXPLANATION,
-        [*tables, *variants_table(findings), *not_run_table(findings)],
-    )
+    return Page.of("auc", [*tables, *variants_table(findings), *not_run_table(findings)])
 
 
 def paper_pages(findings: Findings) -> list[Page]:
@@ -184,601 +148,422 @@ def paper_pages(findings: Findings) -> list[Page]:
 
 def scene_table(findings: Findings, scene: str, variant: str) -> Table:
     """Detectors and oracles of one scene and variant."""
-    last = findings.count(scene, variant, "iterations")
+    about = {"scene": scene, "variant": variant}
+    count = findings.counts[scene, variant]
     # The first and the last running mean stand in the table already, under other names.
-    doubled = (f"{STEPS[1]}1", f"{STEPS[1]}{last:.0f}")
-    shown = [row for row in findings.rows[scene, variant, ""] if row not in doubled]
-    ours = {
-        name: findings.cell(scene, variant, metric=metric) for metric, name in COLUMN_NAMES.items()
-    }
-    within = count_of(findings.cell(scene, variant, metric="within_clip").clips or 0, "clip")
-    names = {"within-clip": f"within-clip ({within}{findings.of_first_seed(scene, variant)})"}
+    doubled = (f"{STEPS[1]}1", f"{STEPS[1]}{count['iterations']:.0f}")
     rows = [
-        Row(
-            (
-                row_name(row),
-                *(findings.cell(scene, variant, row, metric=metric) for metric in COLUMN_NAMES),
-                findings.cell(scene, variant, row, source=REPORTED),
-            ),
-            rule=row == ORACLES[0],
-        )
-        for row in shown
-        if findings.is_measured(scene, variant)
+        _row(findings, [row_name(row)], COLUMNS["scene"], **about, row=row)
+        for row in findings.rows[scene, variant, ""]
+        if findings.is_measured(scene, variant) and row not in doubled
     ]
-    header = ("detector", *(names.get(name, name) for name in ours), "reported")
-    known = findings.cell(scene, variant, source=REPORTED)
-    notes = [*_marks(rows, [("this run", known)]), *_missing(ours)]
-    draws = findings.count(scene, variant, "draws")
+    oracle = row_name(ORACLES[0])
+    rows = [replace(row, rule=row.cells[0] == oracle) for row in rows]
+    row = _row(findings, [], COLUMNS["scene"], **about)
+    *cells, known = row.findings
+    ours = dict(zip(METRICS.values(), cells, strict=True))
+    runs, first = findings.grouped[scene, variant], findings.of_first_seed(scene, variant)
+    within = count_of(ours["within-clip"].clips or 0, "clip")
+    header = [f"{name} ({within}{first})" if name == "within-clip" else name for name in ours]
+    notes = [*_marks(rows, [("this run", known)]), *_missing(list(ours), [row])]
     skipped = [
-        f"{count_of(draws - cell.draws, 'draw')} of {name}"
+        f"{count_of(count['draws'] - cell.draws, 'draw')} of {name}"
         for name, cell in ours.items()
-        if cell.draws is not None and cell.draws < draws
+        if cell.draws is not None and cell.draws < count["draws"]
     ]
     if skipped:
-        notes.append(
-            f"Left out of the intervals because a class was missing: {', '.join(skipped)}."
-        )
-    caption = _caption(findings, scene, variant)
-    return Table.of(f"{scene}, variant {variant}", header, rows, caption, notes)
+        lead = "Left out of the intervals because a class was missing"
+        notes.append(f"{lead}: {', '.join(skipped)}.")
+    weights = runs[0].weights
+    sha256 = f" (sha256 {weights.sha256[:12]})" if weights and weights.sha256 else ""
+    caption = (
+        f"{count['frames']:,.0f} frames in {count_of(count['clips'], 'clip')} "
+        f"({count['training_clips']:.0f} training, {count['test_clips']:.0f} test); "
+        f"{count['labelled_frames']:,.0f} frames labelled, {count['anomalous_frames']:,.0f} "
+        f"anomalous{f' (counts{first})' if first else ''}; {count_of(len(runs), 'seed')} "
+        f"({', '.join(str(run.seed) for run in runs)}); {count_of(count['draws'], 'draw')} of "
+        f"{count_of(count['labelled_clips'], 'labelled clip')}{first}; smoothing sigma "
+        f"{count['smoothing_sigma']:g} frames; backbone {runs[0].method.backbone}, weights "
+        f"{weights.source if weights else 'not stated'}{sha256}."
+    )
+    names = ["detector", *header, "reported"]
+    return Table(f"{scene}, variant {variant}", names, rows, caption, notes).compact()
 
 
 def pseudo_label_table(findings: Findings, scene: str, variant: str) -> Table:
     """How pure the pseudo labels of each iteration were (of the labelled frames)."""
-    metrics = {
-        "anomalous": "frames in A",
-        "anomalous_precision": "truly anomalous",
-        "normal": "frames in N",
-        "normal_precision": "truly normal",
-    }
-    last = int(findings.count(scene, variant, "iterations"))
+    last, columns = int(findings.counts[scene, variant]["iterations"]), COLUMNS["pseudo_labels"]
+    about = {"scene": scene, "variant": variant}
     rows = [
-        Row(
-            (
-                str(t),
-                *(findings.cell(scene, variant, f"{STEPS[0]}{t}", metric=one) for one in metrics),
-            )
-        )
-        for t in range(1, last + 1)
+        _row(findings, [str(t)], columns, **about, row=f"{STEPS[0]}{t}") for t in range(1, last + 1)
     ]
     caption = (
         "What each iteration was trained on, held against the ground truth (percent; means over "
         "the seeds)."
     )
-    return Table.of("Pseudo labels", ("iteration", *metrics.values()), rows, caption)
+    return Table("Pseudo labels", ["iteration", *columns], rows, caption)
 
 
 def variants_table(findings: Findings) -> list[Table]:
     """The final score of every variant, of the scenes that have several; none, if none has."""
     rows = []
-    who: list[tuple[str, Cell]] = []
-    for scene in findings.scenes:
-        here = findings.variants(scene)
-        for variant in here if len(here) > 1 else ():
-            cells = [findings.cell(scene, variant, metric=metric) for metric in SHOWN]
-            known = findings.cell(scene, variant, source=REPORTED)
-            overrides = overrides_text(findings.grouped[scene, variant][0])
-            heading = scene if variant == here[0] else ""
-            rows.append(Row((variant, overrides, *cells, known), heading))
-            who.append((f"variant {variant}", known))
-    header = ("variant", "differs in", *_columns(SHOWN), "reported")
-    caption = "The final score of every variant, in percent."
-    return [Table.of("Variants", header, rows, caption, _marks(rows, who))] if rows else []
+    for (scene, variant), (run, *_) in findings.grouped.items():
+        here, labels = findings.variants(scene), [variant, overrides_text(run)]
+        heading, about = scene if variant == here[0] else "", {"scene": scene, "variant": variant}
+        if len(here) > 1:
+            rows.append(_row(findings, labels, COLUMNS["variants"], heading, **about))
+    header, caption = ["variant", "differs in", *COLUMNS["variants"]], "The final score of every "
+    notes = _marks(rows, _last(rows))
+    table = Table("Variants", header, rows, f"{caption}variant, in percent.", notes)
+    return [table.compact()] if rows else []
 
 
-def glance_table(findings: Findings, shown: Sequence[tuple[str, str]]) -> Table:
+def glance_table(findings: Findings, shown: Sequence[Side]) -> Table:
     """The final score beside the initial scores, one line for each scene and variant shown."""
-    rows = []
-    who: list[tuple[str, Cell]] = []
-    for scene, variant in shown:
-        if findings.is_measured(scene, variant):
-            known = findings.cell(scene, variant, source=REPORTED)
-            who.append((f"variant {variant}", known))
-            cells = [
-                findings.cell(scene, variant, row, metric=metric, against=against)
-                for metric in JUDGED
-                for row, against in ((INITIAL, ""), (OURS, ""), (OURS, INITIAL))
-            ]
-            rows.append(Row((scene, variant, *cells, known)))
-    names = [f"{name}, {column}" for column in _columns(JUDGED) for name in GLANCE]
-    header = ("scene", "variant", *names, "reported")
-    return Table.of("At a glance", header, rows, notes=_marks(rows, who))
+    rows = [
+        _row(findings, [scene, variant], COLUMNS["glance"], scene=scene, variant=variant)
+        for scene, variant in shown
+        if findings.is_measured(scene, variant)
+    ]
+    header, notes = ["scene", "variant", *COLUMNS["glance"]], _marks(rows, _last(rows))
+    return Table("At a glance", header, rows, notes=notes).compact()
 
 
 def not_run_table(findings: Findings) -> list[Table]:
     """Scenes of the configuration that were not run, and why; none, if all were."""
     rows = [Row((scene, NOT_RUN, reason)) for scene, reason in findings.plan.not_run.items()]
-    return [Table.of("Not run", ("scene", "", "reason"), rows)] if rows else []
+    return [Table("Not run", ["scene", "", "reason"], rows)] if rows else []
 
 
 def table_1(findings: Findings) -> Page:
     """Table 1: all methods on all scenes, merged with the paper's figures, and test clips alone."""
     places, main = _places(findings), findings.plan.main
     measured = any(findings.is_measured(place.scene, main, place.way) for place in places)
-    tables = [_table_1(findings, places, metric) for metric in JUDGED if measured]
-    return Page(
-        "table1",
-        "Table 1: all methods",
-        EXPLANATION,
-        [*tables, *not_run_table(findings)] if measured else [],
-        f"{NOT_RUN}: no scene with ground truth was run.",
-    )
+    tables = [_table_1(findings, places, metric) for metric in JUDGED] if measured else []
+    return Page.of("table1", [*tables, *not_run_table(findings)] if measured else [])
 
 
 def table_2(findings: Findings) -> Page:
     """Table 2: our method with other backbones, merged with the paper's figures, and test-only."""
     asked = findings.plan.backbones.variants
-    return Page(
-        "table2",
-        "Table 2: backbones",
-        EXPLANATION,
-        [_table_2(findings, metric) for metric in JUDGED if asked],
-        f"{NOT_RUN}: the configuration compares no backbones.",
-    )
+    return Page.of("table2", [_table_2(findings, metric) for metric in JUDGED if asked])
 
 
 def localisation(findings: Findings) -> Page:
     """How well the saliency maps show where an anomaly is."""
-    rows = []
-    missing: dict[str, Cell] = {}
-    runs = dict.fromkeys(
-        (key.scene, key.variant) for key in findings.cells if key.way == "all_clips"
-    )
+    runs = dict.fromkeys(key[:2] for key in findings.cells if key.way in LOCALISED)
+    columns, rows = COLUMNS["localisation"], []
+    missing: dict[str, Row] = {}
     for scene, variant in runs:
         for way, clips in LOCALISED.items():
-            cells = [
-                findings.cell(scene, variant, way=way, metric=metric) for metric in LOCALISATION
-            ]
-            if any(cell.by_seed for cell in cells):
-                rows.append(Row((scene, variant, clips, *cells)))
+            labels, about = (
+                [scene, variant, clips],
+                {"scene": scene, "variant": variant, "way": way},
+            )
+            row = _row(findings, labels, columns, **about)
+            if any(cell.by_seed for cell in row.findings):
+                rows.append(row)
             elif scene not in missing:
-                missing[scene if way == "all_clips" else f"{scene}, {clips}"] = cells[0]
-    header = ("scene", "variant", "clips", *LOCALISATION.values())
-    table = Table.of("Localisation", header, rows, notes=_missing(missing))
-    why = "no scene has pixel masks" if runs else "no saliency maps were asked for"
-    return Page(
-        "localisation",
-        "Localisation",
-        "Where in the frame the anomaly is, in percent. pixel AUC: of all pixels; 40 % criterion: "
-        "the AUC of frames, where an anomalous one is found once 40 % of its anomalous pixels are "
-        "flagged; RBDC, TBDC: areas under the detection rate of regions and of tracks up to one "
-        "false region a frame. All clips hold the training clips too, whose frames are all normal, "
-        f"which makes them easier than the test clips alone. {SPREAD}",
-        [table] if rows else [],
-        f"{NOT_RUN}: {why}.",
-    )
+                title = scene if way == "all_clips" else f"{scene}, {clips}"
+                missing[title] = row
+    header = ["scene", "variant", "clips", *columns]
+    first = Row(tuple(row.findings[0] for row in missing.values()))
+    table = Table("Localisation", header, rows, notes=_missing(list(missing), [first]))
+    return Page.of("localisation", [table] if rows else [], asked=bool(runs))
 
 
 def feedback(findings: Findings) -> Page:
     """Figure 3 in numbers: AUC after each round, with and without the frames that were marked."""
-    rows = []
-    for key in findings.cells:
-        if (key.row, key.metric) == ("feedback", "marked"):
-            scene, variant, row, number = key.scene, key.variant, key.row, key.round
-            counts = [
-                findings.cell(scene, variant, row, round=number, metric=one)
-                for one in ("marked", "marked_frames")
-            ]
-            cells = [
-                findings.cell(scene, variant, row, round=number, metric=metric, way=way)
-                for metric in JUDGED
-                for way in FEEDBACK
-            ]
-            heading = "" if number else f"{scene}, variant {variant}"
-            rows.append(Row((str(number), *counts, *cells), heading))
-    names = [f"{column}, {way}" for column in _columns(JUDGED) for way in FEEDBACK]
-    title = "Figure 3 in numbers: feedback of an expert"
-    table = Table.of(title, ("round", "picks", "with neighbours", *names), rows)
-    return Page(
-        "feedback",
-        title,
-        "An expert, simulated from the ground truth, marks frames among the highest-ranked ones; "
-        "the model is fine-tuned with them and ranks anew. Frame AUC in percent. all: every "
-        "labelled frame, which is the paper's way; unmarked: without the frames that were marked "
-        "so far and their neighbours, which the model was told; before: the scores of round 0 on "
-        "just those unmarked frames; gain: unmarked minus before over the same draws of clips, in "
-        "points, which holds when 0 is not in its brackets. Only the gain shows what was learnt "
-        "about frames that nobody marked. Round 0 is the model of the last iteration alone, not "
-        f"the mean of all iterations that Table 1 has. {SPREAD}",
-        [table] if rows else [],
-        f"{NOT_RUN}: feedback was asked for on no scene that is there.",
-    )
+    columns, rows = COLUMNS["feedback"], []
+    for key in (one for one in findings.cells if one.metric == "marked"):
+        about = {"scene": key.scene, "variant": key.variant, "row": key.row, "round": key.round}
+        heading = "" if key.round else f"{key.scene}, variant {key.variant}"
+        rows.append(_row(findings, [str(key.round)], columns, heading, **about))
+    table = Table(TABLES["pages"]["feedback"]["title"], ["round", *columns], rows)
+    return Page.of("feedback", [table] if rows else [])
 
 
 def rates(findings: Findings) -> Page:
     """Figure 5 in numbers: the initial scores and ours where some anomalies are left out."""
-    study = findings.plan.anomaly_rates
-    rows = []
+    study, rows = findings.plan.anomaly_rates, []
     for scene in findings.scenes:
-        asked = [one for one in study.on(scene) if one in findings.variants(scene)]
+        asked = _asked(findings, study, scene)
         for variant in [*asked, *findings.whole(scene, asked)]:
-            target, events = f"as it is, variant {variant}", DASH
+            labels = [f"as it is, variant {variant}", DASH]
             if (scene, variant) in findings.partial:
                 names = ("anomaly_rate_asked", "events_kept", "events")
                 rate, *kept = (findings.cell(scene, variant, "", metric=one) for one in names)
-                target, events = f"{rate.mean:g} %", " of ".join(text(one) for one in kept)
-            reached = findings.cell(scene, variant, "", metric="anomaly_rate")
-            cells = [
-                findings.cell(scene, variant, row, metric=metric, against=against)
-                for metric, row, against in (
-                    *(("merged", INITIAL, ""), ("merged", OURS, ""), ("merged", OURS, INITIAL)),
-                    *(("test_only", INITIAL, ""), ("test_only", OURS, "")),
-                )
-            ]
-            heading = scene if variant == asked[0] else ""
-            rows.append(Row((target, reached, events, *cells), heading))
-    header = (
-        *("target", "reached", "events kept", "Sp + iForest", "Our method", "difference"),
-        *("Sp + iForest, test-only", "Our method, test-only"),
-    )
-    title = "Figure 5 in numbers: anomaly rates"
-    why = "none of its scenes is there" if study.variants else "no anomaly rates are compared"
-    return Page(
-        "rates",
-        title,
-        "Whole anomalous events are dropped at random until the share of anomalous frames is next "
-        "to the target; every seed drops others. reached: the share of all frames in percent. "
-        "Frame AUC in percent, merged where nothing else is said; the difference is paired, in "
-        f"points. {SPREAD}",
-        [Table.of(title, header, rows)] if rows else [],
-        f"{NOT_RUN}: {why}.",
-    )
+                labels = [f"{rate.mean:g} %", " of ".join(text(one) for one in kept)]
+            heading, about = scene if variant == asked[0] else "", {"scene": scene}
+            rows.append(_row(findings, labels, COLUMNS["rates"], heading, variant=variant, **about))
+    header = ["target", "events kept", *COLUMNS["rates"]]
+    table = Table(TABLES["pages"]["rates"]["title"], header, rows)
+    return Page.of("rates", [table] if rows else [], asked=bool(study.variants))
 
 
 def ablations(findings: Findings) -> Page:
     """A table for each ablation."""
-    studies = findings.plan.ablations
-    tables = []
-    for title, study in studies.items():
-        rows = []
-        absent = [scene for scene in study.scenes if scene not in findings.scenes]
-        blind = []
-        for scene in findings.scenes:
-            asked = [one for one in study.on(scene) if one in findings.variants(scene)]
-            if asked and not _has_truth(findings, scene):
-                blind.append(scene)
-                continue
-            for variant in asked:
-                against = held_against(asked, findings.plan.main)
-                cells: list[str | Cell] = [
-                    findings.cell(scene, variant, metric=metric) for metric in SHOWN
-                ]
-                cells += [
-                    findings.cell(scene, variant, metric=metric, against=f"{against}/{OURS}")
+    main, ablations, tables = findings.plan.main, findings.plan.ablations, []
+    header = ["variant", "differs in", *COLUMNS["ablations"]]
+    header += [f"difference, {METRICS[metric]}" for metric in JUDGED]
+    for title, study in ablations.items():
+        known = {scene: _asked(findings, study, scene) for scene in findings.scenes}
+        blind = [scene for scene in known if known[scene] and not _has_truth(findings, scene)]
+        absent, rows = [scene for scene in study.scenes if scene not in known], []
+        for scene, asked in known.items():
+            for variant in asked if scene not in blind else ():
+                against = held_against(asked, main)
+                heading = f"{scene}; differences to variant {against}"
+                labels = [variant, overrides_text(findings.grouped[scene, variant][0]) or DASH]
+                about = {"scene": scene, "variant": variant}
+                row = _row(findings, labels, COLUMNS["ablations"], heading, **about)
+                gaps: list[str | Cell] = [
+                    findings.cell(**about, metric=metric, against=f"{against}/{OURS}")
                     if variant != against
                     else ""
                     for metric in JUDGED
                 ]
-                overrides = overrides_text(findings.grouped[scene, variant][0]) or DASH
-                heading = f"{scene}; differences to variant {against}"
-                is_first = variant == asked[0]
-                rows.append(Row((variant, overrides, *cells), heading if is_first else ""))
+                row = replace(row, cells=(*row.cells, *gaps))
+                rows.append(row if variant == asked[0] else replace(row, heading=""))
         notes = [f"Not run: {', '.join(absent)}."] if absent else []
         notes += [f"Not measured (no ground truth): {', '.join(blind)}."] if blind else []
-        header = (
-            *("variant", "differs in", *_columns(SHOWN)),
-            *(f"difference, {column}" for column in _columns(JUDGED)),
-        )
-        if rows:
-            tables.append(Table.of(sentence_case(title), header, rows, notes=notes))
-    why = "no scene of the ablations is there" if studies else "there is no ablation"
-    return Page(
-        "ablations",
-        "Ablations",
-        "The final score of each variant, in percent, and its difference to another one over the "
-        f"same draws of clips, in points: it holds when 0 is not in the brackets. {SPREAD}",
-        tables,
-        f"{NOT_RUN}: {why}.",
-    )
-
-
-def sentence_case(title: str) -> str:
-    """The title of an ablation in print."""
-    words = title.replace("_", " ")
-    return f"{words[:1].upper()}{words[1:]}"
+        words = title.replace("_", " ")
+        name = f"{words[:1].upper()}{words[1:]}"
+        tables += [Table(name, header, rows, notes=notes)] if rows else []
+    return Page.of("ablations", tables, asked=bool(ablations))
 
 
 def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
     main, merged = findings.plan.main, metric == "merged"
+    titles = [place.title for place in places]
+    figures = reported()[reported()["table"] == 1].drop_duplicates("method").set_index("method")
+    upper = list(figures.index[figures["block"] == QUOTED_BLOCK]) if merged else []
+    blocks = {
+        WORDS["upper"]: upper,
+        WORDS["lower"] + (WORDS["below"] if merged else ""): _measured_rows(findings, places),
+        WORDS["oracles"]: ORACLES,
+    }
     rows: list[Row] = []
-    if merged:
-        heading = "Trained on video labelled as normal: the paper's figures"
-        for method, name in _upper_block().items():
-            known = (_paper(findings, place, method, "table 1") for place in places)
-            rows.append(Row((name, *known), heading, "quiet"))
-            heading = ""
-    heading = "Without any label: measured here"
-    heading += "; below each the paper's figure, where it has one" if merged else ""
-    for row in (*_measured_rows(findings, places), *ORACLES):
-        if row == ORACLES[0]:
-            heading = "Oracles, which use the ground truth: measured here"
-        cells = [
-            findings.cell(place.scene, main, row, way=place.way, metric=metric) for place in places
-        ]
-        style = "strong" if row == OURS else ""
-        rows.append(Row((row_name(row, short=True), *cells), heading, style))
-        heading = ""
-        name = _reported_name(row) if merged else ""
-        if name:
-            beside = (_beside(findings, place, main, row, "table 1") for place in places)
-            rows.append(Row((name, *beside), style="quiet"))
-    pooled = "all labelled frames pooled (merged)" if merged else "the test clips alone"
-    notes = _notes_1(findings, places, rows) if merged else []
-    return Table.of(
-        "Table 1, merged" if merged else "Table 1, test clips alone",
-        ("method", *(place.title for place in places)),
-        rows,
-        f"Frame AUC in percent, {pooled}. Our method is variant {main}.",
-        [*notes, *_missing(_ours_at(findings, places, [main], metric))],
-    )
-
-
-def _notes_1(findings: Findings, places: Sequence[Place], rows: Sequence[Row]) -> list[str]:
-    """What has to be known before the paper's figures are held against ours."""
-    main = findings.plan.main
-    beside = [_beside(findings, place, main, OURS, "table 1") for place in places]
-    known = [(f"variant {main}", one) for one in beside if isinstance(one, Cell)]
-    notes = [
-        *_marks(rows, known),
-        "The paper does not state its settings of Del Giorno et al.: its one figure stands below "
-        "both window lengths w of the authors.",
-    ]
-    if sum(place.paper_scene == ALL_UMN for place in places) > 1:
-        notes.append(
-            "The paper does not say how it put UMN's scenes together. Its one figure stands in all "
-            "three columns: one model a scene, whose scores are pooled as they are, or as ranks "
-            "within their scene; and one model for all scenes."
-        )
+    for heading, names in blocks.items():
+        for row in names:
+            first, method = heading if row == names[0] else "", paper_method(row)
+            if row not in upper:
+                label, style = row_name(row, short=True), "strong" if row == OURS else ""
+                cells = _measured(findings, places, main, row, metric)
+                rows.append(Row((label, *cells), first, style))
+                first = ""
+            if merged and method in figures.index:
+                name, number = (str(figures.loc[method, one]) for one in ("name", "reference"))
+                label = (name if row in upper else "reported") + (f" [{number}]" if number else "")
+                beside = _beside(findings, places, main, row, "table 1")
+                rows.append(Row((label, *beside), first, "quiet"))
+    ours = _beside(findings, places, main, OURS, "table 1")
+    notes = [*_marks(rows, [(f"variant {main}", one) for one in ours]), WORDS["del_giorno"]]
+    if sum(place.paper == ALL_UMN for place in places) > 1:
+        notes.append(WORDS["umn"])
     blind = [scene for scene in findings.scenes if not _has_truth(findings, scene)]
     if blind:
         notes.append(f"Ranked but not measured, for want of ground truth: {', '.join(blind)}.")
-    return notes
+    pooled = "all labelled frames pooled (merged)" if merged else "the test clips alone"
+    return Table(
+        "Table 1, merged" if merged else "Table 1, test clips alone",
+        ["method", *titles],
+        rows,
+        f"Frame AUC in percent, {pooled}. Our method is variant {main}.",
+        [
+            *(notes if merged else []),
+            *_missing(titles, [one for one in rows if one.style == "strong"]),
+        ],
+    )
 
 
 def _table_2(findings: Findings, metric: str) -> Table:
     merged, variants = metric == "merged", findings.plan.backbones.variants
-    places = _backbone_places(findings)
+    places, names = _backbone_places(findings), TABLES["backbones"]
+    titles = [place.title for place in places]
+    runs = {one: run for one in variants if (run := findings.about(one)) is not None}
+    methods = {name: TABLE_2.get(run.method.backbone, "") for name, run in runs.items()}
+    networks = {name: TABLES["networks"].get(run.method.backbone) for name, run in runs.items()}
     rows: list[Row] = []
-    methods, absent = [], []
-    who: list[tuple[str, Cell]] = []
-    others = False
-    for variant in variants:
-        about = findings.about(variant)
-        if about is None:
-            absent.append(variant)
-            continue
-        backbone = about.method.backbone
-        method = TABLE_2.get(backbone, "")
-        methods.append(method)
-        name = OTHER_NETWORKS.get(backbone) or PAPER_BACKBONES.get(method, backbone)
-        cells = [
-            findings.cell(place.scene, variant, way=place.way, metric=metric) for place in places
-        ]
+    known: list[tuple[str, str | Cell]] = []
+    for variant, run in runs.items():
+        method = methods[variant]
+        name = networks[variant] or names.get(method, run.method.backbone)
+        cells = _measured(findings, places, variant, OURS, metric)
         rows.append(Row((f"{name}, variant {variant}", *cells)))
         if merged and method:
-            beside = [_beside(findings, place, variant, method, "table 2") for place in places]
+            beside = _beside(findings, places, variant, method, "table 2")
             rows.append(Row(("reported", *beside), style="quiet"))
-            who += [(f"variant {variant}", one) for one in beside if isinstance(one, Cell)]
-            others |= backbone in OTHER_NETWORKS
-    for method, name in PAPER_BACKBONES.items():
-        if merged and method not in methods:
+            known += [(f"variant {variant}", one) for one in beside]
+    for method, name in names.items():
+        if merged and method not in methods.values():
+            beside = _beside(findings, places, "", method, "table 2")
             rows.append(Row((name, *(NOT_RUN for _ in places))))
-            known_here = (_paper(findings, place, method, "table 2") for place in places)
-            rows.append(Row(("reported", *known_here), style="quiet"))
-    notes = _marks(rows, who)
-    if others:
-        notes.append(
-            f"The paper's 3DConv is {THREE_D_NETWORK} (Tran et al. 2015), at an input size that it "
-            "does not state: another network, so its figures are no more than neighbours."
-        )
-    notes += _beside_the_backbone(findings)
+            rows.append(Row(("reported", *beside), style="quiet"))
+    notes = [
+        *_marks(rows, known),
+        *([WORDS["three_d"]] if merged and any(networks.values()) else []),
+    ]
+    more = {name: overrides_text(run, without="backbone") for name, run in runs.items()}
+    if len(set(more.values())) > 1:
+        listed = "; ".join(f"{name}: {words or 'no more'}" for name, words in more.items())
+        notes.append(f"The variants differ in more than the network. {listed}.")
+    absent = [name for name in variants if name not in runs]
     notes += [f"Not run: variants {', '.join(absent)}."] if absent else []
     if any(place.way for place in places):
         notes.append("UMN: one model a scene, whose scores are pooled as they are.")
-    return Table.of(
+    return Table(
         "Table 2, merged" if merged else "Table 2, test clips alone",
-        ("backbone", *(place.title for place in places)),
+        ["backbone", *titles],
         rows,
-        f"Frame AUC of our method in percent, {COLUMN_NAMES[metric]}.",
-        [*notes, *_missing(_ours_at(findings, places, variants, metric))],
+        f"Frame AUC of our method in percent, {METRICS[metric]}.",
+        [*notes, *_missing(titles, [one for one in rows if one.findings and not one.style])],
     )
 
 
-def _beside_the_backbone(findings: Findings) -> list[str]:
-    """What the variants of Table 2 differ in, where it is more than the network."""
-    settings = {}
-    for variant in findings.plan.backbones.variants:
-        about = findings.about(variant)
-        if about is not None:
-            settings[variant] = ", ".join(
-                f"{key} {setting(value)}"
-                for key, value in about.overrides.items()
-                if key != "backbone"
-            )
-    if len(set(settings.values())) < 2:
-        return []
-    listed = "; ".join(f"{name}: {more or 'no more'}" for name, more in settings.items())
-    return [f"The variants differ in more than the network. {listed}."]
+def _row(
+    findings: Findings,
+    labels: Sequence[str],
+    columns: Mapping[str, Mapping[str, str]],
+    heading: str = "",
+    **about: Any,
+) -> Row:
+    """A line of findings about one thing, in the columns of a table."""
+    cells = (findings.cell(**{**about, **column}) for column in columns.values())
+    return Row((*labels, *cells), heading)
+
+
+def _last(rows: Iterable[Row]) -> list[tuple[str, str | Cell]]:
+    """Variant and last cell of each line: the paper's figure of our method."""
+    return [(f"variant {row.findings[0].key.variant}", row.cells[-1]) for row in rows]
+
+
+def _measured(
+    findings: Findings, places: Sequence[Place], variant: str, row: str, metric: str
+) -> list[Cell]:
+    """What was measured in each column."""
+    return [
+        findings.cell(place.scene, variant, row, way=place.way, metric=metric) for place in places
+    ]
+
+
+def _beside(
+    findings: Findings, places: Sequence[Place], variant: str, method: str, table: str
+) -> list[str | Cell]:
+    """The paper's figures, a dash where it has none, nothing on scenes that it does not know.
+
+    Parameters
+    ----------
+    method : a row of Table 1, or a backbone of Table 2.
+    """
+    own = Key("", variant, OURS, source=REPORTED)
+    if table == "table 1":
+        own = own._replace(row=method, against=table)
+    alone = Key("", row=paper_method(method), against=table, source=REPORTED)
+    return [
+        findings.cells.get(own._replace(scene=place.scene, way=place.way))
+        or findings.cells.get(alone._replace(scene=place.paper))
+        or (DASH if place.paper else "")
+        for place in places
+    ]
+
+
+def _measured_rows(findings: Findings, places: Iterable[Place]) -> list[str]:
+    """The lower block of Table 1; rows that the paper has stand there in any case."""
+    keys = [(place.scene, findings.plan.main, place.way) for place in places]
+    known = dict.fromkeys(row for key in keys for row in findings.rows.get(key, ()))
+    rows: list[str] = []
+    for one in TABLES["competitors"]:
+        rows += [*(part for part in one.get("parts", ()) if part in known), one["row"]]
+    last = [*INITIAL_ROWS, OURS, "ours_smoothed"]
+    others = [row for row in known if not row.startswith((*STEPS, *ORACLES))]
+    return [*rows, *(row for row in others if row not in (*rows, *last)), *last]
 
 
 def _places(findings: Findings) -> list[Place]:
     """The columns of Table 1: the paper's, then other scenes; these first if no other was run."""
-    plan = findings.plan
-    paper = [Place(title, scene, "", scene) for scene, title in PAPER_SCENES.items()]
-    if ALL_UMN in plan.pools:
-        paper += _pool_places(findings, ALL_UMN, "UMN all", ALL_UMN)
-    else:
-        paper.append(Place("UMN all", ALL_UMN, "", ALL_UMN))
-    pools = [name for name in plan.pools if name != ALL_UMN]
-    pooled = [place for name in pools for place in _pool_places(findings, name, name)]
+    paper = [Place(title, scene, "", scene) for scene, title in TABLES["scenes"].items()]
+    umn, pools = Place("UMN all", ALL_UMN, "", ALL_UMN), dict(findings.plan.pools)
+    paper += _pool_places(umn, pools.pop(ALL_UMN).joint) if ALL_UMN in pools else [umn]
+    pooled = [one for name in pools for one in _pool_places(Place(name, name), pools[name].joint)]
     known = {place.scene for place in (*paper, *pooled)}
-    others = [
-        *(Place(scene, scene) for scene in findings.scenes if scene not in known),
-        *pooled,
-    ]
-    shown = [place for place in others if place.way or _has_truth(findings, place.scene)]
-    return _ordered(findings, paper, shown, [plan.main])
+    others = [Place(scene, scene) for scene in findings.scenes if scene not in known]
+    shown = [one for one in (*others, *pooled) if one.way or _has_truth(findings, one.scene)]
+    return _ordered(findings, paper, shown, [findings.plan.main])
 
 
-def _pool_places(findings: Findings, pool: str, title: str, paper_scene: str = "") -> list[Place]:
+def _pool_places(pool: Place, joint: str | None) -> list[Place]:
     """The three ways to put scenes together; of pools that are not the paper's, those asked for."""
-    places = [Place(f"{title}, {words}", pool, way, paper_scene) for way, words in WAYS.items()]
-    joint = findings.plan.pools[pool].joint
-    if joint or paper_scene:
-        place = Place(f"{title}, one model", joint or pool, "" if joint else "joint", paper_scene)
-        places.append(place)
-    return places
+    found = [replace(pool, title=f"{pool.title}, {words}", way=way) for way, words in WAYS.items()]
+    if joint or pool.paper:
+        scene, way = (joint, "") if joint else (pool.scene, "joint")
+        found.append(Place(f"{pool.title}, one model", scene, way, pool.paper))
+    return found
 
 
 def _backbone_places(findings: Findings) -> list[Place]:
     """The columns of Table 2: the paper's, then other scenes of the comparison."""
-    wanted = [scene for scene in PAPER_SCENES if not scene.startswith(ALL_UMN)]
-    paper = [Place(PAPER_SCENES[scene], scene, "", scene) for scene in wanted]
-    way = "raw" if ALL_UMN in findings.plan.pools else ""
-    paper.append(Place("UMN all", ALL_UMN, way, ALL_UMN))
+    plan, titles = findings.plan, TABLES["scenes"]
+    known = [scene for scene in titles if not scene.startswith(ALL_UMN)]
+    paper = [Place(titles[scene], scene, "", scene) for scene in known]
+    paper.append(Place("UMN all", ALL_UMN, "raw" if ALL_UMN in plan.pools else "", ALL_UMN))
     others = [
-        Place(PAPER_SCENES.get(scene, scene), scene)
+        Place(titles.get(scene, scene), scene)
         for scene in findings.scenes
-        if scene in findings.plan.backbones.scenes
-        and scene not in (*wanted, ALL_UMN)
+        if scene in plan.backbones.scenes
+        and scene not in (*known, ALL_UMN)
         and _has_truth(findings, scene)
     ]
-    return _ordered(findings, paper, others, findings.plan.backbones.variants)
+    return _ordered(findings, paper, others, plan.backbones.variants)
 
 
 def _ordered(
     findings: Findings, paper: list[Place], others: list[Place], variants: Sequence[str]
 ) -> list[Place]:
     """The paper's scenes first, unless none of them was run."""
-    was_run = any(
-        (place.scene, name, place.way) in findings.rows for place in paper for name in variants
-    )
-    return [*paper, *others] if was_run else [*others, *paper]
+    keys = [(place.scene, variant, place.way) for place in paper for variant in variants]
+    return [*paper, *others] if any(key in findings.rows for key in keys) else [*others, *paper]
 
 
 def _has_truth(findings: Findings, scene: str) -> bool:
     return any(findings.is_measured(scene, variant) for variant in findings.variants(scene))
 
 
-def _measured_rows(findings: Findings, places: Iterable[Place]) -> list[str]:
-    """The lower block of Table 1; rows that the paper has stand there in any case."""
-    main = findings.plan.main
-    known = dict.fromkeys(
-        row for place in places for row in findings.rows.get((place.scene, main, place.way), ())
-    )
-    rows = [row for row in COMPETITORS if row in known or not row.endswith(PARTS)]
-    ours = (*INITIAL_ROWS, OURS, "ours_smoothed")
-    others = [row for row in known if row not in (*rows, *ours) and not row.startswith(STEPS)]
-    return [*rows, *(row for row in others if row not in ORACLES), *ours]
+def _asked(findings: Findings, study: Comparison, scene: str) -> list[str]:
+    """The variants of a comparison that were run on a scene."""
+    return [variant for variant in study.on(scene) if (scene, variant) in findings.grouped]
 
 
-def _upper_block() -> dict[str, str]:
-    """The paper's methods that need labelled normal video, and how they are cited."""
-    listed = reported()[reported()["block"] == QUOTED_BLOCK].drop_duplicates("method")
-    return {
-        one["method"]: cited(one["name"], one["reference"]) for one in listed.to_dict("records")
-    }
+def _is_ours(row: Row) -> bool:
+    return row.style == "strong"
 
 
-def _reported_name(row: str) -> str:
-    """How the paper's figures below a row are called; empty where it has none."""
-    figures = reported()
-    found = figures[(figures["table"] == 1) & (figures["method"] == paper_method(row))]
-    return cited("reported", str(found["reference"].iloc[0])) if len(found) else ""
-
-
-def _paper(findings: Findings, place: Place, method: str, table: str) -> str | Cell:
-    """The paper's figure; a dash where it has none, nothing on scenes that it does not know."""
-    key = Key(place.paper_scene, row=method, against=table, source=REPORTED)
-    return findings.cells.get(key) or (DASH if place.paper_scene else "")
-
-
-def _beside(findings: Findings, place: Place, variant: str, method: str, table: str) -> str | Cell:
-    """The paper's figure below a measured one, marked where it is not for the same thing.
-
-    Parameters
-    ----------
-    method : a row of Table 1, or a backbone of Table 2.
-    """
-    key = Key(place.scene, variant, OURS, place.way, source=REPORTED)
-    if table == "table 1":
-        key = key._replace(row=method, against=table)
-        method = paper_method(method)
-    return findings.cells.get(key) or _paper(findings, place, method, table)
-
-
-def _ours_at(
-    findings: Findings, places: Sequence[Place], variants: Sequence[str], metric: str
-) -> dict[str, Cell]:
-    """Our method in each column: of the first variant that lacks a value or an interval."""
-    found = {}
-    for place in places:
-        for variant in variants:
-            cell = findings.cell(place.scene, variant, way=place.way, metric=metric)
-            if cell.reason and place.title not in found:
-                found[place.title] = cell
-    return found
-
-
-def _missing(cells: Mapping[str, Cell]) -> list[str]:
-    """Why values or intervals are missing, each reason once."""
+def _missing(names: Sequence[str], rows: Iterable[Row]) -> list[str]:
+    """Why values or intervals are missing: of each column, the first that does not exist."""
     found: dict[str, list[str]] = {}
-    for name, cell in cells.items():
-        if cell.reason and not cell.reason.startswith(NOT_RUN):
+    for name, cells in zip(names, zip(*(row.findings for row in rows), strict=True), strict=False):
+        for cell in [one for one in cells if one.reason and not one.reason.startswith(NOT_RUN)][:1]:
             what = "value" if cell.mean is None else "interval"
             found.setdefault(f"No {what} ({cell.reason})", []).append(name)
     return [f"{what}: {', '.join(names)}." for what, names in found.items()]
 
 
-def _marks(rows: Iterable[Row], known: Sequence[tuple[str, Cell]]) -> list[str]:
+def _marks(rows: Iterable[Row], known: Iterable[tuple[str, str | Cell]]) -> list[str]:
     """What the marks beside the paper's figures mean.
 
     Parameters
     ----------
     known : the paper's figure of our method beside each run or variant.
     """
-    notes = [
-        f"{DAGGER} The paper's figure is for its own settings ({IN_PARENTHESES}); {who} differs "
-        f"in: {cell.settings.partition(DIFFER)[2]}."
+    differing = {
+        who: cell.settings.partition(DIFFER)[2]
         for who, cell in known
-        if DIFFER in cell.settings
+        if isinstance(cell, Cell) and DIFFER in cell.settings
+    }
+    notes = [
+        f"{DAGGER} The paper's figure is for its own settings ({WORDS['in_parentheses']}); {who} "
+        f"differs in: {settings}."
+        for who, settings in differing.items()
     ]
-    texts = (one for row in rows for one in row.texts)
-    if any(DOUBLE_DAGGER in one for one in texts):
-        notes.append(PROTOCOL_NOTE)
-    return list(dict.fromkeys(notes))
-
-
-def _columns(metrics: Iterable[str]) -> list[str]:
-    return [COLUMN_NAMES[metric] for metric in metrics]
-
-
-def _caption(findings: Findings, scene: str, variant: str) -> str:
-    runs = findings.grouped[scene, variant]
-    first = findings.of_first_seed(scene, variant)
-
-    def count(name: str) -> float:
-        return findings.count(scene, variant, name)
-
-    weights = runs[0].weights
-    source = "not stated" if weights is None else weights.source
-    sha256 = f" (sha256 {weights.sha256[:12]})" if weights is not None and weights.sha256 else ""
-    parts = [
-        f"{count('frames'):,.0f} frames in {count_of(count('clips'), 'clip')} "
-        f"({count('training_clips'):.0f} training, {count('test_clips'):.0f} test); "
-        f"{count('labelled_frames'):,.0f} frames labelled, {count('anomalous_frames'):,.0f} "
-        f"anomalous{f' (counts{first})' if first else ''}",
-        f"{count_of(len(runs), 'seed')} ({', '.join(str(run.seed) for run in runs)})",
-        f"{count_of(count('draws'), 'draw')} of "
-        f"{count_of(count('labelled_clips'), 'labelled clip')}{first}",
-        f"smoothing sigma {count('smoothing_sigma'):g} frames",
-        f"backbone {runs[0].method.backbone}, weights {source}{sha256}",
-    ]
-    return f"{'; '.join(parts)}."
-
-
-def _write_csv(path: Path, cells: Iterable[tuple[str, Cell]], nothing: str) -> None:
-    table = csv_table(cells)
-    if table.empty:
-        table = pd.DataFrame({"reason": [nothing]}).reindex(columns=CSV_COLUMNS)
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    borne = any(DOUBLE_DAGGER in one for row in rows for one in row.texts)
+    return [*notes, WORDS["protocol"]] if borne else notes

@@ -93,7 +93,7 @@ def draw(findings: Findings, variant: str) -> Figure:
 
 
 def _series(findings: Findings, scene: str, variant: str, metric: str) -> Series:
-    last = int(findings.count(scene, variant, "iterations"))
+    last = int(findings.counts[scene, variant]["iterations"])
     single, running = (
         [findings.cell(scene, variant, row, metric=metric) for row in (INITIAL, *rows)]
         for rows in ([f"{kind}{t}" for t in range(1, last + 1)] for kind in STEPS)
