@@ -31,20 +31,19 @@ rule evaluate:
             "versions": versions_of("numpy", "scikit-learn", "scipy", "torch", "torchvision"),
             "evaluation": EVALUATION,
             "competitors": list(run_of(w).competitors),
-            "method": METHODS[w.variant].as_document(),
-            "overrides": STUDY.overrides[w.variant],
-            "description": SCENES[w.scene].description,
-            "fingerprints": {
-                "method's code": code_of(
-                    *(
-                        "sdor.method.initial",
-                        "sdor.method.pseudo_labels",
-                        "sdor.method.training",
-                        "sdor.method.scores",
-                    )
-                ),
-                "labels": digest_of(LABELS[w.scene]),
-                "video": digest_of([SOURCES[w.scene, name] for name in clip_names(w.scene)]),
+            "about": {
+                "method": METHODS[w.variant].as_document(),
+                "overrides": STUDY.overrides[w.variant],
+                "description": SCENES[w.scene].description,
+                "fingerprints": {
+                    "evaluation's code": code_of("sdor.evaluation.evaluate"),
+                    "method's code": code_of(
+                        *("sdor.method.initial", "sdor.method.pseudo_labels"),
+                        *("sdor.method.training", "sdor.method.scores"),
+                    ),
+                    "labels": digest_of(LABELS[w.scene]),
+                    "video": digest_of([SOURCES[w.scene, one] for one in clip_names(w.scene)]),
+                },
             },
         },
     script:

@@ -12,7 +12,7 @@ from synthetic_study import about
 from sdor.errors import SdorError
 from sdor.evaluation.about import About, Subset
 from sdor.evaluation.evaluate import LabelPurity, evaluate, evaluate_pool, evaluate_run
-from sdor.evaluation.scores import RunFiles, RunTables
+from sdor.evaluation.scores import RunFiles, RunTables, index_of
 from sdor.files import write_parquet
 from sdor.networks.provenance import Provenance
 from sdor.study.plan import EvaluationSettings
@@ -54,7 +54,8 @@ def tables():
 
 
 def run(tables):
-    return evaluate(RunTables(**tables), SETTINGS, ABOUT)[0]
+    given = {"competitors": {}, "index": index_of(tables["clips"]), **tables}
+    return evaluate(RunTables(**given), SETTINGS, ABOUT)[0]
 
 
 def test_every_detector_has_every_column(tables):
@@ -127,22 +128,34 @@ def shifted(table):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda t: {**t, "initial": shifted(t["initial"])}, "initial: clip Train1, frame 70"),
-        (lambda t: {**t, "initial": t["initial"][:-1]}, "initial: clip Test2, frame 10 is missing"),
+        (
+            lambda t: {**t, "initial": shifted(t["initial"])},
+            "initial: found clip Train1, frame 70 where clip Train1, frame 7 belongs",
+        ),
+        (
+            lambda t: {**t, "initial": t["initial"][:-1]},
+            r"initial: found the end where clip Test2, frame 10 belongs \(39 rows, expected 40\)",
+        ),
         (
             lambda t: {**t, "scores": [t["scores"][0], shifted(t["scores"][1])]},
-            "scores of iteration 2: clip Train1, frame 70",
+            "scores of iteration 2: found clip Train1, frame 70",
         ),
         (
             lambda t: {**t, "ground_truth": t["ground_truth"].drop(index=12)},
-            "ground_truth: clip Train2, frame 4",
+            "ground_truth: found clip Train2, frame 4 where clip Train2, frame 3 belongs",
         ),
         (
             lambda t: {**t, "ground_truth": t["ground_truth"].replace("Test1", "Cellar")},
             "ground_truth: clip Cellar",
         ),
-        (lambda t: {**t, "clips": t["clips"].assign(frames=[10, 11, 10, 10])}, "clip Train2: 10"),
-        (lambda t: {**t, "clips": t["clips"][:3]}, "ensemble: clip Test2"),
+        (
+            lambda t: {**t, "clips": t["clips"].assign(frames=[10, 11, 10, 10])},
+            "scores of iteration 1: found clip Test1, frame 1 where clip Train2, frame 11 belongs",
+        ),
+        (
+            lambda t: {**t, "clips": t["clips"][:3]},
+            "found clip Test2, frame 1 where the end belongs",
+        ),
         (
             lambda t: {**t, "ensemble": t["ensemble"].assign(score=t["ensemble"]["score"] + 1)},
             "not the mean of the iterations",

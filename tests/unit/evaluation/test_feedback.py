@@ -104,7 +104,7 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
     evaluate_feedback(files, output, settings=settings, draws=20, about=about("yard"))
     write_parquet(tmp_path / "s2.parquet", after[:-1], {})
     short = replace(files, scores=[paths["s0"], tmp_path / "s2.parquet"])
-    with pytest.raises(SdorError, match="scores after round 1: clip c, frame 30 is missing"):
+    with pytest.raises(SdorError, match="scores after round 1: found the end"):
         evaluate_feedback(short, output, settings=settings, draws=20, about=about("yard"))
     before, one = json.loads(output.read_text())["rounds"]
     assert before["all"] == before["unmarked"]

@@ -12,7 +12,7 @@ from sdor import progress
 from sdor.errors import SdorError
 from sdor.files import CHECKPOINT
 from sdor.progress import track
-from sdor.running.jobs import job, percent
+from sdor.running.jobs import job
 from sdor.running.manifest import entry_file
 from sdor.running.run import faults
 
@@ -108,11 +108,6 @@ def test_a_log_that_cannot_be_written_is_one_line(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("sdor: frames of a/b: results/logs/a.log: cannot write here")
-
-
-def test_a_key_figure_is_empty_where_nothing_was_measured():
-    assert percent("merged AUC", {"value": 0.78449}) == "merged AUC 78.4"
-    assert percent("merged AUC", {"value": None, "reason": "no ground truth"}) == ""
 
 
 def test_long_work_logs_a_line_a_minute(monkeypatch, caplog):

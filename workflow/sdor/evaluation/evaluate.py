@@ -97,12 +97,12 @@ def evaluate(
         the kind of file, the clip and the frame.
     """
     scores = tables.detectors(settings.smoothing_sigma)
-    frames, labelled = labelled_frames(tables.clips, tables.ensemble, tables.ground_truth)
+    frames, labelled = labelled_frames(tables.clips, tables.index, tables.ground_truth)
     weights = draw_clips(len(frames.split), settings.bootstrap_draws)
     judged = {name: values[labelled] for name, values in scores.items()}
     rows, oracles, drawn = _measure_all(judged, frames, weights)
     left, right = COMPARED
-    truth = tables.ensemble.loc[labelled, ["clip", "frame"]].assign(anomalous=frames.anomalous)
+    truth = tables.index.loc[labelled].assign(anomalous=frames.anomalous)
     measured = Evaluation(
         about,
         settings,
@@ -138,7 +138,7 @@ def evaluate_pool(
     runs = [files.read() for files in members]
     for run in runs:
         detectors = run.detectors(settings.smoothing_sigma)
-        truth, labelled = labelled_frames(run.clips, run.ensemble, run.ground_truth)
+        truth, labelled = labelled_frames(run.clips, run.index, run.ground_truth)
         if about.way == "ranks":
             detectors = {name: rankdata(one) / len(one) for name, one in detectors.items()}
         scores.append({name: one[labelled] for name, one in detectors.items()})

@@ -10,7 +10,7 @@ from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
 from sdor.evaluation.expert import no_marks
 from sdor.evaluation.metrics import LabelledFrames
-from sdor.evaluation.scores import check_clips, checked_scores, labelled_frames
+from sdor.evaluation.scores import checked_scores, index_of, labelled_frames
 from sdor.files import read_parquet, write_json
 from sdor.study.plan import FeedbackSettings
 
@@ -78,12 +78,11 @@ def evaluate_feedback(
     clips, ground_truth = read_parquet(files.clips), read_parquet(files.ground_truth)
     tables = [read_parquet(path) for path in files.scores]
     marks = [read_parquet(path) for path in files.marks]
-    check_clips(clips, tables[0])
-    frames, labelled = labelled_frames(clips, tables[0], ground_truth)
-    index = pd.MultiIndex.from_frame(tables[0].loc[labelled, ["clip", "frame"]])
+    frames, labelled = labelled_frames(clips, index_of(clips), ground_truth)
+    index = pd.MultiIndex.from_frame(index_of(clips)[labelled])
     weights = draw_clips(len(frames.split), draws)
     scores = [
-        checked_scores(f"scores after round {number}", table, tables[0])[labelled]
+        checked_scores(f"scores after round {number}", table, index_of(clips))[labelled]
         for number, table in enumerate(tables)
     ]
     rounds = []

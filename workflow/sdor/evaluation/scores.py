@@ -43,12 +43,13 @@ class RunFiles:
         SdorError : a file is missing or damaged.
         """
         clips, truth = read_parquet(self.clips), read_parquet(self.ground_truth)
+        index = None
         if self.subset is not None:
-            kept = read_parquet(self.subset)
-            counts = kept["clip"].value_counts()
+            index = read_parquet(self.subset)
+            counts = index["clip"].value_counts()
             clips = clips[clips["clip"].isin(counts.index)]
             clips = clips.assign(frames=clips["clip"].map(counts))
-            truth = truth.merge(kept, on=["clip", "frame"])
+            truth = truth.merge(index, on=["clip", "frame"])
         return RunTables(
             clips,
             truth,
@@ -57,6 +58,7 @@ class RunFiles:
             [read_parquet(path) for path in self.scores],
             [read_parquet(path) for path in self.pseudo_labels],
             {name: read_parquet(path) for name, path in self.competitors.items()},
+            index_of(clips) if index is None else index,
         )
 
 
@@ -73,6 +75,7 @@ class RunTables:
     scores : clip, frame, score of phi_1 … phi_T.
     pseudo_labels : clip, frame, label that each iteration was trained on.
     competitors : clip, frame, score of further detectors, by row name.
+    index : clip and frame of every frame that is scored, in order.
     """
 
     clips: pd.DataFrame
@@ -80,8 +83,9 @@ class RunTables:
     initial: pd.DataFrame
     ensemble: pd.DataFrame
     scores: Sequence[pd.DataFrame]
-    pseudo_labels: Sequence[pd.DataFrame] = ()
-    competitors: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pseudo_labels: Sequence[pd.DataFrame]
+    competitors: Mapping[str, pd.DataFrame]
+    index: pd.DataFrame
 
     def detectors(self, sigma: float) -> dict[str, FloatArray]:
         """Row name: (frames,) scores of every detector, in the order of the tables.
@@ -94,18 +98,17 @@ class RunTables:
         ------
         SdorError : tables whose rows do not match, or scores that are not finite.
         """
-        check_clips(self.clips, self.ensemble)
         if not self.scores:
             raise SdorError(
                 "scores: there is no iteration to evaluate; set iterations to 1 or more"
             )
-        index = self.ensemble
+        index = self.index
         singles = [
             checked_scores(f"scores of iteration {number}", table, index)
             for number, table in enumerate(self.scores, start=1)
         ]
         running = np.cumsum(singles, axis=0) / np.arange(1, len(singles) + 1)[:, None]
-        ours = checked_scores("ensemble", index, index)
+        ours = checked_scores("ensemble", self.ensemble, index)
         off = np.abs(running[-1] - ours)
         worst = int(np.argmax(off))
         if off[worst] > ENSEMBLE_TOLERANCE * max(1.0, float(np.abs(ours).max())):
@@ -185,39 +188,25 @@ def checked_scores(
 
 def check_rows(kind: str, table: pd.DataFrame, index: pd.DataFrame) -> None:
     """Refuse a table whose (clip, frame) rows are not those of the index, in its order."""
-    shared = min(len(table), len(index))
-    same = (
-        table["clip"].to_numpy(dtype=object)[:shared]
-        == index["clip"].to_numpy(dtype=object)[:shared]
-    ) & (table["frame"].to_numpy()[:shared] == index["frame"].to_numpy()[:shared])
-    if len(table) == len(index) and bool(np.all(same)):
+    found, wanted = (one[["clip", "frame"]].to_numpy(dtype=object) for one in (table, index))
+    shared = min(len(found), len(wanted))
+    wrong = np.flatnonzero((found[:shared] != wanted[:shared]).any(axis=1))
+    at = int(wrong[0]) if len(wrong) else shared
+    if at == len(found) == len(wanted):
         return
-    at = int(np.argmin(same)) if not np.all(same) else shared
-    row = (table if at < len(table) else index).iloc[at]
-    trouble = "is in the place of another frame" if at < shared else "has no counterpart"
-    if at >= len(table):
-        trouble = "is missing"
+    here, there = (
+        "clip {}, frame {}".format(*rows[at]) if at < len(rows) else "the end"
+        for rows in (found, wanted)
+    )
     raise SdorError(
-        f"{kind}: clip {row['clip']}, frame {row['frame']} {trouble} ({len(table)} rows, expected "
-        f"{len(index)}); delete the file and run the same command again"
+        f"{kind}: found {here} where {there} belongs ({len(found)} rows, expected {len(wanted)}); "
+        "delete the file and run the same command again"
     )
 
 
-def check_clips(clips: pd.DataFrame, scored: pd.DataFrame) -> None:
-    """Refuse scores whose clips are not those of the scene, in its order and length."""
-    names = clips["clip"].to_numpy(dtype=object)
-    expected = np.repeat(names, clips["frames"].to_numpy(dtype=np.int64))
-    found = scored["clip"].to_numpy(dtype=object)
-    if len(expected) == len(found) and bool(np.all(expected == found)):
-        return
-    counts = scored["clip"].value_counts()
-    for name, length in zip(names, clips["frames"], strict=True):
-        if counts.get(name, 0) != length:
-            raise SdorError(
-                f"ensemble: clip {name}: {counts.get(name, 0)} frames are scored, the clip has "
-                f"{length}; delete the file and run the same command again"
-            )
-    stranger = next((name for name in counts.index if name not in set(names)), None)
-    if stranger is not None:
-        raise SdorError(f"ensemble: clip {stranger}: not a clip of the scene; delete the file")
-    raise SdorError("ensemble: the clips are not in scene order; delete the file and run again")
+def index_of(clips: pd.DataFrame) -> pd.DataFrame:
+    """Clip and frame (from 1) of every frame of a scene, in its order."""
+    lengths = clips["frames"].to_numpy(dtype=np.int64)
+    frames = [np.arange(1, length + 1) for length in lengths]
+    names = np.repeat(clips["clip"].to_numpy(dtype=object), lengths)
+    return pd.DataFrame({"clip": names, "frame": np.concatenate([np.arange(0), *frames])})

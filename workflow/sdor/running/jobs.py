@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +72,6 @@ def job(script: Any, name: str) -> Iterator[Work]:
             logger.exception("%s: failed", name)
             leave(ticket, f"{name}: a bug ({type(error).__name__}): its traceback is in {log}")
             raise
-
-
-def percent(name: str, cell: Mapping[str, Any]) -> str:
-    """A key figure from a measured cell: its value in percent; nothing where it has none."""
-    return "" if cell["value"] is None else f"{name} {100 * cell['value']:.1f}"
 
 
 def _sweep(path: Path) -> None:
