@@ -23,7 +23,7 @@ from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import draw_clips
 from sdor.evaluation.metrics import COLUMNS as METRICS
 from sdor.files import read_json, write_parquet
-from sdor.reporting.findings import COLUMNS, INITIAL, OURS, StudyFiles, read_findings
+from sdor.reporting.findings import INITIAL, OURS, SCHEMA, StudyFiles, read_findings
 from sdor.study.plan import Comparison, Plan
 
 VARIANTS = {
@@ -56,7 +56,7 @@ def chosen(findings, **key):
 
 def test_the_table_has_its_columns_and_no_finding_twice(findings):
     table = findings.table
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == list(SCHEMA)
     keys = ["scene", "variant", "seed", "row", "way", "metric", "against", "round", "source"]
     assert not table.duplicated(keys).any()
     assert findings.plan == PLAN

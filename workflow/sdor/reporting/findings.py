@@ -64,12 +64,15 @@ from sdor.reporting.reported import (
 )
 from sdor.study.plan import Plan
 
-TEXTS = ("scene", "variant", "row", "way", "metric", "against", "reason", "source", "settings")
-WHOLE_NUMBERS = ("seed", "clips", "draws", "round")
 COLUMNS = [
     *("scene", "variant", "seed", "row", "way", "metric", "value", "low", "high", "clips"),
     *("draws", "against", "round", "reason", "source", "settings"),
 ]
+SCHEMA = {
+    **dict.fromkeys(COLUMNS, "str"),
+    **dict.fromkeys(("seed", "clips", "draws", "round"), "Int64"),
+    **dict.fromkeys(("value", "low", "high"), "float64"),
+}
 MEASURED, REPORTED = "measured", "reported"
 # The columns that paired differences over all seeds are taken of.
 JUDGED = ("merged", "test_only")
@@ -305,20 +308,18 @@ def gather(files: StudyFiles, plan: Plan) -> Findings:
     ------
     SdorError : a file is missing or damaged, or does not belong to the others.
     """
-    runs = [_Result.read(path, "rows", "oracles") for path in files.metrics]
-    pooled = [_Result.read(path, "rows", "oracles") for path in files.pooled]
-    located = [_Result.read(path, *LOCALISED) for path in files.localisation]
-    taught = [_Result.read(path, "rounds") for path in files.feedback]
+    runs = _read(files.metrics, "rows", "oracles")
+    every = [*runs, *_read(files.pooled, "rows", "oracles")]
     records: list[Record] = [
-        *(one for run in (*runs, *pooled) for one in _of_run(run)),
-        *(one for run in located for one in _of_localisation(run)),
-        *(one for run in taught for one in _of_feedback(run)),
+        *(one for run in every for one in _of_run(run)),
+        *(one for run in _read(files.localisation, *LOCALISED) for one in _of_localisation(run)),
+        *(one for run in _read(files.feedback, "rounds") for one in _of_feedback(run)),
         *(Record(scene=scene, reason=why) for scene, why in plan.not_run.items()),
     ]
     measured = Findings(typed(records), plan, [run.about for run in runs])
     records += [
         *_differences(measured, _drawn(runs, files.draws)),
-        *_reported_beside([*runs, *pooled], plan),
+        *_reported_beside(every, plan),
         *_reported_alone(),
     ]
     return replace(measured, table=typed(records))
@@ -362,24 +363,26 @@ class _Result(NamedTuple):
     about: About
     content: Any
 
-    @classmethod
-    def read(cls, path: str | Path, *keys: str) -> "_Result":
-        """Read a file that must hold some keys, and say what it is of."""
-        content = read_json(path)
-        try:
-            _ = [content[key] for key in keys]
-            return cls(About.read(content["about"]), content)
-        except (KeyError, TypeError) as error:
-            raise SdorError(damaged(path, error)) from error
-
     @property
     def key(self) -> Record:
-        about = self.about
-        return {"scene": about.scene, "variant": about.variant, "seed": about.seed}
+        return {name: getattr(self.about, name) for name in ("scene", "variant", "seed")}
 
     @property
     def draws(self) -> int:
         return int(self.content["settings"]["bootstrap_draws"])
+
+
+def _read(paths: Iterable[str | Path], *keys: str) -> list[_Result]:
+    """Files that must hold some keys, and say what they are of."""
+    found = []
+    for path in paths:
+        content = read_json(path)
+        try:
+            _ = [content[key] for key in keys]
+            found.append(_Result(About.read(content["about"]), content))
+        except (KeyError, TypeError) as error:
+            raise SdorError(damaged(path, error)) from error
+    return found
 
 
 def _of_run(run: _Result) -> Iterator[Record]:
@@ -424,9 +427,7 @@ def _of_feedback(run: _Result) -> Iterator[Record]:
             yield from _measures({**key, "way": way}, one[part], None)
 
 
-def _measures(
-    key: Mapping[str, object], measures: Mapping[str, Any], draws: int | None
-) -> Iterator[Record]:
+def _measures(key: Record, measures: Mapping[str, Any], draws: int | None) -> Iterator[Record]:
     """One record a column of a measured row."""
     for metric, one in measures.items():
         yield {**key, "metric": metric, **_values(Measure(**one), draws)}
@@ -434,8 +435,7 @@ def _measures(
 
 def _values(one: Measure, draws: int | None) -> Record:
     used = None if draws is None or one.low is None else draws - one.skipped
-    bounds = {"low": one.low, "high": one.high}
-    return {"value": one.value, **bounds, "clips": one.clips, "draws": used, "reason": one.reason}
+    return {**vars(one), "draws": used}
 
 
 def _drawn(
@@ -443,12 +443,13 @@ def _drawn(
 ) -> dict[Side, dict[str, FloatArray]]:
     """(scene, variant): row: (draws, columns) means over the seeds."""
     found: dict[Side, list[dict[str, FloatArray]]] = {}
-    for (about, content), path, draws in zip(runs, paths, (one.draws for one in runs), strict=True):
-        rows = content["rows"].items()
+    for run, path in zip(runs, paths, strict=True):
+        rows = run.content["rows"]
         valued = [
-            row for row, one in rows if any(cell["value"] is not None for cell in one.values())
+            row for row in rows if any(cell["value"] is not None for cell in rows[row].values())
         ]
-        found.setdefault((about.scene, about.variant), []).append(read_draws(path, valued, draws))
+        side = run.about.scene, run.about.variant
+        found.setdefault(side, []).append(read_draws(path, valued, run.draws))
     return {side: mean_draws(drawn) for side, drawn in found.items()}
 
 
@@ -535,10 +536,8 @@ def _reported(against: str, percent: float) -> Record:
 def typed(records: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """The records in the columns of the table; what a record lacks is empty."""
     table = pd.DataFrame.from_records([{"source": MEASURED, **one} for one in records])
-    table = table.reindex(columns=COLUMNS).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
-    table = table.astype(dict.fromkeys(("value", "low", "high"), "float64"))
-    texts = table[[*TEXTS]].astype(object).fillna("").astype("str")
-    return table.assign(**{name: texts[name] for name in TEXTS})
+    texts = {name: "" for name, kind in SCHEMA.items() if kind == "str"}
+    return table.reindex(columns=[*SCHEMA]).astype(object).fillna(texts).astype(SCHEMA)
 
 
 def _over_seeds(key: Key, found: Sequence[Any], partial: frozenset[Side]) -> Cell:
