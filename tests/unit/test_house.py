@@ -63,3 +63,20 @@ def test_what_a_stage_loads_stands_in_its_imports():
     """Names of modules in strings are invisible to `code_of`; the package's own loads no stage."""
     found = [path for path in MODULES if 'import_module("sdor' in path.read_text()]
     assert found == [PACKAGE / "__init__.py"]
+
+
+def test_each_table_is_defined_once():
+    rules = (PROJECT / "workflow" / "rules" / "tables.smk").read_text()
+    asked = re.findall(r'"(\w+)"', re.search(r"TABLE_NAMES = \((.+)\)", rules)[1])
+    code = "".join(path.read_text() for path in (PACKAGE / "reporting").glob("*.py"))
+    assert sorted(re.findall(r'Page\.of\("(\w+)"', code)) == sorted(asked)
+
+
+def test_each_figure_is_drawn_by_the_one_function_of_its_module():
+    rules = (PROJECT / "workflow" / "rules" / "figures.smk").read_text()
+    for path in (PACKAGE / "reporting" / "figures").glob("*.py"):
+        drawn = [
+            one for one in ast.parse(path.read_text()).body if getattr(one, "name", "") == "draw"
+        ]
+        asked = f'"{path.stem}"' in rules
+        assert len(drawn) == asked, path
