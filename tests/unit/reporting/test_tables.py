@@ -90,7 +90,7 @@ def below(table, name):
 
 
 def headings(table):
-    return [(number, row.heading) for number, row in enumerate(table.rows) if row.heading]
+    return [(number, row.heading) for number, row in enumerate(table.lines) if row.heading]
 
 
 def words(findings, scene, row="ours", metric="merged", variant="paper", **more):

@@ -116,19 +116,17 @@ def write_tables(findings_path: str | Path, folder: str | Path) -> None:
         "comparisons.md": comparisons.page(passages),
     }
     for page in (scene_page(findings), *paper_pages(findings)):
-        shown = [
-            (one.title, cell) for one in page.tables for row in one.rows for cell in row.findings
-        ]
+        rows = [(table.title, row) for table in page.tables for row in table.rows]
+        shown = [(title, cell) for title, row in rows for cell in row.findings]
         if page.name == "auc":
             shown = [("", cell) for cell in findings.cells.values()]
         files[f"{page.name}.csv"] = csv_text(shown, page.nothing)
         tables, explanation = page.tables, page.explanation
         if not tables:
             tables, explanation = [Table(page.title, (), (), page.nothing)], ""
+        words = {"title": page.title, "explanation": explanation}
         for kind in ("md", "tex"):
-            files[f"{page.name}.{kind}"] = printed(
-                f"tables.{kind}.j2", title=page.title, explanation=explanation, tables=tables
-            )
+            files[f"{page.name}.{kind}"] = printed(f"tables.{kind}.j2", tables=tables, **words)
     for name, content in files.items():
         with atomic(Path(folder) / name) as temporary:
             temporary.write_text(content)
@@ -171,9 +169,7 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
         for name, cell in ours.items()
         if cell.draws is not None and cell.draws < count["draws"]
     ]
-    if skipped:
-        lead = "Left out of the intervals because a class was missing"
-        notes.append(f"{lead}: {', '.join(skipped)}.")
+    notes += [f"{WORDS['skipped']}: {', '.join(skipped)}."] if skipped else []
     weights = runs[0].weights
     sha256 = f" (sha256 {weights.sha256[:12]})" if weights and weights.sha256 else ""
     caption = (
@@ -192,29 +188,21 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
 
 def pseudo_label_table(findings: Findings, scene: str, variant: str) -> Table:
     """How pure the pseudo labels of each iteration were (of the labelled frames)."""
-    last, columns = int(findings.counts[scene, variant]["iterations"]), COLUMNS["pseudo_labels"]
-    about = {"scene": scene, "variant": variant}
-    rows = [
-        _row(findings, [str(t)], columns, **about, row=f"{STEPS[0]}{t}") for t in range(1, last + 1)
-    ]
-    caption = (
-        "What each iteration was trained on, held against the ground truth (percent; means over "
-        "the seeds)."
-    )
-    return Table("Pseudo labels", ["iteration", *columns], rows, caption)
+    columns, about = COLUMNS["pseudo_labels"], {"scene": scene, "variant": variant}
+    steps = range(1, int(findings.counts[scene, variant]["iterations"]) + 1)
+    rows = [_row(findings, [str(t)], columns, **about, row=f"{STEPS[0]}{t}") for t in steps]
+    return Table("Pseudo labels", ["iteration", *columns], rows, WORDS["pseudo_labels"])
 
 
 def variants_table(findings: Findings) -> list[Table]:
     """The final score of every variant, of the scenes that have several; none, if none has."""
-    rows = []
+    columns, rows = COLUMNS["variants"], []
     for (scene, variant), (run, *_) in findings.grouped.items():
-        here, labels = findings.variants(scene), [variant, overrides_text(run)]
-        heading, about = scene if variant == here[0] else "", {"scene": scene, "variant": variant}
-        if len(here) > 1:
-            rows.append(_row(findings, labels, COLUMNS["variants"], heading, **about))
-    header, caption = ["variant", "differs in", *COLUMNS["variants"]], "The final score of every "
-    notes = _marks(rows, _last(rows))
-    table = Table("Variants", header, rows, f"{caption}variant, in percent.", notes)
+        if len(findings.variants(scene)) > 1:
+            labels = [variant, overrides_text(run)]
+            rows.append(_row(findings, labels, columns, scene, scene=scene, variant=variant))
+    header, notes = ["variant", "differs in", *columns], _marks(rows, _last(rows))
+    table = Table("Variants", header, rows, WORDS["variants"], notes)
     return [table.compact()] if rows else []
 
 
@@ -256,11 +244,8 @@ def localisation(findings: Findings) -> Page:
     missing: dict[str, Row] = {}
     for scene, variant in runs:
         for way, clips in LOCALISED.items():
-            labels, about = (
-                [scene, variant, clips],
-                {"scene": scene, "variant": variant, "way": way},
-            )
-            row = _row(findings, labels, columns, **about)
+            about = {"scene": scene, "variant": variant, "way": way}
+            row = _row(findings, [scene, variant, clips], columns, **about)
             if any(cell.by_seed for cell in row.findings):
                 rows.append(row)
             elif scene not in missing:
@@ -275,9 +260,9 @@ def localisation(findings: Findings) -> Page:
 def feedback(findings: Findings) -> Page:
     """Figure 3 in numbers: AUC after each round, with and without the frames that were marked."""
     columns, rows = COLUMNS["feedback"], []
-    for key in (one for one in findings.cells if one.metric == "marked"):
+    for key in [one for one in findings.cells if one.metric == "marked"]:
         about = {"scene": key.scene, "variant": key.variant, "row": key.row, "round": key.round}
-        heading = "" if key.round else f"{key.scene}, variant {key.variant}"
+        heading = f"{key.scene}, variant {key.variant}"
         rows.append(_row(findings, [str(key.round)], columns, heading, **about))
     table = Table(TABLES["pages"]["feedback"]["title"], ["round", *columns], rows)
     return Page.of("feedback", [table] if rows else [])
@@ -294,8 +279,8 @@ def rates(findings: Findings) -> Page:
                 names = ("anomaly_rate_asked", "events_kept", "events")
                 rate, *kept = (findings.cell(scene, variant, "", metric=one) for one in names)
                 labels = [f"{rate.mean:g} %", " of ".join(text(one) for one in kept)]
-            heading, about = scene if variant == asked[0] else "", {"scene": scene}
-            rows.append(_row(findings, labels, COLUMNS["rates"], heading, variant=variant, **about))
+            about = {"scene": scene, "variant": variant}
+            rows.append(_row(findings, labels, COLUMNS["rates"], scene, **about))
     header = ["target", "events kept", *COLUMNS["rates"]]
     table = Table(TABLES["pages"]["rates"]["title"], header, rows)
     return Page.of("rates", [table] if rows else [], asked=bool(study.variants))
@@ -323,8 +308,7 @@ def ablations(findings: Findings) -> Page:
                     else ""
                     for metric in JUDGED
                 ]
-                row = replace(row, cells=(*row.cells, *gaps))
-                rows.append(row if variant == asked[0] else replace(row, heading=""))
+                rows.append(replace(row, cells=(*row.cells, *gaps)))
         notes = [f"Not run: {', '.join(absent)}."] if absent else []
         notes += [f"Not measured (no ground truth): {', '.join(blind)}."] if blind else []
         words = title.replace("_", " ")
@@ -346,17 +330,16 @@ def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
     rows: list[Row] = []
     for heading, names in blocks.items():
         for row in names:
-            first, method = heading if row == names[0] else "", paper_method(row)
+            method = paper_method(row)
             if row not in upper:
                 label, style = row_name(row, short=True), "strong" if row == OURS else ""
                 cells = _measured(findings, places, main, row, metric)
-                rows.append(Row((label, *cells), first, style))
-                first = ""
+                rows.append(Row((label, *cells), heading, style))
             if merged and method in figures.index:
                 name, number = (str(figures.loc[method, one]) for one in ("name", "reference"))
                 label = (name if row in upper else "reported") + (f" [{number}]" if number else "")
                 beside = _beside(findings, places, main, row, "table 1")
-                rows.append(Row((label, *beside), first, "quiet"))
+                rows.append(Row((label, *beside), heading, "quiet"))
     ours = _beside(findings, places, main, OURS, "table 1")
     notes = [*_marks(rows, [(f"variant {main}", one) for one in ours]), WORDS["del_giorno"]]
     if sum(place.paper == ALL_UMN for place in places) > 1:

@@ -37,7 +37,7 @@ class Row:
 
     Attributes
     ----------
-    heading : in a line of its own above it.
+    heading : in a line of its own above the first of the rows that have it.
     style : "quiet" for what was not measured here, "strong" for our method.
     rule : a line is drawn above it.
     """
@@ -72,6 +72,15 @@ class Table:
     rows: Sequence[Row]
     caption: str = ""
     notes: Sequence[str] = ()
+
+    @property
+    def lines(self) -> list[Row]:
+        """The rows, each heading with the first of its rows alone."""
+        before = ["", *(row.heading for row in self.rows)]
+        return [
+            replace(row, heading="") if row.heading == last else row
+            for row, last in zip(self.rows, before, strict=False)
+        ]
 
     def compact(self) -> Self:
         """Without the columns in which nothing is said."""
