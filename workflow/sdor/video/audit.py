@@ -7,7 +7,6 @@ whatever does not fit is refused here, with the clip, what was expected and what
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ from sdor.video.decode import fault_of, hide, picture_size, read_pixel_mask
 Labels = npt.NDArray[np.int8]
 
 
-def audit(scene: Scene, counts: Mapping[str, int]) -> tuple[pd.DataFrame, dict[str, Any]]:
+def audit(scene: Scene, counts: Mapping[str, int]) -> tuple[pd.DataFrame, dict[str, object]]:
     """Frame labels of a scene's labelled clips, and a summary of what was found.
 
     Parameters

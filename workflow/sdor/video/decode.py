@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import av
 import ffmpeg
@@ -299,7 +299,7 @@ def _eight_bit(image: Image.Image, file: str | Path) -> Frame:
 
 
 @cache
-def _passthrough(binary: str) -> dict[str, Any]:
+def _passthrough(binary: str) -> dict[str, str]:
     """The option for "every frame once", which has had two names."""
     answer = subprocess.run(
         [binary, "-version"], capture_output=True, text=True, check=False
