@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -21,16 +20,11 @@ from sdor.reporting.moments import top_moments
 from sdor.reporting.reported import differing_settings
 from sdor.reporting.runs import Runs, read_scores
 from sdor.reporting.stage_times import jobs_table, stages_table
-from sdor.reporting.typeset import Row, Table
+from sdor.reporting.typeset import Row, Table, printed
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 THUMBNAIL = 192  # pixels
 MOMENTS = 10  # of a scene
-ABOUT_MOMENTS = (
-    "Stretches among the tenth of highest final scores of the first seed, ranked by their peak; "
-    "dips of less than 2 seconds do not end a stretch."
-)
 # Kinds of figures that show nothing of a scene without ground truth.
 NEED_TRUTH = ("roc", "iterations")
 
@@ -75,14 +69,8 @@ def write_report(
     """
     findings = read_findings(findings_path)
     pages = tables.paper_pages(findings)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = printed(
+        "report.html.j2",
         title=f"Anomalies in {', '.join(findings.scenes)}",
         facts=_facts(findings),
         explanation=pages[0].explanation,
@@ -139,10 +127,6 @@ def moments_of(runs: Runs, view: str) -> tuple[Table, list[dict[str, str]]]:
     Returns
     -------
     They as a table; and of each its peak: picture (a small JPEG in a data URI), caption, judged.
-
-    Raises
-    ------
-    SdorError : a file is missing or damaged.
     """
     scores = read_scores(runs.folders[0] / "ensemble.parquet")
     truth = runs.ground_truth.set_index(["clip", "frame"])["anomalous"] > 0
@@ -163,7 +147,7 @@ def moments_of(runs: Runs, view: str) -> tuple[Table, list[dict[str, str]]]:
         caption = f"{number}. {clip}, {when or f'frames {frames}'}"
         peaks.append({"picture": source, "caption": caption, "judged": judged})
     header = ("rank", "clip", "frames", "time", "peak frame", "score", "ground truth at peak")
-    return Table("Moments to look at first", header, rows, ABOUT_MOMENTS).compact(), peaks
+    return Table("Moments to look at first", header, rows).compact(), peaks
 
 
 def times_text(first: int, last: int, fps: float) -> str:

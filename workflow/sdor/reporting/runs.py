@@ -1,4 +1,7 @@
-"""Where the runs of one variant on one scene lie, and what figures and report read of them."""
+"""Where the runs of one variant on one scene lie, and what figures and report read of them.
+
+A file that is missing or damaged is an `SdorError` that names it.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,31 +47,16 @@ class Runs:
 
     @cached_property
     def clips(self) -> pd.DataFrame:
-        """The clips of the scene: clip, split, fps, frames and more.
-
-        Raises
-        ------
-        SdorError : the file is missing or damaged.
-        """
+        """The clips of the scene: clip, split, fps, frames and more."""
         return read_parquet(self.results / self.scene / "clips.parquet")
 
     @cached_property
     def ground_truth(self) -> pd.DataFrame:
-        """Clip, frame and anomalous of every labelled frame.
-
-        Raises
-        ------
-        SdorError : the file is missing or damaged.
-        """
+        """Clip, frame and anomalous of every labelled frame."""
         return read_parquet(self.results / self.scene / "ground_truth.parquet")
 
     def frame(self, clip: str, number: int, view: str) -> Picture:
-        """One stored frame of a clip, counted from 1: uint8 [height, width] or [height, width, 3].
-
-        Raises
-        ------
-        SdorError : the file is missing or damaged, or has no such frame.
-        """
+        """A stored frame of a clip, counted from 1: uint8 [height, width] or [height, width, 3]."""
         path = self.results / self.scene / "frames" / view / f"{clip}.npy"
         try:
             image: Picture = np.array(np.load(path, mmap_mode="r")[number - 1])
@@ -78,10 +66,5 @@ class Runs:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """Clip, frame and score of every frame.
-
-    Raises
-    ------
-    SdorError : the file is missing or damaged.
-    """
+    """Clip, frame and score of every frame."""
     return read_parquet(path, ["clip", "frame", "score"])

@@ -156,6 +156,7 @@ def printed(template: str, **content: object) -> str:
     """A page by its template in report/."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
