@@ -98,6 +98,7 @@ def test_a_rendered_scene_has_video_of_its_own(run):
 
 def test_what_is_judged_follows_from_the_plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SDOR_DATA_ROOT", raising=False)
     for name, truth in {"yard": "normal", "gate": {"pixel_masks": "masks"}}.items():
         for folder in (name, "masks"):
             (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
