@@ -117,6 +117,8 @@ def loss_of(scores: Tensor, targets: Tensor, settings: TrainingSettings) -> Tens
         return nn.functional.l1_loss(scores, targets)
     if settings.loss == "l2":
         return nn.functional.mse_loss(scores, targets)
+    if settings.loss != "focal":
+        raise ValueError(f"no loss is known as {settings.loss}")
     anomalous = (targets > (settings.c1 + settings.c2) / 2).float()
     loss = nn.functional.binary_cross_entropy_with_logits(scores, anomalous, reduction="none")
     return ((1 - torch.exp(-loss)) ** FOCUS * loss).mean()

@@ -53,7 +53,7 @@ class TrainingSettings(Settings):
     c2: float
     hidden_units: int
     trainable: Literal["all", "layer4", "head"]
-    loss: Literal["l1", "l2", "focal"]
+    loss: str  # the schema lists what `loss_of` knows
     learning_rate: float
     momentum: float
     weight_decay: float

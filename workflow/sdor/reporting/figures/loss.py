@@ -10,7 +10,7 @@ from sdor.files import read_parquet
 from sdor.reporting.figures import style
 from sdor.reporting.runs import Runs
 
-NAMES = {"l1": "Mean absolute error", "l2": "Mean squared error", "focal": "Mean focal loss"}
+NAMES = {"l1": "absolute error", "l2": "squared error"}
 
 
 def draw(runs: Runs, iterations: int, kind: str) -> Figure:
@@ -18,7 +18,7 @@ def draw(runs: Runs, iterations: int, kind: str) -> Figure:
 
     Parameters
     ----------
-    kind : "l1", "l2" or "focal", the method's loss.
+    kind : the method's loss.
     """
     colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, iterations))
     with style.new_figure(style.COLUMN_WIDTH, 2.6) as figure:
@@ -33,7 +33,7 @@ def draw(runs: Runs, iterations: int, kind: str) -> Figure:
             marker = "o" if len(mean) < 10 else ""
             axes.plot(mean.index, mean, marker, ls="-", ms=3, color=colour, label=f"t = {t}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        axes.set(xlabel="Epoch", ylabel=NAMES[kind], title=runs.title)
+        axes.set(xlabel="Epoch", ylabel=f"Mean {NAMES.get(kind, f'{kind} loss')}", title=runs.title)
         axes.set_ylim(bottom=0)
         axes.legend(title="Iteration", title_fontsize=7.5, ncols=1 + iterations // 6)
     return figure
