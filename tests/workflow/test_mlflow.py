@@ -17,7 +17,6 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 from mlflow import MlflowClient
 from mlflow.artifacts import load_dict
 
-VARIABLE = "MLFLOW_TRACKING_URI"
 # In a process that knows nothing of this project: frames of the example in, scores out.
 SCORE = """
 import json, sys
@@ -35,7 +34,7 @@ def client_of(workplace, uri=None):
 
 
 def shown(client):
-    """Everything that is shown of the runs, by key and without MLflow's own numbers."""
+    """Everything that is shown of the runs, by name and without MLflow's own numbers."""
     experiment = client.get_experiment_by_name("yard")
     runs = client.search_runs([experiment.experiment_id])
     names = {run.info.run_id: run.info.run_name for run in runs}
@@ -45,10 +44,9 @@ def shown(client):
         parent = names.get(tags.pop("mlflow.parentRunId", None))
         model = tags.pop("sdor.model", None) is not None
         span = (run.info.start_time, run.info.end_time, run.info.status)
-        key = tags["sdor.key"]
-        assert key not in found
-        found[key] = (names[run.info.run_id], parent, span, model, tags, run.data)
-    return {key: (*rest, data.params, data.metrics) for key, (*rest, data) in sorted(found.items())}
+        assert run.info.run_name not in found
+        found[run.info.run_name] = (parent, model, span, tags, run.data.params, run.data.metrics)
+    return found
 
 
 def receipt_of(workplace):
@@ -92,7 +90,6 @@ def test_runs_show_what_the_files_say(finished, store):
             labels = measured["pseudo_labels"][t - 1]
             precision = child.data.metrics.get("pseudo_anomalous_precision")
             assert precision == labels["anomalous_precision"]
-            assert child.data.metrics["peak_memory_mb"] > 0
 
 
 def test_the_main_variant_has_its_figures_and_its_rounds_of_feedback(finished, store):
@@ -106,18 +103,17 @@ def test_the_main_variant_has_its_figures_and_its_rounds_of_feedback(finished, s
     assert [point.value for point in points] == [
         one["all"]["merged"]["value"] for one in rounds["rounds"]
     ]
-    assert {"yard/tiny/seed0/feedback1", "yard/tiny/seed0/feedback2"} <= set(runs)
+    assert {f"yard/tiny/seed0/feedback/round{r}" for r in (1, 2)} <= set(runs)
     tables = [file.path for file in store.list_artifacts(runs["study"], "tables")]
     assert "tables/table1.md" in tables
 
 
 def test_the_ensemble_scores_in_a_process_without_this_project(finished, store, tmp_path):
-    receipt = receipt_of(finished)
-    assert list(receipt["models"]) == ["yard/tiny/seed0"]
-    model = store.get_logged_model(receipt["models"]["yard/tiny/seed0"])
+    ((place, model),) = receipt_of(finished)["models"].items()
+    assert place == "yard/tiny/seed0"
     environment = {key: os.environ[key] for key in os.environ if key != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", SCORE, store.tracking_uri, f"models:/{model.model_id}"],
+        [sys.executable, "-c", SCORE, store.tracking_uri, f"models:/{model}"],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -125,16 +121,17 @@ def test_the_ensemble_scores_in_a_process_without_this_project(finished, store, 
         check=True,
     )
     scores = pd.read_parquet(finished.folder / "results/yard/tiny/seed0/ensemble.parquet")
-    wanted = pd.DataFrame(json.loads(model.tags["sdor.example"]))
-    both = wanted.merge(scores, on=["clip", "frame"], suffixes=("", "_stored"))
-    assert len(both) == 4
-    # Other batches and threads sum in another order: a few units in float32's last place.
-    np.testing.assert_allclose(json.loads(done.stdout), both["score_stored"], atol=1e-5)
-    assert model.status == "READY"
-    assert {metric.key for metric in model.metrics} > {"auc_merged"}
+    # The examples are the first frames of the first clip. Other batches and threads sum in another
+    # order: a few units in float32's last place.
+    np.testing.assert_allclose(json.loads(done.stdout), scores["score"].head(4), atol=1e-5)
+    found = store.get_logged_model(model)
+    assert found.status == "READY"
+    assert found.experiment_id == store.get_experiment_by_name("yard").experiment_id
+    assert not (finished.folder / "mlruns").exists()
+    assert {metric.key for metric in found.metrics} > {"auc_merged"}
 
 
-def test_a_deleted_store_is_made_again(copy):
+def test_the_store_is_a_view_that_is_made_again_elsewhere_or_later(copy, tmp_path, monkeypatch):
     work = copy()
     before = shown(client_of(work))
     assert work.planned() == set()
@@ -146,26 +143,17 @@ def test_a_deleted_store_is_made_again(copy):
     (work.folder / "mlflow.db").rename(work.folder / "again.db")
     assert shown(client_of(work, f"sqlite:///{work.folder}/again.db")) == before
     (work.folder / "again.db").rename(work.folder / "mlflow.db")
-    assert "Nothing to be done" in work.run().stdout
-    # Recorded once more, all is found.
-    receipt = receipt_of(work)
-    (work.folder / "results" / "mlflow.json").unlink()
-    assert work.run().returncode == 0
-    assert receipt_of(work) == {**receipt, "new": 0}
+    assert work.planned() == set()
 
-
-def test_an_absent_server_loses_nothing(copy, tmp_path, monkeypatch):
-    work = copy()
-    before = shown(client_of(work))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
-    monkeypatch.setenv(VARIABLE, uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace("//", "//me:secret@"))
     done = work.run()
     assert done.returncode == 0, done.stdout
-    lines = [line for line in done.stdout.splitlines() if "MLflow" in line]
-    assert len(lines) == 1
-    assert f"sdor: MLflow at {uri} has not all runs: no answer" in lines[0]
+    assert "secret" not in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if "MLflow" in line]
+    assert f"sdor: MLflow at {uri} has not all runs: no answer" in line
     assert not receipt_of(work)["complete"]
     assert work.planned() == {"track"}
     server = subprocess.Popen(
@@ -179,16 +167,19 @@ def test_an_absent_server_loses_nothing(copy, tmp_path, monkeypatch):
         wait_for(f"{uri}/health")
         done = work.run()
         assert done.returncode == 0, done.stdout
+        assert "secret" not in done.stdout
         receipt = receipt_of(work)
         assert (receipt["complete"], receipt["store"]) == (True, uri)
         assert shown(client_of(work, uri)) == before
-        assert work.planned() == set()
     finally:
         os.killpg(server.pid, 15)
         server.wait()
+    # Neither there nor here; environments of jobs are not written down.
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"me:secret" not in path.read_bytes(), path
     # Servers are not asked before there is something to record.
     assert work.planned() == set()
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert work.planned() == {"track"}
 
 

@@ -1,20 +1,21 @@
 from sdor.errors import say
 from sdor.running.jobs import job
 from sdor.tracking.record import track_study
+from sdor.tracking.runs import RunFiles
 from sdor.tracking.store import store_uri
 
 stage = snakemake.params.stage
 with job(snakemake, "tracking") as work:
     receipt = track_study(
-        stage["runs"],
+        [RunFiles.read(run) for run in stage["runs"]],
+        snakemake.input.findings,
+        [*snakemake.input.study, snakemake.input.findings],
         snakemake.output[0],
         uri=store_uri(),
         experiment=stage["experiment"],
-        tables=snakemake.input.tables,
-        figures=snakemake.input.figures,
+        failures=stage["failures"],
     )
-    runs, reason = len(receipt["runs"]), receipt["reason"]
-    work.figure = f"{runs} runs, {receipt['new']} new" if receipt["complete"] else "pending"
-    if not receipt["complete"]:
-        line = f"MLflow at {receipt['store']} has not all runs: {reason}"
+    work.figure = f"{len(receipt.runs)} runs, {receipt.new} new" if receipt.complete else "pending"
+    if not receipt.complete:
+        line = f"MLflow at {receipt.store} has not all runs: {receipt.reason}"
         say(f"{line}; the same command makes up for it")

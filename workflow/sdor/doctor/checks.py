@@ -27,7 +27,7 @@ from sdor.errors import SdorError
 from sdor.networks.provenance import read_provenance
 from sdor.study.config import load_yaml
 from sdor.study.study import WEIGHTS_WORDS, Study, read_study, weights_setting, with_scenes
-from sdor.tracking.store import shown_uri, sqlite_file, store_fault, store_uri
+from sdor.tracking.store import sqlite_file, store_fault, store_uri, without_secrets
 
 PROJECT = Path(__file__).resolve().parents[3]
 GPU, SLURM, MLFLOW = "GPU training", "SLURM runs", "MLflow record"
@@ -374,13 +374,13 @@ def data(config: Config) -> Found:
 def mlflow_store() -> Found:
     """MLflow and its store."""
     version, uri = version_of("mlflow"), store_uri()
-    file, fault = sqlite_file(uri), store_fault(uri)
+    file, fault, shown = sqlite_file(uri), store_fault(uri), without_secrets(uri)
     state = "the first run makes it" if file and not file.exists() else "can be used"
     missing = [] if version else ["MLflow is not installed; pip install mlflow"]
     if fault:
-        missing.append(f"the store {shown_uri(uri)} ({fault}); set MLFLOW_TRACKING_URI to another")
-    seen = f"{version or 'not installed'}, store {shown_uri(uri)}: {fault or state}"
-    return Found([seen], missing, facts={"version": version, "store": shown_uri(uri)})
+        missing.append(f"the store {shown} ({fault}); set MLFLOW_TRACKING_URI to another")
+    seen = f"{version or 'not installed'}, store {shown}: {fault or state}"
+    return Found([seen], missing, facts={"version": version, "store": shown})
 
 
 def slurm() -> Found:

@@ -1,40 +1,36 @@
-"""The final ensemble as one model for MLflow: frames in, mean score out, no code of ours needed."""
+"""The final ensemble as one model: frames in, mean score out, no code of ours needed to load it."""
 
 import copy
-import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sdor.files import read_parquet
 from sdor.method.scorer import Scorer, load_scorer
 from sdor.networks.backbones import Backbone, pooled
-from sdor.study.fingerprint import versions_of
 from sdor.video.store import FrameStore
-
-EXAMPLES = 4  # frames; an exported batch of one would stay a batch of one
 
 
 @dataclass(frozen=True)
-class Example:
-    """Frames of the scene that show what the model takes.
+class ModelFiles:
+    """What the ensemble of a run is put together from.
 
     Attributes
     ----------
-    frames : uint8 (B, H, W, C), or windows (B, T, H, W, C) for a 3-D network.
-    rows : clip, frame (from 1) and score (of `ensemble.parquet`) of each.
+    models : of all iterations. weights : of the backbone.
+    frames : clip: its stored frames, in the scene's order.
+    trainable : what differs between the models.
     """
 
-    frames: npt.NDArray[np.uint8]
-    rows: list[dict[str, Any]]
+    models: Sequence[str]
+    weights: str
+    frames: Mapping[str, str]
+    trainable: Literal["all", "layer4", "head"]
 
 
 class Ensemble(nn.Module):
@@ -72,83 +68,43 @@ class Ensemble(nn.Module):
                 yield member.score_features(features)
 
 
-def load_ensemble(models: Sequence[Path], weights: Path, *, method: Mapping[str, Any]) -> Ensemble:
+def load_ensemble(files: ModelFiles) -> Ensemble:
     """The trained models of all iterations as one, in evaluation mode on the CPU.
 
     Raises
     ------
     SdorError : a model or the weights are damaged, or not of one network.
     """
-    trainable = method["trainable"]
-    scorers = (load_scorer(path, weights, trainable=trainable) for path in models)
-    members = [next(scorers)]
-    trained = set(members[0].trained_state())
-    shared = {
-        name: tensor
-        for name, tensor in members[0].state_dict(keep_vars=True).items()
-        if name not in trained
-    }
-    for scorer in scorers:
+    scorers = [
+        load_scorer(Path(path), Path(files.weights), trainable=files.trainable)
+        for path in files.models
+    ]
+    trained = set(scorers[0].trained_state())
+    first = scorers[0].state_dict(keep_vars=True)
+    members = scorers[:1]
+    for scorer in scorers[1:]:
         own = scorer.state_dict(keep_vars=True)
-        # A copy of the scorer in which the frozen tensors are those of the first one.
-        members.append(copy.deepcopy(scorer, {id(own[name]): shared[name] for name in shared}))
+        # A copy in which the frozen tensors are those of the first one.
+        frozen = {id(own[name]): first[name] for name in first if name not in trained}
+        members.append(copy.deepcopy(scorer, frozen))
     for scorer in members:
         _drop_classifier(scorer.psi)
-    return Ensemble(members, trainable).eval().requires_grad_(False)
+    return Ensemble(members, files.trainable).eval().requires_grad_(False)
 
 
-def examples(frame_files: Mapping[str, Path], ensemble_path: Path, *, window: int) -> Example:
-    """The frames of highest and lowest score, read from a memory map.
+def examples(files: ModelFiles, *, window: int) -> npt.NDArray[np.uint8]:
+    """Some frames of the first clip (an exported batch of one would stay a batch of one).
 
     Parameters
     ----------
-    frame_files : the stored frames of every clip, in the scene's order.
     window : frames that the network looks at around each one.
+
+    Returns
+    -------
+    uint8 frames (4, H, W, C), or windows (4, T, H, W, C) for a 3-D network.
     """
-    store = FrameStore(frame_files)
-    scores = read_parquet(ensemble_path, ["clip", "frame", "score"])
-    order = np.argsort(-scores["score"].to_numpy(), kind="stable")
-    chosen = scores.iloc[[*order[: EXAMPLES // 2], *order[-(EXAMPLES // 2) :]]]
-    index = store.index().reset_index(names="row")
-    rows = chosen.merge(index, on=["clip", "frame"])["row"].to_numpy()
-    frames = store.gather_windows(rows, window) if window > 1 else store.gather(rows)
-    named = zip(chosen["clip"], chosen["frame"], chosen["score"], strict=True)
-    return Example(
-        frames,
-        [
-            {"clip": clip, "frame": int(frame), "score": float(score)}
-            for clip, frame, score in named
-        ],
-    )
-
-
-def save_ensemble(ensemble: Ensemble, example: Example, folder: Path, **identity: Any) -> None:
-    """Write an MLflow model: an exported graph with its weights, which loads without this package.
-
-    Parameters
-    ----------
-    folder : must not be there yet.
-    identity : of the model in the store, for MLflow's own record of it.
-    """
-    import mlflow.pytorch  # seconds, which only this takes
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    inputs = TensorSpec(np.dtype(np.uint8), (-1, *example.frames.shape[1:]))
-    output = TensorSpec(np.dtype(np.float32), (-1,))
-    with _quiet():
-        mlflow.pytorch.save_model(
-            ensemble,
-            folder,
-            mlflow_model=Model(**identity),
-            signature=ModelSignature(Schema([inputs]), Schema([output])),
-            input_example=example.frames,
-            serialization_format="pt2",
-            pip_requirements=[
-                f"{name}=={version}"
-                for name, version in versions_of("mlflow", "numpy", "torch").items()
-            ],
-        )
+    store, rows = FrameStore({clip: Path(path) for clip, path in files.frames.items()}), range(4)
+    return store.gather_windows(rows, window) if window > 1 else store.gather(rows)
 
 
 def _drop_classifier(psi: Backbone) -> None:
@@ -157,19 +113,3 @@ def _drop_classifier(psi: Backbone) -> None:
     for name, child in list(psi.net.named_children()):
         if needed.isdisjoint(child.modules()):
             setattr(psi.net, name, nn.Identity())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the notes of the exporter and of MLflow, which ask nothing of the user."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch._export")]
-    before = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

@@ -1,52 +1,71 @@
-"""What MLflow is shown of the results: runs with their parameters, figures, words and files.
+"""What MLflow is shown of a study: runs with parameters, metrics, words and files.
 
-One entry for each run of a scene, variant and seed, below it one for each iteration and each round
-of feedback, and one for the whole study with its tables. All is read from files; the same files
-always give the same entries.
+A run for each scene, variant and seed, below it one for each iteration and each round of feedback,
+and one for the whole study. Values come from the findings, loss curves from the histories of the
+trainings; the same files always give the same runs.
 """
 
-import hashlib
-import math
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.evaluation.metrics import COLUMNS
-from sdor.files import damaged, digest_of, file_sha256, read_json, read_parquet
+from sdor.files import damaged, digest_of, file_sha256, read_parquet
+from sdor.reporting.findings import Findings
+from sdor.tracking.model import ModelFiles
 
-COLUMN_NAMES = {
-    column: column if column == "average_precision" else f"auc_{column}" for column in COLUMNS
-}
+# Metrics of findings that have another name here.
+NAMES = {column: f"auc_{column}" for column in COLUMNS if column != "average_precision"}
+PSEUDO = ("anomalous", "normal", "anomalous_precision", "normal_precision")
+NAMES |= {name: f"pseudo_{name}" for name in PSEUDO}
+SERIES = {"iteration": "by_iteration/", "ensemble": "by_iteration/mean_"}
+LOCALISED = {"all_clips": "localisation/", "test_only": "localisation/test_only_"}
+ROUNDS = {"": "", "all": "", "unmarked": "unmarked_", "before": "before_", "gain": "gain_"}
+# By row, and what it is held against.
+FINAL = {("ours", ""): "", ("sp_iforest", ""): "initial/", ("ours", "sp_iforest"): "gain/"}
+LEGEND = (
+    "`initial/`: the scores before any training; `gain/`: the final scores minus these, paired; "
+    "`by_iteration/`: each model alone, and the `mean_` so far; `by_round/`: after each round of "
+    "the simulated expert's feedback. Intervals are in the tables of the run `study`."
+)
 SHOWN_TABLE = "table1.md"  # in the words about the whole study
 NOTE_LENGTH = 7500  # characters; MLflow's stores take 8000
 
 
 class Point(NamedTuple):
-    """One value of a metric; `time` in milliseconds since 1970."""
+    """One value of a metric."""
 
     name: str
     value: float
     step: int
-    time: int
 
 
-@dataclass
-class Part:
-    """Metrics and artefacts of a run that are recorded together.
+@dataclass(frozen=True)
+class RunFiles:
+    """A run of one scene, variant and seed.
 
     Attributes
     ----------
-    digest : of the content that they come from: recorded again only when it changes.
-    artefacts : files, by the folder that they are put into ("" is the top).
+    artefacts : files that are kept with it.
+    model : what its ensemble is put together from, where that is kept too.
     """
 
-    digest: str
-    metrics: list[Point] = field(default_factory=list)
-    artefacts: list[tuple[Path, str]] = field(default_factory=list)
+    scene: str
+    variant: str
+    seed: int
+    artefacts: Sequence[str] = ()
+    model: ModelFiles | None = None
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From nested mappings with these names."""
+        model = document["model"] and ModelFiles(**document["model"])
+        return cls(**{**document, "model": model})
 
 
 @dataclass
@@ -56,412 +75,157 @@ class Entry:
     Attributes
     ----------
     place : what it is of: "scene/variant/seed0", "scene/variant/seed0/iteration1".
-    key : fingerprint of what it is of and of its result; a run with this key is this run.
+    key : fingerprint of what it is of and of its scores; a run with this key is this run.
+    kind : "run", "iteration", "feedback" or "study".
     parent : place of the entry that it stands below.
     start, end : milliseconds since 1970, from the times of files.
     note : a description, in Markdown.
-    dataset : name, fingerprint, source and size of what it was trained on.
     """
 
     place: str
     key: str
-    name: str
-    start: int
-    end: int
+    kind: str
     note: str
-    parent: str | None = None
+    start: int = 0
+    end: int = 0
+    parent: str = ""
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    parts: dict[str, Part] = field(default_factory=dict)
-    dataset: dict[str, Any] | None = None
+    metrics: list[Point] = field(default_factory=list)
+    artefacts: Sequence[str] = ()
+
+    def content(self) -> str:
+        """Fingerprint of all that is recorded, but for times: those of copied files may change.
+
+        Raises
+        ------
+        SdorError : an artefact is missing.
+        """
+        try:
+            files = {path: file_sha256(path) for path in self.artefacts}
+        except OSError as error:
+            raise SdorError(damaged(str(error.filename), error)) from error
+        return digest_of([self.metrics, self.params, files])
 
 
-def run_entries(run: Mapping[str, Any], results: Path = Path("results")) -> list[Entry]:
-    """The entry of one run of a scene, variant and seed, then those of its iterations and rounds.
-
-    Parameters
-    ----------
-    run : scene, variant, seed; figures (paths of pictures); localisation and feedback (paths of
-        their JSON files, or None).
+def run_entries(run: RunFiles, findings: Findings, results: Path = Path("results")) -> list[Entry]:
+    """The entry of a run, then those of its iterations and rounds of feedback.
 
     Raises
     ------
     SdorError : a file of the run is missing or damaged.
     """
-    place = f"{run['scene']}/{run['variant']}/seed{run['seed']}"
-    folder = results / place
-    path = folder / "metrics.json"
-    measured = read_json(path)
-    identity = [run["scene"], run["variant"], run["seed"], digest_of(measured)]
-    params = _params(measured["about"])
-    iterations = [
-        _iteration(t, folder, results / "benchmarks" / place, measured, identity, params)
-        for t in range(1, measured["iterations"] + 1)
-    ]
-    whole = _run(run, place, path, measured, identity, params, [one for one, _ in iterations])
-    trained = sum(one.frames for _, one in iterations)
-    seconds = sum(one.seconds for _, one in iterations)
-    whole.parts["metrics"].metrics += _points(
-        {
-            "minutes_of_training": round(seconds / 60, 3),
-            "frames_per_second": _rate(trained, seconds),
-        },
-        0,
-        whole.end,
+    named = {"scene": run.scene, "variant": run.variant, "seed": run.seed}
+    rows = findings.table[findings.table["value"].notna()]
+    for column, value in named.items():
+        rows = rows[(rows[column] == value).fillna(False)]
+    about = next(
+        one
+        for one in findings.runs
+        if (one.scene, one.variant, one.seed) == (run.scene, run.variant, run.seed)
     )
-    rounds = []
-    if run["feedback"]:
-        rounds = _feedback(Path(run["feedback"]), folder, whole, identity, params)
-    return [whole, *(one for one, _ in iterations), *rounds]
+    source = {"device": about.device, "weights": about.weights and about.weights.source}
+    params = {**named, **source, **about.method.as_document()}
+    prints, versions = about.fingerprints, about.versions
+    place = f"{run.scene}/{run.variant}/seed{run.seed}"
+    # What is measured later, localisation and feedback, joins the run.
+    scores = rows[(rows["way"] == "") & (rows["row"] != "feedback")]
+    whole = Entry(
+        place=place,
+        key=digest_of([place, about.as_document(), scores.to_csv(index=False)]),
+        kind="run",
+        note=f"{about.description or run.scene}\n\n{LEGEND}\n\nFiles: `results/{place}/`",
+        params={key: _text(one) for key, one in params.items()},
+        # MLflow takes no quote in a name.
+        tags={"fingerprint." + name.replace("'s ", "_"): prints[name] for name in prints}
+        | {f"version.{name}": versions[name] for name in versions},
+        metrics=_points(rows, _of_run),
+        artefacts=run.artefacts,
+    )
+    iterations = [
+        _child(whole, "iteration", t, rows[rows["row"] == f"iteration_{t}"], results)
+        for t in range(1, about.method.iterations + 1)
+    ]
+    rounds = rows[rows["row"] == "feedback"].groupby("round")
+    feedback = [_child(whole, "feedback", r, one, results) for r, one in rounds if r]
+    whole.start, whole.end = iterations[0].start, max(child.end for child in iterations)
+    seconds = sum(child.end - child.start for child in iterations) / 1000
+    whole.metrics.append(Point("minutes_of_training", seconds / 60, 0))
+    return [whole, *iterations, *feedback]
 
 
-def study_entry(entries: Sequence[Entry], tables: Sequence[str], figures: Sequence[str]) -> Entry:
+def study_entry(wholes: Sequence[Entry], artefacts: Sequence[str]) -> Entry:
     """The entry of the whole study: its tables, and the figures over all runs.
 
     Parameters
     ----------
-    entries : of all runs of the study.
+    wholes : entries of all runs of the study.
     """
-    wholes = [entry for entry in entries if entry.parent is None]
-    scenes = list(dict.fromkeys(entry.params["scene"] for entry in wholes))
-    times = [_mtime(Path(path)) for path in tables]
-    listed = ", ".join(scenes) if len(scenes) <= 3 else f"{len(scenes)} scenes"
-    artefacts = [(Path(path), "tables") for path in tables]
-    artefacts += [(Path(path), "figures") for path in figures]
-    note = "Tables and figures over all runs, under *Artifacts*."
-    for path in tables:
-        if Path(path).name == SHOWN_TABLE:
-            note += "\n\n" + Path(path).read_text().strip()
+    scenes = dict.fromkeys(entry.params["scene"] for entry in wholes)
+    shown = [Path(path).read_text() for path in artefacts if Path(path).name == SHOWN_TABLE]
+    note = "\n\n".join(["Tables and figures over all runs, under *Artifacts*.", *shown])
     return Entry(
         place="study",
         key=digest_of(["study", sorted(entry.key for entry in wholes)]),
-        name=f"study · {listed}",
-        start=min(times),
-        end=max(times),
+        kind="study",
         note=note[:NOTE_LENGTH],
+        start=min(entry.start for entry in wholes),
+        end=max(entry.end for entry in wholes),
         params={"scenes": ", ".join(scenes), "runs": str(len(wholes))},
-        tags={"sdor.kind": "study"},
-        parts={"artefacts": _artefacts(artefacts)},
+        artefacts=artefacts,
     )
 
 
-class _Trained(NamedTuple):
-    frames: int
-    seconds: float
-
-
-def _run(
-    run: Mapping[str, Any],
-    place: str,
-    path: Path,
-    measured: Mapping[str, Any],
-    identity: list[Any],
-    params: dict[str, str],
-    iterations: Sequence[Entry],
-) -> Entry:
-    end = _mtime(path.with_name("ensemble.parquet"))
-    about = measured["about"]
-    parts = {
-        "metrics": Part(digest_of(identity), _run_metrics(measured, end)),
-        "artefacts": _artefacts(
-            [(path, ""), *((Path(figure), "figures") for figure in run["figures"])]
-        ),
-    }
-    if run["localisation"]:
-        located = read_json(run["localisation"])
-        parts["localisation"] = Part(
-            digest_of(located),
-            _cells(located["all_clips"], "localisation/", 0, _mtime(Path(run["localisation"]))),
-            [(Path(run["localisation"]), "")],
-        )
+def _child(whole: Entry, kind: str, number: Any, rows: pd.DataFrame, results: Path) -> Entry:
+    """The entry of one training: its loss by epoch, and the metrics of its model."""
+    part = f"iteration{number}" if kind == "iteration" else f"feedback/round{number}"
+    path = results / whole.place / part / "history.parquet"
+    history = read_parquet(path, ["epoch", "loss", "seconds"])
+    losses = zip(history["epoch"], history["loss"], strict=True)
+    end = path.stat().st_mtime_ns // 1_000_000
     return Entry(
-        place=place,
-        key=digest_of(identity),
-        name=place,
-        start=min(iteration.start for iteration in iterations),
+        place=f"{whole.place}/{part}",
+        key=digest_of([whole.key, part]),
+        kind=kind,
+        note=f"Training `{part}` of `{whole.place}`, and the scores of its model.",
+        start=end - round(1000 * float(history["seconds"].sum())),
         end=end,
-        note=_note(place, measured),
-        params=params,
-        tags={"sdor.kind": "run", **_tags(about)},
-        parts=parts,
-        dataset={
-            "name": run["scene"],
-            "digest": about["fingerprints"]["video"],
-            "source": about.get("description") or run["scene"],
-            "frames": measured["counts"]["frames"],
-        },
+        parent=whole.place,
+        params={**whole.params, kind: str(number)},
+        tags=whole.tags,
+        metrics=[Point("by_epoch/loss", float(loss), int(epoch)) for epoch, loss in losses]
+        + _points(rows, lambda one: (ROUNDS[one["way"]], 0)),
     )
 
 
-def _iteration(
-    t: int,
-    folder: Path,
-    benchmarks: Path,
-    measured: Mapping[str, Any],
-    identity: list[Any],
-    params: dict[str, str],
-) -> tuple[Entry, _Trained]:
-    path = folder / f"iteration{t}" / "history.parquet"
-    history = read_parquet(path)
-    labels = measured["pseudo_labels"][t - 1]
-    method = measured["about"]["method"]
-    trained = _trained(history, labels["anomalous"] + labels["normal"], method)
-    usage = _benchmark(benchmarks / f"iteration{t}" / "train.tsv")
-    end = _mtime(path.with_name("scores.parquet"))
-    rows = measured["rows"]
-    metrics = _history_points(history, end)
-    metrics += _cells(rows[f"iteration_{t}"], "", 0, end)
-    metrics += _cells(rows[f"ensemble_{t}"], "mean_", 0, end)
-    metrics += _points(_precisions(labels), 0, end)
-    metrics += _points(
-        {
-            "seconds_of_training": trained.seconds,
-            "frames_per_second": _rate(*trained),
-            "seconds_in_all": usage.get("s"),
-            "peak_memory_mb": usage.get("max_rss"),
-        },
-        0,
-        end,
-    )
-    key = digest_of([*identity, "iteration", t])
-    place = f"{identity[0]}/{identity[1]}/seed{identity[2]}"
-    entry = Entry(
-        place=f"{place}/iteration{t}",
-        key=key,
-        name=f"iteration {t} · {place}",
-        start=end - round(1000 * (usage.get("s") or trained.seconds)),
-        end=end,
-        note=(
-            f"Self-training iteration {t} of `{place}`: the model phi_{t} alone; `mean_` is the "
-            f"mean of phi_1 … phi_{t}."
-        ),
-        parent=place,
-        params={**params, "iteration": str(t)},
-        tags={"sdor.kind": "iteration", "iteration": str(t), **_tags(measured["about"])},
-        parts={"metrics": Part(key, metrics)},
-    )
-    return entry, trained
+def _text(value: object) -> str:
+    """A setting as a config has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _feedback(
-    path: Path, folder: Path, whole: Entry, identity: list[Any], params: dict[str, str]
-) -> list[Entry]:
-    """Add the simulated expert's rounds to the run as series; returns an entry of each."""
-    found = read_json(path)
-    content = digest_of(found)
-    part = Part(content, artefacts=[(path, "")])
-    entries = []
-    for one in found["rounds"]:
-        number = one["round"]
-        time = _mtime(path)
-        metrics = [
-            *_cells(one["all"], "by_round/", number, time),
-            *_cells(one["unmarked"], "by_round/unmarked_", number, time),
-            *_cells(one["gain"], "by_round/gain_", number, time),
-        ]
-        part.metrics += metrics
-        if number == 0:
-            continue
-        history = read_parquet(folder / "feedback" / f"round{number}" / "history.parquet")
-        end = _mtime(folder / "feedback" / f"round{number}" / "scores.parquet")
-        counts = {key: one[key] for key in ("marked", "marked_frames")}
-        key = digest_of([*identity, "feedback", number, content])
-        entries.append(
-            Entry(
-                place=f"{whole.place}/feedback{number}",
-                key=key,
-                name=f"feedback round {number} · {whole.place}",
-                start=end - round(1000 * float(history["seconds"].sum())),
-                end=end,
-                note=(
-                    f"Round {number} of feedback from a simulated expert on `{whole.place}`. "
-                    "`unmarked_` leaves out every frame marked so far; `gain_` is the difference "
-                    "to the scores before any feedback on those same frames."
-                ),
-                parent=whole.place,
-                params={
-                    **params,
-                    **{f"feedback.{key}": _text(value) for key, value in found["settings"].items()},
-                    "round": str(number),
-                },
-                tags={**whole.tags, "sdor.kind": "feedback", "round": str(number)},
-                parts={
-                    "metrics": Part(
-                        key,
-                        [
-                            *_history_points(history, end),
-                            *_cells(one["all"], "", 0, end),
-                            *_cells(one["unmarked"], "unmarked_", 0, end),
-                            *_cells(one["gain"], "gain_", 0, end),
-                            *_points(counts, 0, end),
-                        ],
-                    )
-                },
-            )
-        )
-    whole.parts["feedback"] = part
-    return entries
-
-
-def _run_metrics(measured: Mapping[str, Any], time: int) -> list[Point]:
-    rows = measured["rows"]
-    points = [
-        *_cells(rows["ours"], "", 0, time, "interval/"),
-        *_cells(rows["sp_iforest"], "initial/", 0, time, "interval/initial_"),
-        *_cells(measured["differences"]["ours - sp_iforest"], "gain/", 0, time, "interval/gain_"),
-    ]
-    for t, labels in enumerate(measured["pseudo_labels"], start=1):
-        points += _cells(rows[f"iteration_{t}"], "by_iteration/", t, time)
-        points += _cells(rows[f"ensemble_{t}"], "by_iteration/mean_", t, time)
-        points += _points(_precisions(labels, "by_iteration/"), t, time)
-    return points
-
-
-def _params(about: Mapping[str, Any]) -> dict[str, str]:
-    named = {key: about[key] for key in ("scene", "variant", "seed", "device")}
-    named["weights"] = about["weights"]["source"]
-    return {key: _text(value) for key, value in {**named, **about["method"]}.items()}
-
-
-def _tags(about: Mapping[str, Any]) -> dict[str, str]:
-    """What the run is and what it came from, under names that MLflow takes."""
-    prints = {
-        name.replace("'s", "").replace(" ", "_"): about["fingerprints"][name]
-        for name in about["fingerprints"]
-    }
-    return {
-        **{key: _text(about[key]) for key in ("scene", "variant", "seed")},
-        **{f"fingerprint.{name}": value for name, value in prints.items()},
-        "weights.source": about["weights"]["source"],
-        "weights.sha256": about["weights"]["sha256"] or "none",
-        **{f"version.{name}": version for name, version in about["versions"].items()},
-    }
-
-
-def _note(place: str, measured: Mapping[str, Any]) -> str:
-    about, counts = measured["about"], measured["counts"]
-    overrides = ", ".join(f"{key}: {_text(value)}" for key, value in about["overrides"].items())
-    ours, initial = measured["rows"]["ours"]["merged"], measured["rows"]["sp_iforest"]["merged"]
-    if ours["value"] is None:
-        result = f"No AUC: {ours['reason']}."
-    else:
-        result = f"Merged AUC **{_percent(ours)}**, of the initial scores {_percent(initial)}."
-    return "\n\n".join(
-        [
-            f"{about.get('description') or about['scene']}: {counts['frames']:,} frames of "
-            f"{counts['clips']} clips. Variant `{about['variant']}`"
-            f"{f' ({overrides})' if overrides else ''}, seed {about['seed']}.",
-            result,
-            "| metric | what it is |\n|---|---|\n"
-            "| `auc_merged` | all frames together, the paper's figure |\n"
-            "| `auc_test_only` | frames of test clips alone |\n"
-            "| `auc_train_side` | anomalous frames against those of training clips |\n"
-            "| `auc_within_clip` | mean over clips that hold both classes |\n"
-            "| `interval/` | bounds of 95 % intervals, from resampled clips |\n"
-            "| `initial/` | the scores before any training |\n"
-            "| `gain/` | the final scores minus the initial ones, paired |\n"
-            "| `by_iteration/` | each model alone, the `mean_` of the models so far, and the share "
-            "of pseudo labels that is right |\n"
-            "| `by_round/` | after each round with the simulated expert; `unmarked_`: without the "
-            "frames marked so far; `gain_`: against the scores before, on those frames |",
-            f"Files: `results/{place}/`",
-        ]
-    )
-
-
-def _percent(cell: Mapping[str, Any]) -> str:
-    interval = ""
-    if cell.get("low") is not None:
-        interval = f" ({100 * cell['low']:.1f} to {100 * cell['high']:.1f})"
-    return f"{100 * cell['value']:.1f} %{interval}"
-
-
-def _trained(history: pd.DataFrame, labelled: int, method: Mapping[str, Any]) -> _Trained:
-    """Frames drawn in all epochs, and the seconds that took."""
-    steps = method["steps_per_epoch"]
-    if steps == "auto":
-        steps = math.ceil(labelled / method["batch_size"])
-    return _Trained(len(history) * steps * method["batch_size"], float(history["seconds"].sum()))
-
-
-def _rate(frames: int, seconds: float) -> float | None:
-    return round(frames / seconds, 1) if seconds > 0 else None
-
-
-def _history_points(history: pd.DataFrame, end: int) -> list[Point]:
-    points = []
-    left = 1000 * (history["seconds"].sum() - history["seconds"].cumsum())
-    for epoch, loss, seconds, before_end in zip(
-        history["epoch"], history["loss"], history["seconds"], left, strict=True
-    ):
-        values = {"by_epoch/loss": loss, "by_epoch/seconds": seconds}
-        points += _points(values, int(epoch), end - round(before_end))
-    return points
-
-
-def _precisions(labels: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    return {
-        f"{prefix}pseudo_{kind}_precision": labels[f"{kind}_precision"]
-        for kind in ("anomalous", "normal")
-    }
-
-
-def _cells(
-    cells: Mapping[str, Mapping[str, Any]], prefix: str, step: int, time: int, interval: str = ""
+def _points(
+    rows: pd.DataFrame, where: Callable[[Mapping[Any, Any]], tuple[str, int] | None]
 ) -> list[Point]:
-    """Metrics of the cells that have a value.
+    """Metrics of some findings.
 
     Parameters
     ----------
-    interval : prefix of the bounds of the 95 % interval; without one, they are left out.
+    where : a row of `rows` → the prefix of its name, and its step; None leaves it out.
     """
-    values: dict[str, float | None] = {}
-    for column, cell in cells.items():
-        name = COLUMN_NAMES.get(column, column)
-        values[prefix + name] = cell["value"]
-        if interval:
-            values |= {f"{interval}{name}_{bound}": cell.get(bound) for bound in ("low", "high")}
-    return _points(values, step, time)
-
-
-def _points(values: Mapping[str, float | None], step: int, time: int) -> list[Point]:
+    found = [(where(one), one) for one in rows.to_dict("records")]
     return [
-        Point(name, float(value), step, time) for name, value in values.items() if value is not None
+        Point(place[0] + NAMES.get(one["metric"], one["metric"]), one["value"], place[1])
+        for place, one in found
+        if place is not None
     ]
 
 
-def _artefacts(files: list[tuple[Path, str]]) -> Part:
-    hashed = hashlib.sha256()
-    for path, folder in files:
-        try:
-            hashed.update(f"{folder}/{path.name} {file_sha256(path)}\n".encode())
-        except OSError as error:
-            raise SdorError(damaged(path, error)) from error
-    return Part(hashed.hexdigest()[:16], artefacts=files)
-
-
-def _benchmark(path: Path) -> dict[str, float]:
-    """Seconds (s) and peak memory in MB (max_rss) of a job, where it was measured."""
-    try:
-        table = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
-    except (OSError, ValueError, IndexError):
-        return {}
-    return {
-        name: float(table[name])
-        for name in ("s", "max_rss")
-        if name in table and pd.notna(table[name])
-    }
-
-
-def _mtime(path: Path) -> int:
-    """When a file was written, in milliseconds since 1970."""
-    try:
-        return path.stat().st_mtime_ns // 1_000_000
-    except OSError as error:
-        raise SdorError(damaged(path, error)) from error
-
-
-def _text(value: Any) -> str:
-    """A setting as YAML would have it."""
-    words = {None: "none", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+def _of_run(one: Mapping[Any, Any]) -> tuple[str, int] | None:
+    row, way = one["row"], one["way"]
+    kind, _, t = row.rpartition("_")
+    if kind in SERIES:
+        return SERIES[kind], int(t)
+    if row == "feedback":
+        return f"by_round/{ROUNDS[way]}", int(one["round"])
+    prefix = LOCALISED[way] if way else FINAL.get((row, one["against"]))
+    return None if prefix is None else (prefix, 0)

@@ -1,12 +1,13 @@
 """Where runs are recorded: MLflow's store by its URI, and whether it can be used."""
 
 import os
+import re
 import socket
 import sqlite3
 import urllib.request
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 # In the working directory, where a plain `mlflow ui` looks for it.
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -18,12 +19,9 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
-def shown_uri(uri: str) -> str:
-    """The URI as it may be written down: without user name and password."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def without_secrets(words: str) -> str:
+    """A URI, or a line that quotes one, as it may be written down: no user name, no password."""
+    return re.sub(r"(\w+://)[^/\s]*@", r"\1", words)
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -63,3 +61,11 @@ def store_fault(uri: str) -> str:
     except OSError as error:
         return f"no answer ({error.strerror or error})"
     return ""
+
+
+def failed_imports(failures: Path) -> int:
+    """How many imports could not be completed: lines of the file that tells of them.
+
+    A job runs again when its parameters change, and this is one of them.
+    """
+    return len(failures.read_text().splitlines()) if failures.is_file() else 0
