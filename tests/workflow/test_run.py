@@ -54,12 +54,6 @@ def test_metrics_say_what_they_came_from(finished):
     assert metrics["rows"]["sp_iforest"]["merged"]["value"] > 0.9
 
 
-def test_a_second_call_does_nothing(copy):
-    done = copy().run()
-    assert done.returncode == 0
-    assert "Nothing to be done" in done.stdout
-
-
 def test_two_runs_give_the_same_bytes(finished, undisturbed):
     ours, theirs = undisturbed.content(), finished.content()
     assert len(ours) == 12
@@ -85,17 +79,6 @@ def test_no_label_reaches_a_score(finished, fresh):
     assert len([name for name in ours if "competitors" in name]) == 10
     assert len([name for name in ours if name.endswith("saliency.npy")]) == 2
     assert [name for name in sorted(ours) if with_labels[name] != without[name]] == []
-
-
-def test_more_iterations_run_only_the_new_ones(copy):
-    workplace = copy()
-    config = yaml.safe_load((workplace.folder / "config.yaml").read_text())
-    workplace.configure(method={**config["method"], "iterations": 3})
-    done = workplace.run("--dry-run", "results/yard/tiny/seed0/ensemble.parquet")
-    assert done.stdout.count("rule train:") == 1
-    assert "iteration3/model.safetensors" in done.stdout
-    planned = workplace.planned("results/yard/tiny/seed0/ensemble.parquet")
-    assert planned == {"pseudo_labels", "train", "ensemble"}
 
 
 def test_other_labels_rerun_no_training(copy):
