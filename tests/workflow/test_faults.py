@@ -117,6 +117,7 @@ def small_disk(begun):
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("no right to mount a small disk on this machine")
     subprocess.run(["cp", "-a", f"{kept}/.", str(results)], check=True)
+    shutil.rmtree(kept)
     yield begun, shutil.disk_usage(results).used >> 20
     subprocess.run(["umount", "--lazy", str(results)], check=True)
 
