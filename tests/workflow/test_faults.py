@@ -36,6 +36,18 @@ def test_a_wrong_config_is_one_line_and_costs_nothing(lean, changes, parts):
     assert not (lean.folder / "results").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(lean):
+    mounts = [["mount", "--bind", *2 * [str(lean.folder)]]]
+    mounts += [["mount", "-o", "remount,bind,ro", str(lean.folder)]]
+    if shutil.which("mount") is None or subprocess.run(mounts[0], capture_output=True).returncode:
+        pytest.skip("no right to mount on this machine")
+    try:
+        subprocess.run(mounts[1], check=True)
+        one_line(lean.run(), f"{lean.folder}: cannot be written", "run elsewhere")
+    finally:
+        subprocess.run(["umount", str(lean.folder)], check=True)
+
+
 def test_labels_beyond_a_clip_stop_before_anything_is_trained(lean):
     scene = yaml.safe_load((lean.folder / "scenes" / "yard.yaml").read_text())
     scene["clips"][1]["ground_truth"] = {"ranges": [[11, 21]]}
@@ -132,7 +144,7 @@ def test_disks_that_are_full_or_read_only_are_named_and_the_same_command_goes_on
         subprocess.run(mount, check=True)
         return workplace.run(ANSWER)
 
-    one_line(run_on("ro"), "results: cannot be written", "run elsewhere")
+    one_line(run_on("ro"), "/results: cannot be written", "run elsewhere")
     one_line(run_on("rw", f"size={used + 20}m"), "the disk is full", "make room")
     assert not (workplace.folder / "results/yard/tiny/seed0/iteration1").exists()
     done = run_on(f"size={used + 70}m")

@@ -17,7 +17,7 @@ os.environ.update(
 from sdor.errors import say
 from sdor.files import digest_of, file_sha256
 from sdor.running.cluster import ON_CLUSTER
-from sdor.running.run import begin, faults, one_line_faults, pass_on_lines
+from sdor.running.run import STATE, begin, faults, one_line_faults, pass_on_lines, require_writable
 from sdor.study.backbones import ARCHITECTURES
 from sdor.study.fingerprint import code_of, versions_of
 from sdor.study.layout import (
@@ -41,6 +41,8 @@ if not workflow.configfiles:
 
 
 with one_line_faults():
+    # Snakemake would say it with a traceback.
+    require_writable(Path(), STATE)
     STUDY = load_study(
         config,
         os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config",

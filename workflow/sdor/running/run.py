@@ -39,9 +39,8 @@ def begin(*, on_cluster: bool) -> None:
     SdorError : another run is at work here, the results cannot be written, their disk is full, or
         the cluster does not answer.
     """
+    require_writable(RESULTS)
     for folder in filter(Path.exists, (STATE, RESULTS)):
-        if not os.access(folder, os.W_OK):
-            raise SdorError(f"{folder}: cannot be written; change its rights or run elsewhere")
         if (free := shutil.disk_usage(folder).free) < ROOM:
             raise SdorError(
                 f"{folder.resolve()}: the disk is full ({free >> 20} MB free); make room for it"
@@ -54,6 +53,20 @@ def begin(*, on_cluster: bool) -> None:
         say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
     if on_cluster:
         threading.Thread(target=_keep_passing_on, daemon=True).start()
+
+
+def require_writable(*folders: Path) -> None:
+    """Find out whether folders, as far as they are there, can be written.
+
+    Raises
+    ------
+    SdorError : one cannot.
+    """
+    for folder in filter(Path.exists, folders):
+        if not os.access(folder, os.W_OK):
+            raise SdorError(
+                f"{folder.resolve()}: cannot be written; change its rights or run elsewhere"
+            )
 
 
 @contextmanager
