@@ -12,6 +12,7 @@ from sdor.errors import SdorError
 from sdor.networks.fetch import resolve_weights
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 @pytest.mark.weights
 def test_initial_scores_of_ped2_are_where_they_should_be(data_root, tmp_path):
