@@ -132,10 +132,10 @@ class Workplace:
 
     def content(self) -> dict[str, bytes]:
         """The bytes of everything that must be equal between two runs."""
-        wanted = [*self.folder.rglob("*.npy"), *self.folder.rglob("scores.parquet")]
-        for name in ("ensemble.parquet", "model.safetensors", "competitors/**/*.parquet"):
-            wanted += self.folder.rglob(name)
+        names = ("*.npy", "scores.parquet", "ensemble.parquet", "model.safetensors")
         results = self.folder / "results"
+        wanted = [path for name in names for path in results.rglob(name)]
+        wanted += results.rglob("competitors/**/*.parquet")
         return {str(path.relative_to(results)): path.read_bytes() for path in sorted(wanted)}
 
 
