@@ -15,7 +15,6 @@ with job(snakemake, "tracking") as work:
         experiment=stage["experiment"],
         failures=stage["failures"],
     )
-    work.figure = f"{len(receipt.runs)} runs, {receipt.new} new" if receipt.complete else "pending"
+    work.figure = f"{len(receipt.runs)} runs, {receipt.new} new"
     if not receipt.complete:
-        line = f"MLflow at {receipt.store} has not all runs: {receipt.reason}"
-        say(f"{line}; the same command makes up for it")
+        say(f"{receipt.fault}; the same command makes up for it")

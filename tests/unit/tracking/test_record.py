@@ -159,8 +159,7 @@ def test_another_result_is_another_run_and_the_same_result_the_same(tmp_path):
 
 def test_a_missing_file_is_named(results):
     results[0].artefacts.append("results/gone.png")
-    with pytest.raises(SdorError, match=r"results/gone.png: damaged or missing"):
-        recorded(results)
+    assert "results/gone.png" in recorded(results).reason
     Path("results/yard/ours/seed0/iteration2/history.parquet").unlink()
     with pytest.raises(SdorError, match=r"iteration2/history.parquet: damaged or missing"):
         recorded(results)

@@ -42,14 +42,12 @@ KEY, RECORDED, MODEL = "sdor.key", "sdor.recorded", "sdor.model"
 BATCH = 900  # metrics in one call; MLflow takes 1000
 FOLDERS = {".png": "figures", ".md": "tables", ".csv": "tables"}
 EXPERIMENT_NOTE = (
-    "Self-trained deep ordinal regression: one run for each scene, variant and seed, below it one "
-    "for each iteration and each round of feedback, and one run with the tables of the whole "
-    "study. Everything here is a view of the files in `results/`."
+    "One run for each scene, variant and seed, below it one for each iteration and each round of "
+    "feedback; `study` has the tables. All of it is a view of the files in `results/`."
 )
 MODEL_NOTE = (
-    "The final ensemble of `{run}`: uint8 frames as in the input example → anomaly scores; the "
-    "higher, the more anomalous. It computes in float32.\n\n"
-    '`mlflow.pyfunc.load_model("models:/<model id>").predict(frames)`'
+    "The final ensemble of `{run}`: uint8 frames as in the input example → anomaly scores in "
+    "float32; the higher, the more anomalous."
 )
 
 
@@ -71,6 +69,11 @@ class Receipt:
     runs: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     new: int = 0
+
+    @property
+    def fault(self) -> str:
+        """Why the import is not complete, in a line."""
+        return f"MLflow at {self.store} has not all runs: {self.reason}"
 
 
 def track_study(
@@ -119,7 +122,7 @@ def track_study(
         receipt.reason = without_secrets(next(filter(None, lines), type(error).__name__))[:300]
     if not receipt.complete:
         with Path(failures).open("a") as file:
-            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {receipt.store}: {receipt.reason}\n")
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {receipt.fault}\n")
     write_json(output, asdict(receipt))
     return receipt
 

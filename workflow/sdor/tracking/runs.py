@@ -13,9 +13,8 @@ from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
-from sdor.errors import SdorError
 from sdor.evaluation.metrics import COLUMNS
-from sdor.files import damaged, digest_of, file_sha256, read_parquet
+from sdor.files import digest_of, file_sha256, read_parquet
 from sdor.reporting.findings import Findings
 from sdor.tracking.model import ModelFiles
 
@@ -95,16 +94,8 @@ class Entry:
     artefacts: Sequence[str] = ()
 
     def content(self) -> str:
-        """Fingerprint of all that is recorded, but for times: those of copied files may change.
-
-        Raises
-        ------
-        SdorError : an artefact is missing.
-        """
-        try:
-            files = {path: file_sha256(path) for path in self.artefacts}
-        except OSError as error:
-            raise SdorError(damaged(str(error.filename), error)) from error
+        """Fingerprint of all that is recorded, but for times: those of copied files may change."""
+        files = {path: file_sha256(path) for path in self.artefacts}
         return digest_of([self.metrics, self.params, files])
 
 
@@ -119,11 +110,7 @@ def run_entries(run: RunFiles, findings: Findings, results: Path = Path("results
     rows = findings.table[findings.table["value"].notna()]
     for column, value in named.items():
         rows = rows[(rows[column] == value).fillna(False)]
-    about = next(
-        one
-        for one in findings.runs
-        if (one.scene, one.variant, one.seed) == (run.scene, run.variant, run.seed)
-    )
+    about = next(one for one in findings.runs if named.items() <= vars(one).items())
     source = {"device": about.device, "weights": about.weights and about.weights.source}
     params = {**named, **source, **about.method.as_document()}
     prints, versions = about.fingerprints, about.versions
@@ -206,12 +193,7 @@ def _text(value: object) -> str:
 def _points(
     rows: pd.DataFrame, where: Callable[[Mapping[Any, Any]], tuple[str, int] | None]
 ) -> list[Point]:
-    """Metrics of some findings.
-
-    Parameters
-    ----------
-    where : a row of `rows` → the prefix of its name, and its step; None leaves it out.
-    """
+    """Metrics of findings: `where` says the prefix of a name and its step; None leaves one out."""
     found = [(where(one), one) for one in rows.to_dict("records")]
     return [
         Point(place[0] + NAMES.get(one["metric"], one["metric"]), one["value"], place[1])
