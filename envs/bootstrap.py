@@ -154,7 +154,7 @@ def out_of_reach(uv: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(
         [*uv, *options, "torch"], env=environment | patience, capture_output=True, text=True
     )
-    lines = done.stderr.strip().splitlines() or ["no word why"]
+    lines = done.stderr.strip().splitlines() or ["no reason given"]
     return lines[-1].strip().removeprefix("cause: ") if done.returncode else ""
 
 

@@ -117,13 +117,13 @@ def run(
 
 
 def reported(scene="ped1", variant="paper", auc=0.717, settings="same"):
-    """The paper's figure beside a run."""
+    """The paper's value beside a run."""
     place = {"scene": scene, "variant": variant, "row": "ours", "metric": "merged", "value": auc}
     return {**place, "source": "reported", "settings": settings}
 
 
 def findings_of(*runs, beside=(), rates=(), ablations=None):
-    """Findings of runs made by `run`, with the paper's figures `beside` them."""
+    """Findings of runs made by `run`, with the paper's values `beside` them."""
     records = [row for _, rows in runs for row in rows]
     studies = {title: Comparison(tuple(names)) for title, names in (ablations or {}).items()}
     plan = Plan("paper", anomaly_rates=Comparison(tuple(rates)), ablations=studies)

@@ -1,4 +1,4 @@
-"""MLflow as a view of a finished run: what it shows, made again, away for a while, on a server."""
+"""MLflow as a view of a finished run: what it shows, made again, out of reach, on a server."""
 
 import json
 import os

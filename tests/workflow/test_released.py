@@ -1,4 +1,4 @@
-"""Released video with trained weights: the figures that a right build is known by."""
+"""Released video with trained weights: the numbers that a right build is known by."""
 
 import json
 

@@ -6,7 +6,7 @@ PRINTED = [
     *expand("results/tables/comparisons.{suffix}", suffix=["csv", "md"]),
 ]
 TABLES = [*PRINTED, *expand("results/tables/stages.{suffix}", suffix=["csv", "md"])]
-# The paper's own figures, and the settings that they stand beside.
+# The paper's own values, and the settings that they stand beside.
 REPORTED = [
     file_sha256(PROJECT / "workflow" / name)
     for name in ("report/reported.csv", "schemas/method.schema.yaml")

@@ -11,6 +11,6 @@ with job(snakemake, f"label audit of {w.scene}") as work:
     units = {"frame": "from 1", "anomalous": "1 anomalous, 0 normal"}
     write_parquet(snakemake.output.table, table, units)
     write_json(snakemake.output.summary, summary)
-    work.figure = "{anomalous_frames:,} of {labelled_frames:,} frames anomalous".format(**summary)
+    work.summary = "{anomalous_frames:,} of {labelled_frames:,} frames anomalous".format(**summary)
     if summary["disagreements"]:
         logger.info("labels and pixel masks differ in %d clips", len(summary["disagreements"]))

@@ -16,4 +16,4 @@ with job(snakemake, f"{w.layer} of {w.scene}, {w.backbone} at {w.view}") as work
         compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
         about=snakemake.params.stage,
     )
-    work.figure = f"{len(store):,} frames"
+    work.summary = f"{len(store):,} frames"

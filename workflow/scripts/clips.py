@@ -12,4 +12,4 @@ with job(snakemake, f"clips of {w.scene}") as work:
     counts = {Path(path).stem: stored_frames(path) for path in snakemake.input.frames}
     units = {"first": "frame of the source, from 1", "fps": "1/s"}
     write_parquet(snakemake.output[0], clips_table(scene, counts), units)
-    work.figure = f"{len(counts):,} clips, {sum(counts.values()):,} frames"
+    work.summary = f"{len(counts):,} clips, {sum(counts.values()):,} frames"

@@ -13,4 +13,4 @@ with job(snakemake, f"Del Giorno et al. #{w.kind}, {w.setting}, of {w.scene}/see
         seed=int(w.seed),
         about=stage,
     )
-    work.figure = f"{len(table):,} frames"
+    work.summary = f"{len(table):,} frames"

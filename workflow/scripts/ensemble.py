@@ -10,4 +10,4 @@ with job(snakemake, f"ensemble of {w.scene}/{w.variant}/seed{w.seed}") as work:
     write_scores(snakemake.output[0], table, snakemake.params.stage)
     for path in snakemake.input:
         forget_checkpoint(path)
-    work.figure = f"{len(table):,} frames, {len(snakemake.input)} iterations"
+    work.summary = f"{len(table):,} frames, {len(snakemake.input)} iterations"

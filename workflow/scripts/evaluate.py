@@ -16,4 +16,4 @@ with job(snakemake, f"evaluation of {w.scene}/{w.variant}/seed{w.seed}") as work
     about |= {"device": read_about(given.scores[0])["compute"]}
     settings = EvaluationSettings.read(stage["evaluation"])
     measured = evaluate_run(files, settings, About.read(about), *snakemake.output)
-    work.figure = measured.rows["ours"]["merged"].in_words("merged AUC")
+    work.summary = measured.rows["ours"]["merged"].in_words("merged AUC")

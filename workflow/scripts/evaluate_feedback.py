@@ -17,4 +17,4 @@ with job(snakemake, f"evaluation of the feedback in {w.scene}/{w.variant}/seed{w
     for path in given.scores:
         forget_checkpoint(path)
     words = f"merged AUC after {len(rounds) - 1} rounds"
-    work.figure = rounds[-1].all["merged"].in_words(words)
+    work.summary = rounds[-1].all["merged"].in_words(words)

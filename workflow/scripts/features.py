@@ -16,4 +16,4 @@ with job(snakemake, f"features of {w.scene}, {w.backbone} at {w.view}") as work:
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
     )
-    work.figure = f"{len(store):,} frames"
+    work.summary = f"{len(store):,} frames"

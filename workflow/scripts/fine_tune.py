@@ -21,4 +21,4 @@ with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {
         about=stage,
         model=Path(read.model),
     )
-    work.figure = f"loss {history['loss'].iloc[-1]:.4f} after {len(history)} epochs"
+    work.summary = f"loss {history['loss'].iloc[-1]:.4f} after {len(history)} epochs"

@@ -15,4 +15,4 @@ with job(snakemake, f"initial scores of {w.scene}/{w.variant}/seed{w.seed}") as 
         about=stage,
         subset=Path(subset) if subset else None,
     )
-    work.figure = f"{len(table):,} frames"
+    work.summary = f"{len(table):,} frames"

@@ -14,4 +14,4 @@ with job(snakemake, f"evaluation of {w.pool}/{w.variant}/seed{w.seed}, {w.way}")
         About.of_pool(abouts, w.pool, w.way),
         snakemake.output[0],
     )
-    work.figure = measured.rows["ours"]["merged"].in_words("merged AUC")
+    work.summary = measured.rows["ours"]["merged"].in_words("merged AUC")

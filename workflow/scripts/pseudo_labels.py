@@ -13,4 +13,4 @@ with job(snakemake, f"pseudo labels of {w.scene}/{w.variant}/seed{w.seed}, t = {
         about=stage,
     )
     anomalous = int(table["label"].sum())
-    work.figure = f"{anomalous:,} anomalous, {len(table) - anomalous:,} normal"
+    work.summary = f"{anomalous:,} anomalous, {len(table) - anomalous:,} normal"

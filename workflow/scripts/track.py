@@ -15,6 +15,6 @@ with job(snakemake, "tracking") as work:
         experiment=stage["experiment"],
         failures=stage["failures"],
     )
-    work.figure = f"{len(receipt.runs)} runs, {receipt.new} new"
+    work.summary = f"{len(receipt.runs)} runs, {receipt.new} new"
     if not receipt.complete:
         say(f"{receipt.fault}; the same command makes up for it")

@@ -20,4 +20,4 @@ with job(snakemake, f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}"
         about=stage,
         model=Path(read.warm[0]) if read.warm else None,
     )
-    work.figure = f"loss {history['loss'].iloc[-1]:.4f} after {len(history)} epochs"
+    work.summary = f"loss {history['loss'].iloc[-1]:.4f} after {len(history)} epochs"

@@ -14,4 +14,4 @@ with job(snakemake, f"trunk maps of {w.scene}, {w.backbone} at {w.view}") as wor
         Path(snakemake.output[0]),
         compute=choose_compute(**snakemake.params.stage["compute"], threads=snakemake.threads),
     )
-    work.figure = f"{len(store):,} frames"
+    work.summary = f"{len(store):,} frames"

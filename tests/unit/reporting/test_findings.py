@@ -265,7 +265,7 @@ def test_the_papers_figures_are_there_and_beside_what_they_compare_to(findings):
     assert beside("vgg16", against="table 1") == (83.2, differ)
     assert beside("paper", "sp_iforest") == (67.5, "same")
     assert beside("vgg16", "sp_iforest")[0] is None
-    # One figure of the paper stands beside both settings of its authors.
+    # One value of the paper stands beside both settings of its authors.
     assert beside("paper", "del_giorno_1_w10") == beside("paper", "del_giorno_1_w100")
     assert beside("paper", "unmasking") == (82.2, "other protocol: test data alone")
     assert beside("paper", "unmasking_motion")[0] is beside("paper", "iteration_1")[0] is None

@@ -1,4 +1,4 @@
-"""The paper's own figures, and in what a run differs from the paper's."""
+"""The paper's own values, and in what a run differs from the paper's."""
 
 import pytest
 from synthetic_study import about
@@ -13,28 +13,26 @@ SCENES = [
 
 
 def test_the_papers_tables_are_typed_in_full():
-    figures = reported()
-    counts = figures.groupby("table").size().to_dict()
+    values = reported()
+    counts = values.groupby("table").size().to_dict()
     # 39 cells of the upper block of Table 1 and 45 of the lower; 3 x 5 of Table 2.
     assert counts == {1: 39 + 45, 2: 15}
-    assert figures["auc"].between(50, 100).all()
-    assert not figures.duplicated(["table", "method", "scene"]).any()
-    assert set(figures["scene"]) == set(SCENES)
-    table = figures[figures["table"] == 1].pivot_table(
-        index="method", columns="scene", values="auc"
-    )
+    assert values["auc"].between(50, 100).all()
+    assert not values.duplicated(["table", "method", "scene"]).any()
+    assert set(values["scene"]) == set(SCENES)
+    table = values[values["table"] == 1].pivot_table(index="method", columns="scene", values="auc")
     assert table.shape == (18, 8)
     ours = [71.7, 83.2, 88.1, 92.7, 99.9, 99.9, 99.7, 97.4]
     assert table.loc["ours", SCENES].tolist() == ours
     initial = [56.3, 67.5, 80.5, 91.0, 87.3, 88.1, 91.5, 87.1]
     assert table.loc["sp_iforest", SCENES].tolist() == initial
-    # The row of Ionescu et al. [16] is the Subway and UMN one: no figure on UCSD.
+    # The row of Ionescu et al. [16] is the Subway and UMN one: no value on UCSD.
     narrowed = table.loc["ionescu_narrowed_clusters", SCENES]
     assert narrowed.isna().tolist() == [True, True, *[False] * 6]
     assert narrowed["subway-entrance"] == 93.5
     assert table.loc["ionescu_object_centric"].dropna().to_dict() == {"ped2": 97.8, "umn": 99.6}
     # What the paper says of its best rows per block (boldface).
-    blocks = figures[figures["table"] == 1].set_index("method")["block"].to_dict()
+    blocks = values[values["table"] == 1].set_index("method")["block"].to_dict()
     lower = table[[blocks[method] == "no labelled data" for method in table.index]]
     assert lower.idxmax().to_dict() == {
         scene: "two_sample_test" if scene in ("ped2", "subway-exit") else "ours" for scene in SCENES
@@ -48,7 +46,7 @@ def test_the_papers_tables_are_typed_in_full():
         ({"momentum": 0.0, "c1": 1.0}, "", ""),
         ({"epochs": 8, "trainable": "layer4"}, "", "trainable layer4 (all), epochs 8 (50)"),
         ({"pca": 20}, "pca 20 (100)", "pca 20 (100)"),
-        # The paper has no word on masks.
+        # The paper says nothing about masks.
         ({"masks": False, "iterations": 3}, "", "iterations 3 (5)"),
         ({"masks": False}, "", ""),
         ({"backbone": "vgg16"}, "", ""),

@@ -115,8 +115,8 @@ def test_the_scene_table_has_each_row_once_and_oracles_at_the_bottom(findings):
     assert "±" not in rows_of(table)["Unmasking, both fused"]["merged"]
     assert "2 seeds (0, 1)" in table.caption
     assert "<npm> (sha256 ffffffffffff)" in table.caption
-    assert table.notes[0].startswith(f"{QUOTED} The paper quotes these figures")
-    # A scene that the paper does not know has no column of its figures.
+    assert table.notes[0].startswith(f"{QUOTED} The paper quotes these values")
+    # A scene that the paper does not know has no column of its values.
     assert scene_table(findings, "plaza", "paper").header[-1] == "AP"
     part = scene_table(findings, "ped2", "rate05")
     assert part.header[4] == "within-clip (8 clips of the first seed)"
@@ -132,7 +132,7 @@ def test_the_papers_figure_is_marked_beside_a_run_with_other_settings(tmp_path):
     assert reported["Sp + iForest (initial scores)"] == "67.5"
     assert reported["Our method (mean of all iterations)"] == f"83.2 {DAGGER}"
     assert table.notes[0] == (
-        f"{DAGGER} The paper's figure is for its own settings (in parentheses: the paper's, or "
+        f"{DAGGER} The paper's value is for its own settings (in parentheses: the paper's, or "
         "this project's default where the paper states none); this run differs in: trainable "
         "layer4 (all), epochs 8 (50)."
     )

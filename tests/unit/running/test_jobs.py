@@ -38,7 +38,7 @@ def test_a_job_says_and_logs_one_line_and_writes_down_what_it_made(capsys):
     with job(script(OUTPUT), "frames of a/b") as work:
         OUTPUT.parent.mkdir()
         OUTPUT.write_bytes(b"content")
-        work.figure = "7 frames"
+        work.summary = "7 frames"
     said = capsys.readouterr().err
     assert re.fullmatch(r"sdor: frames of a/b: done in \d+\.\d s; 7 frames\n", said)
     assert said.removeprefix("sdor: ") in LOG.read_text()

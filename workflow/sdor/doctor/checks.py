@@ -88,7 +88,7 @@ class Check:
         thread = threading.Thread(target=attempt, daemon=True)
         thread.start()
         thread.join(self.seconds)
-        late = f"no answer within {self.seconds:g} seconds; is a disk or a server away?"
+        late = f"no answer within {self.seconds:g} seconds; is a disk or a server out of reach?"
         return answer[0] if answer else Found([late], [f"{self.name}: {late}"])
 
 

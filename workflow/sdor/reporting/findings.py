@@ -5,12 +5,12 @@ over time, training loss) and saliency maps come from the files of the runs them
 
 scene : a scene, or a pool of scenes.
 variant : a variant; empty where a row is of no run.
-seed : empty for what is of no one seed: the paper's figures, and paired differences over all seeds
+seed : empty for what is of no one seed: the paper's values, and paired differences over all seeds
     (of the means of their values, and of the means of every draw).
 row : what was measured: a detector (sp, iforest, sp_iforest, competitors, iteration_t, ensemble_t,
     ours, ours_smoothed), an oracle (split_oracle, clip_rate_oracle), "feedback" (the model after a
     round of it), or empty for counts of the run. For localisation it is ours. Of the paper's
-    figures that no run stands beside, the paper's method.
+    values that no run stands beside, the paper's method.
 way : how: empty for a scene's frames; "raw", "ranks" for pools; "all_clips", "test_only" for
     localisation; "all", "unmarked", "before", "gain" for feedback (all frames; without those that
     were marked; the scores before any feedback on these; their paired difference).
@@ -23,13 +23,13 @@ value, low, high : fractions of 1 (counts are numbers) and the bounds of the 95 
 clips : of within_clip, how many it averages.
 draws : of the clip bootstrap, those behind the interval.
 against : empty for a plain value; of a paired difference, what it is taken to: a row, or
-    "variant/row" of another variant. Of the paper's figures "table 1" or "table 2".
+    "variant/row" of another variant. Of the paper's values "table 1" or "table 2".
 round : of feedback; 0 is before any.
 reason : why there is no value, or no interval.
-source : "measured", or "reported" by the paper. A reported figure with a scene, variant, row and
+source : "measured", or "reported" by the paper. A reported value with a scene, variant, row and
     way stands beside the measured one of these: that of the run's own backbone (against is empty),
     and that of Table 1, which is of ResNet-50. The paper's tables as they are have no variant.
-settings : of a reported figure, whether it is for the same thing as the run beside it: "same", or
+settings : of a reported value, whether it is for the same thing as the run beside it: "same", or
     what is not (the protocol, settings).
 
 The file's metadata hold the plan of the study and what each run came from.
@@ -57,8 +57,8 @@ from sdor.reporting.reported import (
     QUOTED_BLOCK,
     TABLE_2,
     TEST_DATA_ALONE,
-    figures,
     paper_method,
+    paper_values,
     reported,
     settings_text,
 )
@@ -77,7 +77,7 @@ MEASURED, REPORTED = "measured", "reported"
 # The columns that paired differences over all seeds are taken of.
 JUDGED = ("merged", "test_only")
 OURS, INITIAL = "ours", "sp_iforest"
-ALL_UMN = "umn"  # the paper's figure for all scenes of UMN
+ALL_UMN = "umn"  # the paper's value for all scenes of UMN
 LOCALISED = ("all_clips", "test_only")
 FEEDBACK = {"all": "all", "unmarked": "unmarked", "before_unmarked": "before", "gain": "gain"}
 PERCENT = frozenset(
@@ -499,7 +499,7 @@ def _difference(
 
 
 def _reported_beside(runs: Sequence[_Result], plan: Plan) -> Iterator[Record]:
-    """The paper's figures beside the measured values that they can be compared to."""
+    """The paper's values beside the measured ones that they can be compared to."""
     joint = plan.pools[ALL_UMN].joint if ALL_UMN in plan.pools else None
     first = {(one.about.scene, one.about.variant, one.about.way): one for one in reversed(runs)}
     for (scene, variant, way), run in first.items():
@@ -508,16 +508,20 @@ def _reported_beside(runs: Sequence[_Result], plan: Plan) -> Iterator[Record]:
         for row, measures in run.content["rows"].items():
             if measures["merged"]["value"] is None:
                 continue
-            beside = figures().get((1, paper_method(row), place))
-            own = figures().get((1, paper_method(row), scene))
+            beside = paper_values().get((1, paper_method(row), place))
+            own = paper_values().get((1, paper_method(row), scene))
             if backbone != PAPERS_BACKBONE:
                 # Table 2 has our method only.
-                own = figures().get((2, TABLE_2.get(backbone, ""), scene)) if row == OURS else None
-            for against, figure in (("", own), ("table 1", beside)):
-                if figure is not None:
+                own = (
+                    paper_values().get((2, TABLE_2.get(backbone, ""), scene))
+                    if row == OURS
+                    else None
+                )
+            for against, value in (("", own), ("table 1", beside)):
+                if value is not None:
                     text = settings_text(run.about, row, with_backbone=bool(against))
                     key = {"scene": scene, "variant": variant, "row": row, "way": way}
-                    yield {**key, **_reported(against, figure), "settings": text}
+                    yield {**key, **_reported(against, value), "settings": text}
 
 
 def _reported_alone() -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""The paper's own figures (`report/reported.csv`), and in what a run differs from the paper's."""
+"""The paper's own values (`report/reported.csv`), and in what a run differs from the paper's."""
 
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ INITIAL_SETTINGS = (
     *FEATURE_SETTINGS,
     *("sp_bags", "sp_bag_size", "iforest_trees", "iforest_samples", "rescale"),
 )
-# The paper has no word on masks, so they make no difference to it.
+# The paper says nothing about masks, so they make no difference to it.
 NOT_COMPARED = ("backbone", "masks")
 # The paper quotes these from other papers, which judged test data alone: two rows that we run too,
 # and a whole block of its Table 1.
@@ -34,12 +34,12 @@ SAME, DIFFER = "same", "differ: "
 
 @cache
 def reported() -> pd.DataFrame:
-    """The paper's own figures: table, block, method, name, reference, scene, auc (percent)."""
+    """The paper's own values: table, block, method, name, reference, scene, auc (percent)."""
     return pd.read_csv(FOLDER / "reported.csv", keep_default_na=False)
 
 
 @cache
-def figures() -> dict[tuple[int, str, str], float]:
+def paper_values() -> dict[tuple[int, str, str], float]:
     """(table, method or backbone, scene): the AUC (percent) that the paper reports."""
     columns = ("table", "method", "scene", "auc")
     return {
@@ -49,7 +49,7 @@ def figures() -> dict[tuple[int, str, str], float]:
 
 
 def paper_method(row: str) -> str:
-    """The paper's name of a row: it has one figure where we run several settings."""
+    """The paper's name of a row: it has one value where we run several settings."""
     return row.rpartition("_w")[0] if row.startswith("del_giorno") else row
 
 
@@ -60,7 +60,7 @@ def differing_settings(about: About, row: str, *, with_backbone: bool = False) -
 
     Parameters
     ----------
-    with_backbone : the row stands beside figures of the paper's own backbone, and not beside those
+    with_backbone : the row stands beside values of the paper's own backbone, and not beside those
         of its Table 2.
 
     Returns
@@ -93,7 +93,7 @@ def differing_settings(about: About, row: str, *, with_backbone: bool = False) -
 
 
 def settings_text(about: About, row: str, *, with_backbone: bool = False) -> str:
-    """Whether the paper's figure beside a row is for the same thing: "same", or what is not.
+    """Whether the paper's value beside a row is for the same thing: "same", or what is not.
 
     Parameters
     ----------

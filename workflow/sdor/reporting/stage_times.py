@@ -21,7 +21,7 @@ HOW_TO_READ = (
 
 
 def write_stage_times(times: pd.DataFrame, output_csv: Path, output_md: Path) -> None:
-    """Write the table of stages for people, and every job's figures (`job_times`) as CSV."""
+    """Write the table of stages for people, and every job's numbers (`job_times`) as CSV."""
     with atomic(output_csv) as temporary:
         times.round(2).to_csv(temporary, index=False, lineterminator="\n")
     with atomic(output_md) as temporary:

@@ -90,7 +90,7 @@ class Place:
     Attributes
     ----------
     way : how a pool was pooled; empty for a scene.
-    paper : the scene whose figures of the paper are shown there; empty: none are.
+    paper : the scene whose values of the paper are shown there; empty: none are.
     """
 
     title: str
@@ -224,7 +224,7 @@ def not_run_table(findings: Findings) -> list[Table]:
 
 
 def table_1(findings: Findings) -> Page:
-    """Table 1: all methods on all scenes, merged with the paper's figures, and test clips alone."""
+    """Table 1: all methods on all scenes, merged with the paper's values, and test clips alone."""
     places, main = _places(findings), findings.plan.main
     measured = any(findings.is_measured(place.scene, main, place.way) for place in places)
     tables = [_table_1(findings, places, metric) for metric in JUDGED] if measured else []
@@ -232,7 +232,7 @@ def table_1(findings: Findings) -> Page:
 
 
 def table_2(findings: Findings) -> Page:
-    """Table 2: our method with other backbones, merged with the paper's figures, and test-only."""
+    """Table 2: our method with other backbones, merged with the paper's values, and test-only."""
     asked = findings.plan.backbones.variants
     return Page.of("table2", [_table_2(findings, metric) for metric in JUDGED if asked])
 
@@ -320,8 +320,8 @@ def ablations(findings: Findings) -> Page:
 def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
     main, merged = findings.plan.main, metric == "merged"
     titles = [place.title for place in places]
-    figures = reported()[reported()["table"] == 1].drop_duplicates("method").set_index("method")
-    upper = list(figures.index[figures["block"] == QUOTED_BLOCK]) if merged else []
+    known = reported()[reported()["table"] == 1].drop_duplicates("method").set_index("method")
+    upper = list(known.index[known["block"] == QUOTED_BLOCK]) if merged else []
     blocks = {
         WORDS["upper"]: upper,
         WORDS["lower"] + (WORDS["below"] if merged else ""): _measured_rows(findings, places),
@@ -335,8 +335,8 @@ def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
                 label, style = row_name(row, short=True), "strong" if row == OURS else ""
                 cells = _measured(findings, places, main, row, metric)
                 rows.append(Row((label, *cells), heading, style))
-            if merged and method in figures.index:
-                name, number = (str(figures.loc[method, one]) for one in ("name", "reference"))
+            if merged and method in known.index:
+                name, number = (str(known.loc[method, one]) for one in ("name", "reference"))
                 label = (name if row in upper else "reported") + (f" [{number}]" if number else "")
                 beside = _beside(findings, places, main, row, "table 1")
                 rows.append(Row((label, *beside), heading, "quiet"))
@@ -417,7 +417,7 @@ def _row(
 
 
 def _last(rows: Iterable[Row]) -> list[tuple[str, str | Cell]]:
-    """Variant and last cell of each line: the paper's figure of our method."""
+    """Variant and last cell of each line: the paper's value of our method."""
     return [(f"variant {row.findings[0].key.variant}", row.cells[-1]) for row in rows]
 
 
@@ -433,7 +433,7 @@ def _measured(
 def _beside(
     findings: Findings, places: Sequence[Place], variant: str, method: str, table: str
 ) -> list[str | Cell]:
-    """The paper's figures, a dash where it has none, nothing on scenes that it does not know.
+    """The paper's values, a dash where it has none, nothing on scenes that it does not know.
 
     Parameters
     ----------
@@ -517,10 +517,6 @@ def _asked(findings: Findings, study: Comparison, scene: str) -> list[str]:
     return [variant for variant in study.on(scene) if (scene, variant) in findings.grouped]
 
 
-def _is_ours(row: Row) -> bool:
-    return row.style == "strong"
-
-
 def _missing(names: Sequence[str], rows: Iterable[Row]) -> list[str]:
     """Why values or intervals are missing: of each column, the first that does not exist."""
     found: dict[str, list[str]] = {}
@@ -532,11 +528,11 @@ def _missing(names: Sequence[str], rows: Iterable[Row]) -> list[str]:
 
 
 def _marks(rows: Iterable[Row], known: Iterable[tuple[str, str | Cell]]) -> list[str]:
-    """What the marks beside the paper's figures mean.
+    """What the marks beside the paper's values mean.
 
     Parameters
     ----------
-    known : the paper's figure of our method beside each run or variant.
+    known : the paper's value of our method beside each run or variant.
     """
     differing = {
         who: cell.settings.partition(DIFFER)[2]
@@ -544,7 +540,7 @@ def _marks(rows: Iterable[Row], known: Iterable[tuple[str, str | Cell]]) -> list
         if isinstance(cell, Cell) and DIFFER in cell.settings
     }
     notes = [
-        f"{DAGGER} The paper's figure is for its own settings ({WORDS['in_parentheses']}); {who} "
+        f"{DAGGER} The paper's value is for its own settings ({WORDS['in_parentheses']}); {who} "
         f"differs in: {settings}."
         for who, settings in differing.items()
     ]

@@ -26,7 +26,7 @@ logging.raiseExceptions = False
 class Work:
     """What a job says of its work: the number that says most, in words ("merged AUC 78.4")."""
 
-    figure: str = ""
+    summary: str = ""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def job(script: Any, name: str) -> Iterator[Work]:
             yield work
             write_entries(script.output, script.input, name)
             seconds = time.monotonic() - started
-            line = f"{name}: done in {seconds:.1f} s{work.figure and f'; {work.figure}'}"
+            line = f"{name}: done in {seconds:.1f} s{work.summary and f'; {work.summary}'}"
             logger.info(line)
             leave(ticket, "")
             say_line(line)

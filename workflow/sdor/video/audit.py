@@ -1,6 +1,6 @@
 """Label audit: the ground truth as one table, held against the frames before anything is trained.
 
-A label list that is shifted or belongs to other files gives wrong figures without any error; so
+A label list that is shifted or belongs to other files gives wrong numbers without any error; so
 whatever does not fit is refused here, with the clip, what was expected and what was found.
 """
 
