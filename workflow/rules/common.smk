@@ -1,4 +1,4 @@
-# What all rooms share: the checked config, the scenes that are there, and the names of files.
+# What all stages share: the checked config, the scenes that are there, and the names of files.
 
 import os
 import shutil

@@ -242,7 +242,7 @@ def test_a_moved_store_keeps_its_artefacts_beside_it(results, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("uri", ["server", "unwritable", "damaged"])
-def test_a_store_that_is_away_leaves_a_receipt_that_says_so(results, tmp_path, uri):
+def test_a_store_out_of_reach_leaves_a_receipt_that_says_so(results, tmp_path, uri):
     if uri == "server":
         with socket.create_server(("127.0.0.1", 0)) as free:
             uri = f"http://name:secret@127.0.0.1:{free.getsockname()[1]}"
