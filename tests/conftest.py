@@ -1,6 +1,6 @@
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,15 @@ from sdor.video.decode import ffmpeg_binary
 
 VideoWriter = Callable[..., Path]
 SceneWriter = Callable[..., Path]
+# Test runs do not belong on anybody's server.
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_store_of_another_test() -> Iterator[None]:
+    """MLflow's client leaves the address of its store to all later processes."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture

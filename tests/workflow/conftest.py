@@ -8,9 +8,6 @@ import yaml
 from filelock import FileLock
 from workplace import CONFIG, Workplace, prepare
 
-# Test runs do not belong on anybody's server.
-os.environ.pop("MLFLOW_TRACKING_URI", None)
-
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:

@@ -143,7 +143,8 @@ def test_the_page_has_every_check_and_every_target(diagnosed, capsys):
     found = diagnosed()
     assert main(["doctor"]) == 0
     page = capsys.readouterr().out
-    assert max(map(len, page.splitlines())) < 120
+    # A path is never broken, however long it is.
+    assert max(len(line) for line in page.splitlines() if "/" not in line) < 120
     said = " ".join(page.split())
     for part in ("computes on the CPU in fp32", "writes and reads video", "10 clips, 10 with"):
         assert part in said
