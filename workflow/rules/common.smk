@@ -13,6 +13,8 @@ sys.path.insert(0, PACKAGES)
 os.environ.update(
     PYTHONPATH=os.pathsep.join([PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])])
 )
+# Trainings run side by side: threads that wait must not spin on each other's cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from sdor.errors import say
 from sdor.files import digest_of, file_sha256
