@@ -50,8 +50,8 @@ from sdor.evaluation.bootstrap import Measure, draw_clips, with_interval
 from sdor.evaluation.metrics import BoolArray, FloatArray, IntArray, LabelledFrames, ratio
 from sdor.files import damaged, read_parquet, write_json
 from sdor.progress import track
-from sdor.study.scenes import Clip, Ranges, Scene, image_files
-from sdor.video.decode import picture_size, read_pixel_mask
+from sdor.study.scenes import Clip, Ranges, Scene
+from sdor.video.decode import picture_size, read_pixel_masks
 
 MapArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.integer[Any]]
@@ -284,28 +284,8 @@ def _all_normal(clip: Clip) -> bool:
 def _masked_clip(clip: Clip, maps: MapArray) -> MaskedClip:
     width, height = picture_size(clip)
     folder = _mask_folder(clip)
-    masks = None if folder is None else _read_masks(clip.name, folder, len(maps), (height, width))
+    masks = None if folder is None else read_pixel_masks(clip, folder, len(maps))
     return MaskedClip(clip.name, maps, masks, (height, width), clip.split)
-
-
-def _read_masks(clip: str, folder: Path, frames: int, size: tuple[int, int]) -> Iterator[BoolArray]:
-    files = image_files(folder)
-    if len(files) != frames:
-        raise SdorError(
-            f"clip {clip}: {folder}: expected {frames} pixel masks (one a frame), "
-            f"found {len(files)}"
-        )
-    for file in files:
-        try:
-            mask = read_pixel_mask(file)
-        except SdorError as error:
-            raise SdorError(f"clip {clip}: {error}") from error
-        if mask.shape != size:
-            raise SdorError(
-                f"clip {clip}: {file}: expected {size[1]}x{size[0]} pixels like the clip, "
-                f"found {mask.shape[1]}x{mask.shape[0]}"
-            )
-        yield mask
 
 
 def _grid(clips: Sequence[MaskedClip]) -> _Grid:

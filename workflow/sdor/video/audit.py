@@ -21,9 +21,8 @@ from sdor.study.scenes import (
     RangeTable,
     Scene,
     UcsdList,
-    image_files,
 )
-from sdor.video.decode import fault_of, hide, picture_size, read_pixel_mask
+from sdor.video.decode import fault_of, hide, picture_size, read_pixel_masks
 
 Labels = npt.NDArray[np.int8]
 
@@ -56,7 +55,7 @@ def audit(scene: Scene, counts: Mapping[str, int]) -> tuple[pd.DataFrame, dict[s
             truth = clip.ground_truth
             if truth is None:
                 continue
-            labels, differs = _labels(clip, truth, counts[clip.name], size)
+            labels, differs = _labels(clip, truth, counts[clip.name])
         if differs is not None and any(differs.values()):
             disagreements[clip.name] = differs
         frame = np.arange(1, len(labels) + 1)
@@ -102,11 +101,12 @@ def parse_ucsd(path: str | Path) -> list[list[tuple[int, int]]]:
     return entries
 
 
-def _labels(
-    clip: Clip, truth: GroundTruth, frames: int, size: tuple[int, int]
-) -> tuple[Labels, dict[str, int] | None]:
+def _labels(clip: Clip, truth: GroundTruth, frames: int) -> tuple[Labels, dict[str, int] | None]:
     """Labels of one clip; with pixel masks beside them, how often the two disagree."""
-    drawn = None if truth.pixel_masks is None else _drawn(truth.pixel_masks, frames, size)
+    drawn = None
+    if truth.pixel_masks is not None:
+        masks = read_pixel_masks(clip, truth.pixel_masks, frames)
+        drawn = np.array([mask.any() for mask in masks], dtype=np.int8)
     source = truth.numbering == "source"
     # Frame number that the labels give to the clip's first frame.
     start = clip.first if source else 1
@@ -157,25 +157,6 @@ def _range_labels(
             )
         stop = start + frames if last is None else last + 1
         labels[max(first - start, 0) : max(stop - start, 0)] = 1
-    return labels
-
-
-def _drawn(folder: Path, frames: int, size: tuple[int, int]) -> Labels:
-    """1 for each frame whose pixel mask is not empty."""
-    files = image_files(folder)
-    if len(files) != frames:
-        raise SdorError(
-            f"{folder}: expected {frames} pixel masks (one a frame), found {len(files)}"
-        )
-    labels = np.zeros(frames, dtype=np.int8)
-    for number, file in enumerate(files):
-        mask = read_pixel_mask(file)
-        height, width = mask.shape
-        if (width, height) != size:
-            raise SdorError(
-                f"{file}: expected {size[0]}x{size[1]} pixels like the clip, found {width}x{height}"
-            )
-        labels[number] = mask.any()
     return labels
 
 

@@ -214,6 +214,30 @@ def fault_of(clip: Clip) -> Iterator[None]:
         raise SdorError(f"{start}{error}") from error
 
 
+def read_pixel_masks(clip: Clip, folder: Path, frames: int) -> Iterator[npt.NDArray[np.bool_]]:
+    """The ground-truth masks of a clip's frames, as `read_pixel_mask`.
+
+    Raises
+    ------
+    SdorError : there is not one for each of the frames, or one has not the size of the picture.
+    """
+    with fault_of(clip):
+        files = image_files(folder)
+        if len(files) != frames:
+            raise SdorError(
+                f"{folder}: expected {frames} pixel masks (one a frame), found {len(files)}"
+            )
+        width, height = picture_size(clip)
+        for file in files:
+            mask = read_pixel_mask(file)
+            if mask.shape != (height, width):
+                raise SdorError(
+                    f"{file}: expected {width}x{height} pixels like the clip, "
+                    f"found {mask.shape[1]}x{mask.shape[0]}"
+                )
+            yield mask
+
+
 def read_clip(clip: Clip) -> Iterator[Frame]:
     """The frames of a clip at source resolution; see `read_video` and `read_images`.
 
