@@ -5,7 +5,7 @@ whatever does not fit is refused here, with the clip, what was expected and what
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from sdor.errors import SdorError
-from sdor.study.scenes import (
-    Clip,
-    FrameTable,
-    GroundTruth,
-    Ranges,
-    RangeTable,
-    Scene,
-    UcsdList,
-)
+from sdor.study.scenes import Clip, FrameTable, Ranges, RangeTable, Scene, UcsdList
+from sdor.study.scenes import Labels as LabelSource
 from sdor.video.decode import fault_of, hide, picture_size, read_pixel_masks
 
 Labels = npt.NDArray[np.int8]
+FrameRanges = tuple[tuple[int, int | None], ...]  # inclusive; None is the end
 
 
 def audit(scene: Scene, counts: Mapping[str, int]) -> tuple[pd.DataFrame, dict[str, object]]:
@@ -45,27 +39,36 @@ def audit(scene: Scene, counts: Mapping[str, int]) -> tuple[pd.DataFrame, dict[s
     ------
     SdorError : the ground truth does not fit to the clips, or a mask to the picture.
     """
-    tables = [pd.DataFrame({"clip": [], "frame": [], "anomalous": []})]
+    labelled: dict[str, Labels] = {}
     disagreements: dict[str, dict[str, int]] = {}
     for clip in scene.clips:
         with fault_of(clip):
-            size = picture_size(clip)
-            # Refuses masks as decoding does, on a picture of one byte that is never filled in.
-            hide(np.broadcast_to(np.uint8(0), (size[1], size[0], 1)), scene.masks)
-            truth = clip.ground_truth
+            width, height = picture_size(clip)
+            hide(np.zeros((height, width, 1), np.uint8), scene.masks)
+            truth, frames = clip.ground_truth, counts[clip.name]
             if truth is None:
                 continue
-            labels, differs = _labels(clip, truth, counts[clip.name])
-        if differs is not None and any(differs.values()):
-            disagreements[clip.name] = differs
-        frame = np.arange(1, len(labels) + 1)
-        tables.append(pd.DataFrame({"clip": clip.name, "frame": frame, "anomalous": labels}))
-    table = pd.concat(tables[1:] or tables, ignore_index=True)
+            labels = drawn = None
+            if truth.pixel_masks is not None:
+                masks = read_pixel_masks(clip, truth.pixel_masks, frames)
+                labels = drawn = np.array([mask.any() for mask in masks], dtype=np.int8)
+            if truth.labels is not None:
+                labels = _labels(clip, truth.labels, truth.numbering == "source", frames)
+        assert labels is not None
+        labelled[clip.name] = labels
+        if drawn is not None and (labels != drawn).any():
+            disagreements[clip.name] = {
+                "labelled_without_mask": int((labels > drawn).sum()),
+                "mask_without_label": int((labels < drawn).sum()),
+            }
+    rows = [(name, frame) for name, found in labelled.items() for frame in range(1, len(found) + 1)]
+    table = pd.DataFrame(rows, columns=["clip", "frame"])
+    table["anomalous"] = np.concatenate([*labelled.values(), []])
     table = table.astype({"clip": object, "frame": np.int64, "anomalous": np.int8})
     summary = {
         "scene": scene.name,
         "clips": len(scene.clips),
-        "labelled_clips": len(tables) - 1,
+        "labelled_clips": len(labelled),
         "frames": sum(counts[clip.name] for clip in scene.clips),
         "labelled_frames": len(table),
         "anomalous_frames": int(table["anomalous"].sum()),
@@ -93,129 +96,106 @@ def parse_ucsd(path: str | Path) -> list[list[tuple[int, int]]]:
     entries: list[list[tuple[int, int]]] = []
     for found in re.finditer(r"gt_frame\s*=\s*(?:\[([^\]]*)\]|([^;\n]*))", text):
         written = found[1] if found[1] is not None else found[2]
-        where = f"{path}: entry {len(entries) + 1}"
-        parts = re.sub(r"\s*:\s*", ":", written).replace(",", " ").replace(";", " ").split()
-        entries.append([_matlab_range(part, where) for part in parts])
+        ranges = []
+        for part in re.sub(r"\s*:\s*", ":", re.sub("[,;]", " ", written)).split():
+            limits = re.fullmatch(r"0*([1-9][0-9]*)(?::([0-9]+))?", part)
+            first, last = (int(limits[1]), int(limits[2] or limits[1])) if limits else (1, 0)
+            if last < first:
+                raise SdorError(
+                    f"{path}: entry {len(entries) + 1}: {part!r} is neither a frame number nor a "
+                    "range first:last of frames counted from 1"
+                )
+            ranges.append((first, last))
+        entries.append(ranges)
     if not entries:
         raise SdorError(f"{path}: no gt_frame entry in this file")
     return entries
 
 
-def _labels(clip: Clip, truth: GroundTruth, frames: int) -> tuple[Labels, dict[str, int] | None]:
-    """Labels of one clip; with pixel masks beside them, how often the two disagree."""
-    drawn = None
-    if truth.pixel_masks is not None:
-        masks = read_pixel_masks(clip, truth.pixel_masks, frames)
-        drawn = np.array([mask.any() for mask in masks], dtype=np.int8)
-    source = truth.numbering == "source"
+def _labels(clip: Clip, labels: LabelSource, of_source: bool, frames: int) -> Labels:
+    """1 for the clip's anomalous frames, else 0; `of_source`: the labels number the source's."""
     # Frame number that the labels give to the clip's first frame.
-    start = clip.first if source else 1
+    start = clip.first if of_source else 1
     # Highest number that can be right: what follows a part of a video is labelled there too.
-    highest = None if source and clip.last is not None else start + frames - 1
-    match truth.labels:
-        case None:
-            assert drawn is not None
-            return drawn, None
+    highest = None if of_source and clip.last is not None else start + frames - 1
+    match labels:
         case Ranges(ranges):
-            labels = _range_labels(ranges, start, frames, highest, "the scene file")
+            where = "the scene file"
         case UcsdList(path, entry, entries):
             found = parse_ucsd(path)
             if len(found) != entries:
                 raise SdorError(
                     f"{path}: expected {entries} entries (one a clip), found {len(found)}"
                 )
-            where = f"{path}, entry {entry}"
-            labels = _range_labels(found[entry - 1], start, frames, highest, where)
-        case RangeTable() as table:
-            ranges = tuple(_table_ranges(table))
-            labels = _range_labels(ranges, start, frames, highest, str(table.path))
-        case FrameTable() as table:
-            labels = _frame_labels(table, start, frames, highest)
-    if drawn is None:
-        return labels, None
-    return labels, {
-        "labelled_without_mask": int(((labels == 1) & (drawn == 0)).sum()),
-        "mask_without_label": int(((labels == 0) & (drawn == 1)).sum()),
-    }
-
-
-def _range_labels(
-    ranges: Sequence[tuple[int, int | None]],
-    start: int,
-    frames: int,
-    highest: int | None,
-    where: str,
-) -> Labels:
-    """1 within the ranges; of a whole video's ranges only what lies in the clip counts."""
-    labels = np.zeros(frames, dtype=np.int8)
+            ranges, where = tuple(found[entry - 1]), f"{path}, entry {entry}"
+        case RangeTable():
+            ranges, where = _table_ranges(labels), str(labels.path)
+        case FrameTable():
+            ranges, where = _frame_ranges(labels, start, frames, highest), str(labels.path)
+    anomalous = np.zeros(frames, dtype=np.int8)
     for first, last in ranges:
         farthest = first if last is None else last
-        if first < 1 or (highest is not None and farthest > highest):
+        if not 1 <= first <= farthest or (highest is not None and farthest > highest):
             raise SdorError(
                 f"{where}: expected ranges within frames 1 to {highest or 'end'}, "
                 f"found {first} to {last or 'end'}"
             )
         stop = start + frames if last is None else last + 1
-        labels[max(first - start, 0) : max(stop - start, 0)] = 1
-    return labels
+        anomalous[max(first - start, 0) : max(stop - start, 0)] = 1
+    return anomalous
 
 
-def _table_ranges(labels: RangeTable) -> list[tuple[int, int | None]]:
+def _table_ranges(labels: RangeTable) -> FrameRanges:
+    """The ranges in the rows of a table that are the clip's."""
     table = _read_csv(labels.path, [labels.first, labels.last, *(key for key, _ in labels.where)])
     for column, value in labels.where:
-        table = table[table[column].str.strip() == value]
+        table = table[table[column] == value]
     if labels.where and table.empty:
         wanted = ", ".join(f"{column} = {value}" for column, value in labels.where)
         raise SdorError(f"{labels.path}: no row with {wanted}")
-    ranges: list[tuple[int, int | None]] = []
-    for first, last in zip(table[labels.first], table[labels.last], strict=True):
-        # An empty first cell says that there is no range; an empty last one, that it never ends.
-        if not first.strip():
-            continue
-        begin = _number(first, labels.path, labels.first)
-        open_end = last.strip() in ("", "end")
-        end = None if open_end else _number(last, labels.path, labels.last)
-        if end is not None and end < begin:
-            raise SdorError(f"{labels.path}: range {begin} to {end} ends before it begins")
-        ranges.append((begin, end))
-    return ranges
-
-
-def _frame_labels(labels: FrameTable, start: int, frames: int, highest: int | None) -> Labels:
-    """The labels of a table; of a whole video's rows only the clip's count."""
-    table = _read_csv(labels.path, [labels.frame, labels.anomalous])
-    numbers, values = (
-        np.array([_number(cell, labels.path, column) for cell in table[column]])
-        for column in (labels.frame, labels.anomalous)
+    # An empty first cell says that there is no range; an empty last one, that it never ends.
+    return tuple(
+        (
+            _number(first, labels.path, labels.first),
+            None if last in ("", "end") else _number(last, labels.path, labels.last),
+        )
+        for first, last in zip(table[labels.first], table[labels.last], strict=True)
+        if first
     )
-    if numbers.min(initial=1) < 1:
+
+
+def _frame_ranges(labels: FrameTable, start: int, frames: int, highest: int | None) -> FrameRanges:
+    """Each anomalous frame of a table as a range; of a whole video's rows only the clip's count."""
+    path, end = labels.path, start + frames - 1
+    table = _read_csv(path, [labels.frame, labels.anomalous])
+    rows, anomalous = 0, []
+    for row, cells in enumerate(zip(table[labels.frame], table[labels.anomalous], strict=True), 1):
+        number = _number(cells[0], path, labels.frame)
+        if number < 1:
+            raise SdorError(
+                f"{path}: expected {labels.frame} from 1 on, found {number} in row {row}"
+            )
+        # Rows beyond a clip's end are left out only where the video goes on there.
+        if number < start or (highest is None and number > end):
+            continue
+        if number != start + rows:
+            raise SdorError(
+                f"{path}: expected {labels.frame} {start + rows} in row {row}, found {number}"
+            )
+        rows += 1
+        value = _number(cells[1], path, labels.anomalous)
+        if value not in (0, 1):
+            raise SdorError(
+                f"{path}: expected 0 or 1 in {labels.anomalous}, found {value} at frame {number}"
+            )
+        if value:
+            anomalous.append((number, number))
+    if rows != frames:
         raise SdorError(
-            f"{labels.path}: expected {labels.frame} from 1 on, "
-            f"found {numbers.min()} in row {numbers.argmin() + 1}"
+            f"{path}: expected {frames} rows, one for each {labels.frame} from {start} to {end}, "
+            f"found {rows}"
         )
-    end = start + frames - 1
-    # Rows beyond a clip's end are left out only where the video goes on there.
-    inside = (numbers >= start) & ((numbers <= end) | (highest is not None))
-    numbers, values, rows = numbers[inside], values[inside], np.flatnonzero(inside) + 1
-    if len(numbers) != frames:
-        raise SdorError(
-            f"{labels.path}: expected {frames} rows, one for each {labels.frame} "
-            f"from {start} to {end}, found {len(numbers)}"
-        )
-    expected = np.arange(start, end + 1)
-    if (numbers != expected).any():
-        wrong = int((numbers != expected).argmax())
-        raise SdorError(
-            f"{labels.path}: expected {labels.frame} {expected[wrong]} in row {rows[wrong]}, "
-            f"found {numbers[wrong]}"
-        )
-    if not np.isin(values, (0, 1)).all():
-        wrong = int((~np.isin(values, (0, 1))).argmax())
-        raise SdorError(
-            f"{labels.path}: expected 0 or 1 in {labels.anomalous}, "
-            f"found {values[wrong]} at frame {numbers[wrong]}"
-        )
-    return values.astype(np.int8)
+    return tuple(anomalous)
 
 
 def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -228,26 +208,15 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
             raise SdorError(
                 f"{path}: expected a column {column}, found {', '.join(map(str, table.columns))}"
             )
+        table[column] = table[column].str.strip()
     return table
 
 
 def _number(cell: str, path: Path, column: str) -> int:
-    truths = {"true": 1, "false": 0}
-    cell = cell.strip()
     try:
-        value = float(truths.get(cell.lower(), cell))
-        if not value.is_integer():
-            raise ValueError
+        value = float({"true": "1", "false": "0"}.get(cell.lower(), cell))
+        if value.is_integer():
+            return int(value)
     except ValueError:
-        raise SdorError(f"{path}: {column}: {cell!r} is not a whole number") from None
-    return int(value)
-
-
-def _matlab_range(part: str, where: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([0-9]+)(?::([0-9]+))?", part)
-    if found is None:
-        raise SdorError(f"{where}: {part!r} is neither a frame number nor a range first:last")
-    first, last = int(found[1]), int(found[2] or found[1])
-    if last < first or first < 1:
-        raise SdorError(f"{where}: {part} is not a range of frames counted from 1")
-    return first, last
+        pass
+    raise SdorError(f"{path}: {column}: {cell!r} is not a whole number")
