@@ -17,24 +17,20 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sdor.demo.plaza import Plaza
+from sdor.demo.plaza import STANDING, Plaza
 from sdor.demo.walkers import (
     ZOOM,
     Brush,
     Camera,
     Colour,
     Figure,
-    Float32Array,
     FloatArray,
-    Light,
     Look,
-    cycling,
-    driving,
+    moving,
     random_look,
-    walking,
 )
 from sdor.errors import SdorError
 from sdor.files import atomic
@@ -42,6 +38,7 @@ from sdor.study.scenes import DEMO_CLIPS as CLIPS
 from sdor.video.decode import ffmpeg_binary, last_lines
 
 Picture = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
 
 # Fewest visible pixels of an anomalous object in a 240x160 picture that make a frame anomalous.
 VISIBLE = 40
@@ -63,27 +60,17 @@ class DemoSettings:
     fps: int = 15
 
 
-class Event(NamedTuple):
-    """An anomaly: it passes (x, z), in metres, at `moment`, a share of the clip's length."""
-
-    kind: str
-    moment: float
-    x: float
-    z: float
-    speed: float
-    heading: float
-    paint: Colour = (0, 0, 0)
-
-
-# The cart and the cyclists stay longest. Four begin or end with their clip; all leave frames
-# without an anomaly in it.
-EVENTS = {
-    "clip05": Event("cart", 0.42, 0, 12.6, 3.0, 0, (234, 230, 216)),
-    "clip06": Event("cyclist", 0.6, 0, 11.8, 3.2, pi, (150, 44, 40)),
-    "clip07": Event("runner", 1.03, 0, 13.4, 4.1, pi),
-    "clip08": Event("crosser", 1.09, -0.6, 11.6, 1.75, 0.46 * pi),
-    "clip09": Event("cart", 1.04, 0.3, 13.0, 2.7, pi, (150, 176, 164)),
-    "clip10": Event("cyclist", -0.02, -0.5, 12.2, 3.2, 0, (44, 74, 120)),
+NO_PAINT = (0, 0, 0)
+# The anomaly of each clip: its kind, when it passes a point (a share of the clip's length), that
+# point (x and z in metres), its speed, heading and paint. The cart and the cyclists stay longest.
+# Four begin or end with their clip; all leave frames without an anomaly in it.
+EVENTS: dict[str, tuple[str, float, float, float, float, float, Colour]] = {
+    "clip05": ("cart", 0.42, 0, 12.6, 3.0, 0, (234, 230, 216)),
+    "clip06": ("cyclist", 0.6, 0, 11.8, 3.2, pi, (150, 44, 40)),
+    "clip07": ("runner", 1.03, 0, 13.4, 4.1, pi, NO_PAINT),
+    "clip08": ("crosser", 1.09, -0.6, 11.6, 1.75, 0.46 * pi, NO_PAINT),
+    "clip09": ("cart", 1.04, 0.3, 13.0, 2.7, pi, (150, 176, 164)),
+    "clip10": ("cyclist", -0.02, -0.5, 12.2, 3.2, 0, (44, 74, 120)),
 }
 
 
@@ -119,7 +106,7 @@ def render_clip(
             pictures.append(picture.tobytes())
             seen = mask if anomalous else np.zeros_like(mask)
             Image.fromarray(seen).save(folder / f"{number:04d}.png", compress_level=1)
-            rows.append((number, int(anomalous), EVENTS[clip].kind if anomalous else ""))
+            rows.append((number, int(anomalous), EVENTS[clip][0] if anomalous else ""))
         _encode(clip, settings, b"".join(pictures), temporary)
         table = pd.DataFrame(rows, columns=["frame", "anomalous", "kind"])
         table.to_csv(labels, index=False)
@@ -139,43 +126,39 @@ def _frames(clip: str, settings: DemoSettings) -> Iterator[tuple[Picture, Pictur
     noise = np.random.default_rng((settings.seed, CLIPS.index(clip) + 1, 1))
     for index in range(settings.frames):
         time = index / settings.fps
-        present = [(actor.at(time), actor.anomalous) for actor in cast if actor.seen(time, camera)]
-        standing = [(figure, False) for figure in plaza.standing]
-        ordered = sorted(present + standing, key=lambda shown: -shown[0].z)
+        present = [
+            (actor.at(time), actor.kind != "walker") for actor in cast if actor.seen(time, camera)
+        ]
+        present += [(figure, False) for figure in STANDING]
+        ordered = sorted(present, key=lambda shown: -shown[0].z)
 
         shade_image = Image.new("L", (settings.width * 2, settings.height * 2))
-        brush = Brush(camera, ImageDraw.Draw(shade_image), 2)
+        brush = Brush(camera, shade_image, 2)
         for figure, _ in ordered:
-            brush.shadow(figure)
+            brush.silhouette(figure, 255, shadow=True)
         cast_shade = np.asarray(shade_image.reduce(2), np.float64) / 255
         cast_shade = gaussian_filter(cast_shade, 0.7 * settings.height / 160)
 
-        light = _light(sunshine[index])
+        # The camera's exposure makes up for part of a cloud.
+        exposure = 1 + 0.22 * (1 - sunshine[index])
+        sky = np.array([0.54, 0.57, 0.61]) * (1.12 - 0.12 * sunshine[index]) * exposure
+        sun = np.array([0.61, 0.58, 0.52]) * sunshine[index] * exposure
         sunlit = (1 - cast_shade * 0.9) * (1 - plaza.shade)
-        ground = plaza.colour * (light.sky + sunlit[..., None] * light.sun)
+        ground = plaza.colour * (sky + sunlit[..., None] * sun)
         canvas = Image.fromarray(ground.clip(0, 255).astype(np.uint8)).resize(
             size, Image.Resampling.NEAREST
         )
         mask_image = Image.new("L", size)
-        brush = Brush(camera, ImageDraw.Draw(canvas), ZOOM)
-        mask_brush = Brush(camera, ImageDraw.Draw(mask_image), ZOOM)
+        brush, mask_brush = Brush(camera, canvas, ZOOM), Brush(camera, mask_image, ZOOM)
         masked = False
         for figure, anomalous in ordered:
-            brush.paint(figure, Light(light.sky, light.sun * plaza.sun_at(figure.x, figure.z)))
+            brush.paint(figure, sky, sun * plaza.sun_at(figure.x, figure.z))
             masked |= anomalous
             if masked:
                 mask_brush.silhouette(figure, 255 if anomalous else 0)
         picture = np.asarray(canvas.reduce(ZOOM), np.float32)
-        seen = np.asarray(mask_image.reduce(ZOOM)) >= 128
-        yield _sensor(picture, plaza.vignette, noise), seen.astype(np.uint8) * np.uint8(255)
-
-
-def _light(sunshine: float) -> Light:
-    """Light under a sun of strength 0 to 1; the camera's exposure makes up for part of a cloud."""
-    sky = np.array([0.54, 0.57, 0.61]) * (1.12 - 0.12 * sunshine)
-    sun = np.array([0.61, 0.58, 0.52]) * sunshine
-    exposure = 1 + 0.22 * (1 - sunshine)
-    return Light(sky * exposure, sun * exposure)
+        mask = np.asarray(mask_image.reduce(ZOOM)) >= 128
+        yield _sensor(picture, plaza.vignette, noise), mask.astype(np.uint8) * np.uint8(255)
 
 
 def _sunshine(settings: DemoSettings, rng: np.random.Generator) -> FloatArray:
@@ -209,35 +192,22 @@ class Actor(NamedTuple):
     z: float
     speed: float
     heading: float
-    paint: Colour = (0, 0, 0)
+    paint: Colour = NO_PAINT
 
-    @property
-    def anomalous(self) -> bool:
-        """Whether this is not one of the people who walk along the square."""
-        return self.kind != "walker"
-
-    def place(self, time: FloatArray | float) -> tuple[FloatArray | float, FloatArray | float]:
+    def place(self, time: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Right and away in metres at a time in seconds."""
-        travelled = self.speed * (time - self.start)
+        travelled = self.speed * (np.asarray(time) - self.start)
         return self.x + travelled * cos(self.heading), self.z + travelled * sin(self.heading)
 
     def at(self, time: float) -> Figure:
-        """The figure at a time in seconds: the legs and wheels go with the way travelled."""
-        x, z = (float(value) for value in self.place(time))
+        """The figure at a time in seconds."""
+        x, z = map(float, self.place(time))
         travelled = self.speed * (time - self.start)
-        if self.kind == "cart":
-            parts = driving(self.look, travelled, self.paint)
-        elif self.kind == "cyclist":
-            parts = cycling(self.look, travelled, self.paint)
-        elif self.kind == "runner":
-            parts = walking(self.look, 2 * pi * travelled / 2.7, running=True)
-        else:
-            parts = walking(self.look, 2 * pi * travelled / (0.78 * self.look.height))
-        return Figure(parts, x, z, self.heading)
+        return Figure(moving(self.kind, self.look, travelled, self.paint), x, z, self.heading)
 
     def seen(self, time: float, camera: Camera) -> bool:
         """Whether any of it can be in the picture, or of its shadow, which falls to the right."""
-        x, z = (float(value) for value in self.place(time))
+        x, z = map(float, self.place(time))
         side = camera.half_width(z)
         return 6 < z < 40 and -side - 2.7 < x < side + 1.4
 
@@ -252,8 +222,8 @@ def _cast(
     length = settings.frames / settings.fps
     cast = []
     if clip in EVENTS:
-        event = EVENTS[clip]
-        cast.append(Actor(event.kind, random_look(rng), event.moment * length, *event[2:]))
+        kind, moment, *_ = EVENTS[clip]
+        cast.append(Actor(kind, random_look(rng), moment * length, *EVENTS[clip][2:]))
     warm_up = 2 * camera.half_width(FAR) / WALK_SPEED + 2
     mean, swell, offset = rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.4), rng.random()
     time = -warm_up

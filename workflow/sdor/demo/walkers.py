@@ -5,20 +5,21 @@ pinhole camera projects it into the picture and the sun projects it onto the gro
 perspective, the occlusion and the shadow of a figure always agree.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from math import acos, atan2, cos, hypot, pi, sin
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]
 Point = tuple[float, float, float]
 Pair = tuple[float, float]  # forward, up
+Limb = tuple[Pair, Pair]  # knee and ankle from the pelvis on, elbow and hand from the shoulder on
+Radii = tuple[float, ...]
 
 # Canvas pixels per picture pixel and axis, averaged away at the end: smooth edges, thin spokes.
 ZOOM = 4
@@ -36,31 +37,25 @@ class Part(NamedTuple):
     """
 
     points: tuple[Point, ...]
-    radii: tuple[float, ...]
+    radii: Radii
     colour: Colour
     filled: bool = False
     over: float = 0.0
 
 
-def rod(*ends: Pair, radii: tuple[float, ...], colour: Colour, left: float = 0) -> Part:
-    """A part whose points (forward, up) lie in one plane of motion."""
-    return Part(tuple((forward, left, up) for forward, up in ends), radii, colour)
+def rod(colour: Colour, radii: float | Radii, *ends: Pair, left: float = 0) -> Part:
+    """A part whose points (forward, up) lie in one plane of motion; one radius serves them all."""
+    each = radii if isinstance(radii, tuple) else (radii,) * len(ends)
+    return Part(tuple((forward, left, up) for forward, up in ends), each, colour)
 
 
 class Figure(NamedTuple):
     """Parts placed on the ground at `x` (right) and `z` (away), turned to `heading` (0: right)."""
 
-    parts: tuple[Part, ...]
+    parts: Sequence[Part]
     x: float
     z: float
     heading: float
-
-
-class Light(NamedTuple):
-    """Red, green and blue gains of the sky light and of the direct sunlight."""
-
-    sky: FloatArray
-    sun: FloatArray
 
 
 @dataclass(frozen=True)
@@ -91,8 +86,10 @@ class Camera:
         rows = self.horizon + scale * (self.above_ground - points[:, 2])
         return np.column_stack([columns, rows]), scale
 
-    def ground(self, columns: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Right and away, in metres, of the ground seen at these pixels."""
+    def ground(self, zoom: int) -> tuple[FloatArray, FloatArray]:
+        """Right and away, in metres, of the ground seen at the pixels of a canvas."""
+        columns = (np.arange(self.width * zoom) + 0.5) / zoom
+        rows = (np.arange(self.height * zoom)[:, None] + 0.5) / zoom + np.zeros(len(columns))
         away = self.focal * self.above_ground / (rows - self.horizon)
         return (columns - self.width / 2) * away / self.focal, away
 
@@ -104,64 +101,55 @@ class Camera:
 class Brush:
     """Draws figures on a canvas that is `zoom` times as large as the camera's picture."""
 
-    def __init__(self, camera: Camera, draw: ImageDraw.ImageDraw, zoom: int) -> None:
+    def __init__(self, camera: Camera, canvas: Image.Image, zoom: int) -> None:
         self.camera = camera
-        self.draw = draw
+        self.draw = ImageDraw.Draw(canvas)
         self.zoom = zoom
 
-    def paint(self, figure: Figure, light: Light) -> None:
-        """Draw the figure in colour: each part dark on its far side and bright towards the sun."""
-        parts = figure.parts
+    def paint(self, figure: Figure, sky: FloatArray, sun: FloatArray) -> None:
+        """Draw the figure in colour: each part dark on its far side and bright towards the sun.
+
+        Parameters
+        ----------
+        sky, sun : red, green and blue gains of the sky light and of the direct sunlight.
+        """
         placed = _placed(figure)
-        pixels, scale = self.camera.project(placed)
-        spans = _spans(parts)
         eye = np.array([0.0, 0.0, self.camera.above_ground])
         distance = np.sqrt(((placed - eye) ** 2).sum(axis=1))
-        sizes = np.array([stop - start for start, stop in spans])
-        nearness = -np.add.reduceat(distance, [start for start, _ in spans]) / sizes
-        nearness += [part.over for part in parts]
-        colours = np.array([part.colour for part in parts])
-        flat = [part.filled and max(part.radii) < 0.05 for part in parts]
-        share = [
-            _sunlit(placed[slice(*span)], eye) if is_flat else UNLIT
-            for span, is_flat in zip(spans, flat, strict=True)
-        ]
-        base = _rgb(colours * (light.sky + np.array(share)[:, None] * light.sun))
-        bright = _rgb(colours * (light.sky + LIT * light.sun))
-        outlines = self._outlines(parts, pixels, scale)
-        for index in np.argsort(nearness, kind="stable").tolist():
-            path, radii = outlines[index]
-            self._path(path, radii, base[index], parts[index].filled)
-            if not flat[index] and max(radii) >= 1.5:
+        shown = []
+        for part, span, path, radii in self._outlines(figure, placed):
+            flat = part.filled and max(part.radii) < 0.05
+            dark = _sunlit(placed[span], eye) if flat else UNLIT
+            fills = [_rgb(np.array(part.colour) * (sky + share * sun)) for share in (dark, LIT)]
+            shown.append((part.over - distance[span].mean(), part, path, radii, flat, fills))
+        for _, part, path, radii, flat, fills in sorted(shown, key=lambda one: one[0]):
+            self._path(path, radii, fills[0], part.filled)
+            if not flat and max(radii) >= 1.5:
                 path = [(x - 0.3 * r, y - 0.15 * r) for (x, y), r in zip(path, radii, strict=True)]
-                radii = [0.62 * r for r in radii]
-                self._path(path, radii, bright[index], parts[index].filled)
+                self._path(path, [0.62 * r for r in radii], fills[1], part.filled)
 
-    def silhouette(self, figure: Figure, value: int) -> None:
-        """Draw where the figure is, in one value."""
-        self._flat(figure.parts, *self.camera.project(_placed(figure)), value)
-
-    def shadow(self, figure: Figure) -> None:
-        """Draw the figure's shadow on the ground, in white."""
-        right, away, up = _placed(figure).T
-        fallen = np.column_stack([right + SUN[0] * up, away + SUN[1] * up, np.zeros(len(up))])
-        pixels, scale = self.camera.project(fallen)
-        self._flat(figure.parts, pixels, 0.85 * scale, 255)
-
-    def _flat(
-        self, parts: tuple[Part, ...], pixels: FloatArray, scale: FloatArray, value: int
-    ) -> None:
-        for part, outline in zip(parts, self._outlines(parts, pixels, scale), strict=True):
-            self._path(*outline, value, part.filled)
+    def silhouette(self, figure: Figure, value: int, *, shadow: bool = False) -> None:
+        """Draw where the figure is, or its shadow on the ground, in one value."""
+        placed = _placed(figure)
+        if shadow:
+            right, away, up = placed.T
+            placed = np.column_stack([right + SUN[0] * up, away + SUN[1] * up, np.zeros(len(up))])
+        for part, _, path, radii in self._outlines(figure, placed, 0.85 if shadow else 1):
+            self._path(path, radii, value, part.filled)
 
     def _outlines(
-        self, parts: tuple[Part, ...], pixels: FloatArray, scale: FloatArray
-    ) -> list[tuple[list[Pair], list[float]]]:
-        """Corners and radii of each part, in canvas pixels."""
+        self, figure: Figure, placed: FloatArray, thickness: float = 1
+    ) -> Iterator[tuple[Part, slice, list[Pair], list[float]]]:
+        """Each part with its rows among the points, and its corners and radii in canvas pixels."""
+        pixels, scale = self.camera.project(placed)
         corners = [(x, y) for x, y in (pixels * self.zoom).tolist()]
-        sizes = np.array([radius for part in parts for radius in part.radii])
-        radii = (sizes * scale * self.zoom).tolist()
-        return [(corners[start:stop], radii[start:stop]) for start, stop in _spans(parts)]
+        sizes = np.array([radius for part in figure.parts for radius in part.radii])
+        radii = (sizes * (thickness * scale) * self.zoom).tolist()
+        start = 0
+        for part in figure.parts:
+            span = slice(start, start + len(part.points))
+            yield part, span, corners[span], radii[span]
+            start = span.stop
 
     def _path(
         self, path: list[Pair], radii: list[float], fill: int | tuple[int, int, int], filled: bool
@@ -194,17 +182,9 @@ def _placed(figure: Figure) -> FloatArray:
     return np.column_stack([right, away, up])
 
 
-def _spans(parts: tuple[Part, ...]) -> list[tuple[int, int]]:
-    """Range of rows of each part in the array of all the figure's points."""
-    ends = list(accumulate(len(part.points) for part in parts))
-    return list(zip([0, *ends[:-1]], ends, strict=True))
-
-
 def _sunlit(corners: FloatArray, eye: FloatArray) -> float:
     """Share of the sunlight on the side of a flat polygon that the camera sees."""
-    ax, ay, az = (corners[1] - corners[0]).tolist()
-    bx, by, bz = (corners[2] - corners[0]).tolist()
-    normal = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
     towards_sun = np.array([-SUN[0], -SUN[1], 1.0])
     facing = float(normal @ towards_sun / np.sqrt((normal @ normal) * (towards_sun @ towards_sun)))
     if normal @ (eye - corners[0]) < 0:
@@ -212,9 +192,10 @@ def _sunlit(corners: FloatArray, eye: FloatArray) -> float:
     return UNLIT + (LIT - UNLIT) * max(0.0, facing)
 
 
-def _rgb(colours: FloatArray) -> list[tuple[int, int, int]]:
-    """8-bit colours for the drawing functions."""
-    return [(r, g, b) for r, g, b in colours.clip(0, 255).round().astype(int).tolist()]
+def _rgb(colour: FloatArray) -> tuple[int, int, int]:
+    """8-bit colour for the drawing functions."""
+    red, green, blue = colour.clip(0, 255).round().astype(int).tolist()
+    return red, green, blue
 
 
 class Look(NamedTuple):
@@ -270,7 +251,7 @@ def random_look(rng: np.random.Generator) -> Look:
     )
 
 
-def walking(look: Look, phase: float, *, running: bool = False) -> tuple[Part, ...]:
+def _walking(look: Look, phase: float, *, running: bool = False) -> list[Part]:
     """A person in the middle of a stride; `phase` grows by 2 pi per two steps.
 
     The lower foot is put on the ground, which gives the body its up and down.
@@ -278,7 +259,7 @@ def walking(look: Look, phase: float, *, running: bool = False) -> tuple[Part, .
     swing, flex, lean, elbow = (0.8, 1.5, 0.16, 1.5) if running else (0.42, 0.85, 0.03, 0.3)
     thigh, upper, lower = (share * look.height for share in (0.245, 0.17, 0.16))
 
-    def limb(first: float, second: float, angle: float, bent: float) -> tuple[Pair, Pair]:
+    def limb(first: float, second: float, angle: float, bent: float) -> Limb:
         joint = (first * sin(angle), -first * cos(angle))
         return joint, (joint[0] + second * sin(bent), joint[1] - second * cos(bent))
 
@@ -291,9 +272,9 @@ def walking(look: Look, phase: float, *, running: bool = False) -> tuple[Part, .
     return _body(look, (0.0, pelvis), lean, legs, arms)
 
 
-def sitting(
-    look: Look, pelvis: Pair, ankles: tuple[Pair, Pair], hands: Pair, lean: float
-) -> tuple[Part, ...]:
+def _sitting(
+    look: Look, pelvis: Pair, ankles: Sequence[Pair], hands: Pair, lean: float
+) -> list[Part]:
     """A person on a seat, feet and hands at given points (forward, up) in metres."""
     thigh = 0.245 * look.height
     legs = []
@@ -316,16 +297,9 @@ def _bend(target: Pair, upper: float, lower: float, *, forward: bool) -> Pair:
 
 
 def _body(
-    look: Look,
-    pelvis: Pair,
-    lean: float,
-    legs: list[tuple[Pair, Pair]],
-    arms: list[tuple[Pair, Pair]],
-) -> tuple[Part, ...]:
-    """Parts of a person whose joints are given in the plane of motion (forward, up).
-
-    Knees and ankles are relative to the pelvis, elbows and hands to the shoulder.
-    """
+    look: Look, pelvis: Pair, lean: float, legs: Sequence[Limb], arms: Sequence[Limb]
+) -> list[Part]:
+    """Parts of a person whose joints are given in the plane of motion (forward, up)."""
     size, wide = look.height, look.girth * look.height
     forward, up = pelvis
 
@@ -338,21 +312,22 @@ def _body(
     for (knee, ankle), left in zip(legs, (0.05 * wide, -0.05 * wide), strict=True):
         middle, foot = (forward + knee[0], up + knee[1]), (forward + ankle[0], up + ankle[1])
         toe = (foot[0] + 0.1 * size, foot[1] - 0.02 * size)
-        for ends, radii, colour in (
-            ((pelvis, middle), (0.052 * wide, 0.036 * wide), look.bottom),
-            ((middle, foot), (0.034 * wide, 0.024 * wide), shank),
-            ((foot, toe), (0.024 * size, 0.018 * size), look.shoes),
-        ):
-            parts.append(rod(*ends, radii=radii, colour=colour, left=left))
+        parts += [
+            rod(look.bottom, (0.052 * wide, 0.036 * wide), pelvis, middle, left=left),
+            rod(shank, (0.034 * wide, 0.024 * wide), middle, foot, left=left),
+            rod(look.shoes, (0.024 * size, 0.018 * size), foot, toe, left=left),
+        ]
     ahead, high = spine(0.29)
     sleeve = look.top if look.long_sleeves else look.skin
     for (elbow, hand), left in zip(arms, (-0.1 * wide, 0.1 * wide), strict=True):
         top = (ahead, 0.92 * left, high - 0.015 * size)
         joint = (ahead + elbow[0], 1.15 * left, high + elbow[1])
         wrist = (ahead + hand[0], 1.2 * left, high + hand[1])
-        parts.append(Part((top, joint), (0.034 * wide, 0.027 * wide), look.top))
-        parts.append(Part((joint, wrist), (0.026 * wide, 0.02 * wide), sleeve))
-        parts.append(Part((wrist,), (0.024 * size,), look.skin))
+        parts += [
+            Part((top, joint), (0.034 * wide, 0.027 * wide), look.top),
+            Part((joint, wrist), (0.026 * wide, 0.02 * wide), sleeve),
+            Part((wrist,), (0.024 * size,), look.skin),
+        ]
         if look.carries == "hand" and left < 0:
             low = (wrist[0], wrist[1], wrist[2] - 0.12 * size)
             parts.append(Part((wrist, low), (0.012 * size, 0.06 * size), look.bag))
@@ -373,19 +348,18 @@ def _body(
         corners = (*seam, (swung, -1.3 * half, hem), (swung, 1.3 * half, hem))
         parts.append(Part(corners, (0.07 * wide,) * 4, cloth, filled=True, over=0.12))
     neck, head, crown = spine(0.33), spine(0.4, 0.012), spine(0.425, -0.01)
-    parts.append(rod(neck, head, radii=(0.03 * size, 0.052 * size), colour=look.skin))
-    parts.append(rod(crown, radii=(0.053 * size,), colour=look.hair))
+    parts.append(rod(look.skin, (0.03 * size, 0.052 * size), neck, head))
+    parts.append(rod(look.hair, 0.053 * size, crown))
     if look.long_hair:
-        nape = spine(0.3, -0.045)
-        parts.append(rod(crown, nape, radii=(0.05 * size, 0.035 * size), colour=look.hair))
+        parts.append(rod(look.hair, (0.05 * size, 0.035 * size), crown, spine(0.3, -0.045)))
     if look.carries == "backpack":
         upper, lower = spine(0.25, -0.085), spine(0.09, -0.09)
-        parts.append(rod(upper, lower, radii=(0.065 * size, 0.075 * size), colour=look.bag))
+        parts.append(rod(look.bag, (0.065 * size, 0.075 * size), upper, lower))
     if look.carries == "shoulder":
         along, lowest = spine(-0.02)
         bag = (along - 0.05 * size, lowest), (along + 0.05 * size, lowest)
-        parts.append(rod(*bag, radii=(0.055 * size,) * 2, colour=look.bag, left=-0.12 * wide))
-    return tuple(parts)
+        parts.append(rod(look.bag, 0.055 * size, *bag, left=-0.12 * wide))
+    return parts
 
 
 def _wheel(
@@ -404,61 +378,71 @@ def _wheel(
     return parts
 
 
-def cycling(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
+def _cycling(look: Look, travelled: float, paint: Colour) -> list[Part]:
     """A cyclist on a city bicycle after `travelled` metres; wheels and legs turn with it."""
     radius = 0.35
     turn = -travelled / radius
-    parts = _wheel(-0.5, 0, radius, turn, 0.03, (176, 178, 180))
-    parts += _wheel(0.62, 0, radius, turn, 0.03, (176, 178, 180))
     crank, saddle, bar = (0.02, 0.3), (-0.24, 0.92), (0.36, 1.12)
     head, fork, rear, front = (0.4, 0.92), (0.47, 0.68), (-0.5, radius), (0.62, radius)
     tubes = ((crank, saddle), (crank, fork), (saddle, head), (rear, crank), (rear, saddle))
-    for tube in (*tubes, (head, front), (head, bar)):
-        parts.append(rod(*tube, radii=(0.026, 0.026), colour=paint))
-    parts.append(rod((-0.36, 0.95), (-0.12, 0.95), radii=(0.06, 0.03), colour=(34, 32, 32)))
-    grips = (bar[0], 0.27, bar[1]), (bar[0], -0.27, bar[1])
-    parts.append(Part(grips, (0.02, 0.02), (40, 40, 42)))
-    parts.append(rod((-0.68, 0.78), (-0.36, 0.78), radii=(0.03, 0.03), colour=(60, 60, 62)))
-    angles = (turn / 2.5, turn / 2.5 + pi)
-    low, high = ((crank[0] + 0.17 * cos(a), crank[1] + 0.17 * sin(a) + 0.06) for a in angles)
-    parts += sitting(look, (-0.22, 1.02), (low, high), (bar[0], bar[1] + 0.02), 0.32)
-    return tuple(parts)
+    steps = [
+        (crank[0] + 0.17 * cos(angle), crank[1] + 0.17 * sin(angle) + 0.06)
+        for angle in (turn / 2.5, turn / 2.5 + pi)
+    ]
+    return [
+        *_wheel(-0.5, 0, radius, turn, 0.03, (176, 178, 180)),
+        *_wheel(0.62, 0, radius, turn, 0.03, (176, 178, 180)),
+        *(rod(paint, 0.026, *tube) for tube in (*tubes, (head, front), (head, bar))),
+        rod((34, 32, 32), (0.06, 0.03), (-0.36, 0.95), (-0.12, 0.95)),
+        Part(((bar[0], 0.27, bar[1]), (bar[0], -0.27, bar[1])), (0.02, 0.02), (40, 40, 42)),
+        rod((60, 60, 62), 0.03, (-0.68, 0.78), (-0.36, 0.78)),
+        *_sitting(look, (-0.22, 1.02), steps, (bar[0], bar[1] + 0.02), 0.32),
+    ]
 
 
-def driving(look: Look, travelled: float, paint: Colour) -> tuple[Part, ...]:
+def _driving(look: Look, travelled: float, paint: Colour) -> list[Part]:
     """A service cart with roof, open sides and a driver, after `travelled` metres."""
+    dark, seat = (46.0, 46.0, 50.0), (92.0, 66.0, 50.0)
     parts: list[Part] = []
-
-    def box(low: Point, high: Point, colour: Colour) -> None:
-        (f0, l0, u0), (f1, l1, u1) = low, high
+    # Forward, left and up of two opposite corners of each box.
+    for (f0, l0, u0), (f1, l1, u1), colour in (
+        ((-1.2, -0.55, 0.25), (1.15, 0.55, 0.38), dark),
+        ((-1.25, -0.58, 0.38), (-0.2, 0.58, 0.72), paint),
+        ((0.72, -0.58, 0.34), (1.25, 0.58, 0.9), paint),
+        ((-0.62, -0.52, 0.72), (-0.12, 0.52, 0.84), seat),
+        ((-0.74, -0.52, 0.8), (-0.62, 0.52, 1.28), seat),
+        ((-1.15, -0.62, 1.86), (0.88, 0.62, 1.93), (226.0, 222.0, 210.0)),
+    ):
         top = ((f0, l0, u1), (f1, l0, u1), (f1, l1, u1), (f0, l1, u1))
         sides = [((f0, a, u0), (f1, a, u0), (f1, a, u1), (f0, a, u1)) for a in (l0, l1)]
         ends = [((f, l0, u0), (f, l1, u0), (f, l1, u1), (f, l0, u1)) for f in (f0, f1)]
         for face in (*sides, *ends, top):
             parts.append(Part(face, (0.01,) * 4, colour, filled=True))
-
-    dark = (46.0, 46.0, 50.0)
-    box((-1.2, -0.55, 0.25), (1.15, 0.55, 0.38), dark)
-    box((-1.25, -0.58, 0.38), (-0.2, 0.58, 0.72), paint)
-    box((0.72, -0.58, 0.34), (1.25, 0.58, 0.9), paint)
-    box((-0.62, -0.52, 0.72), (-0.12, 0.52, 0.84), (92, 66, 50))
-    box((-0.74, -0.52, 0.8), (-0.62, 0.52, 1.28), (92, 66, 50))
-    for foot, top in (((0.8, 0.85), 0.7), ((-0.8, 0.7), -0.95)):
-        for left in (-0.54, 0.54):
-            parts.append(rod(foot, (top, 1.86), radii=(0.025, 0.025), colour=dark, left=left))
-    box((-1.15, -0.62, 1.86), (0.88, 0.62, 1.93), (226, 222, 210))
+    for left in (-0.54, 0.54):
+        parts.append(rod(dark, 0.025, (0.8, 0.85), (0.7, 1.86), left=left))
+        parts.append(rod(dark, 0.025, (-0.8, 0.7), (-0.95, 1.86), left=left))
     turns = [2 * pi * k / 16 for k in range(16)]
     for forward in (-0.78, 0.82):
         rim = [(forward + 0.22 * cos(turn), 0.25 + 0.22 * sin(turn)) for turn in turns]
         for left in (0.58, -0.6):
-            disc = rod(*rim, radii=(0.03,) * 16, colour=(34, 34, 36), left=left)
-            parts.append(disc._replace(filled=True))
+            parts.append(rod((34, 34, 36), 0.03, *rim, left=left)._replace(filled=True))
             parts += _wheel(forward, left * 1.02, 0.24, -travelled / 0.24, 0.06, (186, 186, 182))
     for left in (-0.42, 0.42):
-        parts.append(rod((1.26, 0.68), radii=(0.07,), colour=(245, 240, 214), left=left))
-    parts.append(rod((0.62, 0.95), (0.45, 1.12), radii=(0.02, 0.02), colour=dark, left=-0.25))
-    driver = sitting(look, (-0.35, 0.9), ((0.3, 0.44), (0.36, 0.44)), (0.42, 1.14), -0.05)
+        parts.append(rod((245, 240, 214), 0.07, (1.26, 0.68), left=left))
+    parts.append(rod(dark, 0.02, (0.62, 0.95), (0.45, 1.12), left=-0.25))
+    driver = _sitting(look, (-0.35, 0.9), ((0.3, 0.44), (0.36, 0.44)), (0.42, 1.14), -0.05)
     for part in driver:
         shifted = tuple((forward, left - 0.26, up) for forward, left, up in part.points)
         parts.append(part._replace(points=shifted))
-    return tuple(parts)
+    return parts
+
+
+def moving(kind: str, look: Look, travelled: float, paint: Colour) -> list[Part]:
+    """Who or what is of this kind, after `travelled` metres: legs and wheels go with the way."""
+    if kind == "cart":
+        return _driving(look, travelled, paint)
+    if kind == "cyclist":
+        return _cycling(look, travelled, paint)
+    if kind == "runner":
+        return _walking(look, 2 * pi * travelled / 2.7, running=True)
+    return _walking(look, 2 * pi * travelled / (0.78 * look.height))
