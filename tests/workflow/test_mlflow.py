@@ -42,7 +42,8 @@ def shown(client):
     for run in runs:
         tags = dict(run.data.tags)
         parent = names.get(tags.pop("mlflow.parentRunId", None))
-        model = tags.pop("sdor.model", None) is not None
+        query = f"source_run_id = '{run.info.run_id}'"
+        model = len(client.search_logged_models([experiment.experiment_id], query))
         span = (run.info.start_time, run.info.end_time, run.info.status)
         assert run.info.run_name not in found
         found[run.info.run_name] = (parent, model, span, tags, run.data.params, run.data.metrics)
@@ -68,15 +69,15 @@ def test_runs_show_what_the_files_say(finished, store):
         place = str(path.parent.relative_to(finished.folder / "results"))
         run = store.get_run(receipt["runs"][place])
         assert (run.info.run_name, run.info.status) == (place, "FINISHED")
-        assert run.data.metrics["auc_merged"] == measured["rows"]["ours"]["merged"]["value"]
+        assert run.data.metrics["ours/merged"] == measured["rows"]["ours"]["merged"]["value"]
         initial = measured["rows"]["sp_iforest"]["average_precision"]["value"]
-        assert run.data.metrics["initial/average_precision"] == initial
+        assert run.data.metrics["sp_iforest/average_precision"] == initial
         method = measured["about"]["method"]
         assert run.data.params["loss"] == method["loss"]
         assert set(method) <= set(run.data.params)
         assert run.data.tags["fingerprint.video"] == measured["about"]["fingerprints"]["video"]
         assert load_dict(f"{run.info.artifact_uri}/metrics.json") == measured
-        curve = store.get_metric_history(run.info.run_id, "by_iteration/auc_merged")
+        curve = store.get_metric_history(run.info.run_id, "iteration/merged")
         assert {point.step: point.value for point in curve} == {
             t: measured["rows"][f"iteration_{t}"]["merged"]["value"]
             for t in range(1, method["iterations"] + 1)
@@ -85,10 +86,10 @@ def test_runs_show_what_the_files_say(finished, store):
             child = store.get_run(receipt["runs"][f"{place}/iteration{t}"])
             assert child.data.tags["mlflow.parentRunId"] == run.info.run_id
             history = pd.read_parquet(path.parent / f"iteration{t}" / "history.parquet")
-            losses = store.get_metric_history(child.info.run_id, "by_epoch/loss")
+            losses = store.get_metric_history(child.info.run_id, "loss")
             assert [point.value for point in losses] == history["loss"].tolist()
             labels = measured["pseudo_labels"][t - 1]
-            precision = child.data.metrics.get("pseudo_anomalous_precision")
+            precision = child.data.metrics.get("iteration/anomalous_precision")
             assert precision == labels["anomalous_precision"]
 
 
@@ -99,7 +100,7 @@ def test_the_main_variant_has_its_figures_and_its_rounds_of_feedback(finished, s
         *("metrics.json", "feedback.json", "figures")
     }
     rounds = json.loads((finished.folder / "results/yard/tiny/seed0/feedback.json").read_text())
-    points = store.get_metric_history(run, "by_round/auc_merged")
+    points = store.get_metric_history(run, "feedback/all/merged")
     assert [point.value for point in points] == [
         one["all"]["merged"]["value"] for one in rounds["rounds"]
     ]
@@ -128,7 +129,7 @@ def test_the_ensemble_scores_in_a_process_without_this_project(finished, store, 
     assert found.status == "READY"
     assert found.experiment_id == store.get_experiment_by_name("yard").experiment_id
     assert not (finished.folder / "mlruns").exists()
-    assert {metric.key for metric in found.metrics} > {"auc_merged"}
+    assert {metric.key for metric in found.metrics} > {"ours/merged"}
 
 
 def test_the_store_is_a_view_that_is_made_again_elsewhere_or_later(copy, tmp_path, monkeypatch):

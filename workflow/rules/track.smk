@@ -24,7 +24,7 @@ rule track:
             "store": without_secrets(store_uri()),
             "experiment": STUDY.tracking.experiment,
             "runs": [
-                {**run, "artefacts": kept_files(one), "model": kept_model(one)}
+                {**run, "artefacts": kept_files(one), **kept_model(one)}
                 for run, one in zip(RUNS, runs(STUDY), strict=True)
             ],
             "failures": FAILED_IMPORTS,

@@ -7,7 +7,7 @@ from sdor.tracking.store import store_uri
 stage = snakemake.params.stage
 with job(snakemake, "tracking") as work:
     receipt = track_study(
-        [RunFiles.read(run) for run in stage["runs"]],
+        [RunFiles(**run) for run in stage["runs"]],
         snakemake.input.findings,
         [*snakemake.input.study, snakemake.input.findings],
         snakemake.output[0],
@@ -17,4 +17,4 @@ with job(snakemake, "tracking") as work:
     )
     work.summary = f"{len(receipt.runs)} runs, {receipt.new} new"
     if not receipt.complete:
-        say(f"{receipt.fault}; the same command makes up for it")
+        say(f"MLflow at {receipt.store} has not all runs: {receipt.reason}; run again")

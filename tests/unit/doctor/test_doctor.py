@@ -328,7 +328,10 @@ def test_a_server_is_called_and_its_password_not_shown(monkeypatch):
     server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     uri = f"127.0.0.1:{server.server_port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{uri}")
+    answer = threading.Thread(target=server.handle_request)
+    answer.start()
     there = mlflow_store()
+    answer.join()
     server.server_close()
     assert there.missing == []
     assert f"store http://{uri}: can be used" in there.seen[0]

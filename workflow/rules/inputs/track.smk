@@ -29,10 +29,10 @@ def kept_files(run):
 
 
 def kept_model(run):
-    """What a run's ensemble is put together from, where it is kept as a model; else None."""
+    """What a run's ensemble is put together from, where it is kept as a model; else nothing."""
     main = (run.variant, run.seed) == (PLAN.main, STUDY.seeds[0])
     if STUDY.tracking.models == "none" or (STUDY.tracking.models == "main" and not main):
-        return None
+        return {}
     return {
         "models": run.each("model.safetensors"),
         "weights": run.weights,

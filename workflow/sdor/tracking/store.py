@@ -2,16 +2,16 @@
 
 import os
 import re
-import socket
 import sqlite3
 import urllib.request
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
 
 # In the working directory, where a plain `mlflow ui` looks for it.
 DEFAULT_STORE = "sqlite:///mlflow.db"
-CONNECT_SECONDS = 5.0
+SECONDS = 5.0  # for an answer
 
 
 def store_uri() -> str:
@@ -26,10 +26,8 @@ def without_secrets(words: str) -> str:
 
 def sqlite_file(uri: str) -> Path | None:
     """The file of an SQLite store; None for other stores."""
-    scheme, found, rest = uri.partition(":///")
-    if not found or scheme.split("+")[0] != "sqlite":
-        return None
-    return Path(rest.partition("?")[0])
+    found = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
+    return Path(found[1]) if found else None
 
 
 def store_fault(uri: str) -> str:
@@ -37,30 +35,24 @@ def store_fault(uri: str) -> str:
 
     An SQLite file is opened for reading only, a server just called; nothing is made or changed.
     """
-    file, parts = sqlite_file(uri), urlsplit(uri)
-    if file is not None:
-        place = file if file.exists() else file.absolute().parent
-        if file.exists():
-            address = f"{file.resolve().as_uri()}?mode=ro"
-            try:
-                with closing(sqlite3.connect(address, uri=True, timeout=2)) as database:
-                    database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            except sqlite3.Error as error:
-                return f"its file is damaged ({error}): move or delete it"
-        return "" if os.access(place, os.W_OK) else f"{place} cannot be written"
-    if parts.scheme in ("", "file"):
+    if "://" not in uri or uri.startswith("file:"):
         return "MLflow keeps no runs in folders of files any more"
-    proxies = urllib.request.getproxies()
-    if parts.scheme not in ("http", "https") or parts.hostname is None:
-        return ""
-    if parts.scheme in proxies and not urllib.request.proxy_bypass(parts.hostname):
-        return ""
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    file = sqlite_file(uri)
     try:
-        socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
-    except OSError as error:
-        return f"no answer ({error.strerror or error})"
-    return ""
+        if uri.startswith(("http://", "https://")):
+            urllib.request.urlopen(without_secrets(uri), timeout=SECONDS).close()
+        elif file is not None and file.exists():
+            address = f"{file.resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, timeout=SECONDS)) as database:
+                database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except HTTPError:
+        return ""  # an answer, such as that it wants a password
+    except sqlite3.Error as error:
+        return f"its file is damaged ({error}): move or delete it"
+    except (OSError, HTTPException) as error:
+        return f"no answer ({getattr(error, 'reason', error)})"
+    place = file if file is None or file.exists() else file.absolute().parent
+    return "" if place is None or os.access(place, os.W_OK) else f"{place} cannot be written"
 
 
 def failed_imports(failures: Path) -> int:
