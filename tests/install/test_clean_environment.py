@@ -127,7 +127,7 @@ def test_the_doctor_finds_that_the_demo_can_run(run, doctor):
     said, _, facts = again.stdout.partition("$ sdor doctor --json\n")
     assert said == "", "an unchanged project was set up again"
     checks = {one["name"]: one for one in json.loads(facts)["checks"]}
-    assert checks["packages"]["facts"]["executable"].endswith("/sdor/.venv/bin/python")
+    assert checks["packages"]["seen"][0].endswith("/sdor/.venv/bin/python)")
     assert checks["ffmpeg"]["missing"] == []
 
 

@@ -71,7 +71,7 @@ def _doctor(asked: argparse.Namespace) -> int:
 
     diagnosis = diagnose(asked.configfile)
     print(json.dumps(diagnosis.as_json(), indent=2) if asked.json else diagnosis.page())
-    return 1 if diagnosis.missing(diagnosis.targets[0]) else 0
+    return 1 if next(iter(diagnosis.missing.values())) else 0
 
 
 def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sdor.errors import SdorError
 from sdor.running import cluster
-from sdor.running.cluster import cancel_orphans
+from sdor.running.cluster import ask, cancel_orphans
 
 OURS = "sdor_12345678-1234-4321-abcd-1234567890ab"
 # A cluster of one file: a line for each job, and scancel takes lines out.
@@ -105,7 +105,7 @@ def test_nothing_without_slurm_or_submissions(install, folder, tmp_path, capsys)
     [
         ("import time; time.sleep(60)", "squeue gave no answer within 1 s"),
         ("import sys; sys.exit('squeue: error: no controller')", "(squeue: error: no controller)"),
-        ("import os; os._exit(1)", "squeue failed (no reason given)"),
+        ("import os; os._exit(1)", "squeue failed (exit status 1)"),
     ],
 )
 def test_a_cluster_without_an_answer_is_one_line(
@@ -132,3 +132,24 @@ def test_jobs_of_other_users_are_not_asked_for(install, folder):
     queue = install(squeue=squeue)
     assert cancel_orphans(folder, on_cluster=False) == []
     assert f"--user={os.getuid()}" in queue.read_text().split()
+
+
+@pytest.mark.usefixtures("install")
+def test_programs_that_are_absent_broken_or_hang(tmp_path):
+    shell = {"fails": "echo first >&2; echo last word >&2; exit 3", "silent": "exit 4"}
+    shell |= {"good": "/bin/cat", "hangs": "/bin/sleep 60"}  # its child holds the pipe
+    for name, script in shell.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "bin/garbage").write_bytes(b"\x7fELF nonsense")
+    for path in (tmp_path / "bin").iterdir():
+        path.chmod(0o755)
+    assert ask("good", given=b"heard") == "heard"
+    for name, words in {
+        "absent": "absent: No such file",
+        "fails": "fails failed .last word",
+        "silent": "silent failed .exit status 4",
+        "garbage": "garbage: Exec format error",
+        "hangs": "hangs gave no answer within 0.3 s",
+    }.items():
+        with pytest.raises(SdorError, match=words):
+            ask(name, seconds=0.3)

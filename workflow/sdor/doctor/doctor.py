@@ -6,56 +6,37 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sdor
-from sdor.doctor.checks import GPU, MLFLOW, PROJECT, SLURM, Check, Found, all_checks, read_config
-from sdor.errors import SdorError
-
-DEMO = "demo"
-WIDTH = 100
+from sdor.doctor.checks import GPU, MLFLOW, PROJECT, SLURM, Check, Found, all_checks
+from sdor.study.config import load_yaml
+from sdor.study.study import read_study
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What each check found, and the targets that need them, the demo first."""
+    """What each check found, and what each target lacks, the demo first."""
 
     found: list[tuple[Check, Found]]
-    targets: list[str]
-
-    def missing(self, target: str) -> list[str]:
-        """What a target lacks, each with the next step."""
-        return [words for one in self._of(target) for words in one.missing]
-
-    def notes(self, target: str) -> list[str]:
-        """What to know about a target although it works."""
-        return [words for one in self._of(target) for words in one.notes]
+    missing: dict[str, list[str]]
 
     def as_json(self) -> dict[str, object]:
         """All of it for programs."""
-        targets = [
-            {"name": name, "missing": self.missing(name), "notes": self.notes(name)}
-            for name in self.targets
-        ]
-        checks = [
-            {"name": check.name, "targets": check.targets, **asdict(one)}
-            for check, one in self.found
-        ]
-        return {"sdor": sdor.__version__, "targets": targets, "checks": checks}
+        return {
+            "sdor": sdor.__version__,
+            "targets": [{"name": name, "missing": lacks} for name, lacks in self.missing.items()],
+            "checks": [{"name": check.name, **asdict(one)} for check, one in self.found],
+        }
 
     def page(self) -> str:
         """All of it for a person, the targets last."""
         lines = [f"sdor {sdor.__version__} in {Path.cwd()}", "", "What was found"]
         seen = [(check.name, line) for check, one in self.found for line in one.seen]
-        lines += [row for name, line in dict.fromkeys(seen) for row in _rows(f"{name:8}  ", line)]
+        lines += [_wrapped(f"{name:8}  ", line) for name, line in dict.fromkeys(seen)]
         lines += ["", "What can be done here"]
-        width = max(map(len, self.targets))
-        for name in self.targets:
-            missing = self.missing(name)
-            lines.append(f"  {name:{width}}  {'missing' if missing else 'ready'}")
-            lines += [row for words in missing for row in _rows("    - ", words)]
-            lines += [row for words in self.notes(name) for row in _rows("    note: ", words)]
+        width = max(map(len, self.missing))
+        for name, lacks in self.missing.items():
+            lines.append(f"  {name:{width}}  {'missing' if lacks else 'ready'}")
+            lines += [_wrapped("  - ", words) for words in lacks]
         return "\n".join(lines)
-
-    def _of(self, target: str) -> list[Found]:
-        return [one for check, one in self.found if target in check.targets]
 
 
 def diagnose(files: Sequence[str]) -> Diagnosis:
@@ -63,26 +44,30 @@ def diagnose(files: Sequence[str]) -> Diagnosis:
 
     Raises
     ------
-    SdorError : a config is wrong, or the project's own configs are not beside the package.
+    SdorError : a config is wrong or not there.
     """
     demo = PROJECT / "config" / "config.yaml"
-    if not demo.is_file():
-        advice = "install the package from its checkout, with pip install -e ."
-        raise SdorError(f"{demo}: not found; {advice}")
-    given = [Path(file).resolve() for file in files] or [demo.with_name("paper.yaml")]
-    configs = [read_config(demo, DEMO)]
-    configs += [read_config(path) for path in dict.fromkeys(given) if path != demo]
-    found = [(check, check.find()) for check in all_checks(configs)]
-    return Diagnosis(found, [*(config.name for config in configs), GPU, SLURM, MLFLOW])
+    configs = {demo: "demo"}
+    for file in files or [str(demo.with_name("paper.yaml"))]:
+        configs.setdefault(Path(file).resolve(), file)
+    studies = {
+        name: read_study(load_yaml(path), name, data_root_given=False)
+        for path, name in configs.items()
+    }
+    found = [(check, check.find()) for check in all_checks(studies)]
+    missing = {
+        name: [words for check, one in found if name in check.targets for words in one.missing]
+        for name in (*studies, GPU, SLURM, MLFLOW)
+    }
+    return Diagnosis(found, missing)
 
 
-def _rows(first: str, words: str) -> list[str]:
-    first = f"  {first}"
-    return textwrap.wrap(
+def _wrapped(first: str, words: str) -> str:
+    return textwrap.fill(
         words,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
+        width=100,
+        initial_indent=f"  {first}",
+        subsequent_indent=" " * (len(first) + 2),
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from sdor.errors import SdorError, say
@@ -15,7 +16,7 @@ ON_CLUSTER = "SDOR_ON_CLUSTER"
 OURS = re.compile("sdor_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Where Snakemake keeps a log of each job that it submits: made before the first submission.
 LOGS = Path(".snakemake/slurm_logs")
-ANSWER = 30.0  # seconds that a command of the cluster may take
+ANSWER = 30.0  # seconds that a program may take
 # Seconds until jobs are gone: SLURM sends SIGKILL 30 s after SIGTERM, unless configured.
 END = 180.0
 WAIT = 1.0  # seconds between two looks
@@ -40,7 +41,8 @@ def cancel_orphans(folder: Path, *, on_cluster: bool) -> list[str]:
             # What was just being submitted when the run was killed may come up late.
             if new := [job for job in jobs if job not in cancelled]:
                 cancelled += new
-                _ask("scancel", *new)
+                with suppress(SdorError):  # where a job has ended meanwhile: the next look tells
+                    ask("scancel", *new)
             time.sleep(WAIT)
     except SdorError as error:
         if on_cluster:
@@ -55,9 +57,31 @@ def cancel_orphans(folder: Path, *, on_cluster: bool) -> list[str]:
     return cancelled
 
 
+def ask(*command: str, given: bytes = b"", seconds: float | None = None) -> str:
+    """What a program says that just tells or ends something, within some seconds.
+
+    Raises
+    ------
+    SdorError : it is not there, fails, or does not answer.
+    """
+    name, limit = Path(command[0]).name, seconds or ANSWER
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise SdorError(f"{name} gave no answer within {limit:g} s") from None
+    except OSError as error:
+        raise SdorError(f"{name}: {error.strerror}") from None
+    said = done.stdout.decode(errors="replace")
+    if done.returncode:
+        lines = (done.stderr.decode(errors="replace").strip() or said.strip()).splitlines()
+        reason = (lines or [f"exit status {done.returncode}"])[-1].strip()[:200]
+        raise SdorError(f"{name} failed ({reason})")
+    return said
+
+
 def _jobs_of(folder: Path) -> list[str]:
     """Ids of this user's jobs from this folder that are in the queue, run, or are ending."""
-    listed = _ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%j|%Z")
+    listed = ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%j|%Z")
     rows = [line.strip().split("|", 2) for line in listed.splitlines() if line.count("|") > 1]
     return [
         job
@@ -66,17 +90,3 @@ def _jobs_of(folder: Path) -> list[str]:
         and job != os.environ.get("SLURM_JOB_ID")
         and Path(directory).resolve() == folder.resolve()
     ]
-
-
-def _ask(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER)
-    except subprocess.TimeoutExpired:
-        raise SdorError(f"{command[0]} gave no answer within {ANSWER:.0f} s") from None
-    except OSError as error:
-        raise SdorError(f"{command[0]}: {error.strerror}") from None
-    # scancel also fails when a job has ended in the meantime: the next look tells.
-    if done.returncode and command[0] != "scancel":
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise SdorError(f"{command[0]} failed ({reason})")
-    return done.stdout
