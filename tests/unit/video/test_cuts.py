@@ -7,7 +7,7 @@ import pytest
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, Joined, Rectangle, Scene, load_scene
-from sdor.video.cuts import find_cuts, locate, sequence_ranges
+from sdor.video.cuts import find_sequences, locate, sequence_ranges
 from sdor.video.decode import ffmpeg_binary
 
 SCENES = Path(__file__).parents[3] / "config" / "scenes"
@@ -26,6 +26,11 @@ def sequence(seed: int, count: int, light: int = 0) -> np.ndarray:
             frames[number, y : y + 16, x : x + 8] = 20
     frames = frames + rng.normal(0, 3, frames.shape)
     return frames.clip(0, 255).astype(np.uint8)[..., None]
+
+
+def find_cuts(frames: np.ndarray) -> list[int]:
+    """First frame of each sequence."""
+    return [first for first, _ in find_sequences(frames)]
 
 
 def test_one_camera_with_other_people_is_a_cut():

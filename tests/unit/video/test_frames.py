@@ -106,7 +106,7 @@ def test_a_long_clip_takes_no_more_memory(tmp_path, write_video):
         ({"frames": 21}, r"clip door: expected 21 frames \(scene file\), found 20 in a\.avi"),
         ({"first": 11, "last": 21}, r"expected frames 11 to 21 of a\.avi, found only 20 frames"),
         ({"first": 31, "last": 40}, r"expected frames 31 to 40 of a\.avi, found only 20 frames"),
-        ({"first": 21}, r"expected frames from 21 on, found 20 frames in a\.avi"),
+        ({"first": 21}, r"expected frames 21 to the end of a\.avi, found only 20 frames"),
     ],
 )
 def test_clips_that_are_too_short_are_refused_and_leave_no_file(
@@ -234,12 +234,14 @@ def test_files_of_different_size_are_named(tmp_path):
 
 def test_clips_table_has_one_row_a_clip(tmp_path, write_video):
     path = write_video(tmp_path / "long.avi", noise(20), fps=30)
+    (tmp_path / "images").mkdir()
+    Image.new("L", (4, 3)).save(tmp_path / "images" / "1.png")
     clips = (
         video_clip(
             path, name="train", last=12, split="train", ground_truth=GroundTruth(Ranges(()))
         ),
         video_clip(path, name="test", first=13, split="test", fps=15.0),
-        Clip(name="images", kind="images", path=tmp_path, source="set/images"),
+        Clip(name="images", kind="images", path=tmp_path / "images", source="set/images"),
     )
     scene = Scene(name="gate", root=tmp_path, clips=clips)
     table = clips_table(scene, {"train": 12, "test": 8, "images": 3})

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from sdor.errors import SdorError
@@ -32,25 +32,31 @@ CUT_SHARE = 0.12
 AROUND = (2, 6)
 
 
-def find_cuts(frames: Iterable[Frame]) -> list[int]:
-    """First frame of each sequence, counted from 1; the first is always 1.
+def find_sequences(frames: Iterable[Frame]) -> list[tuple[int, int]]:
+    """First and last frame of each sequence, from 1, inclusive.
 
     Parameters
     ----------
     frames : uint8 [height, width, channels], in order; only one is held at a time.
     """
-    share = _changed_share(frames)
-    if not len(share):
+    blocks = np.array([_blocks(frame) for frame in frames], dtype=np.int16)
+    if not len(blocks):
         return []
-    alone = share - _strongest_around(share)
+    change = np.diff(blocks, axis=0, prepend=blocks[:1])
+    change = np.abs(change - np.median(change, axis=(1, 2), keepdims=True))
+    share = (change > BLOCK_CHANGE).mean(axis=(1, 2))
+    nearest, farthest = AROUND
+    around = sliding_window_view(np.pad(share, farthest), 2 * farthest + 1)
+    distance = np.abs(np.arange(-farthest, farthest + 1))
+    alone = share - around[:, distance >= nearest].max(axis=1)
     cuts = [1]
     for index in np.flatnonzero(alone > CUT_SHARE):
         frame = int(index) + 1
-        if frame - cuts[-1] > AROUND[1] or cuts[-1] == 1:
+        if frame - cuts[-1] > farthest or cuts[-1] == 1:
             cuts.append(frame)
         elif alone[index] > alone[cuts[-1] - 1]:
             cuts[-1] = frame
-    return cuts
+    return list(zip(cuts, [*(cut - 1 for cut in cuts[1:]), len(blocks)], strict=True))
 
 
 def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tuple[int, int]]:
@@ -64,15 +70,8 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
     ------
     SdorError : the video is cut off, or the number of sequences found is not the expected one.
     """
-    count = 0
-
-    def counted() -> Iterable[Frame]:
-        nonlocal count
-        for frame in read_video(joined.path):
-            count += 1
-            yield hide(frame, masks)
-
-    firsts = find_cuts(counted())
+    found = find_sequences(hide(frame, masks) for frame in read_video(joined.path))
+    count = found[-1][1] if found else 0
     declared = probe(joined.path).frames
     # Some codecs leave a placeholder in the container that is no frame; a cut-off file lacks more.
     if declared is not None and count < 0.99 * declared:
@@ -80,14 +79,13 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
             f"{joined.path}: expected {declared} frames (the file declares them), found {count}; "
             "copy it anew"
         )
-    if len(firsts) != joined.sequences:
+    if len(found) != joined.sequences:
         raise SdorError(
-            f"{joined.path}: expected {joined.sequences} sequences, found {len(firsts)}, "
-            f"beginning at frames {', '.join(map(str, firsts)) or 'none'}; "
+            f"{joined.path}: expected {joined.sequences} sequences, found {len(found)}, "
+            f"beginning at frames {', '.join(str(first) for first, _ in found)}; "
             "check joined.sequences in the scene file, or cut the video into one file a clip"
         )
-    lasts = [first - 1 for first in firsts[1:]] + [count]
-    return list(zip(firsts, lasts, strict=True))
+    return found
 
 
 def located_scene(name: str, config: Mapping[str, str], cuts: str | None) -> Scene:
@@ -123,24 +121,7 @@ def locate(scene: Scene, ranges: Sequence[tuple[int, int]]) -> Scene:
     return replace(scene, clips=tuple(clips), joined=None)
 
 
-def _changed_share(frames: Iterable[Frame]) -> npt.NDArray[np.float64]:
-    """Share of blocks that changed since the frame before; 0 for the first."""
-    shares = []
-    before: npt.NDArray[np.float64] | None = None
-    for frame in frames:
-        picture = Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).convert("L")
-        blocks = np.asarray(picture.resize(GRID, Image.Resampling.BOX), dtype=np.float64)
-        change = np.zeros_like(blocks) if before is None else blocks - before
-        shares.append(float((np.abs(change - np.median(change)) > BLOCK_CHANGE).mean()))
-        before = blocks
-    return np.array(shares)
-
-
-def _strongest_around(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Largest share among the frames near each frame, before and after it."""
-    strongest = np.zeros_like(share)
-    nearest, farthest = AROUND
-    for distance in range(nearest, min(farthest, len(share) - 1) + 1):
-        np.maximum(strongest[distance:], share[:-distance], out=strongest[distance:])
-        np.maximum(strongest[:-distance], share[distance:], out=strongest[:-distance])
-    return strongest
+def _blocks(frame: Frame) -> Frame:
+    """Mean grey value of each block of the picture."""
+    picture = Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).convert("L")
+    return np.asarray(picture.resize(GRID, Image.Resampling.BOX))

@@ -7,11 +7,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import av
 import ffmpeg
@@ -23,28 +22,20 @@ from sdor.errors import SdorError
 from sdor.study.scenes import Clip, Rectangle, image_files
 
 Frame = npt.NDArray[np.uint8]
+Size = tuple[int, int]  # width, height
 # One word per token of a PNM header: magic number, width, height, largest value.
 PNM_CHANNELS = {b"P5": 1, b"P6": 3}
-GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+GREY_MODES = ("1", "L", "LA", "La")
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a container declares about its video.
-
-    Attributes
-    ----------
-    frames : declared number of frames; None where the container does not tell.
-    fps : frames per second; None where the container does not tell.
-    width, height : of the picture as it is shown, in pixels.
-    grey : whether the video has no colour channels.
-    """
+class Declared(NamedTuple):
+    """What a video or a folder of images says of itself; None where it does not tell."""
 
     frames: int | None
     fps: float | None
-    width: int
+    width: int  # pixels of the picture as it is shown
     height: int
-    grey: bool
+    grey: bool  # whether it has no colour channels
 
 
 def ffmpeg_binary() -> str:
@@ -68,13 +59,17 @@ def ffmpeg_binary() -> str:
         ) from error
 
 
-def probe(path: str | Path) -> VideoInfo:
-    """Look into a container and decode its first frame.
+def probe(path: str | Path) -> Declared:
+    """Look into a container, or a folder of images, and decode its first frame.
 
     Raises
     ------
-    SdorError : the file is missing, is no video, or has no frame that can be decoded.
+    SdorError : it is missing, is no video, or has no frame that can be decoded.
     """
+    if Path(path).is_dir():
+        files = image_files(Path(path))
+        height, width, channels = read_image(files[0]).shape
+        return Declared(len(files), None, width, height, grey=channels == 1)
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -83,18 +78,12 @@ def probe(path: str | Path) -> VideoInfo:
             frame = next(container.decode(stream), None)
             if frame is None:
                 raise SdorError(f"{path}: the video has no frames")
-            width, height = frame.width, frame.height
+            size = frame.width, frame.height
             # ffmpeg turns the frames of a phone's upright video; the rectangles of masks follow it.
-            if frame.rotation % 180:
-                width, height = height, width
-            rate = stream.average_rate
-            return VideoInfo(
-                frames=stream.frames or None,
-                fps=float(rate) if rate else None,
-                width=width,
-                height=height,
-                grey=frame.format.name.startswith(("gray", "ya", "mono")),
-            )
+            width, height = size[::-1] if frame.rotation % 180 else size
+            fps = float(stream.average_rate) if stream.average_rate else None
+            grey = frame.format.name.startswith(("gray", "ya", "mono"))
+            return Declared(stream.frames or None, fps, width, height, grey)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SdorError(f"{path}: cannot be read as a video ({_one_line(str(error))})") from error
 
@@ -131,30 +120,27 @@ def read_video(path: str | Path, first: int = 1, last: int | None = None) -> Ite
     command = ffmpeg.compile(output, cmd=ffmpeg_binary())
     # A file takes any amount of complaints; an unread pipe would stop ffmpeg when it is full.
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            bufsize=1 << 20,
-        )
-        assert process.stdout is not None
-        try:
-            while (frame := _read_pnm(process.stdout)) is not None:
-                yield frame
-            status = process.wait()
-        finally:
-            process.stdout.close()
-            process.kill()
-            process.wait()
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=complaints, bufsize=1 << 20
+        ) as process:
+            assert process.stdout is not None
+            try:
+                while (frame := _read_pnm(process.stdout)) is not None:
+                    yield frame
+                process.wait()
+            finally:
+                process.kill()
         complaints.seek(0)
         words = complaints.read().decode(errors="replace")
     # It also ends well where it met the end of a file too early.
-    if status != 0 or "ended prematurely" in words or "partial file" in words:
+    if process.returncode != 0 or "ended prematurely" in words or "partial file" in words:
         raise SdorError(f"{path}: ffmpeg cannot decode it to the end ({last_lines(words)})")
 
 
-def read_images(folder: str | Path, first: int = 1, last: int | None = None) -> Iterator[Frame]:
+def read_images(
+    folder: str | Path, first: int = 1, last: int | None = None, size: Size | None = None
+) -> Iterator[Frame]:
     """The images of a folder in natural order, `first` to `last` (from 1, inclusive).
 
     Each image keeps its own channels: a folder that mixes grey and coloured ones gives both.
@@ -165,17 +151,15 @@ def read_images(folder: str | Path, first: int = 1, last: int | None = None) -> 
 
     Raises
     ------
-    SdorError : an image is damaged, or of another size than the first.
+    SdorError : an image is damaged, or not of that size (width, height; default: the first one's).
     """
-    size: tuple[int, ...] | None = None
     for file in islice(image_files(Path(folder)), first - 1, last):
         frame = read_image(file)
-        if size is None:
-            size = frame.shape[:2]
-        if frame.shape[:2] != size:
+        height, width = frame.shape[:2]
+        size = size or (width, height)
+        if (width, height) != size:
             raise SdorError(
-                f"{file}: expected {size[1]}x{size[0]} pixels like the images before it, "
-                f"found {frame.shape[1]}x{frame.shape[0]}"
+                f"{file}: expected {size[0]}x{size[1]} pixels like the clip, found {width}x{height}"
             )
         yield frame
 
@@ -192,7 +176,21 @@ def read_image(file: str | Path) -> Frame:
     try:
         with Image.open(file) as image:
             image.load()
-            return _eight_bit(image, file)
+            if image.mode == "P" and image.palette is not None:
+                colours = np.asarray(image.convert("RGB"))
+                return colours[:, :, :1] if (colours == colours[:, :, :1]).all() else colours
+            if image.mode.startswith("I"):
+                deep = np.asarray(image).astype(np.int64)
+                if deep.min() >= 0 and deep.max() <= np.iinfo(np.uint16).max:
+                    return (deep >> 8).astype(np.uint8)[:, :, np.newaxis]
+            if image.mode.startswith(("I", "F")):
+                raise SdorError(
+                    f"{file}: floating-point pixels or grey values beyond 16 bit; "
+                    "save it with 8 or 16 bit a pixel"
+                )
+            if image.mode in GREY_MODES:
+                return np.asarray(image.convert("L"))[:, :, np.newaxis]
+            return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SdorError(f"{file}: damaged image ({_one_line(str(error))})") from error
 
@@ -222,20 +220,11 @@ def read_pixel_masks(clip: Clip, folder: Path, frames: int) -> Iterator[npt.NDAr
     SdorError : there is not one for each of the frames, or one has not the size of the picture.
     """
     with fault_of(clip):
-        files = image_files(folder)
-        if len(files) != frames:
-            raise SdorError(
-                f"{folder}: expected {frames} pixel masks (one a frame), found {len(files)}"
-            )
-        width, height = picture_size(clip)
-        for file in files:
-            mask = read_pixel_mask(file)
-            if mask.shape != (height, width):
-                raise SdorError(
-                    f"{file}: expected {width}x{height} pixels like the clip, "
-                    f"found {mask.shape[1]}x{mask.shape[0]}"
-                )
-            yield mask
+        found = len(image_files(folder))
+        if found != frames:
+            raise SdorError(f"{folder}: expected {frames} pixel masks (one a frame), found {found}")
+        for picture in read_images(folder, size=picture_size(clip)):
+            yield np.asarray(picture.max(axis=2) > 0)
 
 
 def read_clip(clip: Clip) -> Iterator[Frame]:
@@ -255,21 +244,11 @@ def read_clip(clip: Clip) -> Iterator[Frame]:
         yield from read(clip.path, clip.first, clip.last)
 
 
-def picture_size(clip: Clip) -> tuple[int, int]:
+def picture_size(clip: Clip) -> Size:
     """Width and height of the clip's source picture, in pixels."""
     with fault_of(clip):
-        if clip.kind == "video":
-            info = probe(clip.path)
-            return info.width, info.height
-        height, width, _ = read_image(image_files(clip.path)[0]).shape
-        return width, height
-
-
-def declared_frames(clip: Clip) -> int | None:
-    """Frames that the clip's source has by its own account; None where it does not tell."""
-    if clip.kind == "images":
-        return len(image_files(clip.path))
-    return probe(clip.path).frames
+        found = probe(clip.path)
+        return found.width, found.height
 
 
 def hide(frame: Frame, masks: Sequence[Rectangle]) -> Frame:
@@ -297,29 +276,12 @@ def hide(frame: Frame, masks: Sequence[Rectangle]) -> Frame:
 def _read_pnm(pipe: IO[bytes]) -> Frame | None:
     """The next PNM picture of the pipe; None at its end or where it breaks off."""
     header = pipe.readline().split() + pipe.readline().split() + pipe.readline().split()
-    if len(header) != 4:
-        return None
-    shape = int(header[2]), int(header[1]), PNM_CHANNELS[header[0]]
-    pixels = pipe.read(math.prod(shape))
-    if len(pixels) < math.prod(shape):
-        return None
-    return np.frombuffer(pixels, dtype=np.uint8).reshape(shape)
-
-
-def _eight_bit(image: Image.Image, file: str | Path) -> Frame:
-    if image.mode == "P" and image.palette is not None:
-        colours = np.asarray(image.convert("RGB"))
-        return colours[:, :, :1] if (colours == colours[:, :, :1]).all() else colours
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64)
-        if deep.min() < 0 or deep.max() > np.iinfo(np.uint16).max:
-            raise SdorError(f"{file}: grey values beyond 16 bit; save it with 8 or 16 bit a pixel")
-        return (deep >> 8).astype(np.uint8)[:, :, np.newaxis]
-    if image.mode == "F":
-        raise SdorError(f"{file}: floating-point pixels; save it with 8 or 16 bit a pixel")
-    if image.mode in GREY_MODES:
-        return np.asarray(image.convert("L"))[:, :, np.newaxis]
-    return np.asarray(image.convert("RGB"))
+    if len(header) == 4:
+        shape = int(header[2]), int(header[1]), PNM_CHANNELS[header[0]]
+        pixels = pipe.read(math.prod(shape))
+        if len(pixels) == math.prod(shape):
+            return np.frombuffer(pixels, dtype=np.uint8).reshape(shape)
+    return None
 
 
 @cache

@@ -12,7 +12,7 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.study.scenes import Clip, Rectangle, Scene
-from sdor.video.decode import Frame, declared_frames, fault_of, hide, probe, read_clip
+from sdor.video.decode import Frame, fault_of, hide, probe, read_clip
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,12 @@ class View:
     """How frames are stored: their size, and what is left out of them.
 
     Its name, such as "224", "160x120-grey" or "224-unmasked", stands in the files' path.
-
-    Attributes
-    ----------
-    width, height : pixels.
-    grey : colours are left out.
-    masked : the scene's masks are blackened.
     """
 
-    width: int
+    width: int  # pixels
     height: int
-    grey: bool = False
-    masked: bool = True
+    grey: bool = False  # colours are left out
+    masked: bool = True  # the scene's masks are blackened
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -79,16 +73,15 @@ def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int
     ----------
     frames : uint8 (height, width, channels), 1 channel or 3.
     """
-    count = 0
-    channels = 1
+    count, channels = 0, 1
     with atomic(output) as temporary, temporary.open("w+b") as file:
         start = _write_header(file, (0, view.height, view.width, channels))
         for frame in frames:
             small = _resized(frame, view)
-            if channels == 1 and not _is_grey(small):
+            if small.shape[2] > channels:
                 _widen(file, start, count, view.height * view.width)
                 channels = 3
-            file.write(_with_channels(small, channels).tobytes())
+            file.write(np.broadcast_to(small, (*small.shape[:2], channels)).tobytes())
             count += 1
         # NumPy pads the header for growth of the first axis, so the final one fits into its place.
         file.seek(0)
@@ -111,8 +104,7 @@ def clips_table(scene: Scene, counts: Mapping[str, int]) -> pd.DataFrame:
     ""), fps (NaN when unknown), frames, labelled.
     """
     for clip in scene.clips:
-        if clip.frames is not None and counts[clip.name] != clip.frames:
-            raise SdorError(_unexpected_count(clip, counts[clip.name]))
+        _check_expected(clip, counts[clip.name])
     rows = [
         {
             "clip": clip.name,
@@ -120,33 +112,23 @@ def clips_table(scene: Scene, counts: Mapping[str, int]) -> pd.DataFrame:
             "first": clip.first,
             "last": clip.first + counts[clip.name] - 1,
             "split": clip.split,
-            "fps": _fps(clip),
+            "fps": clip.fps or probe(clip.path).fps,
             "frames": counts[clip.name],
             "labelled": clip.ground_truth is not None,
         }
         for clip in scene.clips
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"fps": float})
 
 
 def _resized(frame: Frame, view: View) -> Frame:
-    grey = frame.shape[2] == 1
-    picture = Image.fromarray(frame[:, :, 0] if grey else frame)
-    if view.grey and not grey:
-        picture, grey = picture.convert("L"), True
-    small = np.asarray(picture.resize((view.width, view.height), Image.Resampling.BILINEAR))
-    return small[:, :, np.newaxis] if grey else small
-
-
-def _is_grey(frame: Frame) -> bool:
-    return frame.shape[2] == 1 or bool((frame == frame[:, :, :1]).all())
-
-
-def _with_channels(frame: Frame, channels: int) -> Frame:
-    """A frame without colour as one channel, any other as three."""
-    if frame.shape[2] == channels:
-        return frame
-    return frame[:, :, :1] if channels == 1 else np.repeat(frame, 3, axis=2)
+    """A frame as large as the view; with one channel when it has no colour."""
+    picture = Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame)
+    if view.grey:
+        picture = picture.convert("L")
+    picture = picture.resize((view.width, view.height), Image.Resampling.BILINEAR)
+    small = np.atleast_3d(np.asarray(picture))
+    return small[:, :, :1] if (small == small[:, :, :1]).all() else small
 
 
 def _widen(file: IO[bytes], start: int, count: int, pixels: int) -> None:
@@ -164,23 +146,16 @@ def _widen(file: IO[bytes], start: int, count: int, pixels: int) -> None:
 
 def _check_count(clip: Clip, count: int) -> None:
     """Refuse a clip that is empty, shorter than its range, or cut off."""
-    if clip.last is not None and count < clip.last - clip.first + 1:
+    declared = probe(clip.path).frames
+    if count < (1 if clip.last is None else clip.last - clip.first + 1):
+        total = clip.first + count - 1 if count else declared or "no"
         raise SdorError(
-            f"clip {clip.name}: expected frames {clip.first} to {clip.last} of {clip.source}, "
-            f"found only {clip.first + count - 1 if count else _total(clip)} frames in it"
+            f"clip {clip.name}: expected frames {clip.first} to {clip.last or 'the end'} of "
+            f"{clip.source}, found only {total} frames in it"
         )
-    if count == 0:
-        raise SdorError(
-            f"clip {clip.name}: expected frames from {clip.first} on, "
-            f"found {_total(clip)} frames in {clip.source}"
-        )
-    if clip.frames is not None:
-        if count != clip.frames:
-            raise SdorError(_unexpected_count(clip, count))
-        return
-    declared = declared_frames(clip) if clip.last is None else None
+    _check_expected(clip, count)
     expected = count if declared is None else declared - clip.first + 1
-    if count != expected:
+    if clip.frames is None and clip.last is None and count != expected:
         raise SdorError(
             f"clip {clip.name}: expected {expected} frames ({clip.source} declares {declared}), "
             f"found {count}; copy the file anew, or if it is complete set frames: {count} "
@@ -188,24 +163,12 @@ def _check_count(clip: Clip, count: int) -> None:
         )
 
 
-def _unexpected_count(clip: Clip, count: int) -> str:
-    return (
-        f"clip {clip.name}: expected {clip.frames} frames (scene file), "
-        f"found {count} in {clip.source}; is the copy complete?"
-    )
-
-
-def _total(clip: Clip) -> str:
-    """All frames of the source, in words: only for the message that there are too few."""
-    declared = declared_frames(clip)
-    return "no" if declared is None else str(declared)
-
-
-def _fps(clip: Clip) -> float:
-    if clip.fps is not None:
-        return clip.fps
-    found = probe(clip.path).fps if clip.kind == "video" else None
-    return float("nan") if found is None else found
+def _check_expected(clip: Clip, count: int) -> None:
+    if clip.frames not in (None, count):
+        raise SdorError(
+            f"clip {clip.name}: expected {clip.frames} frames (scene file), "
+            f"found {count} in {clip.source}; is the copy complete?"
+        )
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> int:

@@ -1,6 +1,7 @@
 """The frame store: one `.npy` file a clip, decoded once and memory-mapped by every later stage."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class FrameStore:
         self.clip_of = np.repeat(np.arange(len(shapes)), self.lengths)
         self._starts = np.cumsum(self.lengths) - self.lengths
         self.frame_of = np.arange(len(self.clip_of)) - self._starts[self.clip_of]
-        self._open: dict[int, Frames] = {}
+        self._mapped = lru_cache(OPEN_FILES)(_mapped)
 
     def __len__(self) -> int:
         return len(self.clip_of)
@@ -79,7 +80,7 @@ class FrameStore:
         clips = self.clip_of[rows]
         for clip in np.unique(clips):
             here = clips == clip
-            frames[here] = self._frames(int(clip))[self.frame_of[rows[here]]]
+            frames[here] = self._mapped(self._paths[clip])[self.frame_of[rows[here]]]
         return frames
 
     def window_rows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Rows:
@@ -110,25 +111,14 @@ class FrameStore:
             raise IndexError(f"frame {rows.min()} or {rows.max()} is not in 0 to {len(self) - 1}")
         return rows
 
-    def _frames(self, clip: int) -> Frames:
-        if clip not in self._open:
-            if len(self._open) >= OPEN_FILES:
-                self._open.clear()
-            self._open[clip] = _mapped(self._paths[clip])
-        return self._open[clip]
-
 
 def _mapped(path: Path) -> Frames:
     """The frames of a file, which must be whole."""
     try:
         frames: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="r")
         whole = path.stat().st_size == frames.offset + frames.nbytes
-        if (
-            not whole
-            or frames.dtype != np.uint8
-            or frames.ndim != 4
-            or frames.shape[3] not in (1, 3)
-        ):
+        of_pictures = frames.ndim == 4 and frames.shape[3] in (1, 3) and frames.dtype == np.uint8
+        if not whole or not of_pictures:
             raise ValueError(f"not the whole of frames of shape {frames.shape}, {frames.dtype}")
     except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(path, error)) from error
