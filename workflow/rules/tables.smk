@@ -14,7 +14,7 @@ REPORTED = [
 # Words and layout of tables.
 LAYOUT = [
     file_sha256(PROJECT / "workflow/report" / name)
-    for name in ("tables.yaml", "tables.md.j2", "tables.tex.j2", "comparisons.md.j2")
+    for name in ("tables.yaml", "tables.md.j2", "tables.tex.j2")
 ]
 STUDY_FILES = judged(STUDY)
 

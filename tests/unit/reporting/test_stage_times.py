@@ -4,13 +4,7 @@ import pandas as pd
 import pytest
 
 from sdor.errors import SdorError
-from sdor.reporting.stage_times import (
-    duration,
-    job_times,
-    jobs_table,
-    stages_table,
-    write_stage_times,
-)
+from sdor.reporting.stage_times import job_times, stages, write_stage_times
 
 PATTERNS = {
     "frames": r".*/yard/frames/64/[ab]\.tsv",
@@ -36,41 +30,26 @@ def folder(tmp_path):
     return tmp_path / "benchmarks"
 
 
-def texts(table):
-    return [row.texts for row in table.rows]
-
-
 def test_the_jobs_of_a_study_are_added_up_by_stage_longest_first(folder):
-    times = job_times(folder, PATTERNS, [0])
-    assert texts(stages_table(times)) == [
-        ("train", "1", "1 h 00 min", "1 h 00 min", "2.0", "1,500"),
-        ("frames", "2", "30.0 s", "20.0 s", "1.0", "700"),
-        ("cuts", "1", "1.0 s", "1.0 s", "", ""),
+    (table,) = stages(job_times(folder, PATTERNS, [0])).tables
+    assert [row.texts for row in table.rows] == [
+        ("train", "1", "3,650.0", "3,650.0", "2.0", "1,500"),
+        ("frames", "2", "30.0", "20.0", "1.0", "700"),
+        ("cuts", "1", "1.0", "1.0", "", ""),
     ]
-    assert stages_table(times).caption.startswith("4 jobs, 1 h 01 min in all")
-    assert texts(jobs_table(times))[:2] == [
-        ("yard/paper/seed0/train", "1 h 00 min", "1,500"),
-        ("yard/frames/64/b", "20.0 s", "700"),
-    ]
+    assert table.caption == "4 jobs, 3,681 seconds one after the other."
+    assert stages(job_times(folder, {}, [0])).tables == []
     assert len(job_times(folder, {}, [0])) == 0
     (folder / "yard" / "frames" / "64" / "a.tsv").write_text("nonsense\n")
     with pytest.raises(SdorError, match=r"a\.tsv: damaged"):
         job_times(folder, PATTERNS, [0])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 01 s"), (7500, "2 h 05 min")],
-)
-def test_durations(seconds, words):
-    assert duration(seconds) == words
-
-
 def test_the_table_of_stages_is_written_for_people_and_for_programs(folder, tmp_path):
     times = job_times(folder, PATTERNS, [0])
     write_stage_times(times, tmp_path / "stages.csv", tmp_path / "stages.md")
     text = (tmp_path / "stages.md").read_text()
-    assert "| frames | 2 | 30.0 s | 20.0 s | 1.0 | 700 |" in text
+    assert "| frames | 2 | 30.0 | 20.0 | 1.0 | 700 |" in text
     found = pd.read_csv(tmp_path / "stages.csv").to_dict("records")[0]
     wanted = {"job": "yard/paper/seed0/train", "stage": "train", "s": 3650, "cores": 2, "MB": 1500}
     assert found == wanted

@@ -3,7 +3,7 @@
 import pytest
 
 from sdor.reporting.findings import REPORTED, Cell, Key
-from sdor.reporting.typeset import Row, Table, csv_text, printed, row_name, text
+from sdor.reporting.typeset import Page, Row, Table, printed, row_name, text
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 DAGGER, QUOTED = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
@@ -70,7 +70,8 @@ def test_a_column_in_which_nothing_is_said_is_left_out():
 
 def test_csv_has_what_is_shown_in_full_precision():
     found = Cell(Key("ped2", "paper", against="sp"), {0: 1.23456, 1: 2}, 1.61728, 0.5, 0.1, 2.2)
-    header, line = csv_text([("Title", found)], "").splitlines()
+    table = Table("Title", ("row", "difference"), [Row(("ours", found))])
+    header, line = Page.of("rates", [table]).csv().splitlines()
     one = dict(zip(header.split(","), line.split(","), strict=True))
     assert (one["table"], one["mean"], one["holds"], one["seeds"]) == (
         "Title",
@@ -79,7 +80,13 @@ def test_csv_has_what_is_shown_in_full_precision():
         "2",
     )
     assert one["by_seed"] == "0: 1.235; 1: 2.000"
-    assert csv_text([], "not run: nothing").splitlines()[1].endswith(",not run: nothing")
+    assert (
+        Page.of("rates", [])
+        .csv()
+        .splitlines()[1]
+        .endswith(",not run: no anomaly rates are compared.")
+    )
+    assert Page.of("rates", [], every=[found]).csv().splitlines()[1].startswith(",ped2,paper")
 
 
 def test_headings_and_the_papers_own_rows_are_told_apart_in_every_format():
@@ -90,7 +97,7 @@ def test_headings_and_the_papers_own_rows_are_told_apart_in_every_format():
             Row(("Old_one", "59.0"), "Quoted & old", "quiet"),
             Row(("New", "61.0 ± 1.0 [50.0, 70.0]"), "Measured", "strong"),
             Row(("reported [1]", ""), style="quiet"),
-            Row(("[x]", "1"), rule=True),
+            Row(("[x]", "1")),
         ],
         notes=["A|note"],
     )
@@ -114,7 +121,7 @@ def test_headings_and_the_papers_own_rows_are_told_apart_in_every_format():
     below = r"{\footnotesize\mdseries [50.0, 70.0]}"
     stacked = rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}61.0 $\pm$ 1.0\\{below}\end{{tabular}}"
     assert source[start + 1 : -3] == [
-        r"method & \begin{tabular}[b]{@{}r@{}}UMN all,\\as ranks\end{tabular} \\",
+        r"\shortstack[r]{method} & \shortstack[r]{UMN all,\\as ranks} \\",
         r"\midrule",
         r"\multicolumn{2}{l}{\textit{Quoted \& old}} \\",
         r"{\footnotesize\itshape Old\_one} & {\footnotesize\itshape 59.0} \\",
@@ -122,8 +129,7 @@ def test_headings_and_the_papers_own_rows_are_told_apart_in_every_format():
         r"\multicolumn{2}{l}{\textit{Measured}} \\",
         rf"{{\bfseries New}} & {{\bfseries {stacked}}} \\",
         r"{\footnotesize\itshape reported [1]} &  \\",
-        r"\midrule",
-        r"{[x]} & 1 \\",
+        r"{[x]} & {1} \\",
     ]
 
 

@@ -38,7 +38,7 @@ The file's metadata hold the plan of the study and what each run came from.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -64,14 +64,23 @@ from sdor.reporting.reported import (
 )
 from sdor.study.plan import Plan
 
-COLUMNS = [
-    *("scene", "variant", "seed", "row", "way", "metric", "value", "low", "high", "clips"),
-    *("draws", "against", "round", "reason", "source", "settings"),
-]
 SCHEMA = {
-    **dict.fromkeys(COLUMNS, "str"),
-    **dict.fromkeys(("seed", "clips", "draws", "round"), "Int64"),
-    **dict.fromkeys(("value", "low", "high"), "float64"),
+    "scene": "str",
+    "variant": "str",
+    "seed": "Int64",
+    "row": "str",
+    "way": "str",
+    "metric": "str",
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "clips": "Int64",
+    "draws": "Int64",
+    "against": "str",
+    "round": "Int64",
+    "reason": "str",
+    "source": "str",
+    "settings": "str",
 }
 MEASURED, REPORTED = "measured", "reported"
 # The columns that paired differences over all seeds are taken of.
@@ -80,12 +89,9 @@ OURS, INITIAL = "ours", "sp_iforest"
 ALL_UMN = "umn"  # the paper's value for all scenes of UMN
 LOCALISED = ("all_clips", "test_only")
 FEEDBACK = {"all": "all", "unmarked": "unmarked", "before_unmarked": "before", "gain": "gain"}
-PERCENT = frozenset(
-    {
-        *("merged", "train_side", "test_only", "within_clip", "average_precision"),
-        *("pixel_auc", "pixel_criterion", "rbdc", "tbdc"),
-        *("anomalous_precision", "normal_precision", "anomaly_rate", "anomaly_rate_asked"),
-    }
+PERCENT = (
+    *(*METRICS, "pixel_auc", "pixel_criterion", "rbdc", "tbdc"),
+    *("anomalous_precision", "normal_precision", "anomaly_rate", "anomaly_rate_asked"),
 )
 # Nothing in these is random: all seeds have the same values, so they have no spread.
 SEEDLESS = ("split_oracle", "clip_rate_oracle", "unmasking")
@@ -217,45 +223,52 @@ class Findings:
 
     def whole(self, scene: str, variants: Sequence[str]) -> list[str]:
         """The variant that differs from these in the anomaly rate alone, if there is one."""
-        if not variants:
-            return []
-        wanted = replace(self.grouped[scene, variants[0]][0].method, anomaly_rate=None)
-        here = self.variants(scene)
-        return [one for one in here if self.grouped[scene, one][0].method == wanted][:1]
+        methods = {one: self.grouped[scene, one][0].method for one in self.variants(scene)}
+        wanted = [replace(methods[one], anomaly_rate=None) for one in variants[:1]]
+        return [one for one, method in methods.items() if method in wanted][:1]
 
     def headline_pairs(self, scene: str) -> list[tuple[Side, Side]]:
-        """Pairs of headline rows (variant, row) of a scene; a sentence is about the first one.
+        """Pairs of headline rows (variant, row) of a scene, whose first is taken against the other.
 
         These are, of the main variant, the final score (also smoothed), the initial detectors, the
         competitors and the last iteration alone, and of every other variant the final score.
-        Variants that saw a part of the frames are not among them.
+        A variant that saw a part of the frames is paired with its own initial scores only.
         """
-        whole = [one for one in self.variants(scene) if (scene, one) not in self.partial]
-        sides = [(one, OURS) for one in whole if one != self.plan.main]
-        if self.plan.main in whole:
-            rows = self.rows[scene, self.plan.main, ""]
-            plain = [row for row in rows if not row.startswith((*STEPS, *ORACLES, OURS))]
-            last = [row for row in rows if row.startswith(STEPS[0])][-1:]
-            headline = [OURS, *plain, *last, "ours_smoothed"]
-            sides = [*((self.plan.main, row) for row in headline if row in rows), *sides]
-        return list(combinations(sides, 2))
+        main, sides, alone = self.plan.main, list[Side](), list[tuple[Side, Side]]()
+        for variant in sorted(self.variants(scene), key=lambda one: one != main):
+            if (scene, variant) in self.partial:
+                alone.append(((variant, OURS), (variant, INITIAL)))
+            elif variant == main:
+                rows = self.rows[scene, main, ""]
+                plain = [row for row in rows if not row.startswith((*STEPS, *ORACLES, OURS))]
+                last = [row for row in rows if row.startswith(STEPS[0])][-1:]
+                headline = [OURS, *plain, *last, "ours_smoothed"]
+                sides += [(main, row) for row in headline if row in rows]
+            else:
+                sides.append((variant, OURS))
+        return [*combinations(sides, 2), *alone]
 
     def cell(self, scene: str, variant: str = "", row: str = OURS, **more: Any) -> Cell:
         """A finding, or the reason why there is none."""
         key = Key(scene, variant, row, **more)
-        return self.cells.get(key) or Cell(key, {}, reason=self._why_not(key))
+        if key in self.cells:
+            return self.cells[key]
+        why = "not part of this configuration"
+        if scene in self.plan.not_run:
+            why = self.plan.not_run[scene]
+        elif (scene, variant, key.way) in self.rows:
+            why = "not among the competitors of this configuration"
+        elif scene in self.plan.pools:
+            why = "not all of its scenes are there, or it was not asked for"
+        return Cell(key, {}, reason=f"{NOT_RUN}: {why}")
 
     def judged(self, variants: Collection[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
         """Scene: those of the variants that have a merged AUC; and why other scenes have none."""
         shown: dict[str, list[str]] = {}
-        missing: dict[str, str] = {}
-        for scene, variant in self.grouped:
-            cell = self.cell(scene, variant)
-            if variant in variants and cell.mean is not None:
-                shown.setdefault(scene, []).append(variant)
-            elif variant in variants:
-                missing[scene] = cell.reason
-        return shown, {scene: why for scene, why in missing.items() if scene not in shown}
+        asked = [self.cell(*key) for key in self.grouped if key[1] in variants]
+        for cell in [one for one in asked if one.mean is not None]:
+            shown.setdefault(cell.key.scene, []).append(cell.key.variant)
+        return shown, {one.key.scene: one.reason for one in asked if one.key.scene not in shown}
 
     @cached_property
     def counts(self) -> dict[Side, dict[str, float]]:
@@ -280,15 +293,6 @@ class Findings:
         """What a variant came from, on the first scene that it was run on."""
         return next((run for run in self.runs if run.variant == variant), None)
 
-    def _why_not(self, key: Key) -> str:
-        if key.scene in self.plan.not_run:
-            return f"{NOT_RUN}: {self.plan.not_run[key.scene]}"
-        if (key.scene, key.variant, key.way) in self.rows:
-            return f"{NOT_RUN}: not among the competitors of this configuration"
-        if key.scene in self.plan.pools:
-            return f"{NOT_RUN}: not all of its scenes are there, or it was not asked for"
-        return f"{NOT_RUN}: not part of this configuration"
-
 
 def write_findings(files: StudyFiles, plan: Plan, output: str | Path) -> None:
     """Gather all results of a study in one table, and write it; see `gather`."""
@@ -308,18 +312,17 @@ def gather(files: StudyFiles, plan: Plan) -> Findings:
     ------
     SdorError : a file is missing or damaged, or does not belong to the others.
     """
-    runs = _read(files.metrics, "rows", "oracles")
-    every = [*runs, *_read(files.pooled, "rows", "oracles")]
+    runs, pooled = (_read(some, "rows", "oracles") for some in (files.metrics, files.pooled))
     records: list[Record] = [
-        *(one for run in every for one in _of_run(run)),
-        *(one for run in _read(files.localisation, *LOCALISED) for one in _of_localisation(run)),
-        *(one for run in _read(files.feedback, "rounds") for one in _of_feedback(run)),
+        *chain.from_iterable(_of_run(run) for run in (*runs, *pooled)),
+        *chain.from_iterable(map(_of_localisation, _read(files.localisation, *LOCALISED))),
+        *chain.from_iterable(map(_of_feedback, _read(files.feedback, "rounds"))),
         *(Record(scene=scene, reason=why) for scene, why in plan.not_run.items()),
     ]
     measured = Findings(typed(records), plan, [run.about for run in runs])
     records += [
         *_differences(measured, _drawn(runs, files.draws)),
-        *_reported_beside(every, plan),
+        *_reported_beside([*runs, *pooled], plan),
         *_reported_alone(),
     ]
     return replace(measured, table=typed(records))
@@ -378,8 +381,8 @@ def _read(paths: Iterable[str | Path], *keys: str) -> list[_Result]:
     for path in paths:
         content = read_json(path)
         try:
-            _ = [content[key] for key in keys]
             found.append(_Result(About.read(content["about"]), content))
+            _ = [content[key] for key in keys]
         except (KeyError, TypeError) as error:
             raise SdorError(damaged(path, error)) from error
     return found
@@ -388,23 +391,22 @@ def _read(paths: Iterable[str | Path], *keys: str) -> list[_Result]:
 def _of_run(run: _Result) -> Iterator[Record]:
     """All values of one `metrics.json`, of a scene or of a pool."""
     key, content, subset = {**run.key, "way": run.about.way}, run.content, run.about.subset
-    counts = {
-        **content["counts"],
-        "iterations": content["iterations"],
-        "draws": run.draws,
-        "smoothing_sigma": content["settings"]["smoothing_sigma"],
-    }
+    counts = {**content["counts"], "iterations": content["iterations"], "draws": run.draws}
+    counts["smoothing_sigma"] = content["settings"]["smoothing_sigma"]
     if subset is not None:
         counts |= {"anomaly_rate": subset.rate, "anomaly_rate_asked": subset.target}
         counts |= {"events_kept": subset.events_kept, "events": subset.events}
     elif counts["labelled_frames"]:
         counts["anomaly_rate"] = counts["anomalous_frames"] / counts["frames"]
     yield from ({**key, "metric": name, "value": count} for name, count in counts.items())
-    for row, measures in {**content["rows"], **content["oracles"]}.items():
-        yield from _measures({**key, "row": row}, measures, run.draws)
-    for pair, measures in content["differences"].items():
-        row, against = pair.split(" - ")
-        yield from _measures({**key, "row": row, "against": against}, measures, run.draws)
+    places = {row: {"row": row} for row in (*content["rows"], *content["oracles"])}
+    places |= {
+        pair: dict(zip(("row", "against"), pair.split(" - "), strict=True))
+        for pair in content["differences"]
+    }
+    measured = {**content["rows"], **content["oracles"], **content["differences"]}
+    for name, place in places.items():
+        yield from _measures({**key, **place}, measured[name], run.draws)
     for labels in content["pseudo_labels"]:
         place = {**key, "row": f"{STEPS[0]}{labels['iteration']}"}
         for name in ("anomalous", "anomalous_precision", "normal", "normal_precision"):
@@ -430,12 +432,9 @@ def _of_feedback(run: _Result) -> Iterator[Record]:
 def _measures(key: Record, measures: Mapping[str, Any], draws: int | None) -> Iterator[Record]:
     """One record a column of a measured row."""
     for metric, one in measures.items():
-        yield {**key, "metric": metric, **_values(Measure(**one), draws)}
-
-
-def _values(one: Measure, draws: int | None) -> Record:
-    used = None if draws is None or one.low is None else draws - one.skipped
-    return {**vars(one), "draws": used}
+        found = Measure(**one)
+        used = None if draws is None or found.low is None else draws - found.skipped
+        yield {**key, "metric": metric, **vars(found), "draws": used}
 
 
 def _drawn(
@@ -446,10 +445,10 @@ def _drawn(
     for run, path in zip(runs, paths, strict=True):
         rows = run.content["rows"]
         valued = [
-            row for row in rows if any(cell["value"] is not None for cell in rows[row].values())
+            row for row in rows if any(one["value"] is not None for one in rows[row].values())
         ]
-        side = run.about.scene, run.about.variant
-        found.setdefault(side, []).append(read_draws(path, valued, run.draws))
+        drawn = read_draws(path, valued, run.draws)
+        found.setdefault((run.about.scene, run.about.variant), []).append(drawn)
     return {side: mean_draws(drawn) for side, drawn in found.items()}
 
 
@@ -472,7 +471,8 @@ def _differences(
             for metric in JUDGED:
                 found = _difference(measured, (scene, left, right), metric, drawn)
                 draws = int(measured.counts[scene, left[0]]["draws"])
-                yield {**paired_key(scene, left, right, metric)._asdict(), **_values(found, draws)}
+                key = paired_key(scene, left, right, metric)._asdict()
+                yield from _measures(key, {metric: vars(found)}, draws)
 
 
 def _difference(
@@ -504,24 +504,18 @@ def _reported_beside(runs: Sequence[_Result], plan: Plan) -> Iterator[Record]:
     first = {(one.about.scene, one.about.variant, one.about.way): one for one in reversed(runs)}
     for (scene, variant, way), run in first.items():
         backbone = run.about.method.backbone
-        place = ALL_UMN if scene == joint else scene
         for row, measures in run.content["rows"].items():
-            if measures["merged"]["value"] is None:
-                continue
-            beside = paper_values().get((1, paper_method(row), place))
-            own = paper_values().get((1, paper_method(row), scene))
+            method = paper_method(row)
+            own = (1, method, scene)
             if backbone != PAPERS_BACKBONE:
                 # Table 2 has our method only.
-                own = (
-                    paper_values().get((2, TABLE_2.get(backbone, ""), scene))
-                    if row == OURS
-                    else None
-                )
-            for against, value in (("", own), ("table 1", beside)):
-                if value is not None:
+                own = (2, TABLE_2.get(backbone, "") if row == OURS else "", scene)
+            beside = {"": own, "table 1": (1, method, ALL_UMN if scene == joint else scene)}
+            for against, place in beside.items():
+                if place in paper_values() and measures["merged"]["value"] is not None:
                     text = settings_text(run.about, row, with_backbone=bool(against))
                     key = {"scene": scene, "variant": variant, "row": row, "way": way}
-                    yield {**key, **_reported(against, value), "settings": text}
+                    yield {**key, **_reported(against, paper_values()[place]), "settings": text}
 
 
 def _reported_alone() -> Iterator[Record]:

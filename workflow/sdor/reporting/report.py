@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import mimetypes
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,14 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.evaluation.about import About
 from sdor.files import atomic, damaged
-from sdor.reporting import comparisons, tables
+from sdor.reporting import tables
 from sdor.reporting.findings import OURS, Findings, read_findings
 from sdor.reporting.moments import top_moments
-from sdor.reporting.reported import differing_settings
+from sdor.reporting.reported import differing_settings, weights_text
 from sdor.reporting.runs import Runs, read_scores
-from sdor.reporting.stage_times import jobs_table, stages_table
-from sdor.reporting.typeset import Row, Table, printed
+from sdor.reporting.stage_times import stages
+from sdor.reporting.typeset import WORDS, Row, Table, printed
 
-MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 THUMBNAIL = 192  # pixels
 MOMENTS = 10  # of a scene
 # Kinds of figures that show nothing of a scene without ground truth.
@@ -78,76 +78,73 @@ def write_report(
         pages=[one for one in pages if one.tables],
         missing=[one for one in pages if not one.tables],
         not_run=tables.not_run_table(findings),
-        comparisons=comparisons,
-        passages=comparisons.passages(findings),
         study_figures=[
-            (data_uri(findings_path.parent / "figures" / name), caption)
+            (drawn(findings_path.parent / "figures" / name), caption)
             for name, caption in figures.of_study.items()
         ],
         sections=[_section(findings, runs, figures.of_runs, view) for runs in sections],
         configuration=configuration.strip(),
         provenance=provenance_table(findings),
-        times=[stages_table(times), jobs_table(times)] if len(times) else [],
+        times=stages(times),
     )
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
 def provenance_table(findings: Findings) -> Table:
-    """Weights, device, versions and code fingerprints, and the runs that each is behind."""
-    behind: dict[tuple[str, str], list[About]] = {}
-    for run in findings.runs:
-        for fact in _origins(findings, run).items():
-            behind.setdefault(fact, []).append(run)
-    names = list(dict.fromkeys(name for name, _ in behind))
-    facts = sorted(behind.items(), key=lambda one: names.index(one[0][0]))
-    rows = [Row((*fact, _runs_text(runs, findings))) for fact, runs in facts]
-    return Table("Provenance", ("what", "value", "runs"), rows)
+    """Weights, device, versions and code fingerprints, with the scenes and variants behind each."""
+    runs = [
+        {"scene": run.scene, "variant": run.variant, **_origins(findings, run)}
+        for run in findings.runs
+    ]
+    facts = pd.DataFrame(runs).melt(["scene", "variant"]).groupby(["variable", "value"], sort=False)
+    rows = [
+        Row((str(name), str(value), _distinct(behind["scene"]), _distinct(behind["variant"])))
+        for (name, value), behind in facts
+    ]
+    return Table("Provenance", ("what", "value", "scenes", "variants"), rows)
 
 
-def data_uri(path: Path) -> str:
-    """A picture file as a data URI; a missing one is an `SdorError`.
+def drawn(path: Path) -> str:
+    """A picture file as a data URI, so that it shares no ids with the page.
 
-    Embedded as an image it shares no ids with the page.
+    Raises
+    ------
+    SdorError : the file is missing.
     """
     try:
-        return embedded(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        return embedded(path.name, path.read_bytes())
     except OSError as error:
         raise SdorError(damaged(path, error)) from error
 
 
-def embedded(content: bytes, media_type: str) -> str:
-    """Bytes as a data URI."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+def embedded(name: str, content: bytes) -> str:
+    """A picture as a data URI, by the suffix of its name."""
+    return f"data:{mimetypes.guess_type(name)[0]};base64,{base64.b64encode(content).decode()}"
 
 
-def moments_of(runs: Runs, view: str) -> tuple[Table, list[dict[str, str]]]:
+def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
     """The highest-ranked moments of the first seed, for a person to look at first.
 
     Returns
     -------
-    They as a table; and of each its peak: picture (a small JPEG in a data URI), caption, judged.
+    The peak frame of each (a small JPEG in a data URI), and what it is.
     """
     scores = read_scores(runs.folders[0] / "ensemble.parquet")
     truth = runs.ground_truth.set_index(["clip", "frame"])["anomalous"] > 0
-    words = {True: "anomalous", False: "normal", None: "not labelled"}
-    found = top_moments(runs.clips, scores, count=MOMENTS).to_dict("records")
-    rows, peaks = [], []
-    for number, one in enumerate(found, start=1):
+    words = {True: ": anomalous", False: ": normal", None: ": not labelled"}
+    moments = []
+    for number, one in enumerate(top_moments(runs.clips, scores, count=MOMENTS).to_dict("records")):
         clip, first, last, peak = (one[name] for name in ("clip", "first", "last", "peak"))
-        judged = words[truth.get((clip, peak))] if len(truth) else ""
-        when, frames = times_text(first, last, one["fps"]), f"{first:,} to {last:,}"
-        cells = (str(number), clip, frames, when, f"{peak:,}", f"{one['score']:.3f}", judged)
-        rows.append(Row(cells))
         memory = io.BytesIO()
         picture = Image.fromarray(runs.frame(clip, peak, view))
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         picture.save(memory, "JPEG", quality=82)
-        source = embedded(memory.getvalue(), "image/jpeg")
-        caption = f"{number}. {clip}, {when or f'frames {frames}'}"
-        peaks.append({"picture": source, "caption": caption, "judged": judged})
-    header = ("rank", "clip", "frames", "time", "peak frame", "score", "ground truth at peak")
-    return Table("Moments to look at first", header, rows).compact(), peaks
+        parts = (clip, times_text(first, last, one["fps"]), f"frames {first:,} to {last:,}")
+        caption = f"{number + 1}. {', '.join(filter(None, parts))}, score {one['score']:.3f} at "
+        caption += f"{peak:,}{words[truth.get((clip, peak))] if len(truth) else ''}"
+        moments.append((embedded("peak.jpeg", memory.getvalue()), caption))
+    return moments
 
 
 def times_text(first: int, last: int, fps: float) -> str:
@@ -165,21 +162,20 @@ def _section(
     """All that the page shows of one scene and variant."""
     key = (runs.scene, runs.variant)
     measured = findings.is_measured(*key)
-    drawn = {kind: words for kind, words in captions.items() if measured or kind not in NEED_TRUTH}
-    folder = runs.results / "figures" / runs.scene
-    moments, peaks = moments_of(runs, view)
+    left_out = () if measured else NEED_TRUTH
+    start = runs.results / "figures" / runs.scene / runs.variant
     return {
         "description": findings.grouped[key][0].description,
         "measured": measured,
         "table": tables.scene_table(findings, *key),
         "pseudo_labels": tables.pseudo_label_table(findings, *key),
-        "moments": moments,
-        "peaks": peaks,
+        "peaks": moments_of(runs, view),
         "figures": [
-            (data_uri(folder / f"{runs.variant}-{kind}.svg"), caption)
-            for kind, caption in drawn.items()
+            (drawn(start.with_name(f"{start.name}-{kind}.svg")), caption)
+            for kind, caption in captions.items()
+            if kind not in left_out
         ],
-        "left_out": [caption for kind, caption in captions.items() if kind not in drawn],
+        "left_out": [caption for kind, caption in captions.items() if kind in left_out],
     }
 
 
@@ -191,56 +187,32 @@ def _facts(findings: Findings) -> dict[str, str]:
         differing = differing_settings(about, OURS, with_backbone=True)
         settings = "the paper's, and this project's defaults where the paper states none"
         if differing:
-            settings = f"not the paper's in: {differing}; {tables.WORDS['in_parentheses']}"
-
-    def distinct(tell: Callable[[About], str]) -> str:
-        return ", ".join(dict.fromkeys(filter(None, map(tell, runs)))) or "not stated"
-
+            settings = f"not the paper's in: {differing}; {WORDS['in_parentheses']}"
     facts = {
-        "Scenes": distinct(lambda run: run.scene),
+        "Scenes": _distinct(run.scene for run in runs),
         "Not run": ", ".join(plan.not_run),
         "Our method": f"variant {plan.main}",
         "Its settings": settings,
-        "Other variants": ", ".join(
-            dict.fromkeys(run.variant for run in runs if run.variant != plan.main)
-        ),
-        "Seeds": distinct(lambda run: str(run.seed)),
-        "Weights": distinct(_weights),
-        "Device": distinct(lambda run: run.device),
+        "Other variants": _distinct(run.variant for run in runs if run.variant != plan.main),
+        "Seeds": _distinct(str(run.seed) for run in runs),
+        "Weights": _distinct(weights_text(run) for run in runs),
+        "Device": _distinct(run.device for run in runs) or "not stated",
     }
     return {name: words for name, words in facts.items() if words}
 
 
-def _weights(run: About) -> str:
-    if run.weights is None:
-        return ""
-    digest = f" (sha256 {run.weights.sha256[:12]})" if run.weights.sha256 else ""
-    return f"{run.weights.source}{digest}"
+def _distinct(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, words)))
 
 
 def _origins(findings: Findings, run: About) -> dict[str, str]:
     """What a run came from, fact by fact."""
     facts = {
-        "device": run.device,
+        "device": run.device or "not stated",
         "backbone": run.method.backbone,
-        "weights": run.weights.source if run.weights else "",
-        "weights sha256": run.weights.sha256 if run.weights else "",
+        "weights": run.weights.source if run.weights else "not stated",
+        "weights sha256": (run.weights and run.weights.sha256) or "not stated",
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
         "clip bootstrap": f"{findings.counts[run.scene, run.variant]['draws']:,.0f} draws",
     }
-    facts |= {f"fingerprint: {name}": value for name, value in run.fingerprints.items()}
-    return {name: value or "not stated" for name, value in facts.items()}
-
-
-def _runs_text(runs: Iterable[About], findings: Findings) -> str:
-    """Which scenes and variants, in few words."""
-    scenes: dict[str, list[str]] = {}
-    for scene, variant in dict.fromkeys((run.scene, run.variant) for run in runs):
-        scenes.setdefault(scene, []).append(variant)
-    alike: dict[str, list[str]] = {}
-    for scene, variants in scenes.items():
-        every = variants == findings.variants(scene)
-        alike.setdefault("all variants" if every else ", ".join(variants), []).append(scene)
-    if list(alike) == ["all variants"] and list(scenes) == findings.scenes:
-        return "all runs"
-    return "; ".join(f"{', '.join(names)}: {words}" for words, names in alike.items())
+    return facts | {f"fingerprint: {name}": value for name, value in run.fingerprints.items()}

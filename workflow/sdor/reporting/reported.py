@@ -1,5 +1,6 @@
 """The paper's own values (`report/reported.csv`), and in what a run differs from the paper's."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -41,11 +42,8 @@ def reported() -> pd.DataFrame:
 @cache
 def paper_values() -> dict[tuple[int, str, str], float]:
     """(table, method or backbone, scene): the AUC (percent) that the paper reports."""
-    columns = ("table", "method", "scene", "auc")
-    return {
-        (int(table), str(method), str(scene)): float(auc)
-        for table, method, scene, auc in zip(*(reported()[one] for one in columns), strict=True)
-    }
+    columns = (reported()[name] for name in ("table", "method", "scene", "auc"))
+    return {(table, method, scene): auc for table, method, scene, auc in zip(*columns, strict=True)}
 
 
 def paper_method(row: str) -> str:
@@ -110,8 +108,14 @@ def overrides_text(about: About, *, without: str = "") -> str:
     return ", ".join(f"{key} {setting(value)}" for key, value in changed.items())
 
 
+def weights_text(about: About) -> str:
+    """Where a run's weights come from, with the beginning of their digest."""
+    if about.weights is None:
+        return "not stated"
+    digest = f" (sha256 {about.weights.sha256[:12]})" if about.weights.sha256 else ""
+    return f"{about.weights.source}{digest}"
+
+
 def setting(value: object) -> str:
     """A setting as it is written in YAML."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,12 +1,12 @@
 """The tables of a study: selections of findings, as `report/tables.yaml` has their columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sdor.files import atomic
-from sdor.reporting import comparisons
+from sdor.reporting.comparisons import comparisons
 from sdor.reporting.findings import (
     ALL_UMN,
     JUDGED,
@@ -30,57 +30,25 @@ from sdor.reporting.reported import (
     overrides_text,
     paper_method,
     reported,
+    weights_text,
 )
 from sdor.reporting.typeset import (
+    COLUMNS,
     DAGGER,
     DASH,
     DOUBLE_DAGGER,
+    METRICS,
     TABLES,
+    WORDS,
+    Page,
     Row,
     Table,
-    count_of,
-    csv_text,
-    printed,
     row_name,
     text,
 )
-from sdor.study.plan import Comparison
 
-METRICS, COLUMNS, WORDS = TABLES["metrics"], TABLES["columns"], TABLES["words"]
 LOCALISED = {"all_clips": "all clips", "test_only": "test clips"}
 WAYS = {"raw": "as they are", "ranks": "as ranks"}
-
-
-@dataclass(frozen=True)
-class Page:
-    """One of the files of tables.
-
-    Attributes
-    ----------
-    name : of its files.
-    tables : empty where there is nothing to show.
-    nothing : one line on why.
-    """
-
-    name: str
-    tables: Sequence[Table]
-    nothing: str
-
-    @property
-    def title(self) -> str:
-        """Its heading."""
-        return str(TABLES["pages"][self.name]["title"])
-
-    @property
-    def explanation(self) -> str:
-        """How to read it."""
-        return str(TABLES["pages"][self.name]["explanation"]).format(**WORDS)
-
-    @classmethod
-    def of(cls, name: str, tables: Sequence[Table], *, asked: bool = False) -> "Page":
-        """A page; where it has no table: whether it was asked for."""
-        reasons = TABLES["pages"][name]["nothing"]
-        return cls(name, tables, f"{NOT_RUN}: {reasons[-1 if asked else 0]}.")
 
 
 @dataclass(frozen=True)
@@ -100,7 +68,7 @@ class Place:
 
 
 def write_tables(findings_path: str | Path, folder: str | Path) -> None:
-    """Write every page as CSV, Markdown and LaTeX, and the comparisons as CSV and in words.
+    """Write every page as CSV, Markdown and LaTeX (the comparisons, which are long, without it).
 
     The CSV of a page holds the findings that it shows, that of `auc` all there are.
 
@@ -109,38 +77,25 @@ def write_tables(findings_path: str | Path, folder: str | Path) -> None:
     SdorError : the findings are missing or damaged.
     """
     findings = read_findings(findings_path)
-    passages = comparisons.passages(findings)
-    differences = [("", cell) for passage in passages for cell in passage.cells]
-    files = {
-        "comparisons.csv": csv_text(differences, comparisons.NOTHING),
-        "comparisons.md": comparisons.page(passages),
-    }
     for page in (scene_page(findings), *paper_pages(findings)):
-        rows = [(table.title, row) for table in page.tables for row in table.rows]
-        shown = [(title, cell) for title, row in rows for cell in row.findings]
-        if page.name == "auc":
-            shown = [("", cell) for cell in findings.cells.values()]
-        files[f"{page.name}.csv"] = csv_text(shown, page.nothing)
-        tables, explanation = page.tables, page.explanation
-        if not tables:
-            tables, explanation = [Table(page.title, (), (), page.nothing)], ""
-        words = {"title": page.title, "explanation": explanation}
-        for kind in ("md", "tex"):
-            files[f"{page.name}.{kind}"] = printed(f"tables.{kind}.j2", tables=tables, **words)
-    for name, content in files.items():
-        with atomic(Path(folder) / name) as temporary:
-            temporary.write_text(content)
+        files = {"csv": page.csv(), "md": page.printed("md")}
+        if page.name != "comparisons":
+            files["tex"] = page.printed("tex")
+        for suffix, content in files.items():
+            with atomic(Path(folder) / f"{page.name}.{suffix}") as temporary:
+                temporary.write_text(content)
 
 
 def scene_page(findings: Findings) -> Page:
     """A table of each scene and variant, one of the variants, and what was not run."""
     tables = [scene_table(findings, *key) for key in findings.grouped]
-    return Page.of("auc", [*tables, *variants_table(findings), *not_run_table(findings)])
+    tables += [*variants_table(findings), *not_run_table(findings)]
+    return Page.of("auc", tables, every=findings.cells.values())
 
 
 def paper_pages(findings: Findings) -> list[Page]:
-    """The paper's tables and the numbers of its figures, in the order of the report."""
-    makers = (table_1, table_2, localisation, feedback, rates, ablations)
+    """The paper's tables, the numbers of its figures and ours, in the order of the report."""
+    makers = (table_1, table_2, localisation, feedback, rates, ablations, comparisons)
     return [maker(findings) for maker in makers]
 
 
@@ -150,37 +105,29 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
     count = findings.counts[scene, variant]
     # The first and the last running mean stand in the table already, under other names.
     doubled = (f"{STEPS[1]}1", f"{STEPS[1]}{count['iterations']:.0f}")
-    rows = [
-        _row(findings, [row_name(row)], COLUMNS["scene"], **about, row=row)
-        for row in findings.rows[scene, variant, ""]
-        if findings.is_measured(scene, variant) and row not in doubled
-    ]
-    oracle = row_name(ORACLES[0])
-    rows = [replace(row, rule=row.cells[0] == oracle) for row in rows]
-    row = _row(findings, [], COLUMNS["scene"], **about)
-    *cells, known = row.findings
-    ours = dict(zip(METRICS.values(), cells, strict=True))
+    rows = []
+    for row in findings.rows[scene, variant, ""]:
+        if findings.is_measured(scene, variant) and row not in doubled:
+            heading = WORDS["oracles"] if row in ORACLES else ""
+            rows.append(_row(findings, [row_name(row)], "scene", heading, **about, row=row))
+    ours = _row(findings, [], "scene", **about)
+    cells = dict(zip(METRICS.values(), ours.findings[:-1], strict=True))
     runs, first = findings.grouped[scene, variant], findings.of_first_seed(scene, variant)
-    within = count_of(ours["within-clip"].clips or 0, "clip")
-    header = [f"{name} ({within}{first})" if name == "within-clip" else name for name in ours]
-    notes = [*_marks(rows, [("this run", known)]), *_missing(list(ours), [row])]
+    within = f"within-clip (clips: {cells['within-clip'].clips or 0}{first})"
+    header = [within if name == "within-clip" else name for name in cells]
     skipped = [
-        f"{count_of(count['draws'] - cell.draws, 'draw')} of {name}"
-        for name, cell in ours.items()
+        f"{count['draws'] - cell.draws:,.0f} of {name}"
+        for name, cell in cells.items()
         if cell.draws is not None and cell.draws < count["draws"]
     ]
+    notes = [*_marks(rows), *_missing(list(cells), [ours])]
     notes += [f"{WORDS['skipped']}: {', '.join(skipped)}."] if skipped else []
-    weights = runs[0].weights
-    sha256 = f" (sha256 {weights.sha256[:12]})" if weights and weights.sha256 else ""
-    caption = (
-        f"{count['frames']:,.0f} frames in {count_of(count['clips'], 'clip')} "
-        f"({count['training_clips']:.0f} training, {count['test_clips']:.0f} test); "
-        f"{count['labelled_frames']:,.0f} frames labelled, {count['anomalous_frames']:,.0f} "
-        f"anomalous{f' (counts{first})' if first else ''}; {count_of(len(runs), 'seed')} "
-        f"({', '.join(str(run.seed) for run in runs)}); {count_of(count['draws'], 'draw')} of "
-        f"{count_of(count['labelled_clips'], 'labelled clip')}{first}; smoothing sigma "
-        f"{count['smoothing_sigma']:g} frames; backbone {runs[0].method.backbone}, weights "
-        f"{weights.source if weights else 'not stated'}{sha256}."
+    caption = WORDS["scene_caption"].format(
+        **{name: f"{one:,.5g}" if one % 1 else f"{one:,.0f}" for name, one in count.items()},
+        first=first and f" (counts{first})",
+        seeds=", ".join(str(run.seed) for run in runs),
+        backbone=runs[0].method.backbone,
+        weights=weights_text(runs[0]),
     )
     names = ["detector", *header, "reported"]
     return Table(f"{scene}, variant {variant}", names, rows, caption, notes).compact()
@@ -188,33 +135,30 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
 
 def pseudo_label_table(findings: Findings, scene: str, variant: str) -> Table:
     """How pure the pseudo labels of each iteration were (of the labelled frames)."""
-    columns, about = COLUMNS["pseudo_labels"], {"scene": scene, "variant": variant}
+    about = {"scene": scene, "variant": variant}
     steps = range(1, int(findings.counts[scene, variant]["iterations"]) + 1)
-    rows = [_row(findings, [str(t)], columns, **about, row=f"{STEPS[0]}{t}") for t in steps]
-    return Table("Pseudo labels", ["iteration", *columns], rows, WORDS["pseudo_labels"])
+    rows = [_row(findings, [str(t)], "pseudo_labels", **about, row=f"{STEPS[0]}{t}") for t in steps]
+    header = ["iteration", *COLUMNS["pseudo_labels"]]
+    return Table("Pseudo labels", header, rows, WORDS["pseudo_labels"])
 
 
 def variants_table(findings: Findings) -> list[Table]:
     """The final score of every variant, of the scenes that have several; none, if none has."""
-    columns, rows = COLUMNS["variants"], []
-    for (scene, variant), (run, *_) in findings.grouped.items():
-        if len(findings.variants(scene)) > 1:
-            labels = [variant, overrides_text(run)]
-            rows.append(_row(findings, labels, columns, scene, scene=scene, variant=variant))
-    header, notes = ["variant", "differs in", *columns], _marks(rows, _last(rows))
-    table = Table("Variants", header, rows, WORDS["variants"], notes)
+    rows = [
+        _row(findings, [key[1], overrides_text(runs[0])], "variants", key[0], *key)
+        for key, runs in findings.grouped.items()
+        if len(findings.variants(key[0])) > 1
+    ]
+    header = ["variant", "differs in", *COLUMNS["variants"]]
+    table = Table("Variants", header, rows, WORDS["every_variant"], _marks(rows))
     return [table.compact()] if rows else []
 
 
 def glance_table(findings: Findings, shown: Sequence[Side]) -> Table:
     """The final score beside the initial scores, one line for each scene and variant shown."""
-    rows = [
-        _row(findings, [scene, variant], COLUMNS["glance"], scene=scene, variant=variant)
-        for scene, variant in shown
-        if findings.is_measured(scene, variant)
-    ]
-    header, notes = ["scene", "variant", *COLUMNS["glance"]], _marks(rows, _last(rows))
-    return Table("At a glance", header, rows, notes=notes).compact()
+    rows = [_row(findings, key, "glance", "", *key) for key in shown if findings.is_measured(*key)]
+    header = ["scene", "variant", *COLUMNS["glance"]]
+    return Table("At a glance", header, rows, notes=_marks(rows)).compact()
 
 
 def not_run_table(findings: Findings) -> list[Table]:
@@ -240,31 +184,30 @@ def table_2(findings: Findings) -> Page:
 def localisation(findings: Findings) -> Page:
     """How well the saliency maps show where an anomaly is."""
     runs = dict.fromkeys(key[:2] for key in findings.cells if key.way in LOCALISED)
-    columns, rows = COLUMNS["localisation"], []
-    missing: dict[str, Row] = {}
+    rows, missing = [], {}
     for scene, variant in runs:
         for way, clips in LOCALISED.items():
             about = {"scene": scene, "variant": variant, "way": way}
-            row = _row(findings, [scene, variant, clips], columns, **about)
+            row = _row(findings, [scene, variant, clips], "localisation", **about)
             if any(cell.by_seed for cell in row.findings):
                 rows.append(row)
-            elif scene not in missing:
-                title = scene if way == "all_clips" else f"{scene}, {clips}"
-                missing[title] = row
-    header = ["scene", "variant", "clips", *columns]
-    first = Row(tuple(row.findings[0] for row in missing.values()))
-    table = Table("Localisation", header, rows, notes=_missing(list(missing), [first]))
-    return Page.of("localisation", [table] if rows else [], asked=bool(runs))
+            else:
+                missing[f"{scene}, {clips}"] = row.findings[0]
+    notes = _missing(list(missing), [Row(tuple(missing.values()))])
+    header = ["scene", "variant", "clips", *COLUMNS["localisation"]]
+    tables = [Table("Localisation", header, rows, notes=notes)] if rows else []
+    return Page.of("localisation", tables, asked=bool(runs))
 
 
 def feedback(findings: Findings) -> Page:
     """Figure 3 in numbers: AUC after each round, with and without the frames that were marked."""
-    columns, rows = COLUMNS["feedback"], []
+    rows = []
     for key in [one for one in findings.cells if one.metric == "marked"]:
-        about = {"scene": key.scene, "variant": key.variant, "row": key.row, "round": key.round}
+        about: Any = {"row": key.row, "round": key.round}
         heading = f"{key.scene}, variant {key.variant}"
-        rows.append(_row(findings, [str(key.round)], columns, heading, **about))
-    table = Table(TABLES["pages"]["feedback"]["title"], ["round", *columns], rows)
+        labels = [str(key.round)]
+        rows.append(_row(findings, labels, "feedback", heading, key.scene, key.variant, **about))
+    table = Table(TABLES["pages"]["feedback"]["title"], ["round", *COLUMNS["feedback"]], rows)
     return Page.of("feedback", [table] if rows else [])
 
 
@@ -272,15 +215,14 @@ def rates(findings: Findings) -> Page:
     """Figure 5 in numbers: the initial scores and ours where some anomalies are left out."""
     study, rows = findings.plan.anomaly_rates, []
     for scene in findings.scenes:
-        asked = _asked(findings, study, scene)
+        asked = [one for one in study.on(scene) if (scene, one) in findings.grouped]
         for variant in [*asked, *findings.whole(scene, asked)]:
             labels = [f"as it is, variant {variant}", DASH]
             if (scene, variant) in findings.partial:
                 names = ("anomaly_rate_asked", "events_kept", "events")
                 rate, *kept = (findings.cell(scene, variant, "", metric=one) for one in names)
                 labels = [f"{rate.mean:g} %", " of ".join(text(one) for one in kept)]
-            about = {"scene": scene, "variant": variant}
-            rows.append(_row(findings, labels, COLUMNS["rates"], scene, **about))
+            rows.append(_row(findings, labels, "rates", scene, scene, variant))
     header = ["target", "events kept", *COLUMNS["rates"]]
     table = Table(TABLES["pages"]["rates"]["title"], header, rows)
     return Page.of("rates", [table] if rows else [], asked=bool(study.variants))
@@ -288,146 +230,134 @@ def rates(findings: Findings) -> Page:
 
 def ablations(findings: Findings) -> Page:
     """A table for each ablation."""
-    main, ablations, tables = findings.plan.main, findings.plan.ablations, []
+    plan, tables = findings.plan, []
     header = ["variant", "differs in", *COLUMNS["ablations"]]
     header += [f"difference, {METRICS[metric]}" for metric in JUDGED]
-    for title, study in ablations.items():
-        known = {scene: _asked(findings, study, scene) for scene in findings.scenes}
-        blind = [scene for scene in known if known[scene] and not _has_truth(findings, scene)]
-        absent, rows = [scene for scene in study.scenes if scene not in known], []
-        for scene, asked in known.items():
-            for variant in asked if scene not in blind else ():
-                against = held_against(asked, main)
-                heading = f"{scene}; differences to variant {against}"
+    for title, study in plan.ablations.items():
+        rows, unmeasured = [], []
+        for scene in study.scenes:
+            asked = [one for one in study.on(scene) if (scene, one) in findings.grouped]
+            if not _has_truth(findings, scene):
+                unmeasured.append(scene)
+                continue
+            for variant in asked:
+                against = held_against(asked, plan.main)
                 labels = [variant, overrides_text(findings.grouped[scene, variant][0]) or DASH]
-                about = {"scene": scene, "variant": variant}
-                row = _row(findings, labels, COLUMNS["ablations"], heading, **about)
-                gaps: list[str | Cell] = [
-                    findings.cell(**about, metric=metric, against=f"{against}/{OURS}")
-                    if variant != against
-                    else ""
-                    for metric in JUDGED
-                ]
-                rows.append(replace(row, cells=(*row.cells, *gaps)))
-        notes = [f"Not run: {', '.join(absent)}."] if absent else []
-        notes += [f"Not measured (no ground truth): {', '.join(blind)}."] if blind else []
-        words = title.replace("_", " ")
-        name = f"{words[:1].upper()}{words[1:]}"
+                heading = f"{scene}; differences to variant {against}"
+                row = _row(findings, labels, "ablations", heading, scene, variant)
+                other = f"{against}/{OURS}"
+                gaps = [findings.cell(scene, variant, metric=one, against=other) for one in JUDGED]
+                cells = (*row.cells, *(gaps if variant != against else ("", "")))
+                rows.append(replace(row, cells=cells))
+        notes = [f"Not run or without ground truth: {', '.join(unmeasured)}."] if unmeasured else []
+        name = title.replace("_", " ")
+        name = f"{name[:1].upper()}{name[1:]}"
         tables += [Table(name, header, rows, notes=notes)] if rows else []
-    return Page.of("ablations", tables, asked=bool(ablations))
+    return Page.of("ablations", tables, asked=bool(plan.ablations))
 
 
 def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
     main, merged = findings.plan.main, metric == "merged"
-    titles = [place.title for place in places]
     known = reported()[reported()["table"] == 1].drop_duplicates("method").set_index("method")
-    upper = list(known.index[known["block"] == QUOTED_BLOCK]) if merged else []
+    quoted = list(known.index[known["block"] == QUOTED_BLOCK])
     blocks = {
-        WORDS["upper"]: upper,
-        WORDS["lower"] + (WORDS["below"] if merged else ""): _measured_rows(findings, places),
+        WORDS["upper"]: quoted if merged else [],
+        WORDS["lower"]: _measured_rows(findings, places),
         WORDS["oracles"]: ORACLES,
     }
     rows: list[Row] = []
     for heading, names in blocks.items():
         for row in names:
-            method = paper_method(row)
-            if row not in upper:
-                label, style = row_name(row, short=True), "strong" if row == OURS else ""
+            method, label = paper_method(row), row_name(row, short=True)
+            if row not in quoted:
                 cells = _measured(findings, places, main, row, metric)
-                rows.append(Row((label, *cells), heading, style))
+                rows.append(Row((label, *cells), heading, "strong" if row == OURS else ""))
             if merged and method in known.index:
                 name, number = (str(known.loc[method, one]) for one in ("name", "reference"))
-                label = (name if row in upper else "reported") + (f" [{number}]" if number else "")
+                label = (name if row in quoted else "reported") + (f" [{number}]" if number else "")
                 beside = _beside(findings, places, main, row, "table 1")
                 rows.append(Row((label, *beside), heading, "quiet"))
-    ours = _beside(findings, places, main, OURS, "table 1")
-    notes = [*_marks(rows, [(f"variant {main}", one) for one in ours]), WORDS["del_giorno"]]
-    if sum(place.paper == ALL_UMN for place in places) > 1:
-        notes.append(WORDS["umn"])
-    blind = [scene for scene in findings.scenes if not _has_truth(findings, scene)]
-    if blind:
-        notes.append(f"Ranked but not measured, for want of ground truth: {', '.join(blind)}.")
-    pooled = "all labelled frames pooled (merged)" if merged else "the test clips alone"
+    notes: list[str] = []
+    if merged:
+        notes += [*_marks(rows), WORDS["del_giorno"]]
+        notes += [WORDS["umn"]] if any(place.paper and place.way for place in places) else []
+        blind = [scene for scene in findings.scenes if not _has_truth(findings, scene)]
+        words = "Ranked but not measured, for want of ground truth"
+        notes += [f"{words}: {', '.join(blind)}."] if blind else []
+    titles = [place.title for place in places]
     return Table(
         "Table 1, merged" if merged else "Table 1, test clips alone",
         ["method", *titles],
         rows,
-        f"Frame AUC in percent, {pooled}. Our method is variant {main}.",
-        [
-            *(notes if merged else []),
-            *_missing(titles, [one for one in rows if one.style == "strong"]),
-        ],
+        f"Frame AUC in percent, {METRICS[metric]}. Our method is variant {main}.",
+        [*notes, *_missing(titles, [row for row in rows if row.style == "strong"])],
     )
 
 
 def _table_2(findings: Findings, metric: str) -> Table:
-    merged, variants = metric == "merged", findings.plan.backbones.variants
-    places, names = _backbone_places(findings), TABLES["backbones"]
+    merged, study = metric == "merged", findings.plan.backbones
+    places = [
+        place
+        for place in _places(findings)
+        if (place.scene in study.scenes and not place.way)
+        or (place.paper == ALL_UMN and place.way in ("", "raw") and place.scene == ALL_UMN)
+        or place.paper not in ("", ALL_UMN, "umn1", "umn2", "umn3")
+    ]
     titles = [place.title for place in places]
-    runs = {one: run for one in variants if (run := findings.about(one)) is not None}
-    methods = {name: TABLE_2.get(run.method.backbone, "") for name, run in runs.items()}
-    networks = {name: TABLES["networks"].get(run.method.backbone) for name, run in runs.items()}
+    runs = {one: run for one in study.variants if (run := findings.about(one)) is not None}
+    methods = {variant: TABLE_2.get(run.method.backbone, "") for variant, run in runs.items()}
     rows: list[Row] = []
-    known: list[tuple[str, str | Cell]] = []
-    for variant, run in runs.items():
-        method = methods[variant]
-        name = networks[variant] or names.get(method, run.method.backbone)
+    for variant, method in methods.items():
+        backbone = runs[variant].method.backbone
+        name = TABLES["networks"].get(backbone) or TABLES["backbones"].get(method, backbone)
         cells = _measured(findings, places, variant, OURS, metric)
         rows.append(Row((f"{name}, variant {variant}", *cells)))
         if merged and method:
             beside = _beside(findings, places, variant, method, "table 2")
             rows.append(Row(("reported", *beside), style="quiet"))
-            known += [(f"variant {variant}", one) for one in beside]
-    for method, name in names.items():
+    notes = [*_marks(rows), *_missing(titles, [row for row in rows if row.style != "quiet"])]
+    for method, name in TABLES["backbones"].items():
         if merged and method not in methods.values():
             beside = _beside(findings, places, "", method, "table 2")
             rows.append(Row((name, *(NOT_RUN for _ in places))))
             rows.append(Row(("reported", *beside), style="quiet"))
-    notes = [
-        *_marks(rows, known),
-        *([WORDS["three_d"]] if merged and any(networks.values()) else []),
-    ]
+    if merged and "3dconv" in methods.values():
+        notes.append(WORDS["three_d"])
     more = {name: overrides_text(run, without="backbone") for name, run in runs.items()}
     if len(set(more.values())) > 1:
         listed = "; ".join(f"{name}: {words or 'no more'}" for name, words in more.items())
         notes.append(f"The variants differ in more than the network. {listed}.")
-    absent = [name for name in variants if name not in runs]
+    absent = [name for name in study.variants if name not in runs]
     notes += [f"Not run: variants {', '.join(absent)}."] if absent else []
-    if any(place.way for place in places):
-        notes.append("UMN: one model a scene, whose scores are pooled as they are.")
     return Table(
         "Table 2, merged" if merged else "Table 2, test clips alone",
         ["backbone", *titles],
         rows,
         f"Frame AUC of our method in percent, {METRICS[metric]}.",
-        [*notes, *_missing(titles, [one for one in rows if one.findings and not one.style])],
+        notes,
     )
 
 
 def _row(
     findings: Findings,
     labels: Sequence[str],
-    columns: Mapping[str, Mapping[str, str]],
+    table: str,
     heading: str = "",
+    scene: str = "",
+    variant: str = "",
     **about: Any,
 ) -> Row:
-    """A line of findings about one thing, in the columns of a table."""
-    cells = (findings.cell(**{**about, **column}) for column in columns.values())
+    """A line of findings about one thing, in the columns that `tables.yaml` has for a table."""
+    columns = COLUMNS[table].values()
+    cells = (findings.cell(scene, variant, **{**about, **column}) for column in columns)
     return Row((*labels, *cells), heading)
-
-
-def _last(rows: Iterable[Row]) -> list[tuple[str, str | Cell]]:
-    """Variant and last cell of each line: the paper's value of our method."""
-    return [(f"variant {row.findings[0].key.variant}", row.cells[-1]) for row in rows]
 
 
 def _measured(
     findings: Findings, places: Sequence[Place], variant: str, row: str, metric: str
 ) -> list[Cell]:
     """What was measured in each column."""
-    return [
-        findings.cell(place.scene, variant, row, way=place.way, metric=metric) for place in places
-    ]
+    return [findings.cell(one.scene, variant, row, way=one.way, metric=metric) for one in places]
 
 
 def _beside(
@@ -464,57 +394,27 @@ def _measured_rows(findings: Findings, places: Iterable[Place]) -> list[str]:
 
 
 def _places(findings: Findings) -> list[Place]:
-    """The columns of Table 1: the paper's, then other scenes; these first if no other was run."""
-    paper = [Place(title, scene, "", scene) for scene, title in TABLES["scenes"].items()]
-    umn, pools = Place("UMN all", ALL_UMN, "", ALL_UMN), dict(findings.plan.pools)
-    paper += _pool_places(umn, pools.pop(ALL_UMN).joint) if ALL_UMN in pools else [umn]
-    pooled = [one for name in pools for one in _pool_places(Place(name, name), pools[name].joint)]
-    known = {place.scene for place in (*paper, *pooled)}
-    others = [Place(scene, scene) for scene in findings.scenes if scene not in known]
-    shown = [one for one in (*others, *pooled) if one.way or _has_truth(findings, one.scene)]
-    return _ordered(findings, paper, shown, [findings.plan.main])
-
-
-def _pool_places(pool: Place, joint: str | None) -> list[Place]:
-    """The three ways to put scenes together; of pools that are not the paper's, those asked for."""
-    found = [replace(pool, title=f"{pool.title}, {words}", way=way) for way, words in WAYS.items()]
-    if joint or pool.paper:
-        scene, way = (joint, "") if joint else (pool.scene, "joint")
-        found.append(Place(f"{pool.title}, one model", scene, way, pool.paper))
-    return found
-
-
-def _backbone_places(findings: Findings) -> list[Place]:
-    """The columns of Table 2: the paper's, then other scenes of the comparison."""
-    plan, titles = findings.plan, TABLES["scenes"]
-    known = [scene for scene in titles if not scene.startswith(ALL_UMN)]
-    paper = [Place(titles[scene], scene, "", scene) for scene in known]
-    paper.append(Place("UMN all", ALL_UMN, "raw" if ALL_UMN in plan.pools else "", ALL_UMN))
-    others = [
-        Place(titles.get(scene, scene), scene)
-        for scene in findings.scenes
-        if scene in plan.backbones.scenes
-        and scene not in (*known, ALL_UMN)
-        and _has_truth(findings, scene)
-    ]
-    return _ordered(findings, paper, others, plan.backbones.variants)
-
-
-def _ordered(
-    findings: Findings, paper: list[Place], others: list[Place], variants: Sequence[str]
-) -> list[Place]:
-    """The paper's scenes first, unless none of them was run."""
-    keys = [(place.scene, variant, place.way) for place in paper for variant in variants]
-    return [*paper, *others] if any(key in findings.rows for key in keys) else [*others, *paper]
+    """The paper's scenes, then others with ground truth; these first if none of its own was run."""
+    pools, titles = findings.plan.pools, TABLES["scenes"]
+    own = {*titles, ALL_UMN, *(pool.joint for pool in pools.values())}
+    places = [Place(title, scene, "", scene) for scene, title in titles.items()]
+    places += [Place(scene, scene) for scene in findings.scenes if scene not in own]
+    if ALL_UMN not in pools:
+        places.append(Place("UMN all", ALL_UMN, "", ALL_UMN))
+    for name, pool in pools.items():
+        title, paper = ("UMN all", name) if name == ALL_UMN else (name, "")
+        places += [Place(f"{title}, {words}", name, way, paper) for way, words in WAYS.items()]
+        if pool.joint or paper:
+            joint = (pool.joint, "") if pool.joint else (name, "joint")
+            places.append(Place(f"{title}, one model", *joint, paper))
+    run = {(scene, way) for scene, _, way in findings.rows}
+    paper_first = any(place.paper and (place.scene, place.way) in run for place in places)
+    shown = [one for one in places if one.paper or one.way or _has_truth(findings, one.scene)]
+    return sorted(shown, key=lambda place: bool(place.paper) != paper_first)
 
 
 def _has_truth(findings: Findings, scene: str) -> bool:
     return any(findings.is_measured(scene, variant) for variant in findings.variants(scene))
-
-
-def _asked(findings: Findings, study: Comparison, scene: str) -> list[str]:
-    """The variants of a comparison that were run on a scene."""
-    return [variant for variant in study.on(scene) if (scene, variant) in findings.grouped]
 
 
 def _missing(names: Sequence[str], rows: Iterable[Row]) -> list[str]:
@@ -527,22 +427,18 @@ def _missing(names: Sequence[str], rows: Iterable[Row]) -> list[str]:
     return [f"{what}: {', '.join(names)}." for what, names in found.items()]
 
 
-def _marks(rows: Iterable[Row], known: Iterable[tuple[str, str | Cell]]) -> list[str]:
-    """What the marks beside the paper's values mean.
-
-    Parameters
-    ----------
-    known : the paper's value of our method beside each run or variant.
-    """
+def _marks(rows: Iterable[Row]) -> list[str]:
+    """What the marks beside the paper's values mean, by those of our method."""
+    cells = [cell for row in rows for cell in row.findings if cell.key.source == REPORTED]
     differing = {
-        who: cell.settings.partition(DIFFER)[2]
-        for who, cell in known
-        if isinstance(cell, Cell) and DIFFER in cell.settings
+        cell.key.variant: cell.settings.partition(DIFFER)[2]
+        for cell in cells
+        if cell.key.row == OURS and DIFFER in cell.settings
     }
     notes = [
-        f"{DAGGER} The paper's value is for its own settings ({WORDS['in_parentheses']}); {who} "
-        f"differs in: {settings}."
-        for who, settings in differing.items()
+        f"{DAGGER} The paper's value is for its own settings ({WORDS['in_parentheses']}); variant "
+        f"{variant} differs in: {settings}."
+        for variant, settings in differing.items()
     ]
-    borne = any(DOUBLE_DAGGER in one for row in rows for one in row.texts)
-    return [*notes, WORDS["protocol"]] if borne else notes
+    quoted = any(DOUBLE_DAGGER in text(cell) for cell in cells)
+    return [*notes, WORDS["protocol"]] if quoted else notes

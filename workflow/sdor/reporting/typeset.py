@@ -13,6 +13,7 @@ from sdor.study.config import load_yaml
 
 # Names, columns and words of the tables.
 TABLES = load_yaml(FOLDER / "tables.yaml")
+METRICS, COLUMNS, WORDS = TABLES["metrics"], TABLES["columns"], TABLES["words"]
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 DAGGER, DOUBLE_DAGGER = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
 # Of the CSV files: what a finding is about, then its values over the seeds (percent or counts).
@@ -39,13 +40,11 @@ class Row:
     ----------
     heading : in a line of its own above the first of the rows that have it.
     style : "quiet" for what was not measured here, "strong" for our method.
-    rule : a line is drawn above it.
     """
 
     cells: tuple[str | Cell, ...]
     heading: str = ""
     style: str = ""
-    rule: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -73,21 +72,75 @@ class Table:
     caption: str = ""
     notes: Sequence[str] = ()
 
-    @property
-    def lines(self) -> list[Row]:
-        """The rows, each heading with the first of its rows alone."""
-        before = ["", *(row.heading for row in self.rows)]
-        return [
-            replace(row, heading="") if row.heading == last else row
-            for row, last in zip(self.rows, before, strict=False)
-        ]
-
     def compact(self) -> Self:
         """Without the columns in which nothing is said."""
         said = [any(column) for column in zip(*(row.texts for row in self.rows), strict=True)]
         kept = [at for at, _ in enumerate(self.header) if not said or said[at]]
         rows = [replace(row, cells=tuple(row.cells[at] for at in kept)) for row in self.rows]
         return replace(self, header=[self.header[at] for at in kept], rows=rows)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One of the files of tables.
+
+    Attributes
+    ----------
+    name : of its files. title : its heading. explanation : how to read it.
+    tables : empty where there is nothing to show. nothing : one line on why.
+    every : findings of its CSV file, if not just those of the tables.
+    """
+
+    name: str
+    title: str
+    explanation: str
+    tables: Sequence[Table]
+    nothing: str
+    every: Iterable[Cell] | None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        tables: Sequence[Table],
+        *,
+        asked: bool = False,
+        every: Iterable[Cell] | None = None,
+    ) -> Self:
+        """A page in the words of `tables.yaml`; `asked`: whether tables were asked for."""
+        words = TABLES["pages"][name]
+        explanation = words["explanation"].format(**WORDS)
+        nothing = f"{NOT_RUN}: {words['nothing'][-1 if asked else 0]}."
+        return cls(name, words["title"], explanation, tables, nothing, every)
+
+    def printed(self, kind: str) -> str:
+        """The page as "md" or "tex"; without a table it is its title and the reason."""
+        tables, explanation = self.tables, self.explanation
+        if not tables:
+            tables, explanation = [Table(self.title, (), (), self.nothing)], ""
+        words = {"title": self.title, "explanation": explanation}
+        return printed(f"tables.{kind}.j2", tables=tables, **words)
+
+    def csv(self) -> str:
+        """The findings, each with the title of the table that shows it; or why none is."""
+        shown = [("", cell) for cell in self.every or ()]
+        if self.every is None:
+            rows = [(table.title, row) for table in self.tables for row in table.rows]
+            shown = [(title, cell) for title, row in rows for cell in row.findings]
+        records: list[dict[str, object]] = [
+            {
+                **cell.key._asdict(),
+                **vars(cell),
+                "table": title,
+                "holds": cell.holds,
+                "seeds": len(cell.by_seed) or None,
+                "by_seed": "; ".join(f"{seed}: {one:.3f}" for seed, one in cell.by_seed.items()),
+            }
+            for title, cell in shown
+        ]
+        table = pd.DataFrame(records or [{"reason": self.nothing}], columns=CSV_COLUMNS)
+        whole = table.astype(dict.fromkeys(("round", "seeds", "clips", "draws"), "Int64"))
+        return whole.round(3).to_csv(index=False, lineterminator="\n")
 
 
 def text(cell: Cell) -> str:
@@ -97,25 +150,24 @@ def text(cell: Cell) -> str:
         no_value = NOT_RUN if cell.reason.startswith(NOT_RUN) else DASH
         return "" if key.source == REPORTED else no_value
     if key.metric not in PERCENT:
-        return f"{cell.mean:,.0f}" if cell.mean == round(cell.mean) else f"{cell.mean:,.1f}"
+        return f"{cell.mean:,.{0 if cell.mean == round(cell.mean) else 1}f}"
     if key.source == REPORTED:
         marks = DAGGER if DIFFER in cell.settings else ""
         marks += DOUBLE_DAGGER if TEST_DATA_ALONE in cell.settings else ""
         return f"{cell.mean:.1f} {marks}".strip()
-    form = "+.1f" if key.against or key.way == "gain" else ".1f"
-    found = f"{cell.mean:{form}}"
+    sign = "+" if key.against or key.way == "gain" else ""
+    found = f"{cell.mean:{sign}.1f}"
     if cell.std is not None and not key.against:
         found += f" ± {cell.std:.1f}"
     # The gain has the interval that the scores before and after are to be judged by.
     if cell.low is not None and cell.high is not None and key.way != "before":
-        found += f" [{bound(cell.low, form)}, {bound(cell.high, form)}]"
+        # A second digit where the first would not tell on which side of 0 a bound is.
+        bounds = (
+            f"{one:{sign}.{2 if one and not round(one, 1) else 1}f}"
+            for one in (cell.low, cell.high)
+        )
+        found += f" [{', '.join(bounds)}]"
     return found.replace("-", MINUS)
-
-
-def bound(value: float, form: str = ".1f") -> str:
-    """A bound, with a second digit where the first would not tell on which side of 0 it is."""
-    near = value != 0 and round(value, 1) == 0
-    return f"{value:{form.replace('.1', '.2') if near else form}}"
 
 
 def row_name(row: str, *, short: bool = False) -> str:
@@ -129,29 +181,6 @@ def row_name(row: str, *, short: bool = False) -> str:
     return names.get(row, row)
 
 
-def count_of(number: float, name: str) -> str:
-    """A count and its noun, such as "1 clip" or "1,200 clips"."""
-    return f"{number:,.0f} {name}{'' if number == 1 else 's'}"
-
-
-def csv_text(cells: Iterable[tuple[str, Cell]], nothing: str) -> str:
-    """Findings, each with the title of the table that shows it, as a CSV file; or why none is."""
-    records: list[dict[str, object]] = [
-        {
-            **cell.key._asdict(),
-            **vars(cell),
-            "table": table,
-            "holds": cell.holds,
-            "seeds": len(cell.by_seed) or None,
-            "by_seed": "; ".join(f"{seed}: {one:.3f}" for seed, one in cell.by_seed.items()),
-        }
-        for table, cell in cells
-    ]
-    table = pd.DataFrame.from_records(records or [{"reason": nothing}], columns=CSV_COLUMNS)
-    whole = table.astype(dict.fromkeys(("round", "seeds", "clips", "draws"), "Int64"))
-    return whole.round(3).to_csv(index=False, lineterminator="\n")
-
-
 def printed(template: str, **content: object) -> str:
     """A page by its template in report/."""
     environment = jinja2.Environment(
@@ -161,8 +190,7 @@ def printed(template: str, **content: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for escape in (md, tex, tex_header, tex_cell):
-        environment.filters[escape.__name__] = escape
+    environment.filters |= {"md": md, "tex": tex, "tex_cell": tex_cell}
     return environment.get_template(template).render(content).rstrip() + "\n"
 
 
@@ -176,24 +204,12 @@ def tex(words: str) -> str:
     return " ".join(words.split()).translate(LATEX)
 
 
-def tex_header(words: str) -> str:
-    """The name of a column; what comes after a comma goes below."""
-    first, comma, rest = words.partition(", ")
-    return _stack("b", f"{tex(first)},", tex(rest)) if comma else tex(first)
-
-
 def tex_cell(words: str, style: str, is_first: bool) -> str:
     """A cell; a value has its interval below it, so that wide tables stay readable."""
     value, bracket, interval = (words, "", "") if is_first else words.partition(" [")
     found = tex(value)
     if bracket:
-        found = _stack("t", found, rf"{{\footnotesize\mdseries [{tex(interval)}}}")
-    found = f"{{{style} {found}}}" if style and found else found
-    # A bracket that opens a row would be read as the optional argument of the \\ before it.
-    return f"{{{found}}}" if found[:1] == "[" else found
-
-
-def _stack(position: str, *lines: str) -> str:
-    """Lines above each other in one cell."""
-    joined = r"\\".join(lines)
-    return rf"\begin{{tabular}}[{position}]{{@{{}}r@{{}}}}{joined}\end{{tabular}}"
+        below = rf"{{\footnotesize\mdseries [{tex(interval)}}}"
+        found = rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{found}\\{below}\end{{tabular}}"
+    # In braces: a bracket that opens a row would be read as the argument of the \\ before it.
+    return f"{{{style}{found}}}" if found else ""
