@@ -34,12 +34,13 @@ from sdor.demo.walkers import (
 )
 from sdor.errors import SdorError
 from sdor.files import atomic
-from sdor.study.scenes import DEMO_CLIPS as CLIPS
 from sdor.video.decode import ffmpeg_binary, last_lines
 
 Picture = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
+# What a scene file may name; each clip is the file of its name, with the ending .avi.
+CLIPS = tuple(f"clip{number:02d}" for number in range(1, 11))
 # Fewest visible pixels of an anomalous object in a 240x160 picture that make a frame anomalous.
 VISIBLE = 40
 # Ground between the kerb and the camera where people walk, in metres from the camera.

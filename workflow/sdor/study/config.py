@@ -19,19 +19,36 @@ TYPE_NAMES = {
     "object": "a mapping (key: value)",
     "array": "a list",
     "string": "text",
-    "number": "a number",
+    "number": "a (finite) number",
     "integer": "a whole number",
     "boolean": "true or false",
     "null": "nothing",
 }
+WORDS = {
+    "minimum": "must be at least ALLOWED",
+    "maximum": "must be at most ALLOWED",
+    "exclusiveMinimum": "must be above ALLOWED",
+    "exclusiveMaximum": "must be below ALLOWED",
+    "pattern": "is not a usable name (letters, digits, _ and -)",
+    "minItems": "needs ALLOWED entries or more",
+    "uniqueItems": "has an entry twice",
+    "minProperties": "needs ALLOWED entries or more",
+}
 # Keys of earlier versions, and what they are called now.
 RENAMED = {"studies": "backbones, anomaly_rates and ablations"}
 Document = Mapping[str, Any]
-# JSON Schema lets 5.0 pass for a whole number; here it would end as range(5.0).
+# JSON Schema lets 5.0 pass for a whole number, where it would end as range(5.0), and YAML has .inf.
 Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda _, value: (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+            ),
+        }
     ),
 )
 
@@ -67,9 +84,8 @@ def check(document: Document, schema: str, where: str | Path, *prefix: str) -> N
     ------
     SdorError : one line for the most telling fault: file, key, value, what is allowed.
     """
-    _refuse_strange_values(document, where, prefix)
-    validator = Validator(_schema(schema))
-    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    faults = Validator(_schema(schema)).iter_errors(document)
+    error = jsonschema.exceptions.best_match(faults)
     if error is not None:
         raise SdorError(f"{where}: {_in_words(error, prefix)}")
 
@@ -83,20 +99,6 @@ def hint(name: str, known: Iterable[str]) -> str:
     """The known name that an unknown one is nearest to, else all of them."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-
-
-def _refuse_strange_values(value: Any, where: str | Path, above: tuple[str, ...]) -> None:
-    """Refuse what YAML allows and no schema can: keys that are no text, numbers without end."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise SdorError(f"{where}: {'.'.join([*above, str(key)])}: write the key in quotes")
-            _refuse_strange_values(item, where, (*above, key))
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            _refuse_strange_values(item, where, (*above, str(number)))
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise SdorError(f"{where}: {'.'.join(above)}: {value} is not a finite number")
 
 
 @cache
@@ -119,52 +121,48 @@ def _completed(document: Document, properties: Document) -> dict[str, Any]:
     return whole
 
 
-def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...] = ()) -> str:
-    key = ".".join([*above, *map(str, error.absolute_path)])
-    prefix = f"{key}: " if key else ""
+def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...]) -> str:
     rule: Any = error.validator
     allowed: Any = error.validator_value
     value: Any = error.instance
     schema: Any = error.schema
+    keys = [*above, *map(str, error.absolute_path)]
     if rule == "additionalProperties":
         known = list(schema.get("properties", {}))
-        unknown = next(name for name in value if name not in known)
-        if not key and unknown in RENAMED:
-            return f"{unknown}: is now {RENAMED[unknown]}, see config/README.md"
-        return f"{key + '.' if key else ''}{unknown}: unknown key ({hint(unknown, known)})"
-    if "propertyNames" in error.absolute_schema_path:
-        return (
-            f"{prefix}{value!r} is not a usable name (a letter, then letters, digits, _ and -; "
-            "competitors, features, frames, trunk and video are taken)"
+        unknown = next(str(name) for name in value if name not in known)
+        renamed = not keys and RENAMED.get(unknown)
+        words = (
+            f"is now {renamed}, see config/README.md"
+            if renamed
+            else f"unknown key ({hint(unknown, known)})"
         )
-    if rule == "required":
-        missing = next(name for name in allowed if name not in value)
-        return f"{prefix}the key {missing} is missing"
-    if rule == "type":
-        names = [allowed] if isinstance(allowed, str) else allowed
-        expected = " or ".join(TYPE_NAMES[name] for name in names)
-        return f"{prefix}{value!r} is not {expected}"
-    if rule == "enum":
-        return f"{prefix}{value!r} is not one of {', '.join(map(str, allowed))}"
-    bounds = {
-        "minimum": "at least",
-        "maximum": "at most",
-        "exclusiveMinimum": "above",
-        "exclusiveMaximum": "below",
-    }
-    if rule in bounds:
-        return f"{prefix}{value!r} must be {bounds[rule]} {allowed}"
-    if rule in ("oneOf", "anyOf"):
-        choices = [
-            repr(choice["const"]) if "const" in choice else TYPE_NAMES[choice["type"]]
-            for choice in allowed
-        ]
-        return f"{prefix}{value!r} is not {' or '.join(choices)}"
-    words = {
-        "pattern": f"{value!r} is not a usable name (letters, digits, _ and -)",
-        "minItems": f"the list has {len(value) if isinstance(value, list) else 0} entries, "
-        f"it needs {allowed}",
-        "uniqueItems": "an entry stands twice in the list",
-        "minProperties": "give at least one",
-    }
-    return f"{prefix}{words.get(rule, error.message)}"
+        return f"{'.'.join([*keys, unknown])}: {words}"
+    match rule:
+        case "required":
+            words = f"the key {next(name for name in allowed if name not in value)} is missing"
+        case "dependentRequired":
+            name, other = next(
+                (name, other)
+                for name, others in allowed.items()
+                for other in others
+                if name in value and other not in value
+            )
+            words = f"{name} needs {other} beside it"
+        case "type":
+            names = [allowed] if isinstance(allowed, str) else allowed
+            words = f"{value!r} is not {' or '.join(TYPE_NAMES[name] for name in names)}"
+        case _ if "advice" in schema:
+            words = f"{'' if isinstance(value, dict) else f'{value!r} '}{schema['advice']}"
+        case "enum":
+            words = f"{value!r} is not one of {', '.join(map(str, allowed))}"
+        case "oneOf" | "anyOf":
+            choices = [
+                repr(choice["const"]) if "const" in choice else TYPE_NAMES[choice["type"]]
+                for choice in allowed
+            ]
+            words = f"{value!r} is not {' or '.join(choices)}"
+        case _ if rule in WORDS:
+            words = f"{value!r} {WORDS[rule]}".replace("ALLOWED", str(allowed))
+        case _:
+            words = error.message
+    return ": ".join(filter(None, [".".join(keys), words]))
