@@ -109,7 +109,7 @@ def test_a_saved_model_scores_as_it_did(scene, tmp_path, trainable):
     scorer = load_scorer(tmp_path / "model.safetensors", scene["weights"], trainable=trainable)
     with torch.inference_mode():
         frames = torch.from_numpy(scene["store"].gather(np.arange(FRAMES)))
-        again = scorer.score_features(pooled(scorer.psi.maps(frames))).numpy()
+        again = scorer.score_features(pooled(scorer.backbone.maps(frames))).numpy()
     np.testing.assert_allclose(again, scores, atol=1e-4)
 
 

@@ -275,7 +275,7 @@ def test_an_ensemble_is_the_mean_of_its_members_and_shares_what_did_not_train(tm
     members = [load_scorer(Path(path), Path(weights), trainable=trainable) for path in paths]
     with torch.no_grad():
         batch = torch.from_numpy(frames)
-        maps = [member.psi.maps(batch) for member in members]
+        maps = [member.backbone.maps(batch) for member in members]
         alone = [one.score_features(pooled(q)) for one, q in zip(members, maps, strict=True)]
     assert torch.equal(ensemble(batch), torch.stack(alone).mean(0))
     distinct = {tensor.data_ptr() for tensor in ensemble.parameters()}

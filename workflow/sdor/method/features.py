@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdor.files import About, atomic
+from sdor.method.sources import outputs
 from sdor.networks.backbones import Backbone, load_backbone, pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features, write_features
@@ -31,10 +32,8 @@ def frame_features(
     ----------
     layer : "pool", "logits" or "softmax" (see `Backbone.features`).
     """
-    for batch in frames.in_turn(None, BATCH_SIZE[frames.window], "features"):
-        with frames.compute.inference():
-            values = backbone.features(batch, layer).cpu().numpy()
-        yield values
+    size = BATCH_SIZE[frames.window]
+    return outputs(lambda x: backbone.features(x, layer), frames, size=size, label="features")
 
 
 def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:
@@ -44,12 +43,13 @@ def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:
     ------
     (B, h, w, C), or (B, t, h, w, C) for a 3-D network: float32, or bfloat16 by its bytes as uint16.
     """
-    compute = frames.compute
-    for batch in frames.in_turn(None, BATCH_SIZE[frames.window], "trunk maps"):
-        with compute.inference():
-            maps = backbone.trunk_maps(batch).movedim(1, -1)
-            values = maps.to(torch.bfloat16 if compute.bf16 else torch.float32).contiguous().cpu()
-        yield (values.view(torch.uint16) if compute.bf16 else values).numpy()
+    bf16 = frames.compute.bf16
+
+    def trunk(batch: Tensor) -> Tensor:
+        maps = backbone.trunk_maps(batch).movedim(1, -1).contiguous()
+        return maps.bfloat16().view(torch.uint16) if bf16 else maps.float()
+
+    return outputs(trunk, frames, size=BATCH_SIZE[frames.window], label="trunk maps")
 
 
 def extract_features(
@@ -88,15 +88,16 @@ def extract_pooled_features(
     backbone, frames = open_frames(store, weights, compute)
     with _array_file(bins_output, len(store)) as append:
 
-        def values() -> Iterator[NDArray[np.float32]]:
-            for batch in frames.in_turn(None, BATCH_SIZE[frames.window], "features"):
-                with compute.inference():
-                    maps = backbone.maps(batch).float()
-                    append(_bins(maps).numpy())
-                    features = pooled(maps).cpu().numpy()
-                yield features
+        def features(batch: Tensor) -> Tensor:
+            maps = backbone.maps(batch).float()
+            flat = maps.mean(2) if maps.dim() == 5 else maps
+            bins = nn.functional.adaptive_avg_pool2d(flat, BINS).flatten(2).transpose(1, 2)
+            append(bins.half().contiguous().cpu().numpy())
+            return pooled(maps)
 
-        write_features(output, store.index(), values(), about)
+        size = BATCH_SIZE[frames.window]
+        values = outputs(features, frames, size=size, label="features")
+        write_features(output, store.index(), values, about)
 
 
 def classify_features(
@@ -115,22 +116,17 @@ def classify_features(
     backbone = load_backbone(weights)
     compute.place(backbone)
     index, features = read_features(pooled_path)
-    with compute.inference():
-        values = (
-            backbone.classified(batch, layer).cpu().numpy()
-            for batch in Inputs(features, compute).in_turn(None, ROWS_CLASSIFIED, layer)
-        )
-        write_features(output, index, values, about)
+    inputs = Inputs(features, compute)
+    values = outputs(
+        lambda q: backbone.classified(q, layer), inputs, size=ROWS_CLASSIFIED, label=layer
+    )
+    write_features(output, index, values, about)
 
 
 def extract_trunk_maps(store: FrameStore, weights: Path, output: Path, *, compute: Compute) -> None:
-    """Run the frozen trunk over all frames once, for training that leaves it as it is.
-
-    Writes an .npy array of what `trunk_maps` gives.
-    """
-    backbone, frames = open_frames(store, weights, compute)
+    """Run the frozen trunk over all frames once and write `trunk_maps` as an .npy array."""
     with _array_file(output, len(store)) as append:
-        for maps in trunk_maps(backbone, frames):
+        for maps in trunk_maps(*open_frames(store, weights, compute)):
             append(maps)
 
 
@@ -139,13 +135,6 @@ def open_frames(store: FrameStore, weights: Path, compute: Compute) -> tuple[Bac
     backbone = load_backbone(weights)
     compute.place(backbone)
     return backbone, Inputs(store, compute, window=backbone.architecture.frames)
-
-
-def _bins(maps: Tensor) -> Tensor:
-    """Last maps (B, D, h, w) or (B, D, t, h, w) → means of their quarters (B, 4, D), on the CPU."""
-    maps = maps.mean(2) if maps.dim() == 5 else maps
-    bins = nn.functional.adaptive_avg_pool2d(maps, BINS).flatten(2).transpose(1, 2)
-    return bins.half().contiguous().cpu()
 
 
 @contextmanager

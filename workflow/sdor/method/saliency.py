@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdor.files import About, atomic
-from sdor.method.scorer import load_scorer
-from sdor.method.sources import Sources
+from sdor.method.scorer import Scorer, load_scorer
+from sdor.method.sources import Sources, outputs
 from sdor.method.training import SCORING_BATCH
 from sdor.networks.backbones import pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import write_features
+from sdor.networks.inputs import Inputs
 
 
 def write_saliency(
@@ -34,30 +36,30 @@ def write_saliency(
     ------
     SdorError : an input is damaged or does not fit to the others.
     """
-    source = "layer4" if trainable == "layer4" else "all"
-    inputs, frames = sources.open(source, compute)
+    inputs, frames = sources.open("layer4" if trainable == "layer4" else "all", compute)
     # Models that share the backbone's weights share its maps, which is where the time goes.
     groups = [list(models)] if trainable == "head" else [[model] for model in models]
-    total: NDArray[np.float32] | None = None
+    total: NDArray[Any] | float = 0.0
     for group in groups:
         scorers = [load_scorer(model, sources.weights, trainable=trainable) for model in group]
         for scorer in scorers:
             compute.place(scorer)
-        heads = [scorer.head for scorer in scorers]
-        size = SCORING_BATCH[scorers[0].window]
-        done = 0
-        with compute.inference():
-            for batch in inputs.in_turn(frames["row"].to_numpy(), size, "saliency"):
-                maps = scorers[0].last_maps(batch, source)
-                found = torch.stack([class_activation(head, maps) for head in heads]).sum(0)
-                values = found.cpu().numpy() / len(models)
-                if total is None:
-                    total = np.zeros((len(frames), *values.shape[1:]), np.float32)
-                total[done : done + len(values)] += values
-                done += len(values)
-    assert total is not None
+        total = total + _localised(scorers, inputs, frames["row"].to_numpy()) / len(models)
     with atomic(output) as temporary:
         np.save(temporary, total)
+
+
+def _localised(
+    scorers: Sequence[Scorer], inputs: Inputs, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Summed localised scores (rows, h, w) of scorers that have their last maps in common."""
+
+    def localised(batch: Tensor) -> Tensor:
+        maps = scorers[0].last_maps(batch)
+        return torch.stack([class_activation(one.head, maps) for one in scorers]).sum(0)
+
+    size = SCORING_BATCH[scorers[0].backbone.architecture.frames]
+    return np.concatenate([*outputs(localised, inputs, size=size, label="saliency", rows=rows)])
 
 
 def class_activation(head: nn.Sequential, maps: Tensor) -> Tensor:
@@ -100,14 +102,13 @@ def write_hidden(
 
     These are the features of the trained model that Del Giorno et al. #2 in Table 1 works on.
     """
-    head = trainable == "head"
-    scorer = load_scorer(model, sources.weights, trainable=trainable, from_features=head)
+    scorer = load_scorer(model, sources.weights, trainable=trainable)
     compute.place(scorer)
     inputs, frames = sources.open(trainable, compute)
     rows, size = frames["row"].to_numpy(), SCORING_BATCH[scorer.window]
-    with compute.inference():
-        values = (
-            hidden_layer(scorer.head, scorer.features(batch)).cpu().numpy()
-            for batch in inputs.in_turn(rows, size, "features")
-        )
-        write_features(output, frames[["clip", "frame"]], values, about)
+
+    def hidden(batch: Tensor) -> Tensor:
+        return hidden_layer(scorer.head, scorer.features(batch))
+
+    values = outputs(hidden, inputs, size=size, label="features", rows=rows)
+    write_features(output, frames[["clip", "frame"]], values, about)

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from sdor.errors import SdorError
 from sdor.files import About, atomic
 from sdor.networks.backbones import Backbone, load_backbone, pooled
-from sdor.networks.provenance import read_provenance
-from sdor.study.backbones import ARCHITECTURES
 from sdor.study.settings import TrainingSettings
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -26,8 +24,7 @@ class Scorer(nn.Module):
 
     Parameters
     ----------
-    backbone : psi with its trained weights, or the width of its features alone: such a scorer
-        takes pooled features and no frames.
+    backbone : psi with its trained weights.
     hidden_units : width of eta's hidden layer (the paper: 100).
     trainable : what trains, and what it starts from: "all" (from frames), "layer4" (the backbone's
         last stage and the head, from cached trunk maps) or "head" (from pooled features).
@@ -36,36 +33,28 @@ class Scorer(nn.Module):
 
     def __init__(
         self,
-        backbone: Backbone | int,
+        backbone: Backbone,
         *,
         hidden_units: int = 100,
         trainable: str = "all",
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.backbone = None if isinstance(backbone, int) else backbone
+        self.backbone = backbone
         self.trainable = trainable
-        dims = backbone if isinstance(backbone, int) else backbone.dims
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.head = nn.Sequential(
-                nn.Linear(dims, hidden_units), nn.ReLU(), nn.Linear(hidden_units, 1)
+                nn.Linear(backbone.dims, hidden_units), nn.ReLU(), nn.Linear(hidden_units, 1)
             )
         self.requires_grad_(False)
         for module in self.trained_modules():
             module.requires_grad_(True)
 
     @property
-    def psi(self) -> Backbone:
-        """The backbone (a ValueError where there is none)."""
-        if self.backbone is None:
-            raise ValueError("this scorer takes pooled features; it has no backbone")
-        return self.backbone
-
-    @property
     def window(self) -> int:
-        """Frames that one row of the input spans: more than 1 for a 3-D network."""
-        return 1 if self.backbone is None else self.backbone.architecture.frames
+        """Frames that a row of what it starts from stands for: more than 1 for a 3-D network."""
+        return 1 if self.trainable == "head" else self.backbone.architecture.frames
 
     def forward(self, batch: Tensor) -> Tensor:
         """Anomaly scores (B,) float32 of what the trained part starts from.
@@ -79,13 +68,13 @@ class Scorer(nn.Module):
 
     def features(self, batch: Tensor) -> Tensor:
         """Pooled features q (B, D) of what the trained part starts from."""
-        return batch if self.trainable == "head" else pooled(self.last_maps(batch, self.trainable))
+        return batch if self.trainable == "head" else pooled(self.last_maps(batch))
 
-    def last_maps(self, batch: Tensor, source: str) -> Tensor:
-        """The backbone's last maps, of frames ("all") or of cached trunk maps ("layer4")."""
-        if source == "all":
-            return self.psi.maps(batch)
-        return self.psi.top_maps(batch.movedim(-1, 1))
+    def last_maps(self, batch: Tensor) -> Tensor:
+        """The backbone's last maps, of cached trunk maps if "layer4" trains, else of frames."""
+        if self.trainable == "layer4":
+            return self.backbone.top_maps(batch.movedim(-1, 1))
+        return self.backbone.maps(batch)
 
     def score_features(self, features: Tensor) -> Tensor:
         """Pooled features q (B, D) → anomaly scores eta(q) (B,) float32."""
@@ -96,10 +85,12 @@ class Scorer(nn.Module):
 
     def trained_modules(self) -> list[nn.Module]:
         """What trains: the head, and what `trainable` names of the backbone."""
-        if self.trainable == "head":
-            return [self.head]
-        psi = self.psi.feature_modules() if self.trainable == "all" else self.psi.top_modules()
-        return [*psi, self.head]
+        psi = {
+            "all": self.backbone.feature_modules,
+            "layer4": self.backbone.top_modules,
+            "head": list,
+        }
+        return [*psi[self.trainable](), self.head]
 
     def train_mode(self, *, batchnorm: str) -> None:
         """Training mode for what trains; "frozen" batch normalisation keeps its statistics."""
@@ -135,18 +126,15 @@ class Scorer(nn.Module):
         self.load_state_dict(state, strict=False)
 
 
-def new_scorer(psi: Backbone | int, settings: TrainingSettings, *, seed: Sequence[int]) -> Scorer:
+def new_scorer(backbone: Backbone, settings: TrainingSettings, *, seed: Sequence[int]) -> Scorer:
     """phi before its training: a copy of the backbone, where it takes part, and a new head.
 
     Parameters
     ----------
-    psi : the backbone with its trained weights, or the width of its features (see `Scorer`).
     seed : numbers that the head's initial weights follow from.
     """
-    if settings.trainable == "head" and isinstance(psi, Backbone):
-        psi = psi.dims
     return Scorer(
-        copy.deepcopy(psi),
+        backbone if settings.trainable == "head" else copy.deepcopy(backbone),
         hidden_units=settings.hidden_units,
         trainable=settings.trainable,
         seed=int(np.random.default_rng(seed).integers(2**31)),
@@ -159,14 +147,8 @@ def save_scorer(scorer: Scorer, path: Path, about: About) -> None:
         save_file(scorer.trained_state(), temporary, {"sdor": json.dumps(dict(about))})
 
 
-def load_scorer(
-    model: Path, weights: Path, *, trainable: str, from_features: bool = False
-) -> Scorer:
+def load_scorer(model: Path, weights: Path, *, trainable: str) -> Scorer:
     """phi as trained: the backbone's weights with the trained part laid over them.
-
-    Parameters
-    ----------
-    from_features : leave the backbone out; the scorer then takes pooled features.
 
     Raises
     ------
@@ -177,14 +159,6 @@ def load_scorer(
         hidden_units = len(state["head.0.bias"])
     except (OSError, SafetensorError, KeyError) as error:
         raise SdorError(f"{model}: damaged model ({error}); delete it and run again") from error
-    psi = psi_of(weights, from_features)
-    scorer = Scorer(psi, hidden_units=hidden_units, trainable=trainable)
+    scorer = Scorer(load_backbone(weights), hidden_units=hidden_units, trainable=trainable)
     scorer.load_trained(state)
     return scorer.eval()
-
-
-def psi_of(weights: Path, from_features: bool) -> Backbone | int:
-    """The backbone with its weights, or the width of its features where no more is needed."""
-    if from_features:
-        return ARCHITECTURES[read_provenance(weights).architecture].dims
-    return load_backbone(weights)

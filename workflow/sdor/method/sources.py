@@ -1,11 +1,14 @@
-"""What a scorer starts from, as the stages before left it in files."""
+"""What a scorer starts from, as the stages before left it in files, and passes over its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
 
 from sdor.errors import SdorError
 from sdor.files import damaged, read_parquet
@@ -44,26 +47,37 @@ class Sources:
         SdorError : a file is damaged, or the rows are not of the frames of the index.
         """
         frames = read_parquet(self.index, ["clip", "frame", "row"])
-        inputs = self._rows(source, compute)
-        if len(inputs) <= int(frames["row"].max()):
-            raise SdorError(
-                f"{self.rows[0]}: {len(inputs)} rows, but {self.index} has {len(frames)} frames"
-            )
-        if isinstance(inputs.source, FrameStore):
-            stored = inputs.source.index().iloc[frames["row"]]
+        path, window = self.rows[0], 1
+        rows: FrameStore | NDArray[Any]
+        if source == "all":
+            rows = FrameStore({path.stem: path for path in self.rows})
+            window = ARCHITECTURES[read_provenance(self.weights).architecture].frames
+        elif source == "head":
+            rows = read_features(path)[1]
+        else:
+            try:
+                rows = np.load(path, mmap_mode="r")
+            except (OSError, ValueError, EOFError) as error:
+                raise SdorError(damaged(path, error)) from error
+        if len(rows) <= int(frames["row"].max()):
+            raise SdorError(f"{path}: {len(rows)} rows, but {self.index} has {len(frames)} frames")
+        if isinstance(rows, FrameStore):
+            stored = rows.index().iloc[frames["row"]]
             if not np.array_equal(stored[["clip", "frame"]], frames[["clip", "frame"]]):
                 raise SdorError(f"{self.index}: of other clips than the stored frames; delete it")
-        return inputs, frames
+        return Inputs(rows, compute, window=window), frames
 
-    def _rows(self, source: str, compute: Compute) -> Inputs:
-        if source == "all":
-            window = ARCHITECTURES[read_provenance(self.weights).architecture].frames
-            store = FrameStore({path.stem: path for path in self.rows})
-            return Inputs(store, compute, window=window)
-        path = self.rows[0]
-        if source == "head":
-            return Inputs(read_features(path)[1], compute)
-        try:
-            return Inputs(np.load(path, mmap_mode="r"), compute)
-        except (OSError, ValueError, EOFError) as error:
-            raise SdorError(damaged(path, error)) from error
+
+def outputs(
+    network: Callable[[Tensor], Tensor],
+    inputs: Inputs,
+    *,
+    size: int,
+    label: str,
+    rows: NDArray[np.int64] | None = None,
+) -> Iterator[NDArray[Any]]:
+    """What a network, in inference, makes of rows of the inputs, or of all, `size` at a time."""
+    for batch in inputs.in_turn(rows, size, label):
+        with inputs.compute.inference():
+            made = network(batch).cpu()
+        yield made.numpy()

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdor.errors import SdorError
-from sdor.files import CHECKPOINT, About, digest, digest_of, file_sha256, write_parquet
-from sdor.method.checkpoint import Checkpoint, History
-from sdor.method.scorer import Scorer, load_scorer, new_scorer, psi_of, save_scorer
+from sdor.files import CHECKPOINT, About, atomic, digest, digest_of, file_sha256, write_parquet
+from sdor.method.scorer import Scorer, load_scorer, new_scorer, save_scorer
 from sdor.method.scores import write_scores
-from sdor.method.sources import Sources
+from sdor.method.sources import Sources, outputs
+from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import Compute, memory_in_words
 from sdor.networks.inputs import Inputs
 from sdor.progress import logger, track
@@ -25,6 +26,50 @@ from sdor.study.settings import TrainingSettings
 Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
 FOCUS = 2.0  # gamma of the focal loss, as Lin et al. 2017 recommend
 SCORING_BATCH = {1: 64, 16: 8}  # by the frames that the network looks at
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that holds the state of a training.
+
+    Attributes
+    ----------
+    fingerprint : of everything that the training follows from; a state with another one is ignored.
+    """
+
+    path: Path
+    fingerprint: str
+
+    def save(
+        self, scorer: Scorer, optimiser: torch.optim.Optimizer, history: list[dict[str, float]]
+    ) -> None:
+        """Keep the state after an epoch, in place of the one before."""
+        state = {
+            "fingerprint": self.fingerprint,
+            "scorer": scorer.trained_state(),
+            "optimiser": optimiser.state_dict(),
+            "history": history,
+        }
+        with atomic(self.path) as temporary:
+            torch.save(state, temporary)
+
+    def resume(self, scorer: Scorer, optimiser: torch.optim.Optimizer) -> list[dict[str, float]]:
+        """Take over the kept state, if there is one; returns the epochs that it stands for."""
+        if not self.path.is_file():
+            return []
+        try:
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception:  # whatever pickle and zipfile raise: a damaged checkpoint only costs time
+            logger.warning("%s: damaged, training starts again", self.path)
+            return []
+        if saved["fingerprint"] != self.fingerprint:
+            logger.info("%s: of other settings, training starts again", self.path)
+            return []
+        scorer.load_trained(saved["scorer"])
+        optimiser.load_state_dict(saved["optimiser"])
+        history: list[dict[str, float]] = saved["history"]
+        logger.info("resumed after epoch %d", len(history))
+        return history
 
 
 def train(
@@ -63,7 +108,7 @@ def train(
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
-    history: History = checkpoint.resume(scorer, optimiser) if checkpoint else []
+    history = checkpoint.resume(scorer, optimiser) if checkpoint else []
     epochs = range(len(history) + 1, settings.epochs + 1)
     for epoch in track(epochs, unit="epoch", label="training"):
         started = time.monotonic()
@@ -159,10 +204,9 @@ def score_rows(
     scorer: Scorer, inputs: Inputs, rows: NDArray[np.int64] | None = None
 ) -> NDArray[np.float32]:
     """Anomaly scores phi(x) of rows of the inputs, or of all: (rows,) float32."""
+    size = SCORING_BATCH[scorer.window]
     scorer.eval()
-    with inputs.compute.inference():
-        stream = inputs.in_turn(rows, SCORING_BATCH[scorer.window], "scores")
-        return torch.cat([scorer(batch).cpu() for batch in stream]).numpy()
+    return np.concatenate([*outputs(scorer, inputs, size=size, label="scores", rows=rows)])
 
 
 def train_and_score(
@@ -195,16 +239,10 @@ def train_and_score(
     ------
     SdorError : an input is damaged, or inputs are not of the same frames, or the loss diverged.
     """
-    from_features = settings.trainable == "head"
     if model is None:
-        scorer = new_scorer(psi_of(sources.weights, from_features), settings, seed=seed)
+        scorer = new_scorer(load_backbone(sources.weights), settings, seed=seed)
     else:
-        scorer = load_scorer(
-            model,
-            sources.weights,
-            trainable=settings.trainable,
-            from_features=from_features,
-        )
+        scorer = load_scorer(model, sources.weights, trainable=settings.trainable)
     compute.place(scorer)
     inputs, frames = sources.open(settings.trainable, compute)
     members = labels.merge(frames, on=["clip", "frame"], validate="one_to_one")

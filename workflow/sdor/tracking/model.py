@@ -20,7 +20,7 @@ class Ensemble(nn.Module):
     def __init__(self, scorers: Sequence[Scorer]) -> None:
         super().__init__()
         trained = [scorer.trained_modules() for scorer in scorers]
-        self.psi = scorers[0].psi
+        self.psi = scorers[0].backbone
         parts = self.psi.feature_modules()
         # What of the network is no part of psi, its classifier, is left out.
         self.psi.net = nn.Identity()
@@ -53,5 +53,5 @@ def load_ensemble(run: RunFiles) -> tuple[Ensemble, npt.NDArray[np.uint8]]:
     store = FrameStore({clip: Path(path) for clip, path in run.frames.items()})
     # An exported batch of one would stay a batch of one.
     rows = np.arange(4)
-    window = scorers[0].window
+    window = scorers[0].backbone.architecture.frames
     return ensemble, store.gather_windows(rows, window) if window > 1 else store.gather(rows)
