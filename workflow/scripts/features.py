@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sdor.method.features import extract_pooled_features
+from sdor.method.features import extract_features
 from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
 from sdor.video.store import FrameStore
@@ -8,11 +8,11 @@ from sdor.video.store import FrameStore
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"features of {w.scene}, {w.backbone} at {w.view}") as work:
     store = FrameStore({Path(path).stem: path for path in snakemake.input.frames})
-    extract_pooled_features(
+    extract_features(
         store,
         Path(snakemake.input.weights),
         Path(snakemake.output.features),
-        Path(snakemake.output.bins),
+        bins=Path(snakemake.output.bins),
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
     )

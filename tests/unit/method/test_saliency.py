@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from sdor.method.features import (
     classify_features,
     extract_features,
-    extract_pooled_features,
     extract_trunk_maps,
 )
 from sdor.method.feedback import FIRST_ROUND, labels_of_marks
@@ -156,12 +155,13 @@ def test_the_hidden_layer_gives_the_score_by_its_linear_unit(scene, trained, tmp
 
 
 def test_bins_are_quarters_whose_mean_is_the_pooled_feature(scene, tmp_path):
-    outputs = (tmp_path / "features.parquet", tmp_path / "bins.npy")
-    extract_pooled_features(scene["store"], scene["weights"], *outputs, compute=CPU, about={})
+    features = tmp_path / "features.parquet"
+    given = {"bins": tmp_path / "bins.npy", "compute": CPU, "about": {}}
+    extract_features(scene["store"], scene["weights"], features, **given)
     bins = np.load(tmp_path / "bins.npy")
     assert bins.shape == (FRAMES, 4, 512)
     assert bins.dtype == np.float16
-    features = read_features(tmp_path / "features.parquet")[1]
+    features = read_features(features)[1]
     np.testing.assert_array_equal(features, read_features(scene["folder"] / "f.parquet")[1])
     np.testing.assert_allclose(bins.astype(float).mean(1), features, rtol=0.01, atol=1e-3)
     frames = torch.from_numpy(scene["store"].gather([0]))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +178,7 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
                 if isinstance(clip, np.ndarray):
                     store_frames(_pictures(clip), view, files[name])
                 else:
-                    kind: Literal["images", "video"] = "images" if Path(clip).is_dir() else "video"
+                    kind = "images" if Path(clip).is_dir() else "video"
                     extract_frames(Clip(name, kind, Path(clip), str(clip)), [], view, files[name])
             window = self.backbone_.architecture.frames
             yield Inputs(FrameStore(files), self.compute_, window=window)

@@ -1,7 +1,8 @@
 """Features of every frame (section 4.1), and the frozen trunk's maps for partial training."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,33 @@ from sdor.networks.feature_table import read_features, write_features
 from sdor.networks.inputs import Inputs
 from sdor.video.store import FrameStore
 
+Append = Callable[[NDArray[Any]], None]
 BATCH_SIZE = {1: 32, 16: 4}  # by the frames that the network looks at: about 1 GiB of activations
 BINS = 2  # on each side of the frame
 ROWS_CLASSIFIED = 1024  # at a time
 
 
 def frame_features(
-    backbone: Backbone, frames: Inputs, layer: str = "pool"
+    backbone: Backbone, frames: Inputs, layer: str = "pool", append_bins: Append | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Features (B, dims) of all frames, a batch at a time.
 
     Parameters
     ----------
     layer : "pool", "logits" or "softmax" (see `Backbone.features`).
+    append_bins : gets the mean of the last map in each quarter of the frame, (B, 4, dims).
     """
-    size = BATCH_SIZE[frames.window]
-    return outputs(lambda x: backbone.features(x, layer), frames, size=size, label="features")
+
+    def features(batch: Tensor) -> Tensor:
+        if append_bins is None:
+            return backbone.features(batch, layer)
+        maps = backbone.maps(batch).float()
+        flat = maps.mean(2) if maps.dim() == 5 else maps
+        bins = nn.functional.adaptive_avg_pool2d(flat, BINS).flatten(2).transpose(1, 2)
+        append_bins(bins.half().contiguous().cpu().numpy())
+        return pooled(maps)
+
+    return outputs(features, frames, None, BATCH_SIZE[frames.window], "features")
 
 
 def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:
@@ -49,7 +61,7 @@ def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:
         maps = backbone.trunk_maps(batch).movedim(1, -1).contiguous()
         return maps.bfloat16().view(torch.uint16) if bf16 else maps.float()
 
-    return outputs(trunk, frames, size=BATCH_SIZE[frames.window], label="trunk maps")
+    return outputs(trunk, frames, None, BATCH_SIZE[frames.window], "trunk maps")
 
 
 def extract_features(
@@ -57,7 +69,8 @@ def extract_features(
     weights: Path,
     output: Path,
     *,
-    layer: str,
+    layer: str = "pool",
+    bins: Path | None = None,
     compute: Compute,
     about: About,
 ) -> None:
@@ -65,39 +78,19 @@ def extract_features(
 
     The file has the columns clip, frame and feature (fixed-size list of float32), a row group for
     each thousand frames, so that memory does not grow with the video.
+
+    Parameters
+    ----------
+    bins : becomes an .npy array (frames, 4, dims) of float16, for methods that look at parts of a
+        frame: the mean of the last map in each quarter of the frame (and over time, for a 3-D
+        network), from left to right and top to bottom. With the layer "pool" only.
     """
     backbone, frames = open_frames(store, weights, compute)
-    write_features(output, store.index(), frame_features(backbone, frames, layer), about)
-
-
-def extract_pooled_features(
-    store: FrameStore,
-    weights: Path,
-    output: Path,
-    bins_output: Path,
-    *,
-    compute: Compute,
-    about: About,
-) -> None:
-    """Pooled features as `extract_features` writes them, and from the same maps those of its parts.
-
-    `bins_output` becomes an .npy array (frames, 4, dims) of float16: the mean of the last map in
-    each quarter of the frame (and over time, for a 3-D network), from left to right and top to
-    bottom. Methods that look at parts of a frame start from it.
-    """
-    backbone, frames = open_frames(store, weights, compute)
-    with _array_file(bins_output, len(store)) as append:
-
-        def features(batch: Tensor) -> Tensor:
-            maps = backbone.maps(batch).float()
-            flat = maps.mean(2) if maps.dim() == 5 else maps
-            bins = nn.functional.adaptive_avg_pool2d(flat, BINS).flatten(2).transpose(1, 2)
-            append(bins.half().contiguous().cpu().numpy())
-            return pooled(maps)
-
-        size = BATCH_SIZE[frames.window]
-        values = outputs(features, frames, size=size, label="features")
-        write_features(output, store.index(), values, about)
+    with ExitStack() as stack:
+        append = stack.enter_context(_array_file(bins, len(store))) if bins else None
+        write_features(
+            output, store.index(), frame_features(backbone, frames, layer, append), about
+        )
 
 
 def classify_features(
@@ -116,10 +109,8 @@ def classify_features(
     backbone = load_backbone(weights)
     compute.place(backbone)
     index, features = read_features(pooled_path)
-    inputs = Inputs(features, compute)
-    values = outputs(
-        lambda q: backbone.classified(q, layer), inputs, size=ROWS_CLASSIFIED, label=layer
-    )
+    classified = partial(backbone.classified, layer=layer)
+    values = outputs(classified, Inputs(features, compute), None, ROWS_CLASSIFIED, layer)
     write_features(output, index, values, about)
 
 
@@ -138,7 +129,7 @@ def open_frames(store: FrameStore, weights: Path, compute: Compute) -> tuple[Bac
 
 
 @contextmanager
-def _array_file(path: Path, rows: int) -> Iterator[Callable[[NDArray[Any]], None]]:
+def _array_file(path: Path, rows: int) -> Iterator[Append]:
     """Append batches to an .npy array of so many rows: memory does not grow with the video."""
     with atomic(path) as temporary, temporary.open("wb") as file:
 

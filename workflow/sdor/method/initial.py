@@ -90,12 +90,10 @@ def reduce_features(features: FloatArray, *, components: int, seed: int) -> Floa
         raise ValueError(f"PCA needs at least 2 frames, found {len(features)}")
     if not np.isfinite(features).all():
         raise ValueError("the features hold a value that is not finite")
-    components = min(components, *features.shape)
     # The covariance of the dims is small however many frames there are.
     solver = "covariance_eigh" if len(features) > features.shape[1] else "full"
-    projected: FloatArray = PCA(components, svd_solver=solver, random_state=seed).fit_transform(
-        features
-    )
+    pca = PCA(min(components, *features.shape), svd_solver=solver, random_state=seed)
+    projected: FloatArray = pca.fit_transform(features)
     return projected
 
 
@@ -154,9 +152,8 @@ def iforest_scores(
     -------
     (frames,) float array in (0, 1).
     """
-    forest = IsolationForest(
-        n_estimators=trees, max_samples=min(samples, len(features)), random_state=seed
-    )
+    samples = min(samples, len(features))
+    forest = IsolationForest(n_estimators=trees, max_samples=samples, random_state=seed)
     scores: FloatArray = -forest.fit(features).score_samples(features)
     return scores
 
@@ -169,18 +166,12 @@ def combine(scores: list[FloatArray], *, how: str = "minmax") -> FloatArray:
     scores : arrays of shape (frames,).
     how : "minmax" (each to [0, 1]; a constant one to 0) or "rank" (its ranks, to [0, 1]).
     """
-    rescale = {"minmax": _minmax, "rank": _ranks}[how]
-    combined: FloatArray = np.mean([rescale(values) for values in scores], axis=0)
+    alike = [_minmax(rankdata(values) if how == "rank" else values) for values in scores]
+    combined: FloatArray = np.mean(alike, axis=0)
     return combined
 
 
 def _minmax(values: FloatArray) -> FloatArray:
-    low, high = values.min(), values.max()
-    if high == low:
-        return np.zeros_like(values)
-    rescaled: FloatArray = (values - low) / (high - low)
+    # One range of zeros is left as it is.
+    rescaled: FloatArray = (values - values.min()) / (np.ptp(values) or 1)
     return rescaled
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    return _minmax(rankdata(values))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sdor.files import About, atomic
 from sdor.method.scorer import Scorer, load_scorer
-from sdor.method.sources import Sources, outputs
+from sdor.method.sources import Rows, Sources, outputs
 from sdor.method.training import SCORING_BATCH
 from sdor.networks.backbones import pooled
 from sdor.networks.compute import Compute
@@ -49,9 +49,7 @@ def write_saliency(
         np.save(temporary, total)
 
 
-def _localised(
-    scorers: Sequence[Scorer], inputs: Inputs, rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def _localised(scorers: Sequence[Scorer], inputs: Inputs, rows: Rows) -> NDArray[np.float32]:
     """Summed localised scores (rows, h, w) of scorers that have their last maps in common."""
 
     def localised(batch: Tensor) -> Tensor:
@@ -59,7 +57,7 @@ def _localised(
         return torch.stack([class_activation(one.head, maps) for one in scorers]).sum(0)
 
     size = SCORING_BATCH[scorers[0].backbone.architecture.frames]
-    return np.concatenate([*outputs(localised, inputs, size=size, label="saliency", rows=rows)])
+    return np.concatenate([*outputs(localised, inputs, rows, size, "saliency")])
 
 
 def class_activation(head: nn.Sequential, maps: Tensor) -> Tensor:
@@ -82,13 +80,6 @@ def class_activation(head: nn.Sequential, maps: Tensor) -> Tensor:
     return localised
 
 
-def hidden_layer(head: nn.Sequential, features: Tensor) -> Tensor:
-    """Pooled features q (B, D) → the head's hidden layer g(q) after its ReLU (B, hidden units)."""
-    with torch.autocast(features.device.type, enabled=False):
-        activation: Tensor = head[:2](features.float())
-    return activation
-
-
 def write_hidden(
     model: Path,
     sources: Sources,
@@ -108,7 +99,10 @@ def write_hidden(
     rows, size = frames["row"].to_numpy(), SCORING_BATCH[scorer.window]
 
     def hidden(batch: Tensor) -> Tensor:
-        return hidden_layer(scorer.head, scorer.features(batch))
+        features = scorer.features(batch)
+        with torch.autocast(compute.device.type, enabled=False):
+            activation: Tensor = scorer.head[:2](features.float())
+        return activation
 
-    values = outputs(hidden, inputs, size=size, label="features", rows=rows)
+    values = outputs(hidden, inputs, rows, size, "features")
     write_features(output, frames[["clip", "frame"]], values, about)

@@ -95,11 +95,8 @@ class Scorer(nn.Module):
     def train_mode(self, *, batchnorm: str) -> None:
         """Training mode for what trains; "frozen" batch normalisation keeps its statistics."""
         for module in self.trained_modules():
-            module.train()
-            if batchnorm == "frozen":
-                for layer in module.modules():
-                    if isinstance(layer, BATCH_NORMS):
-                        layer.eval()
+            for layer in module.modules():
+                layer.train(batchnorm == "train" or not isinstance(layer, BATCH_NORMS))
 
     def trained_state(self) -> dict[str, Tensor]:
         """Weights and statistics of what trains, by their names in the scorer."""

@@ -3,7 +3,6 @@
 The workflow runs the same functions as stages, with files in between.
 """
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,11 +58,10 @@ def self_train(frames: Inputs, backbone: Backbone, method: Method, *, seed: int)
     iterations: list[FloatArray] = []
     for t in range(1, method.iterations + 1):
         labels = pseudo_labels(scores, method.labels)  # A and N replace those before
-        if t == 1 or method.restart == "imagenet":
-            phi = new_scorer(backbone, method.training, seed=[seed, t])
-            frames.compute.place(phi)
-        else:
-            phi = copy.deepcopy(models[-1])
+        phi = new_scorer(backbone, method.training, seed=[seed, t])
+        frames.compute.place(phi)
+        if models and method.restart == "warm":
+            phi.load_trained(models[-1].trained_state())
         train(phi, x, labels, method.training, seed=[seed, t])
         models.append(phi)
         iterations.append(score_rows(phi, x))

@@ -19,6 +19,8 @@ from sdor.networks.provenance import read_provenance
 from sdor.study.backbones import ARCHITECTURES
 from sdor.video.store import FrameStore
 
+Rows = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -69,15 +71,10 @@ class Sources:
 
 
 def outputs(
-    network: Callable[[Tensor], Tensor],
-    inputs: Inputs,
-    *,
-    size: int,
-    label: str,
-    rows: NDArray[np.int64] | None = None,
+    of: Callable[[Tensor], Tensor], inputs: Inputs, rows: Rows | None, size: int, label: str
 ) -> Iterator[NDArray[Any]]:
     """What a network, in inference, makes of rows of the inputs, or of all, `size` at a time."""
     for batch in inputs.in_turn(rows, size, label):
         with inputs.compute.inference():
-            made = network(batch).cpu()
+            made = of(batch).cpu()
         yield made.numpy()

@@ -16,16 +16,19 @@ from sdor.errors import SdorError
 from sdor.files import CHECKPOINT, About, atomic, digest, digest_of, file_sha256, write_parquet
 from sdor.method.scorer import Scorer, load_scorer, new_scorer, save_scorer
 from sdor.method.scores import write_scores
-from sdor.method.sources import Sources, outputs
+from sdor.method.sources import Rows, Sources, outputs
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import Compute, memory_in_words
 from sdor.networks.inputs import Inputs
 from sdor.progress import logger, track
 from sdor.study.settings import TrainingSettings
 
-Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
+Batch = tuple[Rows, NDArray[np.float32]]
 FOCUS = 2.0  # gamma of the focal loss, as Lin et al. 2017 recommend
 SCORING_BATCH = {1: 64, 16: 8}  # by the frames that the network looks at
+
+
+History = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,7 @@ class Checkpoint:
     path: Path
     fingerprint: str
 
-    def save(
-        self, scorer: Scorer, optimiser: torch.optim.Optimizer, history: list[dict[str, float]]
-    ) -> None:
+    def save(self, scorer: Scorer, optimiser: torch.optim.Optimizer, history: History) -> None:
         """Keep the state after an epoch, in place of the one before."""
         state = {
             "fingerprint": self.fingerprint,
@@ -53,7 +54,7 @@ class Checkpoint:
         with atomic(self.path) as temporary:
             torch.save(state, temporary)
 
-    def resume(self, scorer: Scorer, optimiser: torch.optim.Optimizer) -> list[dict[str, float]]:
+    def resume(self, scorer: Scorer, optimiser: torch.optim.Optimizer) -> History:
         """Take over the kept state, if there is one; returns the epochs that it stands for."""
         if not self.path.is_file():
             return []
@@ -67,7 +68,7 @@ class Checkpoint:
             return []
         scorer.load_trained(saved["scorer"])
         optimiser.load_state_dict(saved["optimiser"])
-        history: list[dict[str, float]] = saved["history"]
+        history: History = saved["history"]
         logger.info("resumed after epoch %d", len(history))
         return history
 
@@ -200,13 +201,11 @@ def epoch_batches(
         yield np.concatenate(drawn), targets
 
 
-def score_rows(
-    scorer: Scorer, inputs: Inputs, rows: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
+def score_rows(scorer: Scorer, inputs: Inputs, rows: Rows | None = None) -> NDArray[np.float32]:
     """Anomaly scores phi(x) of rows of the inputs, or of all: (rows,) float32."""
     size = SCORING_BATCH[scorer.window]
     scorer.eval()
-    return np.concatenate([*outputs(scorer, inputs, size=size, label="scores", rows=rows)])
+    return np.concatenate([*outputs(scorer, inputs, rows, size, "scores")])
 
 
 def train_and_score(
