@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sdor.method.scores import FloatArray, mean_of
 from sdor.method.selftrain import self_train, training_inputs
 from sdor.method.training import score_rows
-from sdor.networks.backbones import Backbone, load_backbone
+from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
 from sdor.networks.fetch import resolve_weights
 from sdor.networks.inputs import Inputs
@@ -28,7 +28,7 @@ from sdor.video.frames import View, extract_frames, store_frames
 from sdor.video.store import FrameStore
 
 Clips = NDArray[np.uint8] | str | Path | Sequence[NDArray[np.uint8] | str | Path]
-NOT_OF_THE_METHOD = ("weights", "device", "precision", "random_state")
+NOT_OF_THE_METHOD = {"weights", "device", "precision", "random_state"}
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -125,7 +125,10 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         """
         del y
         self.method_, self.compute_ = self._method(), choose_compute(self.device, self.precision)
-        self.backbone_ = self._backbone()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "weights.safetensors"
+            resolve_weights(self.method_.backbone, str(self.weights), file)
+            self.backbone_ = load_backbone(file)
         self.compute_.place(self.backbone_)
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
@@ -150,20 +153,14 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
 
     def _method(self) -> Method:
         """The parameters, checked as those of a config are."""
+        name = type(self).__name__
         given = {
             key: value.item() if isinstance(value, np.generic) else value
             for key, value in self.get_params().items()
             if key not in NOT_OF_THE_METHOD
         }
-        name = type(self).__name__
         check(given, "method", name)
         return read_method(given, name)
-
-    def _backbone(self) -> Backbone:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "weights.safetensors"
-            resolve_weights(self.method_.backbone, str(self.weights), file)
-            return load_backbone(file)
 
     @contextmanager
     def _stored(self, frames: Clips) -> Iterator[Inputs]:
@@ -171,15 +168,14 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         clips = frames if isinstance(frames, list | tuple) else [frames]
         view = View(self.method_.input_size, self.method_.input_size)
         with tempfile.TemporaryDirectory() as folder:
-            files = {}
-            for number, clip in enumerate(clips, start=1):
-                name = f"clip{number}"
-                files[name] = Path(folder) / f"{name}.npy"
+            files = {f"clip{n}": Path(folder) / f"clip{n}.npy" for n in range(1, len(clips) + 1)}
+            for (name, file), clip in zip(files.items(), clips, strict=True):
                 if isinstance(clip, np.ndarray):
-                    store_frames(_pictures(clip), view, files[name])
+                    store_frames(_pictures(clip), view, file)
                 else:
-                    kind = "images" if Path(clip).is_dir() else "video"
-                    extract_frames(Clip(name, kind, Path(clip), str(clip)), [], view, files[name])
+                    path = Path(clip)
+                    given = Clip(name, "images" if path.is_dir() else "video", path, str(clip))
+                    extract_frames(given, [], view, file)
             window = self.backbone_.architecture.frames
             yield Inputs(FrameStore(files), self.compute_, window=window)
 

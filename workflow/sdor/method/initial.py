@@ -19,13 +19,9 @@ from sdor.study.settings import InitialSettings
 def initial_scores(features: FloatArray, settings: InitialSettings, *, seed: int) -> pd.DataFrame:
     """Score frames by both detectors, and by their mean.
 
-    Parameters
-    ----------
-    features : (frames, dims).
-
     Returns
     -------
-    Table of sp, iforest and score, one row a frame; the higher, the more anomalous.
+    Table of sp, iforest and score, one row for each of features (frames, dims).
 
     Raises
     ------
@@ -71,16 +67,11 @@ def write_initial_scores(
 
 
 def reduce_features(features: FloatArray, *, components: int, seed: int) -> FloatArray:
-    """Project features on their most important principal components, fitted on all rows.
-
-    Parameters
-    ----------
-    features : (frames, dims).
-    components : at most; fewer where there are fewer frames or dims.
+    """Project features (frames, dims) on their first principal components, fitted on all rows.
 
     Returns
     -------
-    (frames, components) array of the input's type.
+    (frames, components) array of the input's type; fewer where there are fewer frames or dims.
 
     Raises
     ------
@@ -145,12 +136,11 @@ def iforest_scores(
 
     Parameters
     ----------
-    features : (frames, dims) float array.
     trees, samples : the forest's size and the rows that each tree sees (at most all).
 
     Returns
     -------
-    (frames,) float array in (0, 1).
+    (frames,) float array in (0, 1), of features (frames, dims).
     """
     samples = min(samples, len(features))
     forest = IsolationForest(n_estimators=trees, max_samples=samples, random_state=seed)
@@ -172,6 +162,5 @@ def combine(scores: list[FloatArray], *, how: str = "minmax") -> FloatArray:
 
 
 def _minmax(values: FloatArray) -> FloatArray:
-    # One range of zeros is left as it is.
     rescaled: FloatArray = (values - values.min()) / (np.ptp(values) or 1)
     return rescaled

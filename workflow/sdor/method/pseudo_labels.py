@@ -41,9 +41,8 @@ def pseudo_labels(scores: FloatArray, settings: LabelSettings) -> pd.DataFrame:
     if anomalous < 1 or normal < 1:
         least = int(np.ceil(1 / min(settings.anomalous_fraction, settings.normal_fraction)))
         raise ValueError(
-            f"{len(scores)} frames give {anomalous} pseudo anomalous (anomalous_fraction "
-            f"{settings.anomalous_fraction:g}) and {normal} pseudo normal frames (normal_fraction "
-            f"{settings.normal_fraction:g}); at least {least} frames are needed"
+            f"{len(scores)} frames give {anomalous} pseudo anomalous and {normal} pseudo normal "
+            f"frames (anomalous_fraction, normal_fraction); at least {least} frames are needed"
         )
     order = np.argsort(scores, kind="stable")
     in_a, in_n = np.sort(order[-anomalous:]), np.sort(order[:normal])

@@ -24,12 +24,11 @@ def write_saliency(
 ) -> None:
     """Write the localised scores of all frames as an .npy array (frames, h, w) of float32.
 
-    Each map is the mean of `class_activation` over the models, so its own mean over (h, w) is the
-    frame's final score (Eq. 9).
+    Each map is the mean of `class_activation` over the models of all iterations, so its own mean
+    over (h, w) is the frame's final score (Eq. 9).
 
     Parameters
     ----------
-    models : of iterations 1 … T.
     sources : their rows are the trunk's maps if `trainable` is "layer4", else the clips' frames.
 
     Raises

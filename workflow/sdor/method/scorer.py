@@ -32,12 +32,7 @@ class Scorer(nn.Module):
     """
 
     def __init__(
-        self,
-        backbone: Backbone,
-        *,
-        hidden_units: int = 100,
-        trainable: str = "all",
-        seed: int = 0,
+        self, backbone: Backbone, *, hidden_units: int = 100, trainable: str = "all", seed: int = 0
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -85,12 +80,11 @@ class Scorer(nn.Module):
 
     def trained_modules(self) -> list[nn.Module]:
         """What trains: the head, and what `trainable` names of the backbone."""
-        psi = {
-            "all": self.backbone.feature_modules,
-            "layer4": self.backbone.top_modules,
-            "head": list,
-        }
-        return [*psi[self.trainable](), self.head]
+        if self.trainable == "head":
+            return [self.head]
+        whole = self.trainable == "all"
+        psi = self.backbone.feature_modules() if whole else self.backbone.top_modules()
+        return [*psi, self.head]
 
     def train_mode(self, *, batchnorm: str) -> None:
         """Training mode for what trains; "frozen" batch normalisation keeps its statistics."""
@@ -100,11 +94,8 @@ class Scorer(nn.Module):
 
     def trained_state(self) -> dict[str, Tensor]:
         """Weights and statistics of what trains, by their names in the scorer."""
-        trained = {
-            id(tensor)
-            for module in self.trained_modules()
-            for tensor in (*module.parameters(), *module.buffers())
-        }
+        states = [module.state_dict(keep_vars=True) for module in self.trained_modules()]
+        trained = {id(tensor) for state in states for tensor in state.values()}
         return {
             name: tensor.detach().contiguous()
             for name, tensor in self.state_dict(keep_vars=True).items()

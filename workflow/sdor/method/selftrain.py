@@ -20,20 +20,12 @@ from sdor.study.settings import Method
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """What the iterations leave; of all scores, the higher, the more anomalous.
+    """What the iterations leave; of all scores (frames,), the higher, the more anomalous."""
 
-    Attributes
-    ----------
-    scores : (frames,) the answer: the mean of all iterations (Eq. 9).
-    initial : (frames,) what the first pseudo labels come from.
-    iterations : (frames,) float32 each, of phi_1 … phi_T.
-    models : phi_1 … phi_T.
-    """
-
-    scores: FloatArray
-    initial: FloatArray
-    iterations: list[FloatArray]
-    models: list[Scorer]
+    scores: FloatArray  # the answer: the mean of all iterations (Eq. 9)
+    initial: FloatArray  # what the first pseudo labels come from
+    iterations: list[FloatArray]  # of phi_1 … phi_T, in float32
+    models: list[Scorer]  # phi_1 … phi_T
 
 
 def self_train(frames: Inputs, backbone: Backbone, method: Method, *, seed: int) -> SelfTraining:

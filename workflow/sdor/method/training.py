@@ -60,11 +60,10 @@ class Checkpoint:
             return []
         try:
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception:  # whatever pickle and zipfile raise: a damaged checkpoint only costs time
-            logger.warning("%s: damaged, training starts again", self.path)
-            return []
+        except Exception:  # whatever pickle and zipfile raise: damage only costs time
+            saved = {"fingerprint": ""}
         if saved["fingerprint"] != self.fingerprint:
-            logger.info("%s: of other settings, training starts again", self.path)
+            logger.warning("%s: damaged or of other settings, training starts again", self.path)
             return []
         scorer.load_trained(saved["scorer"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -89,11 +88,9 @@ def train(
 
     Parameters
     ----------
-    scorer : phi, which trains from the weights that it has.
     inputs : what phi starts from, one row a frame of the scene.
     labels : columns row (of `inputs`), label (1 / 0) and weight.
     seed : numbers that every random choice follows from.
-    checkpoint : keeps the state after each epoch.
 
     Returns
     -------
@@ -221,18 +218,14 @@ def train_and_score(
 ) -> pd.DataFrame:
     """Train phi, score all frames, and write model, history and scores into `folder`.
 
-    The checkpoint stays there until all that follows is safe (see `forget_checkpoint`): where jobs
-    run in groups, one that fails costs the outputs of those before it, and they run again.
+    The checkpoint stays there until what follows is safe (see `forget_checkpoint`): in a group of
+    jobs, one that fails costs the outputs of those before it, and they run again.
 
     Parameters
     ----------
     labels : columns clip, frame, label (1 / 0) and weight.
     seed : numbers that every random choice follows from.
     model : a trained one to go on from, instead of the backbone's weights and a new head.
-
-    Returns
-    -------
-    The history, see `train`.
 
     Raises
     ------
@@ -256,6 +249,6 @@ def train_and_score(
     scores = score_rows(scorer, inputs, frames["row"].to_numpy())
     save_scorer(scorer, folder / "model.safetensors", about)
     write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
-    scored = frames[["clip", "frame"]].assign(score=scores)
-    write_scores(folder / "scores.parquet", scored, about)
+    frames = frames[["clip", "frame"]].assign(score=scores)
+    write_scores(folder / "scores.parquet", frames, about)
     return history
