@@ -21,17 +21,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from sdor.demo.plaza import STANDING, Plaza
-from sdor.demo.walkers import (
-    ZOOM,
-    Brush,
-    Camera,
-    Colour,
-    Figure,
-    FloatArray,
-    Look,
-    moving,
-    random_look,
-)
+from sdor.demo.walkers import ZOOM, Brush, Camera, Colour, Figure, FloatArray, Look, moving
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.video.decode import ffmpeg_binary, last_lines
@@ -224,7 +214,7 @@ def _cast(
     cast = []
     if clip in EVENTS:
         kind, moment, *_ = EVENTS[clip]
-        cast.append(Actor(kind, random_look(rng), moment * length, *EVENTS[clip][2:]))
+        cast.append(Actor(kind, Look(rng), moment * length, *EVENTS[clip][2:]))
     warm_up = 2 * camera.half_width(FAR) / WALK_SPEED + 2
     mean, swell, offset = rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.4), rng.random()
     time = -warm_up
@@ -237,13 +227,13 @@ def _cast(
         for depth in rng.uniform(NEAR, FAR, 8):
             turned = heading + rng.normal(0, 0.03)
             x = (-1 if heading == 0 else 1) * (camera.half_width(depth) + 0.8)
-            ways.append(Actor("walker", random_look(rng), time, x, depth, speed, turned))
+            ways.append(Actor("walker", Look(rng), time, x, depth, speed, turned))
         chosen = max(ways, key=lambda way: min((_gap(way, other) for other in cast), default=0))
         cast.append(chosen)
         if rng.random() < 0.3:
             aside = 0.62 if chosen.z < 0.5 * (NEAR + FAR) else -0.62
             friend = chosen._replace(
-                look=random_look(rng), x=chosen.x + rng.uniform(-0.2, 0.2), z=chosen.z + aside
+                look=Look(rng), x=chosen.x + rng.uniform(-0.2, 0.2), z=chosen.z + aside
             )
             cast.append(friend)
     return cast

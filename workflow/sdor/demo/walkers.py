@@ -6,7 +6,6 @@ perspective, the occlusion and the shadow of a figure always agree.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import acos, atan2, cos, hypot, pi, sin
 from typing import NamedTuple
 
@@ -58,26 +57,17 @@ class Figure(NamedTuple):
     heading: float
 
 
-@dataclass(frozen=True)
 class Camera:
     """A fixed camera on a 7.8 m pole whose horizon lies above the picture, as seen at 240x160.
 
     A person (1.75 m) is 31 pixels high at the far kerb and 52 at the lower edge.
     """
 
-    width: int
-    height: int
-    above_ground: float = 7.8
-
-    @property
-    def focal(self) -> float:
-        """Focal length in pixels."""
-        return 330 * self.height / 160
-
-    @property
-    def horizon(self) -> float:
-        """Row of the horizon; negative, because the camera looks down."""
-        return -83 * self.height / 160
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.above_ground = 7.8
+        self.focal = 330 * height / 160  # pixels
+        self.horizon = -83 * height / 160  # row of the picture
 
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Pixels (n, 2) and pixels per metre (n,) of points (n, 3) given as right, away, up."""
@@ -107,26 +97,22 @@ class Brush:
         self.zoom = zoom
 
     def paint(self, figure: Figure, sky: FloatArray, sun: FloatArray) -> None:
-        """Draw the figure in colour: each part dark on its far side and bright towards the sun.
-
-        Parameters
-        ----------
-        sky, sun : red, green and blue gains of the sky light and of the direct sunlight.
-        """
+        """Draw the figure under RGB gains of sky and sun; parts have a dark and a bright side."""
         placed = _placed(figure)
         eye = np.array([0.0, 0.0, self.camera.above_ground])
         distance = np.sqrt(((placed - eye) ** 2).sum(axis=1))
         shown = []
         for part, span, path, radii in self._outlines(figure, placed):
             flat = part.filled and max(part.radii) < 0.05
-            dark = _sunlit(placed[span], eye) if flat else UNLIT
-            fills = [_rgb(np.array(part.colour) * (sky + share * sun)) for share in (dark, LIT)]
+            shares = np.array([[_sunlit(placed[span], eye) if flat else UNLIT], [LIT]])
+            colours = np.array(part.colour) * (sky + shares * sun)
+            fills = colours.clip(0, 255).round().astype(int).tolist()
             shown.append((part.over - distance[span].mean(), part, path, radii, flat, fills))
         for _, part, path, radii, flat, fills in sorted(shown, key=lambda one: one[0]):
-            self._path(path, radii, fills[0], part.filled)
+            self._path(path, radii, tuple(fills[0]), part.filled)
             if not flat and max(radii) >= 1.5:
                 path = [(x - 0.3 * r, y - 0.15 * r) for (x, y), r in zip(path, radii, strict=True)]
-                self._path(path, [0.62 * r for r in radii], fills[1], part.filled)
+                self._path(path, [0.62 * r for r in radii], tuple(fills[1]), part.filled)
 
     def silhouette(self, figure: Figure, value: int, *, shadow: bool = False) -> None:
         """Draw where the figure is, or its shadow on the ground, in one value."""
@@ -152,7 +138,7 @@ class Brush:
             start = span.stop
 
     def _path(
-        self, path: list[Pair], radii: list[float], fill: int | tuple[int, int, int], filled: bool
+        self, path: list[Pair], radii: list[float], fill: int | tuple[int, ...], filled: bool
     ) -> None:
         """Fill a path of circles joined by tangents, and what it encloses when `filled`."""
         corners = path
@@ -192,29 +178,6 @@ def _sunlit(corners: FloatArray, eye: FloatArray) -> float:
     return UNLIT + (LIT - UNLIT) * max(0.0, facing)
 
 
-def _rgb(colour: FloatArray) -> tuple[int, int, int]:
-    """8-bit colour for the drawing functions."""
-    red, green, blue = colour.clip(0, 255).round().astype(int).tolist()
-    return red, green, blue
-
-
-class Look(NamedTuple):
-    """One person's looks: lengths in metres, colours as 8-bit RGB."""
-
-    height: float
-    girth: float
-    skin: Colour
-    hair: Colour
-    top: Colour
-    bottom: Colour
-    shoes: Colour
-    bag: Colour
-    long_hair: bool
-    long_sleeves: bool
-    lower: str
-    carries: str
-
-
 SKINS = ((232, 194, 168), (214, 168, 136), (172, 122, 90), (118, 80, 58), (88, 60, 46))
 HAIRS = ((38, 30, 26), (62, 44, 32), (98, 70, 44), (164, 130, 84), (150, 148, 146))
 TOPS = (
@@ -228,27 +191,22 @@ WORN, CARRIED = ("trousers", "skirt", "shorts", "coat"), ("nothing", "backpack",
 BAGS = ((48, 44, 44), (110, 74, 48), (60, 84, 76), (138, 54, 52), (70, 76, 100))
 
 
-def random_look(rng: np.random.Generator) -> Look:
-    """Draw one person's looks."""
+class Look:
+    """One person's looks, drawn at random: lengths in metres, colours as 8-bit RGB."""
 
-    def shade(palette: tuple[tuple[int, int, int], ...]) -> Colour:
-        red, green, blue = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.85, 1.12)
-        return float(red), float(green), float(blue)
+    def __init__(self, rng: np.random.Generator) -> None:
+        def shade(palette: tuple[Colour, ...]) -> Colour:
+            drawn = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.85, 1.12)
+            return float(drawn[0]), float(drawn[1]), float(drawn[2])
 
-    return Look(
-        height=float(np.clip(rng.normal(1.72, 0.09), 1.5, 1.92)),
-        girth=float(rng.uniform(0.9, 1.2)),
-        skin=shade(SKINS),
-        hair=shade(HAIRS),
-        top=shade(TOPS),
-        bottom=shade(BOTTOMS),
-        shoes=shade(SHOES),
-        bag=shade(BAGS),
-        long_hair=bool(rng.random() < 0.4),
-        long_sleeves=bool(rng.random() < 0.6),
-        lower=str(rng.choice(WORN, p=[0.6, 0.12, 0.13, 0.15])),
-        carries=str(rng.choice(CARRIED, p=[0.4, 0.25, 0.2, 0.15])),
-    )
+        self.height = float(np.clip(rng.normal(1.72, 0.09), 1.5, 1.92))
+        self.girth = rng.uniform(0.9, 1.2)
+        self.skin, self.hair, self.top = shade(SKINS), shade(HAIRS), shade(TOPS)
+        self.bottom, self.shoes, self.bag = shade(BOTTOMS), shade(SHOES), shade(BAGS)
+        self.long_hair = rng.random() < 0.4
+        self.long_sleeves = rng.random() < 0.6
+        self.lower = str(rng.choice(WORN, p=[0.6, 0.12, 0.13, 0.15]))
+        self.carries = str(rng.choice(CARRIED, p=[0.4, 0.25, 0.2, 0.15]))
 
 
 def _walking(look: Look, phase: float, *, running: bool = False) -> list[Part]:
@@ -276,24 +234,20 @@ def _sitting(
     look: Look, pelvis: Pair, ankles: Sequence[Pair], hands: Pair, lean: float
 ) -> list[Part]:
     """A person on a seat, feet and hands at given points (forward, up) in metres."""
-    thigh = 0.245 * look.height
-    legs = []
-    for ankle in ankles:
-        target = (ankle[0] - pelvis[0], ankle[1] - pelvis[1])
-        legs.append((_bend(target, thigh, thigh, forward=True), target))
     chest = 0.29 * look.height
     shoulder = (pelvis[0] + chest * sin(lean), pelvis[1] + chest * cos(lean))
-    reach = (hands[0] - shoulder[0], hands[1] - shoulder[1])
-    arm = (_bend(reach, 0.17 * look.height, 0.17 * look.height, forward=False), reach)
+    legs = [_reaching(pelvis, ankle, 0.245 * look.height, 1) for ankle in ankles]
+    arm = _reaching(shoulder, hands, 0.17 * look.height, -1)
     return _body(look, pelvis, lean, legs, [arm, arm])
 
 
-def _bend(target: Pair, upper: float, lower: float, *, forward: bool) -> Pair:
-    """Knee or elbow of a limb of two lengths that starts at the origin and reaches for `target`."""
-    distance = min(hypot(*target), 0.999 * (upper + lower))
-    angle = acos((upper**2 + distance**2 - lower**2) / (2 * upper * max(distance, 0.05)))
-    direction = atan2(target[1], target[0]) + (angle if forward else -angle)
-    return upper * cos(direction), upper * sin(direction)
+def _reaching(start: Pair, end: Pair, length: float, side: int) -> Limb:
+    """A limb from start to end, its halves of one length; bent forward (1) or back (-1)."""
+    target = (end[0] - start[0], end[1] - start[1])
+    distance = min(hypot(*target), 0.999 * (length + length))
+    angle = acos((length**2 + distance**2 - length**2) / (2 * length * max(distance, 0.05)))
+    direction = atan2(target[1], target[0]) + side * angle
+    return (length * cos(direction), length * sin(direction)), target
 
 
 def _body(
