@@ -29,7 +29,7 @@ What their protocols leave open is settled thus:
 - A frame whose mask is empty is normal here, whatever its label says.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -69,7 +69,6 @@ REGION_THRESHOLDS = 200
 PIXEL_BINS = 1000
 # Values that the quantiles of the thresholds are taken from, in frames evenly spread.
 SAMPLED_VALUES = 2_000_000
-BLOCK_FRAMES = 64
 CURVE_POINTS = 200
 # Areas on the working grid are sums of fractions such as 1/9: an exact 40 % must not fail by those.
 ROUNDING = 1e-9
@@ -81,6 +80,9 @@ PROTOCOL = {
     "region_thresholds": REGION_THRESHOLDS,
     "pixel_bins": PIXEL_BINS,
 }
+# A true region on the working grid: the pixels (of the flattened grid) that it covers in part or
+# wholly, and how much of each, 0 to 1.
+Region = tuple[IntArray, FloatArray]
 IN_PLANE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], dtype=int)
 
 
@@ -162,7 +164,7 @@ def localise(scene: Scene, clips: pd.DataFrame, saliency: MapArray, draws: int) 
     """The four measures of one run.
 
     A clip counts when it has pixel masks or the scene file calls it normal; other clips are left
-    out. Of the maps and masks a block of frames is in memory at a time.
+    out. Maps may be a memory map; of the masks one is in memory at a time.
 
     Parameters
     ----------
@@ -180,15 +182,13 @@ def localise(scene: Scene, clips: pd.DataFrame, saliency: MapArray, draws: int) 
             f"saliency: expected {lengths.sum()} maps (one a frame), found an array of shape "
             f"{saliency.shape}; delete the file and run the same command again"
         )
-    ends = np.cumsum(lengths)
-    chosen = []
-    masked = 0
+    parts = np.split(saliency, np.cumsum(lengths)[:-1])
     located = [scene.clip(str(name)) for name in clips["clip"]]
-    if any(_mask_folder(clip) for clip in located):
-        for clip, start, end in zip(located, ends - lengths, ends, strict=True):
-            masked += _mask_folder(clip) is not None
-            if _mask_folder(clip) is not None or _all_normal(clip):
-                chosen.append(_masked_clip(clip, saliency[start:end]))
+    found = [_masked_clip(clip, maps) for clip, maps in zip(located, parts, strict=True)]
+    chosen = [clip for clip in found if clip is not None]
+    masked = sum(clip.masks is not None for clip in chosen)
+    if not masked:
+        chosen = []
     measured = measure(chosen, draws)
     counts = {
         "clips_with_masks": masked,
@@ -209,24 +209,21 @@ def measure(clips: Sequence[MaskedClip], draws: int) -> Localisation:
     ------
     SdorError : a value of a map is not finite; whatever iterating over the masks raises.
     """
-    if not clips:
-        nothing = dict.fromkeys(MEASURES, Measure(reason="no pixel masks"))
-        counts = dict.fromkeys(("frames", "anomalous_frames", "regions", "tracks"), 0)
-        return Localisation(counts, nothing, nothing, dict.fromkeys(MEASURES, Curve([], [])))
-    grid = _grid(clips)
-    found = [_count(clip, grid) for clip in track(clips, unit="clip", label="localisation")]
+    found: list[_Counts] = []
+    if clips:
+        grid = _grid(clips)
+        found = [_count(clip, grid) for clip in track(clips, unit="clip", label="localisation")]
     tested = [count for clip, count in zip(clips, found, strict=True) if clip.split == "test"]
-    scores, frames = _of_frames(found)
     return Localisation(
         {
-            "frames": len(scores),
-            "anomalous_frames": int(frames.anomalous.sum()),
+            "frames": sum(len(count.scores) for count in found),
+            "anomalous_frames": sum(int(count.anomalous.sum()) for count in found),
             "regions": sum(count.regions for count in found),
             "tracks": sum(count.tracks for count in found),
         },
-        _values(found, draws),
-        _values(tested, draws),
-        _curves(found, scores, frames),
+        _values(found, draws, "no pixel masks"),
+        _values(tested, draws, "no labelled test clips" if clips else "no pixel masks"),
+        _curves(found),
     )
 
 
@@ -237,23 +234,9 @@ class _Grid(NamedTuple):
     pixels: MapArray
 
 
-class _Region(NamedTuple):
-    """A true region on the working grid.
-
-    pixels : positions (in the flattened grid) that it covers in part or wholly.
-    share : how much of each of them, 0 to 1.
-    """
-
-    pixels: IntArray
-    share: FloatArray
-
-
-@dataclass(frozen=True)
-class _Counts:
+class _Counts(NamedTuple):
     """All that the measures need to know about one clip.
 
-    Attributes
-    ----------
     normal_pixels, anomalous_pixels : (bins,) pixels of the working grid by their value; a pixel
         that is partly anomalous counts in both.
     anomalous : (frames,) true where the mask is not empty.
@@ -267,24 +250,20 @@ class _Counts:
     anomalous: BoolArray
     scores: FloatArray
     false_regions: FloatArray
-    detected_regions: FloatArray
-    detected_tracks: FloatArray
+    detected_regions: IntArray
+    detected_tracks: IntArray
     regions: int
     tracks: int
 
 
-def _mask_folder(clip: Clip) -> Path | None:
-    return None if clip.ground_truth is None else clip.ground_truth.pixel_masks
-
-
-def _all_normal(clip: Clip) -> bool:
-    return clip.ground_truth is not None and clip.ground_truth.labels == Ranges(())
-
-
-def _masked_clip(clip: Clip, maps: MapArray) -> MaskedClip:
-    width, height = picture_size(clip)
-    folder = _mask_folder(clip)
+def _masked_clip(clip: Clip, maps: MapArray) -> MaskedClip | None:
+    """None where nothing tells which pixels of the clip are anomalous."""
+    truth = clip.ground_truth
+    if truth is None or (truth.pixel_masks is None and truth.labels != Ranges(())):
+        return None
+    folder = truth.pixel_masks
     masks = None if folder is None else read_pixel_masks(clip, folder, len(maps))
+    width, height = picture_size(clip)
     return MaskedClip(clip.name, maps, masks, (height, width), clip.split)
 
 
@@ -295,22 +274,16 @@ def _grid(clips: Sequence[MaskedClip]) -> _Grid:
     region to about one a frame, which quantiles of all values would hardly sample. The evenly
     spaced thresholds are for maps that hold few different values before they are interpolated.
     """
-    total = sum(clip.maps.size for clip in clips)
-    stride = max(1, -(-total // SAMPLED_VALUES))
-    maxima, lowest = [], np.inf
     for clip in clips:
-        for start in range(0, len(clip.maps), BLOCK_FRAMES):
-            block = np.asarray(clip.maps[start : start + BLOCK_FRAMES])
-            finite = np.isfinite(block).all(axis=(1, 2))
-            if not finite.all():
-                frame = start + int(finite.argmin()) + 1
-                raise SdorError(
-                    f"saliency: clip {clip.name}, frame {frame}: a value is not finite; "
-                    "the training may have diverged: try a lower learning rate"
-                )
-            maxima.append(block.max(axis=(1, 2)))
-            lowest = min(lowest, float(block.min()))
-    highest = np.concatenate(maxima)
+        finite = np.isfinite(clip.maps.min(axis=(1, 2)) + clip.maps.max(axis=(1, 2)))
+        if not finite.all():
+            raise SdorError(
+                f"saliency: clip {clip.name}, frame {int(finite.argmin()) + 1}: a value is not "
+                "finite; the training may have diverged: try a lower learning rate"
+            )
+    lowest = min(float(clip.maps.min()) for clip in clips)
+    highest = np.concatenate([clip.maps.max(axis=(1, 2)) for clip in clips])
+    stride = max(1, -(-sum(clip.maps.size for clip in clips) // SAMPLED_VALUES))
     values = np.concatenate([np.ravel(clip.maps[::stride]) for clip in clips])
     limits = lowest, float(highest.max())
 
@@ -328,25 +301,31 @@ def _grid(clips: Sequence[MaskedClip]) -> _Grid:
 
 
 def _count(clip: MaskedClip, grid: _Grid) -> _Counts:
-    size = _working_size(clip.size)
-    rows, columns = (_area_weights(out, given) for out, given in zip(size, clip.size, strict=True))
+    scale = min(1.0, WORKING_SIDE / max(clip.size))
+    size = [max(1, round(side * scale)) for side in clip.size]
+    down, across = (_bilinear(*sides) for sides in zip(size, clip.maps.shape[1:], strict=True))
+    rows, columns = (_area_weights(*sides) for sides in zip(size, clip.size, strict=True))
     pixels = np.zeros((2, len(grid.pixels) + 1))
     anomalous, scores = np.zeros(len(clip.maps), dtype=bool), np.zeros(len(clip.maps))
     false = np.zeros(len(grid.regions))
     detected: list[BoolArray] = []
-    links: list[IntArray] = []
-    before = None
+    links = [np.zeros((2, 0), dtype=np.int64)]
+    before: IntArray = np.zeros(clip.size, dtype=np.int64)
     masks = repeat(None, len(clip.maps)) if clip.masks is None else clip.masks
-    for frame, (values, mask) in enumerate(zip(_upsampled(clip.maps, size), masks, strict=True)):
-        labels, regions = None, []
+    for frame, (map_, mask) in enumerate(zip(clip.maps, masks, strict=True)):
+        # The weights are of double precision, so that a flat map is still flat when rounded again.
+        values = (down @ map_ @ across.T).astype(np.float32)
+        numbers: IntArray = np.zeros_like(before)
+        regions: list[Region] = []
         if mask is not None and mask.any():
             labels, found = _labelled(mask)
             regions = _regions(labels, found, rows, columns)
-            if before is not None:
-                links.append(_links(before, labels, found) + len(detected))
+            numbers = np.where(labels, labels + len(detected), 0)
+            shared = (before > 0) & (numbers > 0)
+            links.append(np.unique([before[shared], numbers[shared]], axis=1) - 1)
         share = np.zeros(values.size)
-        for region in regions:
-            share[region.pixels] += region.share
+        for covered, part in regions:
+            share[covered] += part
         bins = np.searchsorted(grid.pixels, values.ravel(), side="right")
         for kind, weight in enumerate((1 - share, share) if regions else (None,)):
             pixels[kind] += np.bincount(bins, weight, minlength=pixels.shape[1])
@@ -355,33 +334,19 @@ def _count(clip: MaskedClip, grid: _Grid) -> _Counts:
         wrong, right = _match(values, regions, grid.regions)
         false += wrong
         detected.extend(right)
-        before = labels
+        before = numbers
     every = np.array(detected, dtype=bool).reshape(-1, len(grid.regions))
-    tracks, detected_tracks = _tracks(every, links)
+    # A track is what the links join; its regions may be found at some thresholds only.
+    pairs = np.concatenate(links, axis=1)
+    joined = coo_matrix((np.ones(pairs.shape[1]), pairs), shape=(len(every), len(every)))
+    tracks, owner = connected_components(joined, directed=False)
+    hits = np.zeros((tracks, len(grid.regions)))
+    np.add.at(hits, owner, every)
+    enough = hits >= ALPHA * np.bincount(owner, minlength=tracks)[:, None]
     return _Counts(
-        normal_pixels=pixels[0],
-        anomalous_pixels=pixels[1],
-        anomalous=anomalous,
-        scores=scores,
-        false_regions=false,
-        detected_regions=every.sum(axis=0).astype(float),
-        detected_tracks=detected_tracks,
-        regions=len(every),
-        tracks=tracks,
+        *(pixels[0], pixels[1], anomalous, scores, false),
+        *(every.sum(axis=0), enough.sum(axis=0), len(every), tracks),
     )
-
-
-def _working_size(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, WORKING_SIDE / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _upsampled(maps: MapArray, size: tuple[int, int]) -> Iterator[MapArray]:
-    rows, columns = (_bilinear(*sides) for sides in zip(size, maps.shape[1:], strict=True))
-    for start in range(0, len(maps), BLOCK_FRAMES):
-        block = np.asarray(maps[start : start + BLOCK_FRAMES])
-        # The weights are of double precision, so that a flat map is still flat when rounded again.
-        yield from (rows @ block @ columns.T).astype(np.float32)
 
 
 def _bilinear(length: int, given: int) -> FloatArray:
@@ -408,28 +373,14 @@ def _labelled(mask: BoolArray) -> tuple[LabelArray, int]:
     return labels * mask, found
 
 
-def _regions(
-    labels: LabelArray, found: int, rows: FloatArray, columns: FloatArray
-) -> list[_Region]:
+def _regions(labels: LabelArray, found: int, rows: FloatArray, columns: FloatArray) -> list[Region]:
     """The regions 1 … found of a labelled mask, brought to the working grid."""
-    regions = []
+    regions: list[Region] = []
     for label, box in enumerate(ndimage.find_objects(labels, found), start=1):
         share = rows[:, box[0]] @ (labels[box] == label) @ columns[:, box[1]].T
         pixels = np.flatnonzero(share)
-        regions.append(_Region(pixels, share.ravel()[pixels]))
+        regions.append((pixels, share.ravel()[pixels]))
     return regions
-
-
-def _links(before: LabelArray, labels: LabelArray, found: int) -> IntArray:
-    """(pairs, 2) regions that share a pixel with one of the frame before.
-
-    They count from the first region of `labels`; those of the frame before are thus negative.
-    """
-    shared = (before > 0) & (labels > 0)
-    earlier, later = np.divmod(
-        np.unique(before[shared].astype(np.int64) * (found + 1) + labels[shared]), found + 1
-    )
-    return np.column_stack([earlier - 1 - before.max(), later - 1])
 
 
 def _flagged_at(values: MapArray, share: FloatArray) -> float:
@@ -442,7 +393,7 @@ def _flagged_at(values: MapArray, share: FloatArray) -> float:
 
 
 def _match(
-    values: MapArray, regions: Sequence[_Region], thresholds: MapArray
+    values: MapArray, regions: Sequence[Region], thresholds: MapArray
 ) -> tuple[IntArray, list[BoolArray]]:
     """False regions of one frame, and which true ones are detected, at every threshold.
 
@@ -476,26 +427,6 @@ def _match(
     return np.append(false, 0)[at], [np.append(hits, False)[at] for hits in detected]
 
 
-def _tracks(detected: BoolArray, links: Sequence[IntArray]) -> tuple[int, FloatArray]:
-    """Number of tracks, and how many are detected at each threshold.
-
-    Parameters
-    ----------
-    detected : (regions, thresholds).
-    links : (pairs, 2) regions of one track, one array a frame.
-    """
-    regions, thresholds = detected.shape
-    if regions == 0:
-        return 0, np.zeros(thresholds)
-    pairs = np.concatenate([np.zeros((0, 2), dtype=np.int64), *links])
-    joined = coo_matrix((np.ones(len(pairs)), tuple(pairs.T)), shape=(regions, regions))
-    tracks, owner = connected_components(joined, directed=False)
-    hits = np.zeros((tracks, thresholds))
-    np.add.at(hits, owner, detected)
-    enough = hits >= ALPHA * np.bincount(owner)[:, None]
-    return int(tracks), enough.sum(axis=0).astype(float)
-
-
 def _of_frames(counts: Sequence[_Counts]) -> tuple[FloatArray, LabelledFrames]:
     """Scores of the pixel criterion and ground truth of the frames of all clips."""
     frames = LabelledFrames(
@@ -506,13 +437,12 @@ def _of_frames(counts: Sequence[_Counts]) -> tuple[FloatArray, LabelledFrames]:
     return np.concatenate([count.scores for count in counts]), frames
 
 
-def _values(counts: Sequence[_Counts], draws: int) -> dict[str, Measure]:
-    if not counts:
-        return dict.fromkeys(MEASURES, Measure(reason="no labelled test clips"))
+def _values(counts: Sequence[_Counts], draws: int, none: str) -> dict[str, Measure]:
+    """Each measure with its interval; `none` says why there are no clips."""
+    if not any(count.anomalous.any() for count in counts):
+        return dict.fromkeys(MEASURES, Measure(reason="no anomalous frames" if counts else none))
     scores, frames = _of_frames(counts)
     weights = draw_clips(len(counts), draws)
-    if not frames.anomalous.any():
-        return dict.fromkeys(MEASURES, Measure(reason="no anomalous frames"))
     once, drawn = (_areas(counts, one) for one in (np.ones((1, len(counts))), weights))
     few = "fewer than 2 labelled clips" if len(counts) < 2 else None
     found = {
@@ -537,35 +467,34 @@ def _areas(counts: Sequence[_Counts], weights: FloatArray) -> dict[str, FloatArr
     -------
     measure : (draws,) values, NaN where a draw lacks what the measure needs.
     """
-    normal, anomalous = _pixels(counts, weights)
+    normal, anomalous, false, detected = _totals(counts, weights)
     wins = (anomalous * (np.cumsum(normal, axis=1) - normal / 2)).sum(axis=1)
     areas = {"pixel_auc": ratio(wins, anomalous.sum(axis=1) * normal.sum(axis=1))}
-    for name, (false, detected) in _detections(counts, weights).items():
-        x, y = _best(false, detected)
+    for name, rate in detected.items():
+        x, y = _best(false, rate)
         areas[name] = (y[:, :-1] * np.diff(x, axis=1)).sum(axis=1)
     return areas
 
 
-def _pixels(counts: Sequence[_Counts], weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(draws, bins) normal and anomalous pixels by value."""
-    normal = weights @ np.array([count.normal_pixels for count in counts])
-    return normal, weights @ np.array([count.anomalous_pixels for count in counts])
-
-
-def _detections(
+def _totals(
     counts: Sequence[_Counts], weights: FloatArray
-) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Measure: (draws, thresholds) false regions a frame and detection rate."""
-    frames = weights @ np.array([len(count.scores) for count in counts])
-    false = weights @ np.array([count.false_regions for count in counts]) / frames[:, None]
-    regions = weights @ np.array([count.regions for count in counts])
-    tracks = weights @ np.array([count.tracks for count in counts])
-    detected_regions = weights @ np.array([count.detected_regions for count in counts])
-    detected_tracks = weights @ np.array([count.detected_tracks for count in counts])
-    return {
-        "rbdc": (false, ratio(detected_regions, regions[:, None])),
-        "tbdc": (false, ratio(detected_tracks, tracks[:, None])),
+) -> tuple[FloatArray, FloatArray, FloatArray, dict[str, FloatArray]]:
+    """Normal and anomalous pixels by value, false regions a frame, detection rates by measure.
+
+    All (draws, bins) or (draws, thresholds).
+    """
+
+    def total(name: str) -> FloatArray:
+        summed: FloatArray = weights @ np.array([getattr(one, name) for one in counts])
+        return summed
+
+    frames = weights @ np.array([len(one.scores) for one in counts])
+    detected = {
+        "rbdc": ratio(total("detected_regions"), total("regions")[:, None]),
+        "tbdc": ratio(total("detected_tracks"), total("tracks")[:, None]),
     }
+    false = total("false_regions") / frames[:, None]
+    return total("normal_pixels"), total("anomalous_pixels"), false, detected
 
 
 def _best(false: FloatArray, detected: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -591,24 +520,19 @@ def _best(false: FloatArray, detected: FloatArray) -> tuple[FloatArray, FloatArr
     )
 
 
-def _curves(
-    counts: Sequence[_Counts], scores: FloatArray, frames: LabelledFrames
-) -> dict[str, Curve]:
+def _curves(counts: Sequence[_Counts]) -> dict[str, Curve]:
     """Points for a figure; none where a curve has no meaning."""
-    once = np.ones((1, len(counts)))
-    nothing = np.zeros(0)
-    curves = dict.fromkeys(MEASURES, (nothing, nothing))
-    if frames.anomalous.any():
-        normal, anomalous = (np.cumsum(part[0, ::-1]) for part in _pixels(counts, once))
+    curves = dict.fromkeys(MEASURES, (np.zeros(0), np.zeros(0)))
+    if any(count.anomalous.any() for count in counts):
+        scores, frames = _of_frames(counts)
+        *pixels, false, detected = _totals(counts, np.ones((1, len(counts))))
+        normal, anomalous = (np.append(0, np.cumsum(part[0, ::-1])) for part in pixels)
         if normal[-1] > 0:
-            curves["pixel_auc"] = (
-                np.append(0, normal / normal[-1]),
-                np.append(0, anomalous / anomalous[-1]),
-            )
+            curves["pixel_auc"] = normal / normal[-1], anomalous / anomalous[-1]
         if not frames.anomalous.all():
             curves["pixel_criterion"] = roc_curve(frames.anomalous, scores)[:2]
-        for name, (false, detected) in _detections(counts, once).items():
-            x, y = _best(false, detected)
+        for name, rate in detected.items():
+            x, y = _best(false, rate)
             # Each step is drawn as two points, one above the other.
             curves[name] = (np.repeat(x[0], 2)[1:], np.repeat(y[0], 2)[:-1])
     return {name: Curve(*(one.tolist() for one in _thin(*xy))) for name, xy in curves.items()}
