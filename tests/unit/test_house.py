@@ -66,7 +66,7 @@ def test_each_table_is_defined_once():
     asked = re.findall(r'"(\w+)"', re.search(r"TABLE_NAMES = \((.+)\)", rules)[1])
     asked += ["comparisons", "stages"]  # these have no LaTeX
     code = "".join(path.read_text() for path in (PACKAGE / "reporting").glob("*.py"))
-    assert sorted(re.findall(r'Page\.of\("(\w+)"', code)) == sorted(asked)
+    assert sorted(re.findall(r'Page\("(\w+)"', code)) == sorted(asked)
 
 
 def test_each_figure_is_drawn_by_the_one_function_of_its_module():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import yaml
 
-from sdor.reporting.report import Figures, write_report
+from sdor.reporting.report import write_report
 from sdor.reporting.runs import Runs
 from sdor.reporting.stage_times import job_times
 from sdor.running.jobs import job
@@ -13,7 +13,8 @@ with job(snakemake, "report"):
         Path(snakemake.input.findings),
         Path(snakemake.output[0]),
         sections=[Runs(*one, seeds) for one in stage["sections"]],
-        figures=Figures(stage["captions"], stage["study_captions"]),
+        captions=stage["captions"],
+        study_captions=stage["study_captions"],
         view=stage["view"],
         configuration=yaml.safe_dump(stage["config"], sort_keys=False),
         times=job_times(Path("results/benchmarks"), stage["benchmarks"], seeds),

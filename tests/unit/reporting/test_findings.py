@@ -108,8 +108,6 @@ def test_a_finding_over_its_seeds_has_mean_spread_and_mean_bounds(findings):
     assert (rate.mean, rate.std) == pytest.approx((5.1, 0.2 / 2**0.5))
     assert findings.cell("ped2", "paper", "", metric="anomaly_rate").std is None
     assert findings.counts["ped2", "rate05"]["clips"] == 14
-    assert findings.of_first_seed("ped2", "rate05") == " of the first seed"
-    assert findings.of_first_seed("ped2", "paper") == ""
 
 
 def test_what_is_not_there_says_why(findings):

@@ -15,7 +15,7 @@ from synthetic_study import blind, change, gathered, write_feedback, write_local
 from sdor.errors import SdorError
 from sdor.files import write_parquet
 from sdor.reporting.findings import read_findings
-from sdor.reporting.report import Figures, provenance_table, times_text, write_report
+from sdor.reporting.report import provenance_table, times_text, write_report
 from sdor.reporting.runs import Runs
 from sdor.reporting.tables import paper_pages
 from sdor.study.plan import Comparison, Plan
@@ -91,7 +91,8 @@ def results(tmp_path_factory):
 def write(folder, output, *, findings=None, sections=("ped2", SCENE), **settings):
     given = {
         "sections": [Runs(scene, "paper", (0, 1), folder) for scene in sections],
-        "figures": Figures(KINDS, {"figure6.png": "Figure 6 & more"}),
+        "captions": KINDS,
+        "study_captions": {"figure6.png": "Figure 6 & more"},
         "view": "8",
         "configuration": "method:\n  backbone: <b>resnet50</b>",
         "times": pd.DataFrame(
@@ -178,7 +179,7 @@ def test_the_head_tells_what_differs_from_the_paper(source):
 
 def test_the_head_says_what_the_weights_are_and_that_nothing_else_differs(tmp_path):
     files = write_study(tmp_path, {"ped2": (4, 6)}, {"paper": ({}, 1.4)}, seeds=[0])
-    nothing = {"sections": (), "figures": Figures({}, {})}
+    nothing = {"sections": (), "captions": {}, "study_captions": {}}
     words = (
         "Its settings the paper's, and this project's defaults where the paper states none Seeds"
     )
@@ -245,7 +246,6 @@ def test_times_are_rounded_before_minutes_are_split_off():
 
 def test_a_missing_figure_is_named_and_the_old_report_stays(results, tmp_path):
     before = write(results[0], tmp_path / "report.html")
-    gone = Figures({"loss": "Training loss"}, {})
     with pytest.raises(SdorError, match=r"paper-loss\.svg: damaged or missing"):
-        write(results[0], tmp_path / "report.html", figures=gone)
+        write(results[0], tmp_path / "report.html", captions={"loss": "Training loss"})
     assert (tmp_path / "report.html").read_text() == before

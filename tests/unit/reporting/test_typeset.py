@@ -71,7 +71,7 @@ def test_a_column_in_which_nothing_is_said_is_left_out():
 def test_csv_has_what_is_shown_in_full_precision():
     found = Cell(Key("ped2", "paper", against="sp"), {0: 1.23456, 1: 2}, 1.61728, 0.5, 0.1, 2.2)
     table = Table("Title", ("row", "difference"), [Row(("ours", found))])
-    header, line = Page.of("rates", [table]).csv().splitlines()
+    header, line = Page("rates", [table]).csv().splitlines()
     one = dict(zip(header.split(","), line.split(","), strict=True))
     assert (one["table"], one["mean"], one["holds"], one["seeds"]) == (
         "Title",
@@ -81,12 +81,9 @@ def test_csv_has_what_is_shown_in_full_precision():
     )
     assert one["by_seed"] == "0: 1.235; 1: 2.000"
     assert (
-        Page.of("rates", [])
-        .csv()
-        .splitlines()[1]
-        .endswith(",not run: no anomaly rates are compared.")
+        Page("rates", []).csv().splitlines()[1].endswith(",not run: no anomaly rates are compared.")
     )
-    assert Page.of("rates", [], every=[found]).csv().splitlines()[1].startswith(",ped2,paper")
+    assert Page("rates", [], every=[found]).csv().splitlines()[1].startswith(",ped2,paper")
 
 
 def test_headings_and_the_papers_own_rows_are_told_apart_in_every_format():

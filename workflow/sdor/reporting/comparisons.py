@@ -34,7 +34,7 @@ def comparisons(findings: Findings) -> Page:
             if known := [cell for cell in cells if cell.mean is not None]:
                 tables.append(_table(findings, scene, metric, known))
                 paired += known
-    return Page.of("comparisons", tables, every=paired)
+    return Page("comparisons", tables, every=paired)
 
 
 def _table(findings: Findings, scene: str, metric: str, cells: Sequence[Cell]) -> Table:
@@ -70,13 +70,14 @@ def _opening(findings: Findings, scene: str, metric: str, cells: Sequence[Cell])
     """How many clips and pairs there are, and how far that carries."""
     main, here = findings.plan.main, findings.variants(scene)
     variant = main if main in here else here[0]
-    counts, first = findings.counts[scene, variant], findings.of_first_seed(scene, variant)
+    counts = findings.counts[scene, variant]
+    first = " (counts of the first seed)" if (scene, variant) in findings.partial else ""
     kind = "test_clips" if metric == "test_only" else "labelled_clips"
     clips, anomalous = min(counts[kind], counts["labelled_clips"]), counts["clips_with_anomalies"]
     judged = [cell for cell in cells if cell.holds is not None]
     found = [
         f"The unit is the clip: {clips:,.0f} {kind.replace('_', ' ')}; clips with anomalies in the "
-        f"scene: {anomalous:,.0f}{f' (counts{first})' if first else ''}.",
+        f"scene: {anomalous:,.0f}{first}.",
         f"Pairs with an interval: {len(judged):,} of {len(cells):,}; of these "
         f"{sum(bool(cell.holds) for cell in judged):,} hold, where about "
         f"{round((1 - CONFIDENCE) * len(judged)):,} would by chance if no two rows differed.",

@@ -64,24 +64,12 @@ from sdor.reporting.reported import (
 )
 from sdor.study.plan import Plan
 
-SCHEMA = {
-    "scene": "str",
-    "variant": "str",
-    "seed": "Int64",
-    "row": "str",
-    "way": "str",
-    "metric": "str",
-    "value": "float64",
-    "low": "float64",
-    "high": "float64",
-    "clips": "Int64",
-    "draws": "Int64",
-    "against": "str",
-    "round": "Int64",
-    "reason": "str",
-    "source": "str",
-    "settings": "str",
-}
+COLUMNS = "scene variant seed row way metric value low high clips draws against round reason"
+SCHEMA = (
+    dict.fromkeys((*COLUMNS.split(), "source", "settings"), "str")
+    | dict.fromkeys(("value", "low", "high"), "float64")
+    | dict.fromkeys(("seed", "clips", "draws", "round"), "Int64")
+)
 MEASURED, REPORTED = "measured", "reported"
 # The columns that paired differences over all seeds are taken of.
 JUDGED = ("merged", "test_only")
@@ -284,11 +272,6 @@ class Findings:
         """Whether there is any ground truth to measure a scene and variant with."""
         return bool(self.cell(scene, variant, way=way).by_seed)
 
-    def of_first_seed(self, scene: str, variant: str) -> str:
-        """What a count of the first seed needs beside it where other seeds have others."""
-        several = len(self.grouped[scene, variant]) > 1
-        return " of the first seed" if several and (scene, variant) in self.partial else ""
-
     def about(self, variant: str) -> About | None:
         """What a variant came from, on the first scene that it was run on."""
         return next((run for run in self.runs if run.variant == variant), None)
@@ -399,14 +382,10 @@ def _of_run(run: _Result) -> Iterator[Record]:
     elif counts["labelled_frames"]:
         counts["anomaly_rate"] = counts["anomalous_frames"] / counts["frames"]
     yield from ({**key, "metric": name, "value": count} for name, count in counts.items())
-    places = {row: {"row": row} for row in (*content["rows"], *content["oracles"])}
-    places |= {
-        pair: dict(zip(("row", "against"), pair.split(" - "), strict=True))
-        for pair in content["differences"]
-    }
     measured = {**content["rows"], **content["oracles"], **content["differences"]}
-    for name, place in places.items():
-        yield from _measures({**key, **place}, measured[name], run.draws)
+    for name, measures in measured.items():
+        row, _, against = name.partition(" - ")
+        yield from _measures({**key, "row": row, "against": against}, measures, run.draws)
     for labels in content["pseudo_labels"]:
         place = {**key, "row": f"{STEPS[0]}{labels['iteration']}"}
         for name in ("anomalous", "anomalous_precision", "normal", "normal_precision"):
@@ -444,9 +423,8 @@ def _drawn(
     found: dict[Side, list[dict[str, FloatArray]]] = {}
     for run, path in zip(runs, paths, strict=True):
         rows = run.content["rows"]
-        valued = [
-            row for row in rows if any(one["value"] is not None for one in rows[row].values())
-        ]
+        known = {row: [one["value"] for one in cells.values()] for row, cells in rows.items()}
+        valued = [row for row, values in known.items() if any(one is not None for one in values)]
         drawn = read_draws(path, valued, run.draws)
         found.setdefault((run.about.scene, run.about.variant), []).append(drawn)
     return {side: mean_draws(drawn) for side, drawn in found.items()}
@@ -469,7 +447,7 @@ def _differences(
             if left == right or (left[0] == right[0] and (scene, left[0]) in measured.partial):
                 continue
             for metric in JUDGED:
-                found = _difference(measured, (scene, left, right), metric, drawn)
+                found = _difference(measured, scene, (left, right), metric, drawn)
                 draws = int(measured.counts[scene, left[0]]["draws"])
                 key = paired_key(scene, left, right, metric)._asdict()
                 yield from _measures(key, {metric: vars(found)}, draws)
@@ -477,11 +455,11 @@ def _differences(
 
 def _difference(
     measured: Findings,
-    pair: tuple[str, Side, Side],
+    scene: str,
+    sides: tuple[Side, Side],
     metric: str,
     drawn: Mapping[Side, Mapping[str, FloatArray]],
 ) -> Measure:
-    scene, *sides = pair
     left, right = (measured.cell(scene, *side, metric=metric) for side in sides)
     if left.mean is None or right.mean is None:
         return Measure(reason="one of the two has no value")
@@ -544,21 +522,25 @@ def _over_seeds(key: Key, found: Sequence[Any], partial: frozenset[Side]) -> Cel
     own = [one for one in found if one.seed is not None]
     if (key.scene, key.variant) not in partial and (not key.row or key.row.startswith(SEEDLESS)):
         own = own[:1]
-    known = [one for one in own if one.value is not None]
-    judged = [one for one in found if one.seed is None] or known
-    values = {int(one.seed): scale * one.value for one in known}
-    if not judged or judged[0].value is None:
+    values = {int(one.seed): scale * one.value for one in own if one.value is not None}
+    judged = [one for one in found if one.seed is None] or own
+
+    def mean(name: str) -> float | None:
+        known = [scale * value for one in judged if (value := getattr(one, name)) is not None]
+        return fmean(known) if known else None
+
+    if mean("value") is None:
         return Cell(key, values, reason=found[0].reason or "no labelled frames")
-    bounded = [one for one in judged if one.low is not None]
+    first = next(one for one in judged if one.value is not None)
     return Cell(
         key,
         values,
-        mean=fmean(scale * one.value for one in judged),
+        mean=mean("value"),
+        low=mean("low"),
+        high=mean("high"),
         std=stdev(values.values()) if len(values) > 1 else None,
-        low=fmean(scale * one.low for one in bounded) if bounded else None,
-        high=fmean(scale * one.high for one in bounded) if bounded else None,
-        clips=judged[0].clips,
-        draws=min((one.draws for one in bounded if one.draws is not None), default=None),
-        reason="" if bounded else judged[0].reason,
-        settings=judged[0].settings,
+        clips=first.clips,
+        draws=min((one.draws for one in judged if one.draws is not None), default=None),
+        reason=first.reason if mean("low") is None else "",
+        settings=first.settings,
     )

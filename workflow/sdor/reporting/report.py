@@ -4,7 +4,6 @@ import base64
 import io
 import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +28,13 @@ MOMENTS = 10  # of a scene
 NEED_TRUTH = ("roc", "iterations")
 
 
-@dataclass(frozen=True)
-class Figures:
-    """The figures of a study: files of the same names, and their captions.
-
-    Attributes
-    ----------
-    of_runs : kind: caption, of those that each scene and variant has (`{variant}-{kind}.svg`).
-    of_study : name of the file, in `results/figures`: caption.
-    """
-
-    of_runs: Mapping[str, str]
-    of_study: Mapping[str, str]
-
-
 def write_report(
     findings_path: Path,
     output: Path,
     *,
     sections: Sequence[Runs],
-    figures: Figures,
+    captions: Mapping[str, str],
+    study_captions: Mapping[str, str],
     view: str,
     configuration: str,
     times: pd.DataFrame,
@@ -59,6 +45,8 @@ def write_report(
     ----------
     findings_path : beside it are the figures.
     sections : the scenes and variants that have a section of their own.
+    captions : of each kind of figures of a section (`{variant}-{kind}.svg`).
+    study_captions : of each file in `results/figures` that is of the whole study.
     view : name of the stored frames that moments are shown by.
     configuration : the YAML that the run was made with.
     times : what each job took, as of `stage_times.job_times`.
@@ -79,10 +67,10 @@ def write_report(
         missing=[one for one in pages if not one.tables],
         not_run=tables.not_run_table(findings),
         study_figures=[
-            (drawn(findings_path.parent / "figures" / name), caption)
-            for name, caption in figures.of_study.items()
+            (embedded(findings_path.parent / "figures" / name), caption)
+            for name, caption in study_captions.items()
         ],
-        sections=[_section(findings, runs, figures.of_runs, view) for runs in sections],
+        sections=[_section(findings, runs, captions, view) for runs in sections],
         configuration=configuration.strip(),
         provenance=provenance_table(findings),
         times=stages(times),
@@ -105,22 +93,18 @@ def provenance_table(findings: Findings) -> Table:
     return Table("Provenance", ("what", "value", "scenes", "variants"), rows)
 
 
-def drawn(path: Path) -> str:
-    """A picture file as a data URI, so that it shares no ids with the page.
+def embedded(path: Path, content: bytes | None = None) -> str:
+    """A picture, by default a file, as a data URI: so it shares no ids with the page.
 
     Raises
     ------
     SdorError : the file is missing.
     """
     try:
-        return embedded(path.name, path.read_bytes())
+        encoded = base64.b64encode(path.read_bytes() if content is None else content).decode()
     except OSError as error:
         raise SdorError(damaged(path, error)) from error
-
-
-def embedded(name: str, content: bytes) -> str:
-    """A picture as a data URI, by the suffix of its name."""
-    return f"data:{mimetypes.guess_type(name)[0]};base64,{base64.b64encode(content).decode()}"
+    return f"data:{mimetypes.guess_type(path.name)[0]};base64,{encoded}"
 
 
 def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
@@ -143,7 +127,7 @@ def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
         parts = (clip, times_text(first, last, one["fps"]), f"frames {first:,} to {last:,}")
         caption = f"{number + 1}. {', '.join(filter(None, parts))}, score {one['score']:.3f} at "
         caption += f"{peak:,}{words[truth.get((clip, peak))] if len(truth) else ''}"
-        moments.append((embedded("peak.jpeg", memory.getvalue()), caption))
+        moments.append((embedded(Path("peak.jpeg"), memory.getvalue()), caption))
     return moments
 
 
@@ -171,7 +155,7 @@ def _section(
         "pseudo_labels": tables.pseudo_label_table(findings, *key),
         "peaks": moments_of(runs, view),
         "figures": [
-            (drawn(start.with_name(f"{start.name}-{kind}.svg")), caption)
+            (embedded(start.with_name(f"{start.name}-{kind}.svg")), caption)
             for kind, caption in captions.items()
             if kind not in left_out
         ],

@@ -68,7 +68,7 @@ def stages(times: pd.DataFrame) -> Page:
     rows = [Row((stage.replace("_", " "), *values)) for stage, *values in lines]
     header = ("stage", "jobs", "seconds", "longest job", "cores", "peak memory (MB)")
     caption = f"{len(times):,} jobs, {times['s'].sum():,.0f} seconds one after the other."
-    return Page.of("stages", [Table("Run times", header, rows, caption)] if rows else [])
+    return Page("stages", [Table("Run times", header, rows, caption)] if rows else [])
 
 
 def _measured(path: Path) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """The tables of a study: selections of findings, as `report/tables.yaml` has their columns."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdor.files import atomic
 from sdor.reporting.comparisons import comparisons
@@ -24,11 +24,12 @@ from sdor.reporting.findings import (
 )
 from sdor.reporting.reported import (
     DIFFER,
-    INITIAL_ROWS,
+    PAPERS_BACKBONE,
     QUOTED_BLOCK,
     TABLE_2,
     overrides_text,
     paper_method,
+    paper_values,
     reported,
     weights_text,
 )
@@ -48,23 +49,18 @@ from sdor.reporting.typeset import (
 )
 
 LOCALISED = {"all_clips": "all clips", "test_only": "test clips"}
+# Of competitors that the paper has one value of.
+PARTS = ("_appearance", "_motion")
 WAYS = {"raw": "as they are", "ranks": "as ranks"}
 
 
-@dataclass(frozen=True)
-class Place:
-    """A column of Tables 1 and 2: a scene, or several pooled.
-
-    Attributes
-    ----------
-    way : how a pool was pooled; empty for a scene.
-    paper : the scene whose values of the paper are shown there; empty: none are.
-    """
+class Place(NamedTuple):
+    """A column of Tables 1 and 2: a scene, or several pooled in a way."""
 
     title: str
     scene: str
     way: str = ""
-    paper: str = ""
+    paper: str = ""  # the scene whose values of the paper are shown there, if any
 
 
 def write_tables(findings_path: str | Path, folder: str | Path) -> None:
@@ -90,7 +86,7 @@ def scene_page(findings: Findings) -> Page:
     """A table of each scene and variant, one of the variants, and what was not run."""
     tables = [scene_table(findings, *key) for key in findings.grouped]
     tables += [*variants_table(findings), *not_run_table(findings)]
-    return Page.of("auc", tables, every=findings.cells.values())
+    return Page("auc", tables, every=findings.cells.values())
 
 
 def paper_pages(findings: Findings) -> list[Page]:
@@ -105,14 +101,16 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
     count = findings.counts[scene, variant]
     # The first and the last running mean stand in the table already, under other names.
     doubled = (f"{STEPS[1]}1", f"{STEPS[1]}{count['iterations']:.0f}")
-    rows = []
-    for row in findings.rows[scene, variant, ""]:
-        if findings.is_measured(scene, variant) and row not in doubled:
-            heading = WORDS["oracles"] if row in ORACLES else ""
-            rows.append(_row(findings, [row_name(row)], "scene", heading, **about, row=row))
+    headings = dict.fromkeys(ORACLES, WORDS["oracles"])
+    rows = [
+        _row(findings, [row_name(row)], "scene", headings.get(row, ""), **about, row=row)
+        for row in findings.rows[scene, variant, ""]
+        if findings.is_measured(scene, variant) and row not in doubled
+    ]
     ours = _row(findings, [], "scene", **about)
     cells = dict(zip(METRICS.values(), ours.findings[:-1], strict=True))
-    runs, first = findings.grouped[scene, variant], findings.of_first_seed(scene, variant)
+    runs = findings.grouped[scene, variant]
+    first = " of the first seed" if (scene, variant) in findings.partial else ""
     within = f"within-clip (clips: {cells['within-clip'].clips or 0}{first})"
     header = [within if name == "within-clip" else name for name in cells]
     skipped = [
@@ -172,13 +170,13 @@ def table_1(findings: Findings) -> Page:
     places, main = _places(findings), findings.plan.main
     measured = any(findings.is_measured(place.scene, main, place.way) for place in places)
     tables = [_table_1(findings, places, metric) for metric in JUDGED] if measured else []
-    return Page.of("table1", [*tables, *not_run_table(findings)] if measured else [])
+    return Page("table1", [*tables, *not_run_table(findings)] if measured else [])
 
 
 def table_2(findings: Findings) -> Page:
     """Table 2: our method with other backbones, merged with the paper's values, and test-only."""
     asked = findings.plan.backbones.variants
-    return Page.of("table2", [_table_2(findings, metric) for metric in JUDGED if asked])
+    return Page("table2", [_table_2(findings, metric) for metric in JUDGED if asked])
 
 
 def localisation(findings: Findings) -> Page:
@@ -196,7 +194,7 @@ def localisation(findings: Findings) -> Page:
     notes = _missing(list(missing), [Row(tuple(missing.values()))])
     header = ["scene", "variant", "clips", *COLUMNS["localisation"]]
     tables = [Table("Localisation", header, rows, notes=notes)] if rows else []
-    return Page.of("localisation", tables, asked=bool(runs))
+    return Page("localisation", tables, asked=bool(runs))
 
 
 def feedback(findings: Findings) -> Page:
@@ -208,7 +206,7 @@ def feedback(findings: Findings) -> Page:
         labels = [str(key.round)]
         rows.append(_row(findings, labels, "feedback", heading, key.scene, key.variant, **about))
     table = Table(TABLES["pages"]["feedback"]["title"], ["round", *COLUMNS["feedback"]], rows)
-    return Page.of("feedback", [table] if rows else [])
+    return Page("feedback", [table] if rows else [])
 
 
 def rates(findings: Findings) -> Page:
@@ -225,7 +223,7 @@ def rates(findings: Findings) -> Page:
             rows.append(_row(findings, labels, "rates", scene, scene, variant))
     header = ["target", "events kept", *COLUMNS["rates"]]
     table = Table(TABLES["pages"]["rates"]["title"], header, rows)
-    return Page.of("rates", [table] if rows else [], asked=bool(study.variants))
+    return Page("rates", [table] if rows else [], asked=bool(study.variants))
 
 
 def ablations(findings: Findings) -> Page:
@@ -253,7 +251,7 @@ def ablations(findings: Findings) -> Page:
         name = title.replace("_", " ")
         name = f"{name[:1].upper()}{name[1:]}"
         tables += [Table(name, header, rows, notes=notes)] if rows else []
-    return Page.of("ablations", tables, asked=bool(plan.ablations))
+    return Page("ablations", tables, asked=bool(plan.ablations))
 
 
 def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
@@ -300,8 +298,7 @@ def _table_2(findings: Findings, metric: str) -> Table:
         place
         for place in _places(findings)
         if (place.scene in study.scenes and not place.way)
-        or (place.paper == ALL_UMN and place.way in ("", "raw") and place.scene == ALL_UMN)
-        or place.paper not in ("", ALL_UMN, "umn1", "umn2", "umn3")
+        or (place.way in ("", "raw") and (2, PAPERS_BACKBONE, place.scene) in paper_values())
     ]
     titles = [place.title for place in places]
     runs = {one: run for one in study.variants if (run := findings.about(one)) is not None}
@@ -385,12 +382,9 @@ def _measured_rows(findings: Findings, places: Iterable[Place]) -> list[str]:
     """The lower block of Table 1; rows that the paper has stand there in any case."""
     keys = [(place.scene, findings.plan.main, place.way) for place in places]
     known = dict.fromkeys(row for key in keys for row in findings.rows.get(key, ()))
-    rows: list[str] = []
-    for one in TABLES["competitors"]:
-        rows += [*(part for part in one.get("parts", ()) if part in known), one["row"]]
-    last = [*INITIAL_ROWS, OURS, "ours_smoothed"]
-    others = [row for row in known if not row.startswith((*STEPS, *ORACLES))]
-    return [*rows, *(row for row in others if row not in (*rows, *last)), *last]
+    listed = [one for one in TABLES["rows"] if one in known or not one.endswith(PARTS)]
+    rows = dict.fromkeys((*listed, *known))
+    return [row for row in rows if not row.startswith((*STEPS, *ORACLES))]
 
 
 def _places(findings: Findings) -> list[Place]:

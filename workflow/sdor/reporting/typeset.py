@@ -82,36 +82,33 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """One of the files of tables.
+    """One of the files of tables, in the words of `tables.yaml`.
 
     Attributes
     ----------
-    name : of its files. title : its heading. explanation : how to read it.
-    tables : empty where there is nothing to show. nothing : one line on why.
+    tables : empty where there is nothing to show. asked : whether they were asked for.
     every : findings of its CSV file, if not just those of the tables.
     """
 
     name: str
-    title: str
-    explanation: str
     tables: Sequence[Table]
-    nothing: str
-    every: Iterable[Cell] | None
+    asked: bool = False
+    every: Iterable[Cell] | None = None
 
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        tables: Sequence[Table],
-        *,
-        asked: bool = False,
-        every: Iterable[Cell] | None = None,
-    ) -> Self:
-        """A page in the words of `tables.yaml`; `asked`: whether tables were asked for."""
-        words = TABLES["pages"][name]
-        explanation = words["explanation"].format(**WORDS)
-        nothing = f"{NOT_RUN}: {words['nothing'][-1 if asked else 0]}."
-        return cls(name, words["title"], explanation, tables, nothing, every)
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return str(TABLES["pages"][self.name]["title"])
+
+    @property
+    def explanation(self) -> str:
+        """How to read it."""
+        return str(TABLES["pages"][self.name]["explanation"]).format(**WORDS)
+
+    @property
+    def nothing(self) -> str:
+        """Why there is no table."""
+        return f"{NOT_RUN}: {TABLES['pages'][self.name]['nothing'][-1 if self.asked else 0]}."
 
     def printed(self, kind: str) -> str:
         """The page as "md" or "tex"; without a table it is its title and the reason."""
