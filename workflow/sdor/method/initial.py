@@ -106,7 +106,7 @@ def sp_scores(features: FloatArray, *, bags: int = 50, bag_size: int = 8, seed: 
 
     Raises
     ------
-    ValueError : fewer rows than `bag_size`, or a value that is not finite.
+    ValueError : fewer rows than `bag_size`.
 
     Examples
     --------
@@ -116,8 +116,6 @@ def sp_scores(features: FloatArray, *, bags: int = 50, bag_size: int = 8, seed: 
     """
     if len(features) < bag_size:
         raise ValueError(f"Sp draws bags of {bag_size} frames, found only {len(features)}")
-    if not np.isfinite(features).all():
-        raise ValueError("the features hold a value that is not finite")
     rng = np.random.default_rng(seed)
     rows = np.ascontiguousarray(features, dtype=np.float64)
     total = np.zeros(len(rows))

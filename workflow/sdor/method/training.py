@@ -151,7 +151,7 @@ def train_epoch(
 
 
 def loss_of(scores: Tensor, targets: Tensor, settings: TrainingSettings) -> Tensor:
-    """Mean loss of a batch: L1 (Eq. 8), L2, or the focal loss.
+    """Mean loss of a batch: "l1" (Eq. 8), "l2" or "focal".
 
     The focal loss (Lin et al. 2017) takes phi as the logit of "belongs to A" and needs no c1 and
     c2. It has no weight of the classes: batches are balanced as a rule.

@@ -51,7 +51,6 @@ def load_ensemble(run: RunFiles) -> tuple[Ensemble, npt.NDArray[np.uint8]]:
     scorers = [load_scorer(Path(one), weights, trainable=run.trainable) for one in run.models]
     ensemble = Ensemble(scorers).eval().requires_grad_(False)
     store = FrameStore({clip: Path(path) for clip, path in run.frames.items()})
-    # An exported batch of one would stay a batch of one.
-    rows = np.arange(4)
+    rows = np.arange(4)  # an exported batch of one would stay a batch of one
     window = scorers[0].backbone.architecture.frames
     return ensemble, store.gather_windows(rows, window) if window > 1 else store.gather(rows)

@@ -28,7 +28,7 @@ from mlflow.entities import LoggedModelStatus, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from sdor.files import write_json
+from sdor.files import digest_of, file_sha256, write_json
 from sdor.progress import logger, track
 from sdor.reporting.findings import read_findings
 from sdor.study.fingerprint import versions_of
@@ -43,22 +43,15 @@ FOLDERS = {".png": "figures", ".md": "tables", ".csv": "tables"}
 
 @dataclass
 class Receipt:
-    """What was recorded where.
+    """What was recorded where; `runs` and `models` say MLflow's id of each place."""
 
-    Attributes
-    ----------
-    store : its URI, without user name and password.
-    complete : all is recorded. reason : why it is not.
-    runs, models : place: MLflow's id. new : how many runs were added.
-    """
-
-    store: str
+    store: str  # its URI, without user name and password
     experiment: str
     complete: bool = False
-    reason: str = ""
+    reason: str = ""  # why it is not
     runs: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
-    new: int = 0
+    new: int = 0  # runs that were added
 
 
 def track_study(
@@ -75,9 +68,7 @@ def track_study(
 
     Parameters
     ----------
-    findings : `results/findings.parquet`.
     artefacts : tables and figures of the whole study.
-    uri : of MLflow's store.
     failures : a file that gets a line where not all could be recorded.
 
     Raises
@@ -128,14 +119,16 @@ class Store:
             found.experiment_id if found else self.client.create_experiment(experiment, place)
         )
         mlflow.set_experiment(experiment_id=self.experiment_id)  # where models are logged
-        known = mlflow.search_runs(
-            [self.experiment_id], f"tags.`{KEY}` LIKE '%'", output_format="list"
-        )
+        ours = f"tags.`{KEY}` LIKE '%'"
+        known = mlflow.search_runs([self.experiment_id], ours, output_format="list")
         self._known: dict[str, Run] = {run.data.tags[KEY]: run for run in known}
 
     def record(self, entry: Entry, receipt: Receipt) -> None:
         """Find or create the run of an entry, record what it does not have yet, and note its id."""
-        run, content = self._known.get(entry.key), entry.content()
+        run = self._known.get(entry.key)
+        # Times are left out: those of copied files may change.
+        files = {path: file_sha256(path) for path in entry.artefacts}
+        content = digest_of([entry.metrics, entry.params, files])
         if run is None:
             tags = {**entry.tags, KEY: entry.key, "mlflow.source.name": "sdor"}
             if entry.parent:
@@ -144,8 +137,7 @@ class Store:
             receipt.new += 1
         run_id = receipt.runs[entry.place] = str(run.info.run_id)
         if run.data.tags.get(RECORDED) != content:
-            params = [Param(*one) for one in entry.params.items()]
-            self.client.log_batch(run_id, params=params)
+            self.client.log_batch(run_id, params=[Param(*one) for one in entry.params.items()])
             metrics = [Metric(name, one, entry.end, step) for name, one, step in entry.metrics]
             for start in range(0, len(metrics), BATCH):
                 self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
@@ -162,10 +154,8 @@ class Store:
 
         It is a graph with its weights that loads without this package.
         """
-        logged = self.client.search_logged_models(
-            [self.experiment_id], f"source_run_id = '{run_id}'"
-        )
-        for model in logged:
+        of_run = f"source_run_id = '{run_id}'"
+        for model in self.client.search_logged_models([self.experiment_id], of_run):
             if model.status == LoggedModelStatus.READY:
                 return str(model.model_id)
             self.client.delete_logged_model(model.model_id)  # cut off

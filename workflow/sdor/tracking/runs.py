@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdor.files import digest_of, file_sha256, read_parquet
+from sdor.files import digest_of, read_parquet
 from sdor.reporting.findings import Findings
 
 
@@ -63,11 +63,6 @@ class Entry:
     artefacts: Sequence[str] = ()
     model: RunFiles | None = None
 
-    def content(self) -> str:
-        """Fingerprint of all that is recorded, but for times: those of copied files may change."""
-        files = {path: file_sha256(path) for path in self.artefacts}
-        return digest_of([self.metrics, self.params, files])
-
 
 def run_entries(run: RunFiles, findings: Findings, results: Path = Path("results")) -> list[Entry]:
     """The entry of a run, then those of its iterations and rounds of feedback.
@@ -81,8 +76,8 @@ def run_entries(run: RunFiles, findings: Findings, results: Path = Path("results
     for column, value in named.items():
         rows = rows[(rows[column] == value).fillna(False)]
     about = next(one for one in findings.runs if named.items() <= vars(one).items())
-    source = {"device": about.device, "weights": about.weights and about.weights.source}
-    params = {**named, **source, **about.method.as_document()}
+    weights = about.weights and about.weights.source
+    params = {**named, "weights": weights, "device": about.device, **about.method.as_document()}
     iterations = range(1, about.method.iterations + 1)
     place = f"{run.scene}/{run.variant}/seed{run.seed}"
     # What is measured later, localisation and feedback, joins the run.
@@ -93,8 +88,7 @@ def run_entries(run: RunFiles, findings: Findings, results: Path = Path("results
         place=place,
         key=digest_of([place, about.as_document(), scores.to_csv(index=False)]),
         params={
-            name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in params.items()
+            key: one if isinstance(one, str) else json.dumps(one) for key, one in params.items()
         },
         tags={"sdor.kind": "run", "mlflow.note.content": about.description}
         | {f"fingerprint.{name}": value for name, value in prints.items()}
@@ -119,7 +113,6 @@ def study_entry(wholes: Sequence[Entry], artefacts: Sequence[str]) -> Entry:
         key=digest_of(["study", sorted(entry.key for entry in wholes)]),
         start=min(entry.start for entry in wholes),
         end=max(entry.end for entry in wholes),
-        params={"runs": str(len(wholes))},
         tags={"sdor.kind": "study"},
         artefacts=artefacts,
     )
