@@ -245,7 +245,7 @@ def test_table_of_frames_that_is_not_of_the_video_is_refused(clip, tmp_path):
     assert "gt.csv: expected n 15 in row 15, found 16" in refused(part, truth)
     # Counted from 0, every label would be one frame late.
     write(range(30))
-    assert "gt.csv: expected n from 1 on, found 0 in row 1" in refused(part, truth)
+    assert "gt.csv: expected n 11 in row 1, found 0" in refused(part, truth)
 
 
 def test_pixel_masks_alone_are_labels(clip, tmp_path):

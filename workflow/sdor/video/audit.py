@@ -171,12 +171,8 @@ def _frame_ranges(labels: FrameTable, start: int, frames: int, highest: int | No
     rows, anomalous = 0, []
     for row, cells in enumerate(zip(table[labels.frame], table[labels.anomalous], strict=True), 1):
         number = _number(cells[0], path, labels.frame)
-        if number < 1:
-            raise SdorError(
-                f"{path}: expected {labels.frame} from 1 on, found {number} in row {row}"
-            )
         # Rows beyond a clip's end are left out only where the video goes on there.
-        if number < start or (highest is None and number > end):
+        if 1 <= number < start or (highest is None and number > end):
             continue
         if number != start + rows:
             raise SdorError(

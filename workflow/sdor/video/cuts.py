@@ -33,12 +33,7 @@ AROUND = (2, 6)
 
 
 def find_sequences(frames: Iterable[Frame]) -> list[tuple[int, int]]:
-    """First and last frame of each sequence, from 1, inclusive.
-
-    Parameters
-    ----------
-    frames : uint8 [height, width, channels], in order; only one is held at a time.
-    """
+    """First and last frame of each sequence, from 1, inclusive; one picture is held at a time."""
     blocks = np.array([_blocks(frame) for frame in frames], dtype=np.int16)
     if not len(blocks):
         return []
@@ -62,9 +57,7 @@ def find_sequences(frames: Iterable[Frame]) -> list[tuple[int, int]]:
 def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tuple[int, int]]:
     """First and last frame of each sequence of a joined video, from 1, inclusive.
 
-    Parameters
-    ----------
-    masks : regions to leave out; a burnt-in caption that comes and goes is best hidden.
+    The masks' regions are left out: a burnt-in caption that comes and goes is best hidden.
 
     Raises
     ------
@@ -89,28 +82,19 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
 
 
 def located_scene(name: str, config: Mapping[str, str], cuts: str | None) -> Scene:
-    """A scene by its name, with its clips located if they come out of a joined video.
+    """A scene by its name (see `find_scene`), its clips located if they are of a joined video.
 
     Parameters
     ----------
     config : scene_folder and data_root of the study.
     cuts : file of what `sequence_ranges` found in the joined video, if there is one.
-
-    Raises
-    ------
-    SdorError : see `find_scene` and `locate`.
     """
     scene = find_scene(name, config["scene_folder"], config["data_root"])
     return locate(scene, read_json(cuts) if cuts else [])
 
 
 def locate(scene: Scene, ranges: Sequence[tuple[int, int]]) -> Scene:
-    """The scene with each clip's frame range in the joined video; others come back as they are.
-
-    Parameters
-    ----------
-    ranges : of the sequences, from `sequence_ranges`.
-    """
+    """The scene with each clip's range in the joined video, out of those of all its sequences."""
     if scene.joined is None:
         return scene
     clips = []

@@ -45,8 +45,7 @@ def ffmpeg_binary() -> str:
     ------
     SdorError : neither is there.
     """
-    found = shutil.which("ffmpeg")
-    if found:
+    if found := shutil.which("ffmpeg"):
         return found
     try:
         import imageio_ffmpeg
@@ -105,10 +104,9 @@ def read_video(path: str | Path, first: int = 1, last: int | None = None) -> Ite
     SdorError : the file is no video, or ffmpeg meets an error in it; with ffmpeg's last words.
     """
     grey = probe(path).grey
-    frames = ffmpeg.input(str(Path(path).absolute()))["v:0"]
-    if first > 1 or last is not None:
-        limits = {} if last is None else {"end_frame": last}
-        frames = frames.filter("trim", start_frame=first - 1, **limits)
+    limits = {} if last is None else {"end_frame": last}
+    source = ffmpeg.input(str(Path(path).absolute()))["v:0"]
+    frames = source.filter("trim", start_frame=first - 1, **limits)
     # A PNM picture carries its own size, so that no second guess at rotation or cropping is needed.
     output = frames.output(
         "pipe:",
@@ -176,21 +174,19 @@ def read_image(file: str | Path) -> Frame:
     try:
         with Image.open(file) as image:
             image.load()
-            if image.mode == "P" and image.palette is not None:
-                colours = np.asarray(image.convert("RGB"))
-                return colours[:, :, :1] if (colours == colours[:, :, :1]).all() else colours
-            if image.mode.startswith("I"):
-                deep = np.asarray(image).astype(np.int64)
-                if deep.min() >= 0 and deep.max() <= np.iinfo(np.uint16).max:
-                    return (deep >> 8).astype(np.uint8)[:, :, np.newaxis]
             if image.mode.startswith(("I", "F")):
-                raise SdorError(
-                    f"{file}: floating-point pixels or grey values beyond 16 bit; "
-                    "save it with 8 or 16 bit a pixel"
-                )
+                deep = np.asarray(image)
+                if image.mode == "F" or deep.min() < 0 or deep.max() > np.iinfo(np.uint16).max:
+                    raise SdorError(
+                        f"{file}: floating-point pixels or grey values beyond 16 bit; "
+                        "save it with 8 or 16 bit a pixel"
+                    )
+                return (deep >> 8).astype(np.uint8)[:, :, np.newaxis]
             if image.mode in GREY_MODES:
                 return np.asarray(image.convert("L"))[:, :, np.newaxis]
-            return np.asarray(image.convert("RGB"))
+            colours = np.asarray(image.convert("RGB"))
+            grey = image.mode == "P" and (colours == colours[:, :, :1]).all()
+            return colours[:, :, :1] if grey else colours
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SdorError(f"{file}: damaged image ({_one_line(str(error))})") from error
 
@@ -203,13 +199,11 @@ def read_pixel_mask(file: str | Path) -> npt.NDArray[np.bool_]:
 @contextmanager
 def fault_of(clip: Clip) -> Iterator[None]:
     """Put the clip's name in front of what an SdorError says, once."""
-    start = f"clip {clip.name}: "
     try:
         yield
     except SdorError as error:
-        if str(error).startswith(start):
-            raise
-        raise SdorError(f"{start}{error}") from error
+        start = f"clip {clip.name}: "
+        raise SdorError(start + str(error).removeprefix(start)) from error
 
 
 def read_pixel_masks(clip: Clip, folder: Path, frames: int) -> Iterator[npt.NDArray[np.bool_]]:
@@ -227,21 +221,20 @@ def read_pixel_masks(clip: Clip, folder: Path, frames: int) -> Iterator[npt.NDAr
             yield np.asarray(picture.max(axis=2) > 0)
 
 
-def read_clip(clip: Clip) -> Iterator[Frame]:
-    """The frames of a clip at source resolution; see `read_video` and `read_images`.
+def read_clip(clip: Clip, masks: Sequence[Rectangle] = ()) -> Iterator[Frame]:
+    """The frames of a clip at source resolution, the masks hidden: `read_video`, `read_images`.
 
     Raises
     ------
-    SdorError : as they do, with the clip's name in front.
+    SdorError : as they and `hide` do, with the clip's name in front.
     ValueError : the clip is a sequence of a joined video and not located yet (`sdor.video.cuts`).
     """
     if clip.sequence is not None:
-        raise ValueError(
-            f"clip {clip.name} is sequence {clip.sequence} of a joined video: locate it"
-        )
+        raise ValueError(f"{clip.name} is sequence {clip.sequence} of a joined video: locate it")
     read = read_images if clip.kind == "images" else read_video
     with fault_of(clip):
-        yield from read(clip.path, clip.first, clip.last)
+        for frame in read(clip.path, clip.first, clip.last):
+            yield hide(frame, masks)
 
 
 def picture_size(clip: Clip) -> Size:
@@ -258,10 +251,8 @@ def hide(frame: Frame, masks: Sequence[Rectangle]) -> Frame:
     ------
     SdorError : a mask reaches beyond the picture; the message starts with the mask.
     """
-    if not masks:
-        return frame
     height, width = frame.shape[:2]
-    frame = frame.copy()
+    frame = frame.copy() if masks else frame
     for mask in masks:
         right, bottom = mask.x + mask.width, mask.y + mask.height
         if right > width or bottom > height:
@@ -287,13 +278,10 @@ def _read_pnm(pipe: IO[bytes]) -> Frame | None:
 @cache
 def _passthrough(binary: str) -> dict[str, str]:
     """The option for "every frame once", which has had two names."""
-    answer = subprocess.run(
-        [binary, "-version"], capture_output=True, text=True, check=False
-    ).stdout
-    version = re.search(r"version n?([0-9]+)\.([0-9]+)", answer)
-    if version and (int(version[1]), int(version[2])) < (5, 1):
-        return {"vsync": "passthrough"}
-    return {"fps_mode": "passthrough"}
+    said = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"version n?([0-9]+)\.([0-9]+)", said)
+    old = version is not None and (int(version[1]), int(version[2])) < (5, 1)
+    return {"vsync" if old else "fps_mode": "passthrough"}
 
 
 def last_lines(words: str) -> str:

@@ -12,7 +12,10 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.study.scenes import Clip, Rectangle, Scene
-from sdor.video.decode import Frame, fault_of, hide, probe, read_clip
+from sdor.video.decode import Frame, probe, read_clip
+
+# Bytes before the frames: how long NumPy's header of any such array is, padded for its growth.
+HEADER = 128
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,9 @@ def extract_frames(clip: Clip, masks: Sequence[Rectangle], view: View, output: s
 
     def frames() -> Iterator[Frame]:
         count = 0
-        with fault_of(clip):
-            for frame in read_clip(clip):
-                yield hide(frame, masks if view.masked else [])
-                count += 1
+        for frame in read_clip(clip, masks if view.masked else ()):
+            yield frame
+            count += 1
         _check_count(clip, count)
 
     return store_frames(frames(), view, output)
@@ -75,18 +77,20 @@ def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int
     """
     count, channels = 0, 1
     with atomic(output) as temporary, temporary.open("w+b") as file:
-        start = _write_header(file, (0, view.height, view.width, channels))
+        file.seek(HEADER)
         for frame in frames:
             small = _resized(frame, view)
             if small.shape[2] > channels:
-                _widen(file, start, count, view.height * view.width)
+                _widen(file, count, view.height * view.width)
                 channels = 3
             file.write(np.broadcast_to(small, (*small.shape[:2], channels)).tobytes())
             count += 1
-        # NumPy pads the header for growth of the first axis, so the final one fits into its place.
         file.seek(0)
-        if _write_header(file, (count, view.height, view.width, channels)) != start:
-            raise ValueError(f"{output}: the header of {count} frames is longer than that of none")
+        shape = (count, view.height, view.width, channels)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        if file.tell() != HEADER:
+            raise ValueError(f"{output}: a header of {file.tell()} bytes")
     return count
 
 
@@ -131,17 +135,17 @@ def _resized(frame: Frame, view: View) -> Frame:
     return small[:, :, :1] if (small == small[:, :, :1]).all() else small
 
 
-def _widen(file: IO[bytes], start: int, count: int, pixels: int) -> None:
+def _widen(file: IO[bytes], count: int, pixels: int) -> None:
     """Repeat the grey frames of a file to three channels, where they stand.
 
     From the last to the first: a frame then only covers frames that have been moved already.
     """
     for index in reversed(range(count)):
-        file.seek(start + index * pixels)
+        file.seek(HEADER + index * pixels)
         grey = np.frombuffer(file.read(pixels), dtype=np.uint8)
-        file.seek(start + 3 * index * pixels)
+        file.seek(HEADER + 3 * index * pixels)
         file.write(np.repeat(grey, 3).tobytes())
-    file.seek(start + 3 * count * pixels)
+    file.seek(HEADER + 3 * count * pixels)
 
 
 def _check_count(clip: Clip, count: int) -> None:
@@ -169,10 +173,3 @@ def _check_expected(clip: Clip, count: int) -> None:
             f"clip {clip.name}: expected {clip.frames} frames (scene file), "
             f"found {count} in {clip.source}; is the copy complete?"
         )
-
-
-def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> int:
-    """Write the `.npy` header; the position behind it, where the frames begin, comes back."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()

@@ -90,10 +90,9 @@ class FrameStore:
         ends the first and the last frame are repeated.
         """
         rows = self._valid(indices)
-        first = self._starts[self.clip_of[rows]]
-        last = first + self.lengths[self.clip_of[rows]] - 1
-        offsets = np.arange(frames) - frames // 2
-        windows: Rows = rows[:, np.newaxis] + offsets
+        clips = self.clip_of[rows]
+        first, last = self._starts[clips], self._starts[clips] + self.lengths[clips] - 1
+        windows: Rows = rows[:, np.newaxis] + np.arange(frames) - frames // 2
         return windows.clip(first[:, np.newaxis], last[:, np.newaxis])
 
     def gather_windows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Frames:
