@@ -23,6 +23,13 @@ INITIAL_SETTINGS = (
     *FEATURE_SETTINGS,
     *("sp_bags", "sp_bag_size", "iforest_trees", "iforest_samples", "rescale"),
 )
+# By what rows begin with; all settings reach the others.
+REACHED_BY = {
+    **dict.fromkeys(INITIAL_ROWS, INITIAL_SETTINGS),
+    "del_giorno_1": FEATURE_SETTINGS,
+    "unmasking": FRAME_SETTINGS,
+    "two_sample": FRAME_SETTINGS,
+}
 # The paper says nothing about masks, so they make no difference to it.
 NOT_COMPARED = ("backbone", "masks")
 # The paper quotes these from other papers, which judged test data alone: two rows that we run too,
@@ -67,13 +74,8 @@ def differing_settings(about: About, row: str, *, with_backbone: bool = False) -
     """
     paper, method = with_defaults({}, "method"), about.method.as_document()
     backbone = about.method.backbone
-    keys: tuple[str, ...] = tuple(key for key in paper if key not in NOT_COMPARED)
-    if row in INITIAL_ROWS:
-        keys = INITIAL_SETTINGS
-    elif row.startswith("del_giorno_1"):
-        keys = FEATURE_SETTINGS
-    elif row.startswith(("unmasking", "two_sample")):
-        keys = FRAME_SETTINGS
+    every = tuple(key for key in paper if key not in NOT_COMPARED)
+    keys = next((some for start, some in REACHED_BY.items() if row.startswith(start)), every)
     found = []
     if with_backbone:
         keys = ("backbone", *keys)

@@ -7,7 +7,7 @@ from typing import Self
 import jinja2
 import pandas as pd
 
-from sdor.reporting.findings import NOT_RUN, PERCENT, REPORTED, STEPS, Cell
+from sdor.reporting.findings import NOT_RUN, PERCENT, REPORTED, Cell
 from sdor.reporting.reported import DIFFER, FOLDER, TEST_DATA_ALONE
 from sdor.study.config import load_yaml
 
@@ -169,13 +169,9 @@ def text(cell: Cell) -> str:
 
 def row_name(row: str, *, short: bool = False) -> str:
     """What a row is called in print."""
-    for start, words in zip(
-        STEPS, ("Iteration {} alone", "Mean of iterations 1 to {}"), strict=True
-    ):
-        if row.startswith(start):
-            return words.format(row.removeprefix(start))
+    kind, _, t = row.rpartition("_")
     names: dict[str, str] = TABLES["rows"] | (TABLES["short"] if short else {})
-    return names.get(row, row)
+    return names[row] if row in names else TABLES["steps"].get(kind, row).format(t)
 
 
 def printed(template: str, **content: object) -> str:
