@@ -94,7 +94,9 @@ def _verify(asked: argparse.Namespace) -> int:
     from sdor.running.manifest import verify
     from sdor.running.run import hold
 
-    hold()
+    # Results that nobody can write need nobody kept out.
+    if asked.repair or os.access(".", os.W_OK):
+        hold()
     found = verify(repair=asked.repair)
     for path in found.damaged:
         print(f"{path}: not what was made{'; removed' if asked.repair else ''}")

@@ -1,5 +1,6 @@
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_nothing_without_slurm_or_submissions(install, folder, tmp_path, capsys)
 def test_a_cluster_without_an_answer_is_one_line(
     install, folder, squeue, said, monkeypatch, capsys
 ):
-    monkeypatch.setattr(cluster, "ANSWER", 1.0)
+    monkeypatch.setattr(cluster, "ask", partial(ask, seconds=1.0))
     install(squeue=squeue, scancel=SCANCEL)
     assert cancel_orphans(folder, on_cluster=False) == []
     lines = capsys.readouterr().err.splitlines()

@@ -78,7 +78,7 @@ def test_a_job_that_fails_leaves_one_line_and_no_entry(error, leaves, fault, log
     assert not entry_file(OUTPUT).exists()
     if isinstance(error, SdorError):
         assert caught.value.code == 1
-        assert capsys.readouterr().err == "sdor: frames of a/b: clip b: too short\n"
+        assert capsys.readouterr().err == f"sdor: {fault}\n"
 
 
 def test_a_job_that_is_told_to_end_ends_and_is_named():

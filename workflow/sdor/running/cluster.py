@@ -57,18 +57,18 @@ def cancel_orphans(folder: Path, *, on_cluster: bool) -> list[str]:
     return cancelled
 
 
-def ask(*command: str, given: bytes = b"", seconds: float | None = None) -> str:
+def ask(*command: str, given: bytes = b"", seconds: float = ANSWER) -> str:
     """What a program says that just tells or ends something, within some seconds.
 
     Raises
     ------
     SdorError : it is not there, fails, or does not answer.
     """
-    name, limit = Path(command[0]).name, seconds or ANSWER
+    name = Path(command[0]).name
     try:
-        done = subprocess.run(command, input=given, capture_output=True, timeout=limit)
+        done = subprocess.run(command, input=given, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise SdorError(f"{name} gave no answer within {limit:g} s") from None
+        raise SdorError(f"{name} gave no answer within {seconds:g} s") from None
     except OSError as error:
         raise SdorError(f"{name}: {error.strerror}") from None
     said = done.stdout.decode(errors="replace")

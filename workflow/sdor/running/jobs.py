@@ -43,30 +43,29 @@ def job(script: Any, name: str) -> Iterator[Work]:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with one_line_faults():
         ticket = take_ticket(name, log)
+
+    def end(line: str) -> None:
+        logger.info(line)
+        leave(ticket, "")
+        say_line(line)
+
     with ticket, ExitStack() as stack:
         try:
-            stack.enter_context(_log_file(log))
+            stack.callback(logger.removeHandler, _log_to(log))
             for output in map(Path, script.output):
                 _sweep(output)
                 _sweep(output.with_name(CHECKPOINT))
             yield work
             write_entries(script.output, script.input, name)
             seconds = time.monotonic() - started
-            line = f"{name}: done in {seconds:.1f} s{work.summary and f'; {work.summary}'}"
-            logger.info(line)
-            leave(ticket, "")
-            say_line(line)
+            end(f"{name}: done in {seconds:.1f} s{work.summary and f'; {work.summary}'}")
         except SdorError as error:
             line = f"{name}: {' '.join(str(error).split())}"
             logger.error(line)
             leave(ticket, f"{line} (log: {log})")
-            say_line(line)
             raise SystemExit(1) from None
         except KeyboardInterrupt:
-            line = f"{name}: stopped; the same command goes on from here"
-            logger.info(line)
-            leave(ticket, "")
-            say_line(line)
+            end(f"{name}: stopped; the same command goes on from here")
             raise SystemExit(130) from None
         except Exception as error:
             logger.exception("%s: failed", name)
@@ -80,8 +79,7 @@ def _sweep(path: Path) -> None:
         remove(left)
 
 
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
+def _log_to(path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, mode="w")
@@ -90,8 +88,4 @@ def _log_file(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
+    return handler

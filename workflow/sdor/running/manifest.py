@@ -78,7 +78,7 @@ def verify(*, repair: bool = False) -> Found:
         try:
             if not os.path.lexists(output):
                 found.missing.append(output)
-            elif entry is not None and os.path.exists(output) and sha256_of(output) == entry.sha256:
+            elif entry and os.path.exists(output) and sha256_of(output) == entry.sha256:
                 found.whole.append(output)
                 if repair:
                     times = (entry.mtime_ns, entry.mtime_ns)

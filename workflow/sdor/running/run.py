@@ -6,11 +6,10 @@ import shutil
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from sdor.errors import SdorError, say
 from sdor.files import atomic, digest
@@ -22,10 +21,10 @@ LOCK = STATE / "sdor.lock"
 TICKETS = STATE / "sdor" / "jobs"
 # A file for each line of a job on another machine, until it was said on this one.
 LINES = STATE / "sdor" / "lines"
-RUN = "SDOR_RUN"  # tells a job which run it is of
+RUN = "SDOR_RUN"  # tells a job which run it is of: the process of the run, and when it began
 ROOM = 64 << 20  # bytes: less is full, since Snakemake must keep its books
 LOOK = 2.0  # seconds between two looks for lines
-_held: list[IO[str]] = []  # open, and so locked, until the process ends
+_held: list[BinaryIO] = []  # open, and so locked, until the process ends
 
 
 def begin(*, on_cluster: bool) -> None:
@@ -39,24 +38,18 @@ def begin(*, on_cluster: bool) -> None:
     SdorError : another run is at work here, the results cannot be written, their disk is full, or
         the cluster does not answer.
     """
-    require_writable(RESULTS)
-    for folder in filter(Path.exists, (STATE, RESULTS)):
-        if (free := shutil.disk_usage(folder).free) < ROOM:
-            raise SdorError(
-                f"{folder.resolve()}: the disk is full ({free >> 20} MB free); make room for it"
-            )
-    run = hold()
-    os.environ[RUN] = run or uuid.uuid4().hex
+    require_writable(STATE, RESULTS, room=ROOM)
+    locked = hold()
     os.environ[ON_CLUSTER] = "yes" if on_cluster else ""
     # Without a lock, they may be those of another run that is at work.
-    if run and (orphans := cancel_orphans(Path.cwd(), on_cluster=on_cluster)):
+    if locked and (orphans := cancel_orphans(Path.cwd(), on_cluster=on_cluster)):
         say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
     if on_cluster:
         threading.Thread(target=_keep_passing_on, daemon=True).start()
 
 
-def require_writable(*folders: Path) -> None:
-    """Find out whether folders, as far as they are there, can be written.
+def require_writable(*folders: Path, room: int = 0) -> None:
+    """Find out whether folders, as far as they are there, can be written, with `room` in bytes.
 
     Raises
     ------
@@ -66,6 +59,10 @@ def require_writable(*folders: Path) -> None:
         if not os.access(folder, os.W_OK):
             raise SdorError(
                 f"{folder.resolve()}: cannot be written; change its rights or run elsewhere"
+            )
+        if (free := shutil.disk_usage(folder).free) < room:
+            raise SdorError(
+                f"{folder.resolve()}: the disk is full ({free >> 20} MB free); make room for it"
             )
 
 
@@ -79,32 +76,30 @@ def one_line_faults() -> Iterator[None]:
         sys.exit(1)
 
 
-def hold() -> str | None:
-    """Take the working directory until this process ends, however it ends.
-
-    Returns a random name of this hold; None where the file system has no locks.
+def hold() -> bool:
+    """Take the working directory until this process ends; False where there are no locks.
 
     Raises
     ------
     SdorError : another process has it.
     """
-    file = _open(LOCK)
-    locked = _lock(file)
-    if locked is None:
-        say(f"{LOCK}: no locks on this file system: nothing keeps a second run out of the folder")
-        return None
-    if not locked:
+    file, locked = _locked(LOCK)
+    if locked is False:
         process = LOCK.read_text().partition(" ")[0]
         raise SdorError(
             f"another run is at work in {Path.cwd()} (process {process}): wait for it to end, or "
             "stop it"
         )
-    _held.append(file)
-    _write(file, f"{os.getpid()} {(name := uuid.uuid4().hex)}")
-    return name
+    os.environ[RUN] = f"{os.getpid()} {time.time_ns()}"
+    if locked:
+        _held.append(file)
+        _write(file, os.environ[RUN])
+    else:
+        say(f"{LOCK}: no locks on this file system: nothing keeps a second run out of the folder")
+    return bool(locked)
 
 
-def take_ticket(name: str, log: Path) -> IO[str]:
+def take_ticket(name: str, log: Path) -> BinaryIO:
     """Show that a job is at work, until the returned file is closed; see `leave`.
 
     If the same job of a killed run is still at work, its end is waited for.
@@ -113,25 +108,32 @@ def take_ticket(name: str, log: Path) -> IO[str]:
     ------
     SdorError : the run that the job is of was killed, and another one has begun since.
     """
-    ticket = _open(TICKETS / digest(str(log).encode()))
-    if _lock(ticket) is False:
+    ticket, locked = _locked(TICKETS / digest(str(log).encode()))
+    if locked is False:
         say(f"{name}: the same job of a killed run is still at work; waiting for its end")
         fcntl.flock(ticket, fcntl.LOCK_EX)
+    run = os.environ.get(RUN, "")
     # On a cluster, orphans are cancelled, and a node may see an old state of a file.
-    if os.environ.get(RUN) and not os.environ.get(ON_CLUSTER):
-        at_work = LOCK.read_text().split()[1:]
-        if at_work and at_work != [os.environ[RUN]]:
-            raise SdorError(f"{name}: its run was killed, and another one has begun: leaving")
+    if run and not os.environ.get(ON_CLUSTER) and LOCK.read_text() not in ("", run):
+        raise SdorError(f"{name}: its run was killed, and another one has begun: leaving")
     killed = "ended without a message: killed, or out of memory or time"
-    leave(ticket, f"{name}: {killed} (log: {log})")
+    with suppress(OSError):
+        _write(ticket, f"{run}\n{name}: {killed} (log: {log})")
     return ticket
 
 
-def leave(ticket: IO[str], fault: str) -> None:
-    """Leave what is to be said of a job at the end of the run; "" where it ended well."""
-    # A full disk was named already; there is no more to do.
-    with suppress(OSError):
-        _write(ticket, f"{os.environ.get(RUN, '')}\n{fault}" if fault else "")
+def leave(ticket: BinaryIO, fault: str) -> None:
+    """Leave what is to be said of a job at the end of the run; "" where it ended well.
+
+    A fault is said now where it cannot be left, or where the end is not ours: as a module.
+    """
+    run = os.environ.get(RUN, "")
+    try:
+        _write(ticket, f"{run}\n{fault}" if fault else "")
+    except OSError:
+        run = ""
+    if fault and not run:
+        say(fault)
 
 
 def faults() -> list[str]:
@@ -165,26 +167,20 @@ def _keep_passing_on() -> None:
         time.sleep(LOOK)
 
 
-def _open(path: Path) -> IO[str]:
+def _locked(path: Path) -> tuple[BinaryIO, bool | None]:
+    """A file and whether it is locked: False if another process has it, None without locks."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a")
+        file = path.open("ab", buffering=0)
     except OSError as error:
         raise SdorError(f"{path}: cannot write here ({error.strerror})") from None
-
-
-def _lock(file: IO[str]) -> bool | None:
-    """Lock a file for this process; False if another has it, None where there are no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+    except OSError as error:
+        return file, False if isinstance(error, BlockingIOError) else None
+    return file, True
 
 
-def _write(file: IO[str], text: str) -> None:
+def _write(file: BinaryIO, text: str) -> None:
     file.truncate(0)
-    file.write(text)
-    file.flush()
+    file.write(text.encode())
