@@ -95,7 +95,7 @@ def test_damaged_and_missed_results_are_named_and_they_alone_are_made_again(copy
     done = workplace.sdor("verify", "--repair")
     assert done.returncode == 1
     assert done.stdout.splitlines()[:2] == [
-        f"{frames}: not what was made; removed",
+        f"{frames}: not what was made",
         f"{trunk}: missing",
     ]
     assert f"snakemake --cores all {frames} {trunk} && sdor verify --repair" in done.stdout

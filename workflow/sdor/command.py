@@ -98,15 +98,13 @@ def _verify(asked: argparse.Namespace) -> int:
     if asked.repair or os.access(".", os.W_OK):
         hold()
     found = verify(repair=asked.repair)
-    for path in found.damaged:
-        print(f"{path}: not what was made{'; removed' if asked.repair else ''}")
-    for path in found.missing:
-        print(f"{path}: missing")
-    wrong = [*found.damaged, *found.missing]
-    print(f"{len(found.whole):,} results are as they were made, {len(wrong):,} are not")
+    wrong = {path: fault for path, fault in found.items() if fault}
+    for path, fault in wrong.items():
+        print(f"{path}: {fault}")
+    print(f"{len(found) - len(wrong):,} results are as they were made, {len(wrong):,} are not")
     if wrong and not asked.repair:
         print("sdor verify --repair removes what is damaged and says how it is made again")
     elif wrong:
-        print("they are made again, with the options of your run, by")
+        print("what was damaged is removed; all is made again, with the options of your run, by")
         print(f"snakemake --cores all {shlex.join(wrong)} && sdor verify --repair")
     return 1 if wrong else 0

@@ -25,6 +25,18 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @contextlib.contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Make the folder of a file that the block opens to write; what hinders it is one line."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise SdorError(
+            f"{path}: cannot write here ({error.strerror}); check the folder"
+        ) from error
+
+
+@contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` when the block ends well.
 
@@ -36,16 +48,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     SdorError : the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with opening(path):
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
         )
         os.close(handle)
-    except OSError as error:
-        raise SdorError(
-            f"{path}: cannot write here ({error.strerror}); check the folder"
-        ) from error
     temporary = Path(name)
     try:
         yield temporary

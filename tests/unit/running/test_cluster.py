@@ -39,7 +39,6 @@ def install(tmp_path, monkeypatch):
     folder, queue = tmp_path / "bin", tmp_path / "queue"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(cluster, "WAIT", 0.01)
 
     def install(*rows: str, **commands: str) -> Path:
@@ -62,14 +61,8 @@ def test_a_cluster_that_does_not_answer_stops_before_the_first_job(install, tmp_
         cancel_orphans(tmp_path, on_cluster=True)
 
 
-def test_only_own_jobs_of_this_folder_are_cancelled(install, folder, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "14")
-    others = [
-        f"12|other_1|{folder}",
-        f"15|sdor_test|{folder}",
-        f"13|{OURS}|{folder.parent}",
-        f"14|{OURS}|{folder}",
-    ]
+def test_only_own_jobs_of_this_folder_are_cancelled(install, folder):
+    others = [f"12|other_1|{folder}", f"15|sdor_test|{folder}", f"13|{OURS}|{folder.parent}"]
     rows = [f"10|{OURS}|{folder}", *others, f"11|{OURS}|{folder}"]
     queue = install(*rows, squeue=SQUEUE, scancel=SCANCEL)
     assert cancel_orphans(folder, on_cluster=False) == ["10", "11"]

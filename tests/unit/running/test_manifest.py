@@ -8,7 +8,7 @@ import pytest
 from sdor.command import main
 from sdor.errors import SdorError
 from sdor.running import run
-from sdor.running.manifest import MANIFEST, TIMESTAMP, Found, entry_file, verify, write_entries
+from sdor.running.manifest import MANIFEST, TIMESTAMP, entry_file, verify, write_entries
 
 FRAMES, FEATURES = "results/yard/frames.npy", "results/yard/features.parquet"
 SECOND = 10**9  # ns
@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_whole_results_are_left_as_they_are():
     before = mtime(FRAMES)
-    assert verify() == Found(whole=[FEATURES, FRAMES])
+    assert verify() == {FEATURES: "", FRAMES: ""}
     assert mtime(FRAMES) == before
 
 
@@ -48,21 +48,21 @@ def test_damage_is_found_and_removed_when_asked_for(content):
     times = (mtime(FRAMES), mtime(FRAMES))
     Path(FRAMES).write_text(content)
     os.utime(FRAMES, ns=times)
-    assert verify() == Found(whole=[FEATURES], damaged=[FRAMES])
+    assert verify() == {FEATURES: "", FRAMES: "not what was made"}
     assert Path(FRAMES).read_text() == content
     verify(repair=True)
-    assert verify() == Found(whole=[FEATURES], missing=[FRAMES])
+    assert verify() == {FEATURES: "", FRAMES: "missing"}
 
 
 def test_an_entry_that_cannot_be_read_vouches_for_nothing():
     entry_file(FRAMES).write_text("{")
-    assert verify().damaged == [FRAMES]
+    assert verify()[FRAMES] == "not what was made"
 
 
 def test_a_link_to_nowhere_is_damage():
     Path(FRAMES).unlink()
     Path(FRAMES).symlink_to("nowhere")
-    assert verify(repair=True).damaged == [FRAMES]
+    assert verify(repair=True)[FRAMES] == "not what was made"
     assert not Path(FRAMES).is_symlink()
 
 
@@ -104,17 +104,17 @@ def test_a_folder_is_one_output_and_snakemakes_own_file_in_it_none():
     write_entries([str(folder)], [], "a job")
     recorded = json.loads(entry_file(folder).read_text())["mtime_ns"]
     os.utime(folder / TIMESTAMP, ns=(SECOND, SECOND))
-    assert str(folder) in verify(repair=True).whole
+    assert verify(repair=True)[str(folder)] == ""
     assert mtime(folder / TIMESTAMP) == recorded
     (folder / "2.png").write_text("mask")
-    assert verify(repair=True).damaged == [str(folder)]
+    assert verify(repair=True)[str(folder)] == "not what was made"
     assert not folder.exists()
 
 
 def test_what_lies_elsewhere_has_no_entry():
     Path("mlflow.db").write_text("a store")
     write_entries(["mlflow.db", "results/never_made"], [], "a job")
-    assert verify() == Found(whole=[FEATURES, FRAMES])
+    assert verify() == {FEATURES: "", FRAMES: ""}
 
 
 def test_the_command_names_what_is_wrong_and_says_how_it_is_made_again(capsys):
@@ -125,8 +125,15 @@ def test_the_command_names_what_is_wrong_and_says_how_it_is_made_again(capsys):
     Path(FEATURES).unlink()
     assert main(["verify", "--repair"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == [f"{FRAMES}: not what was made; removed", f"{FEATURES}: missing"]
-    assert lines[-1] == f"snakemake --cores all {FRAMES} {FEATURES} && sdor verify --repair"
+    assert lines[:2] == [f"{FEATURES}: missing", f"{FRAMES}: not what was made"]
+    assert lines[-1] == f"snakemake --cores all {FEATURES} {FRAMES} && sdor verify --repair"
+
+
+def test_results_that_are_read_only_can_be_verified(monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert main(["verify"]) == 0
+    assert "2 results are as they were made" in capsys.readouterr().out
+    assert not run.LOCK.exists()
 
 
 def test_without_a_manifest_it_is_said_where_to_go(capsys):

@@ -20,7 +20,6 @@ LOG = Path("results/logs/a.log")
 def folder(tmp_path, monkeypatch):
     """A working directory, which is let go in the end."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     for name in (run.RUN, ON_CLUSTER):
         monkeypatch.setenv(name, "")
     yield tmp_path

@@ -34,15 +34,14 @@ def cancel_orphans(folder: Path, *, on_cluster: bool) -> list[str]:
     """
     if shutil.which("squeue") is None or not (on_cluster or (folder / LOGS).is_dir()):
         return []
-    cancelled: list[str] = []
+    cancelled: set[str] = set()
     latest = time.monotonic() + END
     try:
         while (jobs := _jobs_of(folder)) and time.monotonic() < latest:
             # What was just being submitted when the run was killed may come up late.
-            if new := [job for job in jobs if job not in cancelled]:
-                cancelled += new
-                with suppress(SdorError):  # where a job has ended meanwhile: the next look tells
-                    ask("scancel", *new)
+            cancelled.update(jobs)
+            with suppress(SdorError):  # where a job has ended meanwhile: the next look tells
+                ask("scancel", *jobs)
             time.sleep(WAIT)
     except SdorError as error:
         if on_cluster:
@@ -50,11 +49,11 @@ def cancel_orphans(folder: Path, *, on_cluster: bool) -> list[str]:
                 f"SLURM does not answer: {error}; is its controller up? Without "
                 "--workflow-profile, the work is done on this machine"
             ) from None
+        jobs = []
         say(f"jobs of a killed run may still be at work: {error}")
-        return cancelled
     if jobs:
         say(f"SLURM jobs {', '.join(jobs)} were cancelled and are still there; going on")
-    return cancelled
+    return sorted(cancelled)
 
 
 def ask(*command: str, given: bytes = b"", seconds: float = ANSWER) -> str:
@@ -86,7 +85,5 @@ def _jobs_of(folder: Path) -> list[str]:
     return [
         job
         for job, name, directory in rows
-        if OURS.fullmatch(name)
-        and job != os.environ.get("SLURM_JOB_ID")
-        and Path(directory).resolve() == folder.resolve()
+        if OURS.fullmatch(name) and Path(directory).resolve() == folder.resolve()
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sdor.errors import SdorError
-from sdor.files import CHECKPOINT
+from sdor.files import CHECKPOINT, opening
 from sdor.progress import logger
 from sdor.running.manifest import remove, write_entries
 from sdor.running.run import leave, one_line_faults, say_line, take_ticket
@@ -80,11 +80,8 @@ def _sweep(path: Path) -> None:
 
 
 def _log_to(path: Path) -> logging.Handler:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with opening(path):
         handler = logging.FileHandler(path, mode="w")
-    except OSError as error:
-        raise SdorError(f"{path}: cannot write here ({error.strerror}); check the folder") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

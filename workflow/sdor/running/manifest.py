@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sdor.errors import SdorError
@@ -25,18 +25,9 @@ class Entry:
     made again, byte for byte.
     """
 
-    sha256: str
-    mtime_ns: int
-    job: str
-
-
-@dataclass
-class Found:
-    """Outputs that are as they were made, that have another content, and that are not there."""
-
-    whole: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    sha256: str = ""
+    mtime_ns: int = 0
+    job: str = ""
 
 
 def entry_file(output: str | Path) -> Path:
@@ -46,21 +37,20 @@ def entry_file(output: str | Path) -> Path:
 
 def write_entries(outputs: Iterable[str], inputs: Iterable[str], job: str) -> None:
     """Write down what a job, given in words, has just made below `results`."""
-    sources = [entry for path in inputs if (entry := _read_entry(path))]
-    newest = max((entry.mtime_ns for entry in sources), default=0)
+    newest = max((_read_entry(path).mtime_ns for path in inputs), default=0)
     for output in outputs:
         if RESULTS not in Path(output).parents or not Path(output).exists():
             continue
         before, sha256 = _read_entry(output), sha256_of(output)
-        if before and before.sha256 == sha256 and before.mtime_ns > newest:
+        if before.sha256 == sha256 and before.mtime_ns > newest:
             continue
         # Clocks of two machines differ.
         mtime_ns = max(_carrier(output).lstat().st_mtime_ns, newest + 1000)
         write_json(entry_file(output), asdict(Entry(sha256, mtime_ns, job)))
 
 
-def verify(*, repair: bool = False) -> Found:
-    """Read every output that has a manifest entry, and compare.
+def verify(*, repair: bool = False) -> dict[str, str]:
+    """Read every output that has a manifest entry: what is wrong with it, "" where nothing is.
 
     `repair` removes what is damaged, and gives whole ones their times, which a copy may have lost.
 
@@ -68,30 +58,28 @@ def verify(*, repair: bool = False) -> Found:
     ------
     SdorError : there is no manifest, or an output cannot be read, removed or given its time.
     """
-    found = Found()
+    faults = {}
     entries = sorted(path for path in MANIFEST.rglob("*.json") if not path.name.startswith("."))
     if not entries:
         raise SdorError(f"{MANIFEST.resolve()}: no manifest here; go where the results are")
     for path in track(entries, unit="file", label="verify"):
         output = str(RESULTS / path.relative_to(MANIFEST).with_suffix(""))
-        entry = _read_entry(output)
+        entry, fault = _read_entry(output), ""
         try:
             if not os.path.lexists(output):
-                found.missing.append(output)
-            elif entry and os.path.exists(output) and sha256_of(output) == entry.sha256:
-                found.whole.append(output)
-                if repair:
-                    times = (entry.mtime_ns, entry.mtime_ns)
-                    os.utime(_carrier(output), ns=times, follow_symlinks=False)
-            else:
-                found.damaged.append(output)
+                fault = "missing"
+            elif not os.path.exists(output) or sha256_of(output) != entry.sha256:
+                fault = "not what was made"
                 if repair:
                     remove(Path(output))
+            elif repair:
+                times = (entry.mtime_ns, entry.mtime_ns)
+                os.utime(_carrier(output), ns=times, follow_symlinks=False)
         except OSError as error:
-            raise SdorError(
-                f"{output}: {error.strerror}; change its rights, or delete it"
-            ) from error
-    return found
+            advice = "change its rights, or delete it"
+            raise SdorError(f"{output}: {error.strerror}; {advice}") from error
+        faults[output] = fault
+    return faults
 
 
 def sha256_of(path: str | Path) -> str:
@@ -119,9 +107,9 @@ def _carrier(output: str) -> Path:
     return inside if inside.exists() else Path(output)
 
 
-def _read_entry(output: str) -> Entry | None:
-    """The manifest entry of an output; None where there is none that can be read."""
+def _read_entry(output: str) -> Entry:
+    """The manifest entry of an output; an empty one where there is none that can be read."""
     try:
         return Entry(**json.loads(entry_file(output).read_text()))
     except (OSError, ValueError, TypeError):
-        return None
+        return Entry()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdor.errors import SdorError, say
-from sdor.files import atomic, digest
+from sdor.files import atomic, digest, opening
 from sdor.running.cluster import ON_CLUSTER, cancel_orphans
 
 STATE, RESULTS = Path(".snakemake"), Path("results")
@@ -169,11 +169,8 @@ def _keep_passing_on() -> None:
 
 def _locked(path: Path) -> tuple[BinaryIO, bool | None]:
     """A file and whether it is locked: False if another process has it, None without locks."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with opening(path):
         file = path.open("ab", buffering=0)
-    except OSError as error:
-        raise SdorError(f"{path}: cannot write here ({error.strerror})") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
