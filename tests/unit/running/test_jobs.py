@@ -24,8 +24,9 @@ OUTPUT = Path("results/yard/a.npy")
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SDOR_RUN", raising=False)
-    before = signal.getsignal(signal.SIGTERM)
+    before, handlers = signal.getsignal(signal.SIGTERM), list(progress.logger.handlers)
     yield tmp_path
+    progress.logger.handlers[:] = handlers
     signal.signal(signal.SIGTERM, before)
 
 

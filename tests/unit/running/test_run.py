@@ -66,7 +66,7 @@ def test_where_files_cannot_be_locked_a_run_says_so_and_goes_on(monkeypatch, cap
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [("rights", "results: cannot be written"), ("room", "the disk is full .* make room for it")],
+    [("rights", "results: cannot be written"), ("room", "the disk is full.* make room for it")],
 )
 def test_results_that_cannot_be_written_are_named_before_the_first_job(monkeypatch, fault, words):
     Path("results").mkdir()

@@ -24,12 +24,13 @@ from packaging.requirements import Requirement
 from sdor.errors import SdorError
 from sdor.networks.provenance import read_provenance
 from sdor.running.cluster import ask
+from sdor.running.run import require_writable
 from sdor.study.study import WEIGHTS_WORDS, Study, weights_setting, with_scenes
 from sdor.tracking.store import sqlite_file, store_fault, store_uri, without_secrets
 
 PROJECT = Path(__file__).resolve().parents[3]
 GPU, SLURM, MLFLOW = "GPU training", "SLURM runs", "MLflow record"
-ROOM = 2.0  # GB: the demo writes less than half of it
+ROOM = 2 << 30  # bytes: the demo writes less than half of them
 VIDEO_FRAMES = 5
 TORCH_SECONDS = 180.0  # torch and torchvision, from a cold disk
 SET_UP = "run python3 envs/bootstrap.py doctor, or pip install -e . in the project"
@@ -142,20 +143,14 @@ def packages() -> Found:
 
 def machine() -> Found:
     """Cores, memory, and whether results can be written here."""
-    folder = Path.cwd()
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    free = shutil.disk_usage(folder).free / 1e9
-    missing = []
-    if not os.access(folder, os.W_OK):
-        missing.append(f"{folder} cannot be written; run in a folder of your own")
-    if free < ROOM:
-        missing.append(f"{folder}: {free:.3g} GB free; make room for {ROOM:g} GB")
+    require_writable(Path.cwd(), room=ROOM)
     if not shutil.which("which"):
         # Snakemake loads its executor for SLURM at every start, which fails without the program.
-        missing.append("the program which, without which Snakemake does not start; install it")
-    seen = f"{cores} cores, {memory:.3g} GB of memory, {free:.3g} GB free in this folder"
-    return Found([seen], missing)
+        raise SdorError("no program which, without which Snakemake does not start; install it")
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    return Found([f"{cores} cores, {memory:.3g} GB of memory, {free:.3g} GB free in this folder"])
 
 
 def gpu(torch: Torch) -> Found:

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,9 @@ def job(script: Any, name: str) -> Iterator[Work]:
         leave(ticket, "")
         say_line(line)
 
-    with ticket, ExitStack() as stack:
+    with ticket:
         try:
-            stack.callback(logger.removeHandler, _log_to(log))
+            _log_to(log)
             for output in map(Path, script.output):
                 _sweep(output)
                 _sweep(output.with_name(CHECKPOINT))
@@ -79,10 +79,9 @@ def _sweep(path: Path) -> None:
         remove(left)
 
 
-def _log_to(path: Path) -> logging.Handler:
+def _log_to(path: Path) -> None:
     with opening(path):
         handler = logging.FileHandler(path, mode="w")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    return handler

@@ -62,7 +62,8 @@ def require_writable(*folders: Path, room: int = 0) -> None:
             )
         if (free := shutil.disk_usage(folder).free) < room:
             raise SdorError(
-                f"{folder.resolve()}: the disk is full ({free >> 20} MB free); make room for it"
+                f"{folder.resolve()}: the disk is full, or nearly so ({free >> 20} MB free); make "
+                "room for it"
             )
 
 
