@@ -18,7 +18,7 @@ from sdor.method.scorer import Scorer, load_scorer, new_scorer, save_scorer
 from sdor.method.scores import write_scores
 from sdor.method.sources import Rows, Sources, outputs
 from sdor.networks.backbones import load_backbone
-from sdor.networks.compute import Compute, memory_in_words
+from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
 from sdor.progress import logger, track
 from sdor.study.settings import TrainingSettings
@@ -112,7 +112,7 @@ def train(
         started = time.monotonic()
         rng = np.random.default_rng([*seed, epoch])
         batches = list(epoch_batches(labels, settings, rng=rng))
-        with inputs.compute.repeatable(), memory_in_words():
+        with inputs.compute.repeatable():
             loss = train_epoch(scorer, inputs, batches, optimiser, settings)
         if not math.isfinite(loss):
             raise SdorError(

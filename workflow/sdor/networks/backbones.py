@@ -5,7 +5,6 @@ trunk frozen and start from its cached maps. The feature q = psi(x) is the mean 
 space (and time), for every architecture: that makes class activation maps exact.
 """
 
-from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 
@@ -19,37 +18,13 @@ from sdor.networks.provenance import read_provenance
 from sdor.networks.vision import models
 from sdor.study.backbones import ARCHITECTURES, Architecture
 
-Stages = tuple[list[nn.Module], list[nn.Module], list[nn.Module]]
-
-
-def _resnet(net: nn.Module) -> Stages:
-    *trunk, top, _pool, classifier = net.children()
-    return trunk, [top], [classifier]
-
-
-def _vgg(net: nn.Module) -> Stages:
-    layers = list(net.features)  # type: ignore[arg-type]
-    fifth_block = 24  # conv5_1, after the fourth pooling
-    classifier: list[nn.Module] = [net.avgpool, nn.Flatten(), net.classifier]  # type: ignore[list-item]
-    return layers[:fifth_block], layers[fifth_block:], classifier
-
-
-def _mobilenet(net: nn.Module) -> Stages:
-    layers = list(net.features)  # type: ignore[arg-type]
-    last_stride = 14  # the blocks at the coarsest resolution
-    return layers[:last_stride], layers[last_stride:], [net.classifier]  # type: ignore[list-item]
-
-
-def _i3d(net: nn.Module) -> Stages:
-    *trunk, mixed_5b, mixed_5c, pool, logits = net.children()
-    return trunk, [mixed_5b, mixed_5c], [pool, logits]
-
-
-CUTS: dict[str, Callable[[nn.Module], Stages]] = {
-    "resnet": _resnet,
-    "vgg": _vgg,
-    "mobilenet": _mobilenet,
-    "i3d": _i3d,
+# Among a network's layers (those of its part "features" one by one): where the top begins and ends,
+# and where the classifier begins. Between them a ResNet has its pooling, which `pooled` replaces.
+CUTS = {
+    "resnet": (-3, -2, -1),
+    "vgg": (24, 31, 31),  # from conv5_1, after the fourth pooling
+    "mobilenet": (14, 19, 19),  # the blocks at the coarsest resolution
+    "i3d": (-4, -2, -2),  # Mixed_5b and Mixed_5c
 }
 
 
@@ -86,19 +61,23 @@ class Backbone(nn.Module):
         self.name = name
         self.dims = self.architecture.dims
         self.net = build(name)
-        if stride_in_1x1:
-            _move_strides(self.net)
-        if bn_eps is not None:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-                    module.eps = bn_eps
+        for module in self.net.modules():
+            if bn_eps is not None and isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+                module.eps = bn_eps
+            if stride_in_1x1 and isinstance(module, models().resnet.Bottleneck):
+                module.conv1.stride, module.conv2.stride = module.conv2.stride, (1, 1)
+        layers: list[nn.Module] = []
+        for child, module in self.net.named_children():
+            layers += module.children() if child == "features" else [module]
+        if self.architecture.cut == "vgg":
+            layers.insert(-1, nn.Flatten())  # which torchvision's network calls between its modules
+        top, end, head = CUTS[self.architecture.cut]
         # Kept out of the module tree: the same modules are already registered under `net`.
-        self._trunk, self._top, self._classifier = CUTS[self.architecture.cut](self.net)
+        self._trunk, self._top, self._classifier = layers[:top], layers[top:end], layers[head:]
         if not classifier:
-            for child, module in list(self.net.named_children()):
-                if module in self._classifier:
-                    setattr(self.net, child, nn.Identity())
-            self._classifier.clear()
+            *_, last = dict(self.net.named_children())
+            setattr(self.net, last, nn.Identity())
+            self._classifier = []
         # On the CPU even where the network itself is built without memory for its weights.
         mean = torch.tensor(self.architecture.mean, device="cpu")
         std = torch.tensor(self.architecture.std, device="cpu")
@@ -142,11 +121,7 @@ class Backbone(nn.Module):
 
         Parameters
         ----------
-        layer : "pool" (the global average q), or the trained classifier's "logits" or "softmax".
-
-        Raises
-        ------
-        SdorError : logits or softmax of weights without a classifier.
+        layer : "pool" (the global average q), or "logits" or "softmax" (see `classified`).
         """
         maps = self.maps(frames)
         if layer == "pool":
@@ -209,10 +184,3 @@ def _through(modules: list[nn.Module], x: Tensor) -> Tensor:
     for module in modules:
         x = module(x)
     return x
-
-
-def _move_strides(net: nn.Module) -> None:
-    """Put the stride of downsampling bottlenecks into their 1×1 convolution."""
-    blocks = [module for module in net.modules() if isinstance(module, models().resnet.Bottleneck)]
-    for block in blocks:
-        block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)

@@ -27,14 +27,14 @@ class Compute:
     @contextmanager
     def inference(self) -> Iterator[None]:
         """Context in which the network runs without gradients."""
-        with self.repeatable(), torch.inference_mode(), self.autocast(), memory_in_words():
+        with self.repeatable(), torch.inference_mode(), self.autocast():
             yield
 
     @contextmanager
     def repeatable(self) -> Iterator[None]:
         """Context in which, on a CPU, the same seed gives the same weights.
 
-        A GPU picks its fastest convolutions instead.
+        A GPU picks its fastest convolutions instead; its lack of memory is an `SdorError`.
         """
         gpu, cudnn = self.device.type == "cuda", torch.backends.cudnn
         before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
@@ -42,6 +42,11 @@ class Compute:
         cudnn.benchmark = gpu
         try:
             yield
+        except torch.cuda.OutOfMemoryError as error:
+            raise SdorError(
+                f"the GPU has too little memory ({str(error).splitlines()[0]}); lower batch_size "
+                "or input_size, or free the GPU"
+            ) from error
         finally:
             torch.use_deterministic_algorithms(before[0])
             cudnn.benchmark = before[1]
@@ -57,18 +62,6 @@ class Compute:
         """Words for logs and reports, such as "cpu, bf16"."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         return f"{name}, {'bf16' if self.bf16 else 'fp32'}"
-
-
-@contextmanager
-def memory_in_words() -> Iterator[None]:
-    """Turn the device's lack of memory into one line."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise SdorError(
-            f"the GPU has too little memory ({str(error).splitlines()[0]}); lower batch_size or "
-            "input_size, or free the GPU"
-        ) from error
 
 
 def choose_compute(device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:

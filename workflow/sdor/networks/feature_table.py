@@ -32,21 +32,24 @@ def write_features(
     index : clip and frame of every row. batches : their features, (rows, dims) at a time, in order.
     """
     waiting: list[NDArray[np.float32]] = []
+    written = 0
     with atomic(output) as temporary, ExitStack() as stack:
         writer: pq.ParquetWriter | None = None
-        written = 0
         for batch in batches:
             waiting.append(batch)
             rows = sum(map(len, waiting))
             if rows < ROW_GROUP and written + rows < len(index):
                 continue
             values = np.concatenate(waiting)
-            waiting.clear()
-            if writer is None:
-                schema = _feature_schema(values.shape[1]).with_metadata(schema_metadata(about))
-                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression=None))
             part = index.iloc[written : written + rows]
-            writer.write_table(_feature_table(part, values, writer.schema))
+            features = pa.FixedSizeListArray.from_arrays(values.reshape(-1), values.shape[1])
+            clips, frames = pa.array(part["clip"], pa.string()), pa.array(part["frame"], pa.int64())
+            table = pa.table({"clip": clips, "frame": frames, "feature": features})
+            if writer is None:
+                schema = table.schema.with_metadata(schema_metadata(about))
+                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression=None))
+            writer.write_table(table.cast(writer.schema))
+            waiting.clear()
             written += rows
 
 
@@ -65,30 +68,13 @@ def read_features(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     file = open_parquet(path)
     dims = file.schema_arrow.field("feature").type.list_size
     features = np.empty((file.metadata.num_rows, dims), np.float32)
-    indices = []
     done = 0
     try:
-        for batch in file.iter_batches(batch_size=4096):
+        index = file.read(["clip", "frame"]).to_pandas()
+        for batch in file.iter_batches(batch_size=4096, columns=["feature"]):
             values = batch.column("feature").flatten().to_numpy()
             features[done : done + batch.num_rows] = values.reshape(-1, dims)
-            indices.append(batch.select(["clip", "frame"]).to_pandas())
             done += batch.num_rows
     except (OSError, pa.ArrowException) as error:
         raise SdorError(damaged(path, error)) from error
-    return pd.concat(indices, ignore_index=True), features
-
-
-def _feature_schema(dims: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("clip", pa.string()),
-            ("frame", pa.int64()),
-            ("feature", pa.list_(pa.float32(), dims)),
-        ]
-    )
-
-
-def _feature_table(rows: pd.DataFrame, values: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
-    feature = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    columns = [pa.array(rows["clip"]), pa.array(rows["frame"]), feature]
-    return pa.Table.from_arrays(columns, schema=schema)
+    return index, features

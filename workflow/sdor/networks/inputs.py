@@ -6,6 +6,7 @@ memory map while the device works on the batch before; on a GPU with room they a
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,7 @@ class Inputs:
     """
 
     def __init__(
-        self,
-        source: FrameStore | NDArray[Any],
-        compute: Compute,
-        *,
-        window: int = 1,
+        self, source: FrameStore | NDArray[Any], compute: Compute, *, window: int = 1
     ) -> None:
         self.source = source
         self.compute = compute
@@ -64,14 +61,10 @@ class Inputs:
                 yield self._resident[torch.from_numpy(self._wanted(rows)).to(self.compute.device)]
             return
         with ThreadPoolExecutor(max_workers=1) as reader:
-            waiting = None
-            for rows in batches_of_rows:
-                following = reader.submit(self._read, rows, window=self.window)
-                if waiting is not None:
-                    yield self._to_device(waiting.result())
-                waiting = following
-            if waiting is not None:
-                yield self._to_device(waiting.result())
+            reads = (reader.submit(self._read, rows, self.window) for rows in batches_of_rows)
+            for read, _following in pairwise(chain(reads, [None])):
+                assert read is not None
+                yield read.result().to(self.compute.device, non_blocking=True)
 
     def in_turn(self, rows: IntArray | None, size: int, label: str) -> Iterator[Tensor]:
         """Batches of the given rows, or of all, in their order, with a progress bar."""
@@ -84,12 +77,11 @@ class Inputs:
             return self.source.window_rows(rows, self.window)
         return rows
 
-    def _read(self, rows: IntArray, *, window: int) -> Tensor:
+    def _read(self, rows: IntArray, window: int) -> Tensor:
         if isinstance(self.source, FrameStore):
-            if window > 1:
-                tensor = torch.from_numpy(self.source.gather_windows(rows, window))
-            else:
-                tensor = torch.from_numpy(self.source.gather(rows))
+            store = self.source
+            frames = store.gather_windows(rows, window) if window > 1 else store.gather(rows)
+            tensor = torch.from_numpy(frames)
         else:
             tensor = torch.from_numpy(self.source[rows])
             if tensor.dtype == torch.uint16:
@@ -98,19 +90,13 @@ class Inputs:
             tensor = tensor.float()  # cached where the hardware had bfloat16, used where it has not
         return tensor.pin_memory() if self.compute.device.type == "cuda" else tensor
 
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.compute.device, non_blocking=True)
-
     def _upload(self) -> Tensor:
         """All rows on the device, copied in pieces that keep the host's memory small."""
-        whole: Tensor | None = None
+        first = self._read(np.arange(1), 1)
+        shape = (len(self), *first.shape[1:])
+        whole = torch.empty(shape, dtype=first.dtype, device=self.compute.device)
         for rows in batched(np.arange(len(self)), UPLOADED_ROWS):
-            piece = self._read(rows, window=1)
-            if whole is None:
-                shape = (len(self), *piece.shape[1:])
-                whole = torch.empty(shape, dtype=piece.dtype, device=self.compute.device)
-            whole[rows[0] : rows[-1] + 1] = piece
-        assert whole is not None
+            whole[rows[0] : rows[-1] + 1] = self._read(rows, 1)
         return whole
 
 

@@ -11,7 +11,6 @@ The import takes longer than that of torch, so it waits until a network is built
 import importlib
 import sys
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,12 +21,8 @@ _declared: list[torch.library.Library] = []
 @cache
 def models() -> Any:
     """The module torchvision.models."""
-    return _import_torchvision().models
-
-
-def _import_torchvision() -> ModuleType:
     try:
-        return importlib.import_module("torchvision")
+        return importlib.import_module("torchvision.models")
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
@@ -38,4 +33,4 @@ def _import_torchvision() -> ModuleType:
         schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         library.define(schema)  # type: ignore[no-untyped-call]
     _declared.append(library)
-    return importlib.import_module("torchvision")
+    return importlib.import_module("torchvision.models")
