@@ -35,7 +35,7 @@ from sdor.study.layout import (
     stored_frames,
 )
 from sdor.study.scenes import fingerprint, ground_truth_fingerprint
-from sdor.study.study import load_study, weights_setting
+from sdor.study.study import read_study, weights_setting, with_scenes
 
 if not workflow.configfiles:
 
@@ -45,10 +45,12 @@ if not workflow.configfiles:
 with one_line_faults():
     # Snakemake would say it with a traceback.
     require_writable(Path(), STATE)
-    STUDY = load_study(
-        config,
-        os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config",
-        data_root_given="data_root" in workflow.config_settings.config,
+    STUDY = with_scenes(
+        read_study(
+            config,
+            os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config",
+            data_root_given="data_root" in workflow.config_settings.config,
+        )
     )
     SOURCES = {
         (scene.name, clip.name): fingerprint(clip)

