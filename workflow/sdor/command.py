@@ -18,12 +18,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "snakemake: see README.md.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_doctor(commands)
-    _add_verify(commands)
-    asked, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        # Said with the words of the command that was asked for.
-        asked.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    doctor = commands.add_parser(
+        "doctor",
+        help="print what this machine offers, and what is missing for which target",
+        description="Print what this machine offers, and what is missing for which target. Nothing "
+        "is changed or fetched. The exit status is 0 where the demo can run.",
+    )
+    doctor.add_argument(
+        "--configfile",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="configs to look at beside the demo's, each by itself (default: config/paper.yaml)",
+    )
+    doctor.add_argument("--json", action="store_true", help="print the facts as JSON")
+    doctor.set_defaults(run=_doctor)
+    verify = commands.add_parser(
+        "verify",
+        help="read every result here and compare it with the manifest of what was made",
+        description="Read every result here and compare it with the manifest of what was made. The "
+        "exit status is 0 where all are there and as they were made, and 1 otherwise.",
+    )
+    verify.add_argument(
+        "--repair",
+        action="store_true",
+        help="remove what is damaged, and give whole results back the times that a copy lost",
+    )
+    verify.set_defaults(run=_verify)
+    asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
         sys.stdout.flush()
@@ -46,48 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    words = "print what this machine offers, and what is missing for which target"
-    parser = commands.add_parser(
-        "doctor",
-        help=words,
-        description=f"{words[0].upper()}{words[1:]}. Nothing is changed or fetched. The exit "
-        "status is 0 where the demo can run.",
-    )
-    parser.add_argument(
-        "--configfile",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="configs to look at beside the demo's, each by itself (default: config/paper.yaml)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the facts as JSON")
-    parser.set_defaults(run=_doctor, parser=parser)
-
-
 def _doctor(asked: argparse.Namespace) -> int:
     from sdor.doctor.doctor import diagnose
 
     diagnosis = diagnose(asked.configfile)
     print(json.dumps(diagnosis.as_json(), indent=2) if asked.json else diagnosis.page())
     return 1 if next(iter(diagnosis.missing.values())) else 0
-
-
-def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    words = "read every result here and compare it with the manifest of what was made"
-    parser = commands.add_parser(
-        "verify",
-        help=words,
-        description=f"{words[0].upper()}{words[1:]}. The exit status is 0 where all are there and "
-        "as they were made, and 1 otherwise.",
-    )
-    parser.add_argument(
-        "--repair",
-        action="store_true",
-        help="remove what is damaged, and give whole results back the times that a copy lost",
-    )
-    parser.set_defaults(run=_verify, parser=parser)
 
 
 def _verify(asked: argparse.Namespace) -> int:
