@@ -197,8 +197,11 @@ VIDEO = {"video": "cam1.avi"}
             {"clips": [{"video": "cam*.avi", "name": "a"}]},
             r"two clips are called a \(cam1\.avi, cam2\.avi\)",
         ),
-        ({"clips": [{"video": "cam*.avi", "count": 4}]}, r"expected 4 files cam\*.avi .* found 3"),
-        ({"clips": [{"images": "set/Test?", "count": 3}]}, "expected 3 folders .* found 2"),
+        (
+            {"clips": [{"video": "cam*.avi", "count": 4}]},
+            r"clips\.0\.count: 4: cam\*\.avi matches 3 under",
+        ),
+        ({"clips": [{"images": "set/Test?", "count": 3}]}, r"count: 3: set/Test\? matches 2 under"),
         (
             {"clips": [VIDEO, VIDEO]},
             r"two clips are called cam1 \(cam1\.avi, cam1\.avi\); .* a name of its own",

@@ -114,7 +114,7 @@ def test_our_method_is_said_where_there_is_more_than_one_variant(study):
         ({"backbones": {"scenes": ["plaza"]}}, r"backbones: the key variants is missing"),
         (
             {"anomaly_rates": {"variants": ["paper"]}},
-            r"anomaly_rates\.variants: paper has no anomaly_rate",
+            r"variants\.paper: is in anomaly_rates and has no anomaly_rate",
         ),
         (
             {"variants": {"paper": {"anomaly_rate": 0.1}}},

@@ -130,12 +130,9 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...]) -> str:
     if rule == "additionalProperties":
         known = list(schema.get("properties", {}))
         unknown = next(str(name) for name in value if name not in known)
-        renamed = not keys and RENAMED.get(unknown)
-        words = (
-            f"is now {renamed}, see config/README.md"
-            if renamed
-            else f"unknown key ({hint(unknown, known)})"
-        )
+        words = f"unknown key ({hint(unknown, known)})"
+        if not keys and unknown in RENAMED:
+            words = f"is now {RENAMED[unknown]}, see config/README.md"
         return f"{'.'.join([*keys, unknown])}: {words}"
     match rule:
         case "required":

@@ -83,10 +83,6 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
             source = resolve_name("." * node.level + (node.module or ""), package)
             yield source
             yield from (f"{source}.{alias.name}" for alias in node.names)
-            path = _path(source)
-            if node.names[0].name == "*" and path and path.stem == "__init__":
-                beside = (file.stem for file in path.parent.iterdir() if file != path)
-                yield from (f"{source}.{name}" for name in beside)
 
 
 def _is_log_line(node: ast.AST) -> bool:

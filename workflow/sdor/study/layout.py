@@ -35,11 +35,6 @@ class Run:
         return RUN.format(scene=self.scene, variant=self.variant, seed=self.seed)
 
     @property
-    def iterations(self) -> range:
-        """Numbers of its iterations, from 1."""
-        return range(1, self.method.iterations + 1)
-
-    @property
     def weights(self) -> str:
         """The trained weights of its backbone."""
         return f"results/weights/{self.method.backbone}.safetensors"
@@ -92,8 +87,11 @@ class Run:
 
     def each(self, name: str, iterations: Iterable[int] | None = None) -> list[str]:
         """A file of each iteration, or of those given."""
-        numbers = self.iterations if iterations is None else iterations
-        return [f"{self.folder}/iteration{t}/{name}" for t in numbers]
+        every = range(1, self.method.iterations + 1)
+        return [
+            f"{self.folder}/iteration{t}/{name}"
+            for t in (every if iterations is None else iterations)
+        ]
 
     def scores_before(self, t: int) -> list[str]:
         """The scores by which the pseudo labels of iteration t are chosen."""
@@ -127,11 +125,10 @@ class Run:
             folder = shared if name == "unmasking" else f"{self.folder}/competitors"
             if name.startswith("del_giorno"):
                 files |= {f"{name}_{one}": f"{folder}/{name}_{one}.parquet" for one in DEL_GIORNO}
-            else:
-                stem = name.removesuffix("_test")
-                for channel, suffix in CHANNELS.items():
-                    row = f"{stem}{suffix}" if suffix else name
-                    files[row] = f"{folder}/{name}-{channel}.parquet"
+                continue
+            for channel, suffix in CHANNELS.items():
+                row = f"{name.removesuffix('_test')}{suffix}" if suffix else name
+                files[row] = f"{folder}/{name}-{channel}.parquet"
         return files
 
     def _of_frames(self, kind: str, layer: str, suffix: str) -> str:
@@ -169,22 +166,23 @@ def pooled(study: Study) -> Iterator[tuple[str, str, int]]:
 
 def judged(study: Study) -> dict[str, list[str]]:
     """What the findings of a study are made from, by the kind of file."""
-    every = list(runs(study))
-    masked = [name for name, scene in study.scenes.items() if scene.has_pixel_masks]
+    every, seeds = list(runs(study)), study.seeds
+    localised = [
+        Run(study, name, variant, seed)
+        for name, scene in study.scenes.items()
+        if scene.has_pixel_masks
+        for variant in study.with_saliency(name)
+        for seed in seeds
+    ]
+    marked = [scene for scene in study.feedback_scenes if scene in study.scenes]
     return {
         "metrics": [f"{run.folder}/metrics.json" for run in every],
         "draws": [f"{run.folder}/draws.parquet" for run in every],
-        "localisation": [
-            f"{Run(study, scene, variant, seed).folder}/localisation.json"
-            for scene in masked
-            for variant in study.with_saliency(scene)
-            for seed in study.seeds
-        ],
+        "localisation": [f"{run.folder}/localisation.json" for run in localised],
         "feedback": [
             f"{Run(study, scene, study.plan.main, seed).folder}/feedback.json"
-            for scene in study.feedback_scenes
-            if scene in study.scenes
-            for seed in study.seeds
+            for scene in marked
+            for seed in seeds
         ],
         "pooled": [
             f"results/pools/{pool}/{variant}/seed{seed}/{way}.json"

@@ -335,10 +335,6 @@ class _Entry:
         return "video" if "video" in self.given else "images"
 
     @property
-    def what(self) -> str:
-        return "file" if self.kind == "video" else "folder"
-
-    @property
     def path(self) -> Path:
         """The one file or folder that it names, or a pattern for several."""
         return self.root.joinpath(self.given[self.kind])
@@ -361,8 +357,8 @@ class _Entry:
         paths = [self.path] if joined else self.paths
         if len(paths) != (count := self.given.get("count", len(paths))) and not joined:
             raise SdorError(
-                f"{self.where}: expected {count} {self.what}s {self.given[self.kind]} under "
-                f"{self.root}, found {len(paths)}"
+                f"{self.where}.count: {count}: {self.given[self.kind]} matches {len(paths)} under "
+                f"{self.root}"
             )
         limits = self.given.get("first", 1), self.given.get("last", "end")
         first, last = _range(limits, self.where)
@@ -441,11 +437,9 @@ def _joined(
         looked = missing[0].given[missing[0].kind]
         raise DataNotFound(f"scene {scene}: data not found under {root} (looked for {looked})")
     for entry in missing:
-        clip = f"{entry.where}: clip {entry.given.get('name', entry.path.stem)}"
-        if entry.path.exists():
-            other = "video" if entry.kind == "images" else "images"
-            raise SdorError(f"{clip}: {entry.path} is no {entry.what}; use {other}:")
-        raise SdorError(f"{clip}: no {entry.what} {entry.path}")
+        name = entry.given.get("name", entry.path.stem)
+        what = "file" if entry.kind == "video" else "folder"
+        raise SdorError(f"{entry.where}: clip {name}: no {what} {entry.path}")
     return None
 
 

@@ -254,15 +254,13 @@ def _check_anomaly_rates(study: Study) -> None:
     rated = study.plan.anomaly_rates.variants
     whole = {study.plan.main, *study.plan.backbones.variants}
     for variant, method in study.methods.items():
-        if variant in rated and method.anomaly_rate is None:
-            raise SdorError(
-                f"{study.file}: anomaly_rates.variants: {variant} has no anomaly_rate; set "
-                f"variants.{variant}.anomaly_rate"
-            )
+        key = f"{study.file}: variants.{variant}"
+        if method.anomaly_rate is None and variant in rated:
+            raise SdorError(f"{key}: is in anomaly_rates and has no anomaly_rate; set one")
         if method.anomaly_rate is not None and (variant not in rated or variant in whole):
             raise SdorError(
-                f"{study.file}: variants.{variant}: anomaly_rate is for variants of anomaly_rates "
-                "that are neither main nor in backbones; list it there, or take anomaly_rate out"
+                f"{key}: anomaly_rate is for variants of anomaly_rates that are neither main nor "
+                "in backbones; list it there, or take anomaly_rate out"
             )
 
 
