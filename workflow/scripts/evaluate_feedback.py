@@ -1,5 +1,5 @@
 from sdor.evaluation.about import About
-from sdor.evaluation.feedback import FeedbackFiles, evaluate_feedback
+from sdor.evaluation.feedback import evaluate_feedback
 from sdor.files import forget_checkpoint
 from sdor.running.jobs import job
 from sdor.study.plan import FeedbackSettings
@@ -8,7 +8,7 @@ from sdor.study.settings import Method
 w, stage, given = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"evaluation of the feedback in {w.scene}/{w.variant}/seed{w.seed}") as work:
     rounds = evaluate_feedback(
-        FeedbackFiles(given.clips, given.ground_truth, given.scores, given.marks),
+        *(given.clips, given.ground_truth, given.scores, given.marks),
         snakemake.output[0],
         settings=FeedbackSettings.read(stage["settings"]),
         draws=stage["draws"],

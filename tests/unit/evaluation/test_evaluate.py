@@ -12,7 +12,7 @@ from synthetic_study import about
 from sdor.errors import SdorError
 from sdor.evaluation.about import About, Subset
 from sdor.evaluation.evaluate import LabelPurity, evaluate, evaluate_pool, evaluate_run
-from sdor.evaluation.scores import RunFiles, RunTables, index_of
+from sdor.evaluation.scores import RunTables, index_of
 from sdor.files import write_parquet
 from sdor.networks.provenance import Provenance
 from sdor.study.plan import EvaluationSettings
@@ -194,7 +194,7 @@ def files(tables, tmp_path):
 
 def run_files(files, folder, **more):
     output, draws = folder / "metrics.json", folder / "draws.parquet"
-    evaluate_run(RunFiles(**files, **more), SETTINGS, ABOUT, output, draws)
+    evaluate_run(RunTables.read(**files, **more), SETTINGS, ABOUT, output, draws)
     return json.loads(output.read_text())
 
 
@@ -246,7 +246,7 @@ def test_scenes_are_pooled_as_they_are_or_by_their_ranks(tables, files, tmp_path
     found = {}
     for way in ("raw", "ranks"):
         about_pool = About.of_pool([ABOUT, replace(ABOUT, scene="hall")], "both", way)
-        members = [RunFiles(**files), RunFiles(**higher)]
+        members = [RunTables.read(**files), RunTables.read(**higher)]
         evaluate_pool(members, SETTINGS, about_pool, tmp_path / "pool.json")
         pooled = json.loads((tmp_path / "pool.json").read_text())
         assert pooled["counts"]["clips"] == 8

@@ -1,7 +1,6 @@
 """The simulated expert marks what it should, and the AUC is told with and without those frames."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from synthetic_study import about
 
 from sdor.errors import SdorError
 from sdor.evaluation.expert import simulated_expert
-from sdor.evaluation.feedback import FeedbackFiles, evaluate_feedback
+from sdor.evaluation.feedback import evaluate_feedback
 from sdor.files import write_parquet
 from sdor.study.plan import FeedbackSettings
 
@@ -99,13 +98,16 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
     marks = tmp_path / "marks.parquet"
     write_parquet(marks, mark(scene).assign(round=1), {})
     output = tmp_path / "feedback.json"
-    files = FeedbackFiles(paths["clips"], paths["truth"], [paths["s0"], paths["s1"]], [marks])
     settings = FeedbackSettings(rounds=1, picks=2, share=0.2, neighbours=1, epochs=2)
-    evaluate_feedback(files, output, settings=settings, draws=20, about=about("yard"))
+
+    def judge(*scores):
+        given = paths["clips"], paths["truth"], scores, [marks], output
+        evaluate_feedback(*given, settings=settings, draws=20, about=about("yard"))
+
+    judge(paths["s0"], paths["s1"])
     write_parquet(tmp_path / "s2.parquet", after[:-1], {})
-    short = replace(files, scores=[paths["s0"], tmp_path / "s2.parquet"])
     with pytest.raises(SdorError, match="scores after round 1: found the end"):
-        evaluate_feedback(short, output, settings=settings, draws=20, about=about("yard"))
+        judge(paths["s0"], tmp_path / "s2.parquet")
     before, one = json.loads(output.read_text())["rounds"]
     assert before["all"] == before["unmarked"]
     assert before["marked"] == 0

@@ -70,8 +70,19 @@ def measure_draws(
     scores: FloatArray, frames: LabelledFrames, weights: FloatArray
 ) -> tuple[dict[str, Measure], dict[str, FloatArray]]:
     """What `measure` gives, and beside it the values of every draw (column: (draws,) array)."""
-    values, drawn = _values(scores, frames, weights)
-    return _measures(values, drawn, frames), drawn
+    reasons = missing(frames)
+    clips = int(frames.both_classes.sum())
+    value = drawn = dict.fromkeys(COLUMNS, np.empty(0))
+    if len(reasons) < len(COLUMNS):
+        value = per_draw(scores, frames, np.ones((1, len(frames.split))))
+        drawn = per_draw(scores, frames, weights)
+    found = {
+        column: Measure(reason=reasons[column])
+        if column in reasons
+        else with_interval(float(value[column][0]), drawn[column], no_interval(frames, column))
+        for column in COLUMNS
+    }
+    return found | {"within_clip": replace(found["within_clip"], clips=clips)}, drawn
 
 
 def paired(
@@ -82,13 +93,18 @@ def paired(
     What makes a draw easy or hard is common to both and cancels, so this interval is narrower than
     two separate ones suggest.
     """
-    left, right = (_values(one, frames, weights) for one in (scores, others))
-    values, drawn = (
-        {column: mine[column] - theirs[column] for column in mine}
-        for mine, theirs in zip(left, right, strict=True)
+    (mine, left), (theirs, right) = (
+        measure_draws(one, frames, weights) for one in (scores, others)
     )
-    found = _measures(values, drawn, frames)
-    return {column: replace(one, clips=None) for column, one in found.items()}
+    found = {}
+    for column in COLUMNS:
+        ours, other = mine[column].value, theirs[column].value
+        if ours is None or other is None:
+            found[column] = Measure(reason=mine[column].reason)
+        else:
+            drawn = left[column] - right[column]
+            found[column] = with_interval(ours - other, drawn, no_interval(frames, column))
+    return found
 
 
 def with_interval(value: float, drawn: FloatArray, no_interval: str | None = None) -> Measure:
@@ -136,29 +152,3 @@ def mean_draws(drawn: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArra
     """Row: the mean over runs in every draw; a row that a run lacks is not in it."""
     shared = [row for row in drawn[0] if len({len(one.get(row, ())) for one in drawn}) == 1]
     return {row: np.mean([one[row] for one in drawn], axis=0) for row in shared}
-
-
-def _values(
-    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Columns of the data as it is and in every draw; empty where there is nothing to measure."""
-    if len(missing(frames)) == len(COLUMNS):
-        return {}, {}
-    values = per_draw(scores, frames, np.ones((1, len(frames.split))))
-    return values, per_draw(scores, frames, weights) if len(weights) else {}
-
-
-def _measures(
-    values: Mapping[str, FloatArray], drawn: Mapping[str, FloatArray], frames: LabelledFrames
-) -> dict[str, Measure]:
-    reasons = missing(frames)
-    found = {}
-    for column in COLUMNS:
-        if column in reasons:
-            found[column] = Measure(reason=reasons[column])
-        else:
-            draws = drawn.get(column, np.empty(0))
-            value = float(values[column][0])
-            found[column] = with_interval(value, draws, no_interval(frames, column))
-    clips = int(frames.both_classes.sum())
-    return found | {"within_clip": replace(found["within_clip"], clips=clips)}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from sdor.evaluation.about import About, Subset
+from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import Measure, draw_clips, measure_draws, paired
 from sdor.evaluation.metrics import (
     COLUMNS,
@@ -18,8 +18,8 @@ from sdor.evaluation.metrics import (
     clip_rate_oracle,
     split_oracle,
 )
-from sdor.evaluation.scores import RunFiles, RunTables, labelled_frames
-from sdor.files import read_about, write_json, write_parquet
+from sdor.evaluation.scores import RunTables, labelled_frames
+from sdor.files import write_json, write_parquet
 from sdor.study.plan import EvaluationSettings
 
 COMPARED = ("ours", "sp_iforest")
@@ -63,24 +63,22 @@ class Evaluation:
 
 
 def evaluate_run(
-    files: RunFiles,
+    tables: RunTables,
     settings: EvaluationSettings,
     about: About,
     output: str | Path,
     draws_output: str | Path,
 ) -> Evaluation:
-    """Evaluate the files of one run (scene, variant, seed).
+    """Evaluate one run (scene, variant, seed).
 
     Writes its `metrics.json`, and a table of every row's metrics in every draw of clips (row, draw
     and the columns). Draws are the same for all runs of a scene: any two rows can be paired.
 
     Raises
     ------
-    SdorError : a file is missing or damaged, or its rows do not match the others.
+    SdorError : see `evaluate`.
     """
-    if files.subset is not None:
-        about = replace(about, subset=Subset(**read_about(files.subset)["subset"]))
-    measured, drawn = evaluate(files.read(), settings, about)
+    measured, drawn = evaluate(tables, settings, about)
     write_parquet(draws_output, drawn, {"unit": "fractions of 1"})
     write_json(output, measured.as_document())
     return measured
@@ -104,7 +102,7 @@ def evaluate(
     left, right = COMPARED
     truth = tables.index.loc[labelled].assign(anomalous=frames.anomalous)
     measured = Evaluation(
-        about,
+        replace(about, subset=tables.subset),
         settings,
         len(tables.scores),
         _counts(tables.clips, frames),
@@ -117,7 +115,7 @@ def evaluate(
 
 
 def evaluate_pool(
-    members: Sequence[RunFiles], settings: EvaluationSettings, about: About, output: str | Path
+    members: Sequence[RunTables], settings: EvaluationSettings, about: About, output: str | Path
 ) -> Evaluation:
     """Judge the scores of several scenes, each with a model of its own, as if they were of one.
 
@@ -125,7 +123,7 @@ def evaluate_pool(
 
     Parameters
     ----------
-    members : the files of each scene.
+    members : of each scene.
     about : its `way` is "raw" (scores as they are) or "ranks" (each scene's scores are replaced by
         their ranks in [0, 1] first).
 
@@ -135,8 +133,7 @@ def evaluate_pool(
     """
     scores: list[dict[str, FloatArray]] = []
     truths: list[LabelledFrames] = []
-    runs = [files.read() for files in members]
-    for run in runs:
+    for run in members:
         detectors = run.detectors(settings.smoothing_sigma)
         truth, labelled = labelled_frames(run.clips, run.index, run.ground_truth)
         if about.way == "ranks":
@@ -153,8 +150,8 @@ def evaluate_pool(
     pooled = {name: np.concatenate([one[name] for one in scores]) for name in shared}
     weights = draw_clips(len(frames.split), settings.bootstrap_draws)
     rows, oracles, _ = _measure_all(pooled, frames, weights)
-    counts = _counts(pd.concat([run.clips for run in runs]), frames)
-    iterations = min(len(run.scores) for run in runs)
+    counts = _counts(pd.concat([run.clips for run in members]), frames)
+    iterations = min(len(run.scores) for run in members)
     measured = Evaluation(about, settings, iterations, counts, rows, oracles)
     write_json(output, measured.as_document())
     return measured
@@ -175,7 +172,7 @@ def _measure_all(
         if key not in known:
             known[key] = measure_draws(values, frames, weights)
         found[name], by_column = known[key]
-        table = pd.DataFrame({column: by_column.get(column, np.empty(0)) for column in COLUMNS})
+        table = pd.DataFrame(by_column)
         drawn.append(table.assign(row=name, draw=np.arange(len(table))))
     rows = {name: found[name] for name in scores}
     draws = pd.concat(drawn)[["row", "draw", *COLUMNS]]

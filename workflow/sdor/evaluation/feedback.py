@@ -16,21 +16,6 @@ from sdor.study.plan import FeedbackSettings
 
 
 @dataclass(frozen=True)
-class FeedbackFiles:
-    """Files of the feedback on one run.
-
-    Attributes
-    ----------
-    scores : before any feedback, then after each round. marks : of each round.
-    """
-
-    clips: str | Path
-    ground_truth: str | Path
-    scores: Sequence[str | Path]
-    marks: Sequence[str | Path]
-
-
-@dataclass(frozen=True)
 class Round:
     """Metrics (column: measure) after a round of feedback; round 0 is before any.
 
@@ -54,7 +39,10 @@ class Round:
 
 
 def evaluate_feedback(
-    files: FeedbackFiles,
+    clips_path: str | Path,
+    ground_truth_path: str | Path,
+    scores_paths: Sequence[str | Path],
+    marks_paths: Sequence[str | Path],
     output: str | Path,
     *,
     settings: FeedbackSettings,
@@ -65,6 +53,8 @@ def evaluate_feedback(
 
     Parameters
     ----------
+    scores_paths : before any feedback, then after each round.
+    marks_paths : of each round.
     settings : of the feedback, carried through.
 
     Returns
@@ -75,9 +65,9 @@ def evaluate_feedback(
     ------
     SdorError : a file is missing or damaged, or its rows do not match the others.
     """
-    clips, ground_truth = read_parquet(files.clips), read_parquet(files.ground_truth)
-    tables = [read_parquet(path) for path in files.scores]
-    marks = [read_parquet(path) for path in files.marks]
+    clips, ground_truth = read_parquet(clips_path), read_parquet(ground_truth_path)
+    tables = [read_parquet(path) for path in scores_paths]
+    marks = [read_parquet(path) for path in marks_paths]
     frames, labelled = labelled_frames(clips, index_of(clips), ground_truth)
     index = pd.MultiIndex.from_frame(index_of(clips)[labelled])
     weights = draw_clips(len(frames.split), draws)

@@ -129,26 +129,25 @@ def per_draw(
 
 def missing(frames: LabelledFrames) -> dict[str, str]:
     """Why a column cannot be computed at all; columns that can be are not in it."""
-    if len(frames.clip) == 0:
-        return dict.fromkeys(COLUMNS, "no ground truth")
     positives, negatives = frames.positives, frames.negatives
-    if positives.sum() == 0:
-        return dict.fromkeys(COLUMNS, "no anomalous frames")
-    if negatives.sum() == 0:
-        return dict.fromkeys(COLUMNS, "no normal frames")
-    reasons = {}
     train, test = frames.of_split("train"), frames.of_split("test")
-    if not train.any():
-        reasons["train_side"] = "no labelled training clips"
-    elif negatives[train].sum() == 0:
-        reasons["train_side"] = "no normal frames in the training clips"
-    if not test.any():
-        reasons["test_only"] = "no labelled test clips"
-    elif positives[test].sum() == 0 or negatives[test].sum() == 0:
-        reasons["test_only"] = "the test clips hold one class only"
-    if not frames.both_classes.any():
-        reasons["within_clip"] = "no clip holds both classes"
-    return reasons
+    for absent, reason in (
+        (len(frames.clip) == 0, "no ground truth"),
+        (positives.sum() == 0, "no anomalous frames"),
+        (negatives.sum() == 0, "no normal frames"),
+    ):
+        if absent:
+            return dict.fromkeys(COLUMNS, reason)
+    one_class = positives[test].sum() == 0 or negatives[test].sum() == 0
+    # Of two reasons for a column, the later one says more.
+    checks = (
+        ("train_side", negatives[train].sum() == 0, "no normal frames in the training clips"),
+        ("train_side", not train.any(), "no labelled training clips"),
+        ("test_only", one_class, "the test clips hold one class only"),
+        ("test_only", not test.any(), "no labelled test clips"),
+        ("within_clip", not frames.both_classes.any(), "no clip holds both classes"),
+    )
+    return {column: reason for column, absent, reason in checks if absent}
 
 
 def no_interval(frames: LabelledFrames, column: str) -> str | None:

@@ -1,65 +1,22 @@
 """Scores and ground truth of a scene, checked: the same clips and frames everywhere, in order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from sdor.errors import SdorError
+from sdor.evaluation.about import Subset
 from sdor.evaluation.metrics import BoolArray, FloatArray, LabelledFrames, smooth
-from sdor.files import read_parquet
+from sdor.files import read_about, read_parquet
+
+File = str | Path
 
 # Scores are stored as float32; the mean of T of them is exact to a few units in the last place.
 ENSEMBLE_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """Files of one run (scene, variant, seed).
-
-    Attributes
-    ----------
-    scores, pseudo_labels : of iterations 1 … T, in that order.
-    competitors : further detectors by row name (columns clip, frame, score).
-    subset : clips and frames that were used, where it is not all of the scene.
-    """
-
-    clips: str | Path
-    ground_truth: str | Path
-    initial: str | Path
-    ensemble: str | Path
-    scores: Sequence[str | Path]
-    pseudo_labels: Sequence[str | Path] = ()
-    competitors: Mapping[str, str | Path] = field(default_factory=dict)
-    subset: str | Path | None = None
-
-    def read(self) -> "RunTables":
-        """The contents.
-
-        Raises
-        ------
-        SdorError : a file is missing or damaged.
-        """
-        clips, truth = read_parquet(self.clips), read_parquet(self.ground_truth)
-        index = None
-        if self.subset is not None:
-            index = read_parquet(self.subset)
-            counts = index["clip"].value_counts()
-            clips = clips[clips["clip"].isin(counts.index)]
-            clips = clips.assign(frames=clips["clip"].map(counts))
-            truth = truth.merge(index, on=["clip", "frame"])
-        return RunTables(
-            clips,
-            truth,
-            read_parquet(self.initial),
-            read_parquet(self.ensemble),
-            [read_parquet(path) for path in self.scores],
-            [read_parquet(path) for path in self.pseudo_labels],
-            {name: read_parquet(path) for name, path in self.competitors.items()},
-            index_of(clips) if index is None else index,
-        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +33,7 @@ class RunTables:
     pseudo_labels : clip, frame, label that each iteration was trained on.
     competitors : clip, frame, score of further detectors, by row name.
     index : clip and frame of every frame that is scored, in order.
+    subset : what was left out, where it is not all of the scene.
     """
 
     clips: pd.DataFrame
@@ -86,6 +44,46 @@ class RunTables:
     pseudo_labels: Sequence[pd.DataFrame]
     competitors: Mapping[str, pd.DataFrame]
     index: pd.DataFrame
+    subset: Subset | None = None
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        clips: File,
+        ground_truth: File,
+        initial: File,
+        ensemble: File,
+        scores: Sequence[File],
+        pseudo_labels: Sequence[File] = (),
+        competitors: Mapping[str, File] | None = None,
+        subset: File | None = None,
+    ) -> Self:
+        """From the files; that of a subset says which frames were used.
+
+        Raises
+        ------
+        SdorError : a file is missing or damaged.
+        """
+        every, truth = read_parquet(clips), read_parquet(ground_truth)
+        index, kept = index_of(every), None
+        if subset is not None:
+            index, kept = read_parquet(subset), Subset(**read_about(subset)["subset"])
+            counts = index["clip"].value_counts()
+            every = every[every["clip"].isin(counts.index)]
+            every = every.assign(frames=every["clip"].map(counts))
+            truth = truth.merge(index, on=["clip", "frame"])
+        return cls(
+            every,
+            truth,
+            read_parquet(initial),
+            read_parquet(ensemble),
+            [read_parquet(path) for path in scores],
+            [read_parquet(path) for path in pseudo_labels],
+            {name: read_parquet(path) for name, path in (competitors or {}).items()},
+            index,
+            kept,
+        )
 
     def detectors(self, sigma: float) -> dict[str, FloatArray]:
         """Row name: (frames,) scores of every detector, in the order of the tables.
