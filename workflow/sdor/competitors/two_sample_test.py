@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdor.competitors.unmasking import NO_FRAMES, Channel, IntArray, Past, Windows, unmasking_scores
+from sdor.competitors.unmasking import NO_FRAMES, Channel, IntArray, Windows, unmasking_scores
 from sdor.method.scores import FloatArray
 
 POOL, HISTORY, REPLACE = 50, 10, 0.3  # frames, frames, probability
@@ -40,31 +40,27 @@ def two_sample_scores(
         lengths,
         windows,
         label=label,
-        past=lambda clip: History([seed, clip], windows),
+        past=lambda clip: History([seed, clip], windows).draw,
     )
 
 
-class History(Past):
+class History:
     """Earlier frames of a clip for the first class, while the clip is gone through.
 
     Parameters
     ----------
     seed : of this clip's draws.
-
-    Attributes
-    ----------
-    pool : frames of the clip that history is drawn from, the oldest first.
     """
 
     def __init__(self, seed: Sequence[int], windows: Windows) -> None:
-        self.pool = NO_FRAMES
+        self._pool = NO_FRAMES
         self._rng = np.random.default_rng(seed)
         self._half = windows.half
         self._first = POOL + windows.stride + windows.half
         self._previous = 0
 
-    def draw(self, start: int, scores: FloatArray) -> IntArray:
-        """Frames of the clip for the window at `start`; none when it needs no past.
+    def draw(self, start: int, scores: FloatArray) -> tuple[IntArray, IntArray]:
+        """Frames of the clip for the window at `start`, and the pool that they come from.
 
         Parameters
         ----------
@@ -73,12 +69,12 @@ class History(Past):
         previous, self._previous = self._previous, start
         scored = self._half + 1
         if start < self._first:
-            return NO_FRAMES
+            return NO_FRAMES, self._pool
         recent = scores[previous : previous + self._half + 1].mean()
         if recent < scores[scored : previous + 1].mean():
-            return NO_FRAMES
-        if not len(self.pool):
-            self.pool = np.sort(self._rng.choice(np.arange(scored, start), POOL, replace=False))
+            return NO_FRAMES, self._pool
+        if not len(self._pool):
+            self._pool = np.sort(self._rng.choice(np.arange(scored, start), POOL, replace=False))
         elif self._rng.random() < REPLACE:
-            self.pool = np.append(self.pool[1:], start - 1)
-        return self._rng.choice(self.pool, HISTORY, replace=False)
+            self._pool = np.append(self._pool[1:], start - 1)
+        return self._rng.choice(self._pool, HISTORY, replace=False), self._pool

@@ -36,10 +36,8 @@ from sdor.video.store import FrameStore
 C = 0.5  # of the logistic regression, on rows of unit length
 UNKNOWN = 0.5  # score of frames that no window scores
 TAPS, SIGMA = 25, 13.0  # of the smoothing, frames
-# A scene costs windows x 4 bins x 10 fits a channel, at 0.8 to 1.8 ms a fit on one core (idle or
-# shared, appearance or motion): 15,000 windows of two channels are 1.2 million fits, 16 to 36
-# minutes, less where bins stand still. The authors' stride of 5 stays within that up to 75,000
-# frames, the largest stride, which is the window, up to 150,000.
+# Of two channels: up to 1.2 million fits, about half an hour on one core. The authors' stride of 5
+# keeps to it up to 75,000 frames, the largest stride, which is the window, up to 150,000.
 MAX_WINDOWS = 15_000
 # Relative to the largest eigenvalue, and to a row's first length: what is less is rounding.
 NEGLIGIBLE = 1e-12
@@ -54,7 +52,8 @@ class Windows:
 
     Attributes
     ----------
-    half : w, in frames. stride : frames between two windows, at most w.
+    half : w, in frames.
+    stride : frames between two windows, at most w: else frames between them have no score.
     loops, dropped : K and m: fits a bin, and features dropped after each (an even number).
     """
 
@@ -62,13 +61,6 @@ class Windows:
     stride: int = 5
     loops: int = 10
     dropped: int = 50
-
-    def __post_init__(self) -> None:
-        """Refuse windows between which frames would have no score (a ValueError)."""
-        if not 1 <= self.stride <= self.half:
-            raise ValueError(
-                f"a stride of {self.stride} frames does not fit to halves of {self.half}"
-            )
 
     def starts(self, length: int) -> list[int]:
         """First frames (from 0) of the windows of a clip of that many frames.
@@ -88,24 +80,14 @@ class Channel(Protocol):
         ...
 
 
-class Past:
-    """What joins the first class in windows of one clip beside their own frames: nothing.
+# Gives a window, by its start and the scores of the clip as the windows before left them, frames of
+# the clip that join its first class; and those that later windows may be given.
+Past = Callable[[int, FloatArray], tuple[IntArray, IntArray]]
 
-    Attributes
-    ----------
-    pool : frames of the clip that later windows may be given.
-    """
 
-    pool = NO_FRAMES
-
-    def draw(self, start: int, scores: FloatArray) -> IntArray:  # noqa: ARG002 - for others
-        """Frames of the clip for the window at `start`.
-
-        Parameters
-        ----------
-        scores : (frames of the clip,) as the windows before left them.
-        """
-        return NO_FRAMES
+def no_past(start: int, scores: FloatArray) -> tuple[IntArray, IntArray]:  # noqa: ARG001
+    """For windows of nothing but their own frames."""
+    return NO_FRAMES, NO_FRAMES
 
 
 class Appearance:
@@ -142,7 +124,7 @@ def unmasking_scores(
     windows: Windows,
     *,
     label: str = "unmasking",
-    past: Callable[[int], Past] = lambda _: Past(),
+    past: Callable[[int], Past] = lambda _: no_past,
 ) -> FloatArray:
     """Anomaly score of each frame on one channel.
 
@@ -163,10 +145,6 @@ def unmasking_scores(
     Returns
     -------
     (frames,) float64 in [0, 1]; the higher, the more anomalous.
-
-    Raises
-    ------
-    ValueError : a channel with too few dims.
     """
     scores = np.full(sum(lengths), UNKNOWN)
     half = windows.half
@@ -176,12 +154,19 @@ def unmasking_scores(
         for clip, part in enumerate(_slices(lengths)):
             here = scores[part]
             total, count = np.zeros(len(here)), np.zeros(len(here))
-            rows = _Rows(channel, part.start)
-            before = past(clip)
+            known: dict[int, FloatArray] = {}
+            draw = past(clip)
             for start in windows.starts(len(here)):
-                earlier = before.draw(start, here)
-                asked = np.concatenate([earlier, np.arange(start, start + 2 * half + 1)])
-                values = rows.take(asked, before.pool)
+                earlier, pool = draw(start, here)
+                asked = [*earlier.tolist(), *range(start, start + 2 * half + 1)]
+                made = [frame for frame in asked if frame not in known]
+                if made:  # copies, since a view would hold all rows that were made with it
+                    rows = channel.rows(part.start + np.array(made))
+                    known |= {frame: row.copy() for frame, row in zip(made, rows, strict=True)}
+                values = np.stack([known[frame] for frame in asked])
+                known = {
+                    frame: known[frame] for frame in {*asked, *pool.tolist()} if frame in known
+                }
                 labels = np.repeat([0, 1], [len(asked) - half, half])
                 last_half = slice(start + half + 1, start + 2 * half + 1)
                 total[last_half] += max(
@@ -240,8 +225,7 @@ def write_channel_scores(
 def bounded_windows(lengths: Sequence[int]) -> Windows:
     """The authors' windows, 5 frames apart, or with the least stride that keeps to `MAX_WINDOWS`.
 
-    It ends at the window (10): beyond, frames between two windows would have no score. So the cost
-    of a scene of more than 150,000 frames grows with its length again, at half the authors'.
+    It ends at the window (10): beyond, frames between two windows would have no score.
     """
     for stride in range(Windows.stride, Windows.half):
         windows = Windows(stride=stride)
@@ -279,24 +263,16 @@ def unmask(
 
     Parameters
     ----------
-    rows : (n, dims), of any length; each is scaled to unit length before every fit.
+    rows : (n, dims), of any length; each is scaled to unit length before every fit. There are more
+        dims than all loops but the last drop.
     labels : (n,) zeros and ones.
     weigh_classes : weigh both classes by their own size.
 
     Returns
     -------
     (loops,) float64.
-
-    Raises
-    ------
-    ValueError : too few dims, or an odd `dropped`.
     """
     dims, loops, dropped = rows.shape[1], windows.loops, windows.dropped
-    if dropped < 2 or dropped % 2 or dims <= (loops - 1) * dropped:
-        raise ValueError(
-            f"{loops} loops that drop {dropped} features (an even number) each need more than "
-            f"{(loops - 1) * dropped} features, found {dims}"
-        )
     ones = int(labels.sum())
     model = LogisticRegression(
         C=C,
@@ -369,29 +345,6 @@ def _read_bins(path: Path, frames: int, windows: Windows) -> NDArray[Any]:
             "wider backbone"
         )
     return bins
-
-
-class _Rows:
-    """Rows of a channel for the frames of one clip; those that are still needed are made once."""
-
-    def __init__(self, channel: Channel, first: int) -> None:
-        self._channel = channel
-        self._first = first
-        self._known: dict[int, FloatArray] = {}
-
-    def take(self, frames: IntArray, keep: IntArray) -> FloatArray:
-        """Rows [n, bins, dims] of frames of the clip; only these and `keep` are remembered."""
-        missing = [frame for frame in frames.tolist() if frame not in self._known]
-        if missing:
-            made = self._channel.rows(self._first + np.array(missing))
-            # Copies, since a view would hold all rows that were made with it.
-            self._known.update(
-                (frame, row.copy()) for frame, row in zip(missing, made, strict=True)
-            )
-        taken = np.stack([self._known[frame] for frame in frames.tolist()])
-        needed = {*frames.tolist(), *keep.tolist()}
-        self._known = {frame: row for frame, row in self._known.items() if frame in needed}
-        return taken
 
 
 def _extremes(weights: FloatArray, count: int) -> IntArray:
