@@ -510,8 +510,7 @@ def _best(false: FloatArray, detected: FloatArray) -> tuple[FloatArray, FloatArr
     """
     order = np.argsort(false, axis=1, kind="stable")
     x = np.clip(np.take_along_axis(false, order, axis=1), None, 1)
-    within = np.where(false <= 1, detected, 0)
-    within = np.where(np.isnan(detected), np.nan, within)
+    within = np.where((false <= 1) | np.isnan(detected), detected, 0)
     y = np.maximum.accumulate(np.take_along_axis(within, order, axis=1), axis=1)
     nothing = np.zeros((len(x), 1))
     return (

@@ -107,8 +107,14 @@ def per_draw(
     -------
     column : (draws,) values, NaN where a draw does not hold what the column needs.
     """
-    wins = _pairwise_wins(scores, frames)
+    order = np.argsort(scores, kind="stable")
+    anomalous, normal = (
+        _by_clip(scores[part], frames.clip[part], len(frames.split))
+        for part in (order[frames.anomalous[order]], order[~frames.anomalous[order]])
+    )
+    wins = _pairwise_wins(anomalous, normal)
     positives, negatives = frames.positives, frames.negatives
+    precisions = ratio(_precision_sums(anomalous, normal, weights), weights @ positives)
 
     def between(left: FloatArray, right: FloatArray) -> FloatArray:
         return ratio(((left @ wins) * right).sum(axis=1), (left @ positives) * (right @ negatives))
@@ -121,9 +127,7 @@ def per_draw(
         "train_side": between(weights, weights * frames.of_split("train")),
         "test_only": between(test, test),
         "within_clip": ratio(mixed @ np.nan_to_num(own), mixed.sum(axis=1)),
-        "average_precision": np.where(
-            weights @ negatives > 0, _average_precisions(scores, frames, weights), np.nan
-        ),
+        "average_precision": np.where(weights @ negatives > 0, precisions, np.nan),
     }
 
 
@@ -162,42 +166,27 @@ def no_interval(frames: LabelledFrames, column: str) -> str | None:
     return f"fewer than 2 {name}" if count < 2 else None
 
 
-def _pairwise_wins(scores: FloatArray, frames: LabelledFrames) -> FloatArray:
+def _pairwise_wins(anomalous: list[FloatArray], normal: list[FloatArray]) -> FloatArray:
     """(clips, clips) pairs won by clip i's anomalous frames over clip j's normal ones."""
-    clips = len(frames.split)
-    # Sorted queries keep the searches below in cache: three times as fast on long videos.
-    order = np.argsort(scores, kind="stable")
-    sorted_scores, sorted_clip = scores[order], frames.clip[order]
-    positive = frames.anomalous[order]
-    queries, owner = sorted_scores[positive], sorted_clip[positive]
-    wins = np.zeros((clips, clips))
-    for clip, normal in enumerate(
-        _by_clip(sorted_scores[~positive], sorted_clip[~positive], clips)
-    ):
-        if len(normal):
-            outscored = np.searchsorted(normal, queries, "left").astype(float)
-            outscored += np.searchsorted(normal, queries, "right")
-            wins[:, clip] = np.bincount(owner, weights=outscored / 2, minlength=clips)
+    queries = np.concatenate(anomalous)
+    owner = np.repeat(np.arange(len(anomalous)), [len(scores) for scores in anomalous])
+    wins = np.zeros((len(anomalous), len(normal)))
+    for clip, scores in enumerate(normal):
+        outscored = sum(np.searchsorted(scores, queries, side) for side in ("left", "right"))
+        wins[:, clip] = np.bincount(owner, weights=outscored / 2, minlength=len(anomalous))
     return wins
 
 
-def _average_precisions(
-    scores: FloatArray, frames: LabelledFrames, weights: FloatArray
+def _precision_sums(
+    anomalous: list[FloatArray], normal: list[FloatArray], weights: FloatArray
 ) -> FloatArray:
-    """(draws,) average precision of every draw, NaN where a draw has no anomalous frame.
+    """(draws,) sums of the precision at every anomalous frame of a draw.
 
-    Precision is needed only at the scores of anomalous frames. For a block of those thresholds the
-    frames at or above each are counted per clip; a matrix product turns the counts into every
-    draw's true and false positives.
+    For a block of those frames' scores as thresholds, the frames at or above each are counted per
+    clip; a matrix product turns the counts into every draw's true and false positives.
     """
-    clips = len(frames.split)
-    order = np.argsort(scores, kind="stable")
-    sorted_scores, sorted_clip = scores[order], frames.clip[order]
-    positive = frames.anomalous[order]
-    anomalous = _by_clip(sorted_scores[positive], sorted_clip[positive], clips)
-    normal = _by_clip(sorted_scores[~positive], sorted_clip[~positive], clips)
-    thresholds = np.unique(sorted_scores[positive])[::-1]
-    draws = len(weights)
+    thresholds = np.unique(np.concatenate(anomalous))[::-1]
+    draws, clips = weights.shape
     rows = max(1, BLOCK_VALUES // max(draws, clips, 1))
     total = np.zeros(draws)
     before = np.zeros((1, draws))
@@ -208,7 +197,7 @@ def _average_precisions(
         precision = np.divide(true, flagged, out=flagged, where=flagged > 0)
         total += (np.diff(true, axis=0, prepend=before) * precision).sum(axis=0)
         before = true[-1:]
-    return ratio(total, weights @ frames.positives)
+    return total
 
 
 def _by_clip(scores: FloatArray, clip: IntArray, clips: int) -> list[FloatArray]:
