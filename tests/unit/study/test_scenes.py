@@ -256,12 +256,12 @@ def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, 
         ({"ucsd": "set/none.m"}, "clip cam1: no file or folder .*none.m"),
         ({"pixel_masks": "{clip}_gt"}, "clip cam1: no file or folder .*cam1_gt"),
         ({"csv": "table.csv"}, "name the columns of csv"),
-        ({"csv": "table.csv", "first": "a", "anomalous": "b"}, "first needs last beside it"),
+        ({"csv": "table.csv", "first": "a", "anomalous": "b"}, "'last' is a dependency of 'first'"),
         (
             {"csv": "table.csv", "frame": "a", "anomalous": "b", "where": {"c": 1}},
-            "where needs first beside it",
+            "'first' is a dependency of 'where'",
         ),
-        ({"ranges": [], "first": "a"}, "first needs csv beside it"),
+        ({"ranges": [], "first": "a"}, "'csv' is a dependency of 'first'"),
     ],
 )
 def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, message):

@@ -34,8 +34,6 @@ WORDS = {
     "uniqueItems": "has an entry twice",
     "minProperties": "needs ALLOWED entries or more",
 }
-# Keys of earlier versions, and what they are called now.
-RENAMED = {"studies": "backbones, anomaly_rates and ablations"}
 Document = Mapping[str, Any]
 # JSON Schema lets 5.0 pass for a whole number, where it would end as range(5.0), and YAML has .inf.
 Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
@@ -130,21 +128,10 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...]) -> str:
     if rule == "additionalProperties":
         known = list(schema.get("properties", {}))
         unknown = next(str(name) for name in value if name not in known)
-        words = f"unknown key ({hint(unknown, known)})"
-        if not keys and unknown in RENAMED:
-            words = f"is now {RENAMED[unknown]}, see config/README.md"
-        return f"{'.'.join([*keys, unknown])}: {words}"
+        return f"{'.'.join([*keys, unknown])}: unknown key ({hint(unknown, known)})"
     match rule:
         case "required":
             words = f"the key {next(name for name in allowed if name not in value)} is missing"
-        case "dependentRequired":
-            name, other = next(
-                (name, other)
-                for name, others in allowed.items()
-                for other in others
-                if name in value and other not in value
-            )
-            words = f"{name} needs {other} beside it"
         case "type":
             names = [allowed] if isinstance(allowed, str) else allowed
             words = f"{value!r} is not {' or '.join(TYPE_NAMES[name] for name in names)}"
