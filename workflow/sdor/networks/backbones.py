@@ -16,7 +16,7 @@ from sdor.errors import SdorError
 from sdor.networks.i3d import i3d
 from sdor.networks.provenance import read_provenance
 from sdor.networks.vision import models
-from sdor.study.backbones import ARCHITECTURES, Architecture
+from sdor.study.backbones import ARCHITECTURES
 
 # Among a network's layers (those of its part "features" one by one): where the top begins and ends,
 # and where the classifier begins. Between them a ResNet has its pooling, which `pooled` replaces.
@@ -59,6 +59,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
+        self.architecture = ARCHITECTURES[name]
         self.dims = self.architecture.dims
         self.net = build(name)
         for module in self.net.modules():
@@ -85,11 +86,6 @@ class Backbone(nn.Module):
         self.shift: Tensor
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
-
-    @property
-    def architecture(self) -> Architecture:
-        """How the network is built, cut and fed."""
-        return ARCHITECTURES[self.name]
 
     def normalise(self, frames: Tensor) -> Tensor:
         """uint8 frames as stored → network input, on the frames' own device.

