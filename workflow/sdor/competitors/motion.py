@@ -27,15 +27,13 @@ class MotionCubes:
     5 frames t - 2 … t + 2, scaled to unit length; a cube where nothing moves stays zero. The 12x16
     cubes of a frame are gathered into 2x2 spatial bins (row-major) of 6x8 cubes each.
 
-    What "nothing moves" means is decisive: scaled to unit length, a cube of mere noise weighs as
-    much as a walker, and noise tells any two moments apart (on Ped2 every window then has the
-    accuracy 1). So a frame is blurred (3x3 pixels, sigma 1) and a cube of less motion than `still`
-    counts as none, as in the motion features of Lu, Shi & Jia (ICCV 2013) and with the value of
-    the code that Liu et al. (BMVC 2018) released.
+    Scaled to unit length, a cube of mere noise weighs as much as a walker, and noise tells any two
+    moments apart. So a frame is blurred (3x3 pixels, sigma 1) and a cube of less motion than
+    `still` counts as none, as in Lu, Shi & Jia (ICCV 2013), with the value of the code that Liu et
+    al. (BMVC 2018) released.
 
-    All of it stays in the clip: at its ends the first and the last motion are repeated. That
-    covers the last frame too, which has no successor: without motion there, the end of every clip
-    would look like a change. A clip of a single frame does not move.
+    At the ends of a clip the first and the last motion are repeated, also for the last frame, which
+    has no successor. A clip of a single frame does not move.
 
     Parameters
     ----------

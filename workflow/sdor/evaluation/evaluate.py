@@ -22,8 +22,6 @@ from sdor.evaluation.scores import RunTables, labelled_frames
 from sdor.files import write_json, write_parquet
 from sdor.study.plan import EvaluationSettings
 
-COMPARED = ("ours", "sp_iforest")
-
 Rows = dict[str, dict[str, Measure]]
 
 
@@ -99,7 +97,6 @@ def evaluate(
     weights = draw_clips(len(frames.split), settings.bootstrap_draws)
     judged = {name: values[labelled] for name, values in scores.items()}
     rows, oracles, drawn = _measure_all(judged, frames, weights)
-    left, right = COMPARED
     truth = tables.index.loc[labelled].assign(anomalous=frames.anomalous)
     measured = Evaluation(
         replace(about, subset=tables.subset),
@@ -108,7 +105,7 @@ def evaluate(
         _counts(tables.clips, frames),
         rows,
         oracles,
-        {f"{left} - {right}": paired(judged[left], judged[right], frames, weights)},
+        {"ours - sp_iforest": paired(judged["ours"], judged["sp_iforest"], frames, weights)},
         [_purity(number, one, truth) for number, one in enumerate(tables.pseudo_labels, start=1)],
     )
     return measured, drawn
