@@ -81,10 +81,7 @@ def test_iterations_begin_with_the_initial_scores_and_span_the_same_everywhere()
     assert to_rgba(test.lines[1].get_color()) == to_rgba(METRIC_COLOURS["test_only"])
     assert test.lines[1].get_ydata() == pytest.approx([50, 55.5, 61])
     assert len(test.lines) == 2
-    assert [axes.get_ylabel() for axes in (merged, test)] == [
-        "AUC (%), merged",
-        "AUC (%), test-only",
-    ]
+    assert [axes.get_title() for axes in (merged, test)] == ["ped1, merged", "ped1, test-only"]
     spans = [np.ptp(axes.get_ylim()) for axes in (merged, umn, test)]
     assert spans == pytest.approx([spans[0]] * 3)
     assert umn.get_ylim()[1] < 101

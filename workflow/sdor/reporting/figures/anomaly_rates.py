@@ -26,8 +26,7 @@ def draw(findings: Findings) -> Figure:
     own rate. Bars are one standard deviation over the seeds, whose own values are the small dots;
     with one seed they are its 95 % interval from resampled clips.
     """
-    asked = findings.plan.anomaly_rates.variants
-    scenes, missing = findings.judged(asked)
+    scenes, missing = findings.judged(findings.plan.anomaly_rates.variants)
     if not scenes:
         return style.note("No AUC at different anomaly rates", missing)
     width = max(style.COLUMN_WIDTH, min(style.PAGE_WIDTH, 2.7 * len(scenes)))
@@ -35,10 +34,11 @@ def draw(findings: Findings) -> Figure:
         places = style.panels(figure, len(scenes), sharey=True)
         for axes, (scene, rated) in zip(places, scenes.items(), strict=True):
             variants = [*rated, *findings.whole(scene, rated)]
+            rates = [findings.cell(scene, one, "", metric="anomaly_rate") for one in variants]
             for row, points, line in LINES:
+                cells = [findings.cell(scene, one, row) for one in variants]
                 aside = ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
-                shifted = {**line, "transform": axes.transData + aside}
-                _line(axes, findings, scene, variants, row, shifted)
+                _line(axes, rates, cells, {**line, "transform": axes.transData + aside})
             axes.set_title(scene)
             axes.autoscale_view()
             axes.margins(x=0.1)
@@ -49,44 +49,26 @@ def draw(findings: Findings) -> Figure:
         figure.supylabel("Frame AUC (%), merged", fontsize=8)
         keys, _ = places[0].get_legend_handles_labels()
         words = "Bars: 95 % interval from resampled clips (one seed)"
-        if any(
-            len(findings.grouped[scene, one]) > 1 for scene, some in scenes.items() for one in some
-        ):
+        if any(len(findings.grouped[scene, some[0]]) > 1 for scene, some in scenes.items()):
             words = "Bars: one standard deviation over the seeds (small dots)"
         style.heading(figure, keys, words + style.because(missing, "; not shown"), 2)
     return figure
 
 
-def _line(
-    axes: Axes, findings: Findings, scene: str, variants: Sequence[str], row: str, line: Any
-) -> None:
+def _line(axes: Axes, rates: Sequence[Cell], cells: Sequence[Cell], line: Any) -> None:
     """Mean and bars at every rate, and the values of single seeds."""
-    rates = [findings.cell(scene, one, "", metric="anomaly_rate") for one in variants]
-    cells = [findings.cell(scene, one, row) for one in variants]
-    points = sorted(
-        (rate.mean or 0.0, cell.mean or 0.0, *_bar(cell))
-        for rate, cell in zip(rates, cells, strict=True)
-    )
-    x, y, below, above = np.array(points).T
+    points, dots = [], []
+    for rate, cell in zip(rates, cells, strict=True):
+        mean = cell.mean or 0.0
+        # The percentiles of the draws need not lie around the value itself.
+        interval = max(mean - (cell.low or mean), 0.0), max((cell.high or mean) - mean, 0.0)
+        points.append((rate.mean, mean, *(interval if cell.std is None else (cell.std, cell.std))))
+        if len(cell.by_seed) > 1:
+            dots += [(rate.by_seed.get(one, rate.mean), it) for one, it in cell.by_seed.items()]
+    x, y, below, above = np.array(sorted(points), dtype=float).T
     axes.errorbar(x, y, yerr=(below, above), markersize=4, capsize=2, elinewidth=0.9, **line)
-    dots = [
-        (rate.by_seed.get(seed, rate.mean), value)
-        for rate, cell in zip(rates, cells, strict=True)
-        for seed, value in cell.by_seed.items()
-        if len(cell.by_seed) > 1
-    ]
     if dots:
         plain = {"color": line["color"], "transform": line["transform"]}
         axes.plot(*zip(*dots, strict=True), ".", ms=3, mew=0, alpha=0.6, **plain)
     # What is moved aside is not seen by the axes when they choose their limits.
     axes.update_datalim([*zip(x, y - below, strict=True), *zip(x, y + above, strict=True), *dots])
-
-
-def _bar(cell: Cell) -> tuple[float, float]:
-    """How far the bar of a value goes below and above it."""
-    if cell.std is not None:
-        return cell.std, cell.std
-    if cell.mean is None or cell.low is None or cell.high is None:
-        return 0.0, 0.0
-    # The percentiles of the draws need not lie around the value itself.
-    return max(cell.mean - cell.low, 0.0), max(cell.high - cell.mean, 0.0)
