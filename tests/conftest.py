@@ -16,10 +16,11 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(autouse=True)
-def _no_store_of_another_test() -> Iterator[None]:
-    """MLflow's client leaves the address of its store to all later processes."""
+def _nothing_of_another_test() -> Iterator[None]:
+    """What a store's address and a run's name are told to all later processes by."""
     yield
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    for name in ("MLFLOW_TRACKING_URI", "SDOR_RUN"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture
