@@ -1,7 +1,6 @@
 """The final score of a scene over time, beside its ground truth and the last pseudo labels."""
 
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,36 +14,18 @@ from sdor.reporting.figures import style
 from sdor.reporting.runs import Runs, read_scores
 
 BAND = "#f3c9a5"
-FRAMES_PER_STRIP = 25_000
 # More are too small to read, take minutes, and burst matplotlib's picture size.
 PANELS = 60
 TRAINING_PANELS = 8  # beside clips of another split
 LONG_CLIP = 300.0  # seconds, from where on the time axis counts minutes
-
-
-class Strip(NamedTuple):
-    """A stretch of a clip that fills one panel: rows [start, stop) of the scores."""
-
-    title: str
-    training: bool
-    start: int
-    stop: int
-
-
-class Clock(NamedTuple):
-    """How frames become time: frame 1 is at `first`, and each takes `step`."""
-
-    unit: str
-    first: float
-    step: float
+WIDE = 3000  # frames, from where on a clip takes the page's width
 
 
 def draw(runs: Runs, iterations: int) -> Figure:
-    """The first seed's scores, one panel a clip.
+    """The first seed's scores, one panel a clip, all with the same score axis.
 
     The test clips (every clip, where the scene has no split) and some training clips are shown, of
-    many clips an even choice, so that the page stays readable. A long clip goes over several
-    panels. All panels share the score axis.
+    many clips an even choice, so that the page stays readable.
     """
     folder = runs.folders[0]
     table = read_scores(folder / "ensemble.parquet")
@@ -54,23 +35,25 @@ def draw(runs: Runs, iterations: int) -> Figure:
         wanted = other[["clip", "frame", column]]
         table = table.merge(wanted, on=["clip", "frame"], how="left", validate="1:1")
     shown = shown_clips(runs.clips)
-    strips = strips_of(shown)
-    clock = clock_of(runs.clips)
-    wide = max(strip.stop - strip.start for strip in strips) > 3000
-    rows = len(strips) if wide else -(-len(strips) // style.COLUMNS)
+    unit, first, step = clock_of(runs.clips)
+    wide = shown["frames"].max() > WIDE
+    columns, height = (1, 1.25) if wide else (style.COLUMNS, 0.95)
     scores = table[["score", "initial"]].to_numpy()
     low, high = scores.min(), scores.max()
     span = high - low or 1.0
-    with style.new_figure(style.PAGE_WIDTH, rows * (1.25 if wide else 0.95) + 1.05) as figure:
-        places = style.panels(figure, len(strips), 1 if wide else style.COLUMNS, sharey=True)
-        for axes, strip in zip(places, strips, strict=True):
-            _strip(axes, table[strip.start : strip.stop], clock, wide=wide)
+    size = style.PAGE_WIDTH, -(-len(shown) // columns) * height + 1.05
+    with style.new_figure(*size) as figure:
+        places = style.panels(figure, len(shown), columns, sharey=True)
+        for axes, (clip, split) in zip(places, shown[["clip", "split"]].to_numpy(), strict=True):
+            of_clip = table[table["clip"] == clip]
+            time = first + (of_clip["frame"].to_numpy(float) - 1) * step
+            _panel(axes, of_clip, time, step)
+            axes.xaxis.set_major_locator(MaxNLocator(10 if wide else 4, integer=unit == "Frame"))
             words: Any = {"fontsize": 7.5, "fontweight": "normal", "loc": "left", "pad": 2}
-            words["color"] = "#666666" if strip.training else style.BLACK
-            axes.set_title(strip.title, **words)
+            axes.set_title(f"{clip} (training)" if split == "train" else clip, **words)
             # Room below for the pseudo labels.
             axes.set_ylim(low - 0.22 * span, high + 0.05 * span)
-        figure.supxlabel(clock.unit, fontsize=8)
+        figure.supxlabel(unit, fontsize=8)
         figure.supylabel("Anomaly score", fontsize=8)
         keys = [
             style.key("final score", color=style.BLUE),
@@ -79,58 +62,45 @@ def draw(runs: Runs, iterations: int) -> Figure:
             Patch(color=style.GREEN, label=f"pseudo normal (t = {iterations})"),
             Patch(color=BAND, label="anomalous (ground truth)"),
         ]
+        left_out = len(runs.clips) - len(shown)
         # As the legend's title it keeps clear of the legend, which a figure's title does not.
-        figure.legend(
-            handles=keys if (table["anomalous"] > 0).any() else keys[:-1],
-            title=f"{runs.title}, seed {runs.seeds[0]}{_left_out(runs.clips, shown)}",
-            title_fontsize=9,
-            loc="outside upper center",
-            ncols=5,
-            handlelength=1.8,
-            handleheight=0.5,
-        )
+        title = f"{runs.title}, seed {runs.seeds[0]}"
+        title += f" (clips left out: {left_out:,})" if left_out else ""
+        place: Any = {"loc": "outside upper center", "ncols": 5, "handlelength": 1.8}
+        figure.legend(handles=keys, title=title, title_fontsize=9, handleheight=0.5, **place)
     return figure
 
 
 def shown_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """At most `PANELS` clips to draw, training clips last; `start`: the first row of a clip."""
-    placed = clips.assign(start=clips["frames"].cumsum() - clips["frames"])
+    """At most `PANELS` clips to draw, training clips last, spread over the recording.
+
+    The first few alone may be of one morning.
+    """
+
+    def spread(some: pd.DataFrame, count: int) -> pd.DataFrame:
+        return some.iloc[np.linspace(0, len(some) - 1, min(count, len(some))).astype(int)]
+
     is_training = clips["split"] == "train"
-    training = _spread(placed[is_training], PANELS if is_training.all() else TRAINING_PANELS)
-    return pd.concat([_spread(placed[~is_training], PANELS - len(training)), training])
+    training = spread(clips[is_training], PANELS if is_training.all() else TRAINING_PANELS)
+    return pd.concat([spread(clips[~is_training], PANELS - len(training)), training])
 
 
-def strips_of(shown: pd.DataFrame) -> list[Strip]:
-    """Panels of the shown clips, at most `PANELS` of them: long clips are cut less finely then."""
-    longest = FRAMES_PER_STRIP
-    while (-(-shown["frames"] // longest)).sum() > PANELS:
-        longest *= 2
-    strips = []
-    for clip in shown.to_dict("records"):
-        training = clip["split"] == "train"
-        parts = -(-clip["frames"] // longest)
-        for begin, end in pairwise(np.linspace(0, clip["frames"], parts + 1).astype(int).tolist()):
-            title = f"{clip['clip']} (training)" if training else clip["clip"]
-            title += f", frames {begin + 1:,} to {end:,}" if parts > 1 else ""
-            strips.append(Strip(title, training, clip["start"] + begin, clip["start"] + end))
-    return strips
+def clock_of(clips: pd.DataFrame) -> tuple[str, float, float]:
+    """Unit of the time axis, the time of frame 1, and how long a frame takes.
 
-
-def clock_of(clips: pd.DataFrame) -> Clock:
-    """Seconds or minutes where all clips have the same frame rate, else frame numbers."""
+    Seconds or minutes where all clips have the same frame rate, else frame numbers.
+    """
     rates = clips["fps"].unique()
     if len(rates) > 1 or not rates[0] > 0:
-        return Clock("Frame", 1.0, 1.0)
-    if clips["frames"].max() / rates[0] > LONG_CLIP:
-        return Clock("Minutes", 0.0, 1 / (60 * rates[0]))
-    return Clock("Seconds", 0.0, 1 / rates[0])
+        return "Frame", 1.0, 1.0
+    long = clips["frames"].max() / rates[0] > LONG_CLIP
+    return ("Minutes", 0.0, 1 / (60 * rates[0])) if long else ("Seconds", 0.0, 1 / rates[0])
 
 
-def _strip(axes: Axes, table: pd.DataFrame, clock: Clock, *, wide: bool) -> None:
-    """One panel; frames reach half a frame to either side."""
-    time = clock.first + (table["frame"].to_numpy(float) - 1) * clock.step
+def _panel(axes: Axes, table: pd.DataFrame, time: Any, step: float) -> None:
+    """Scores of a clip, and bars where frames are anomalous or labelled, half a frame wider."""
     axes.plot(time, table["initial"], color=style.GREY, linewidth=0.6)
-    axes.plot(time, table["score"], color=style.BLUE, linewidth=0.6 if wide else 1.0)
+    axes.plot(time, table["score"], color=style.BLUE, linewidth=0.6 if len(time) > WIDE else 1.0)
     for flags, colour, bottom, top in (
         (table["anomalous"] > 0, BAND, 0.0, 1.0),
         (table["label"] == 1, style.ORANGE, 0.07, 0.115),
@@ -140,24 +110,10 @@ def _strip(axes: Axes, table: pd.DataFrame, clock: Clock, *, wide: bool) -> None
         edges = np.flatnonzero(np.diff(flags.to_numpy(int), prepend=0, append=0))
         heights = np.where(np.arange(len(edges) - 1) % 2, np.nan, top)
         if len(edges):
-            at = clock.first + (table["frame"].iloc[0] + edges - 1.5) * clock.step
             # The thin edge keeps a single frame of a long clip in sight.
             look: Any = {"color": colour, "linewidth": 0.3, "zorder": 1, "fill": True}
             look["transform"] = axes.get_xaxis_transform()
-            axes.stairs(heights, at, baseline=bottom, **look)
-    axes.set_xlim(time[0] - clock.step / 2, time[-1] + clock.step / 2)
-    axes.xaxis.set_major_locator(MaxNLocator(10 if wide else 4, integer=clock.unit == "Frame"))
+            axes.stairs(heights, time[0] + (edges - 0.5) * step, baseline=bottom, **look)
+    axes.set_xlim(time[0] - step / 2, time[-1] + step / 2)
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.tick_params(labelsize=6.5, length=2, pad=1.5)
-
-
-def _spread(clips: pd.DataFrame, count: int) -> pd.DataFrame:
-    """At most `count` clips, spread over the recording: the first few may be of one morning."""
-    return clips.iloc[np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int)]
-
-
-def _left_out(clips: pd.DataFrame, shown: pd.DataFrame) -> str:
-    others = clips.drop(shown.index)
-    kind = "training clip" if (others["split"] == "train").all() else "clip"
-    number = f"{len(others):,} {kind}{'s' if len(others) > 1 else ''}"
-    return f" ({number} left out)" if len(others) else ""
