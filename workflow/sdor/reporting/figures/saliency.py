@@ -114,6 +114,7 @@ def rows_of(
 ) -> Iterator[dict[str, Cell]]:
     """The rows of one scene, which need not be located: title of a column: its picture."""
     width, height = picture_size(scene.clips[0])
+    aspect = width / height
     truths = {clip.name: clip.ground_truth for clip in scene.clips}
     rankings, maps, limits = {}, {}, {}
     for title, runs in columns.items():
@@ -125,19 +126,18 @@ def rows_of(
     chosen = choose_frames(first.clips, first.ground_truth, ranking, count)
     for clip, frame, why in chosen.itertuples(index=False):
         row = int(np.flatnonzero((ranking["clip"] == clip) & (ranking["frame"] == frame))[0])
-        image = first.frame(clip, frame, view)
-        truth = truths[clip]
+        image, truth = first.frame(clip, frame, view), truths[clip]
         masks = image_files(truth.pixel_masks) if truth and truth.pixel_masks else []
         outline = read_pixel_mask(masks[frame - 1]) if masks else None
         text = f"{first.scene}, {clip}, frame {frame}: {why}"
-        cells = {"Frame": Cell(image, text, width / height, outline=outline)}
+        cells = {"Frame": Cell(image, text, aspect, outline=outline)}
         for title, (low, high) in limits.items():
             heat = (np.asarray(maps[title][row], dtype=float) - low) / (high - low or 1.0)
             scores = rankings[title]["score"]
             # Rounded down, so that only the highest one of many frames could come near 100.
             rank = int(1000 * (scores < scores[row]).mean()) / 10
             text = f"score {scores[row]:.2f}, percentile {rank:.1f}"
-            cells[title] = Cell(image, text, width / height, heat.clip(0, 1))
+            cells[title] = Cell(image, text, aspect, heat.clip(0, 1))
         yield cells
 
 
@@ -146,37 +146,38 @@ def lay_out(shown: Sequence[Mapping[str, Cell]]) -> Figure:
     if not shown:
         return style.note("No saliency map to show")
     titles = list(dict.fromkeys(title for row in shown for title in row))
-    halved = len(shown) > ROWS_PER_BLOCK or 2 * len(titles) <= style.COLUMNS < 2 * len(shown)
-    rows = -(-len(shown) // 2) if halved else len(shown)
-    columns = len(titles) * (2 if halved else 1)
+    blocks = 1 + (len(shown) > ROWS_PER_BLOCK)
+    rows, columns = -(-len(shown) // blocks), blocks * len(titles)
     width = style.PAGE_WIDTH / max(style.COLUMNS, columns)
-    heads = [style.wrapped(title, 0.8 * width) for title in titles]
-    cells = [
-        {title: cell._replace(text=style.wrapped(cell.text, width)) for title, cell in row.items()}
-        for row in shown
-    ]
-    # Inches of pictures, of the lines below them, of titles and keys.
-    tall, below = [], 0.0
-    for place in range(rows):
-        beside = [cell for row in cells[place::rows] for cell in row.values()]
-        tall.append(max(width / cell.aspect for cell in beside))
-        below += 0.15 + 0.11 * max(cell.text.count("\n") for cell in beside)
-    height = sum(tall) + below + 0.7 + 0.12 * max(head.count("\n") for head in heads)
-    with style.new_figure(width * columns, height) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False, height_ratios=tall)
+    texts = [style.wrapped(cell.text, width) for row in shown for cell in row.values()]
+    words = 0.1 + 0.11 * max(text.count("\n") for text in texts)
+    tall = width / min(cell.aspect for row in shown for cell in row.values())
+    with style.new_figure(width * columns, rows * (tall + words) + 1.0) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for number, row in enumerate(cells):
+        for number, row in enumerate(shown):
             block, place = divmod(number, rows)
-            for column, (title, head) in enumerate(zip(titles, heads, strict=True)):
+            for column, title in enumerate(titles):
                 axes = grid[place, block * len(titles) + column]
                 if place == 0:
-                    axes.set_title(head, fontsize=7.5)
+                    axes.set_title(style.wrapped(title, 0.8 * width), fontsize=7.5)
                 if title in row:
                     _show(axes, row[title])
-        _keys(
-            figure, outlined=any(cell.outline is not None for row in cells for cell in row.values())
+                    axes.set_xlabel(style.wrapped(row[title].text, width), fontsize=style.SMALL)
+        # As the colours look on a middle grey.
+        over = COLOURS(HEAT)[:, :3] * COLOURS(HEAT)[:, 3:] + 0.5 * (1 - COLOURS(HEAT)[:, 3:])
+        place_of_bar: Any = {"location": "bottom", "aspect": 40, "pad": 0.02}
+        key = ScalarMappable(cmap=ListedColormap(over))
+        bar = figure.colorbar(
+            key, ax=grid, shrink=min(1, 3 / figure.get_figwidth()), **place_of_bar
         )
+        ends = [f"{SCALE[0]:g}st percentile", f"{SCALE[1]:g}th percentile"]
+        bar.set_ticks([0, 1], labels=ends, fontsize=style.SMALL)
+        bar.set_label("Localised score, on the scale of its scene and column", fontsize=style.SMALL)
+        if any(cell.outline is not None for row in shown for cell in row.values()):
+            line = style.key("outline of the ground truth", color=RED)
+            figure.legend(handles=[line], loc="lower left", fontsize=style.SMALL)
     return figure
 
 
@@ -213,24 +214,3 @@ def _show(axes: Axes, cell: Cell) -> None:
     axes.set_axis_on()
     axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(cell.text, fontsize=style.SMALL, labelpad=2)
-
-
-def _keys(figure: Figure, *, outlined: bool) -> None:
-    """What the colours and the outline mean, at the foot of the figure."""
-    place: Any = {"location": "bottom", "anchor": (1.0, 0.0), "aspect": 16, "pad": 0.02}
-    place["shrink"] = min(1.0, 1.6 / figure.get_figwidth())
-    # As they look on a middle grey.
-    over = COLOURS(HEAT)[:, :3] * COLOURS(HEAT)[:, 3:] + 0.5 * (1 - COLOURS(HEAT)[:, 3:])
-    bar = figure.colorbar(ScalarMappable(cmap=ListedColormap(over)), ax=figure.axes, **place)
-    bar.outline.set_visible(False)
-    bar.set_ticks([0, 1], labels=[f"{SCALE[0]:g}st percentile", f"{SCALE[1]:g}th percentile"])
-    bar.ax.tick_params(labelsize=style.SMALL, length=1.5, pad=1.5)
-    left, right = bar.ax.get_xticklabels()
-    left.set_horizontalalignment("left")
-    right.set_horizontalalignment("right")
-    words: Any = {"fontsize": style.SMALL, "fontweight": "normal", "loc": "right", "pad": 2}
-    bar.ax.set_title("Localised score, on the scale of its scene and column", **words)
-    if outlined:
-        line = style.key("outline of the ground truth", color=RED)
-        figure.legend(handles=[line], loc="lower left", fontsize=style.SMALL, handlelength=2.5)

@@ -62,6 +62,8 @@ def draw(runs: Runs, iterations: int) -> Figure:
             Patch(color=style.GREEN, label=f"pseudo normal (t = {iterations})"),
             Patch(color=BAND, label="anomalous (ground truth)"),
         ]
+        if not (table["anomalous"] > 0).any():
+            keys.pop()
         left_out = len(runs.clips) - len(shown)
         # As the legend's title it keeps clear of the legend, which a figure's title does not.
         title = f"{runs.title}, seed {runs.seeds[0]}"
