@@ -9,7 +9,7 @@ import pandas as pd
 from sdor.evaluation import metrics
 from sdor.evaluation.about import About, Subset
 from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
-from sdor.evaluation.evaluate import Evaluation, LabelPurity
+from sdor.evaluation.evaluate import Evaluation
 from sdor.files import write_json, write_parquet
 from sdor.networks.provenance import Provenance
 from sdor.reporting.findings import StudyFiles, read_findings, write_findings
@@ -87,7 +87,16 @@ def evaluation(about, frames, strengths, iterations=2):
         {row: measure(values, frames, weights) for row, values in found.items()},
         {row: measure(one, frames, weights) for row, one in oracles.items()},
         {"ours - sp_iforest": paired(found["ours"], found["sp_iforest"], frames, weights)},
-        [LabelPurity(t, 42, 0.5 + 0.1 * t, 84, 0.95) for t in range(1, iterations + 1)],
+        [
+            {
+                "iteration": t,
+                "anomalous": 42,
+                "anomalous_precision": 0.5 + 0.1 * t,
+                "normal": 84,
+                "normal_precision": 0.95,
+            }
+            for t in range(1, iterations + 1)
+        ],
     )
     return measured, pd.concat(parts)
 

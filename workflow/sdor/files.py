@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -132,6 +134,15 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataF
     except (OSError, pa.ArrowException) as error:
         raise SdorError(damaged(path, error)) from error
     return table
+
+
+def read_array(path: str | Path) -> npt.NDArray[Any]:
+    """An `.npy` file as a memory map; a damaged or missing one is an `SdorError` that names it."""
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise SdorError(damaged(path, error)) from error
+    return array
 
 
 def read_about(path: str | Path) -> dict[str, Any]:

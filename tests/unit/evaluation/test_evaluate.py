@@ -11,7 +11,7 @@ from synthetic_study import about
 
 from sdor.errors import SdorError
 from sdor.evaluation.about import About, Subset
-from sdor.evaluation.evaluate import LabelPurity, evaluate, evaluate_pool, evaluate_run
+from sdor.evaluation.evaluate import evaluate, evaluate_pool, evaluate_run
 from sdor.evaluation.scores import RunTables, index_of
 from sdor.files import write_parquet
 from sdor.networks.provenance import Provenance
@@ -102,7 +102,13 @@ def test_counts_are_those_of_the_scene_and_of_its_labelled_part(tables):
 
 def test_pseudo_label_precision_counts_labelled_frames_only(tables):
     # A: rows 26 and 27 are anomalous, row 39 is of the unlabelled clip; N: row 28 is anomalous.
-    assert run(tables).pseudo_labels[1] == LabelPurity(2, 3, 1.0, 3, pytest.approx(2 / 3))
+    assert run(tables).pseudo_labels[1] == {
+        "iteration": 2,
+        "anomalous": 3,
+        "anomalous_precision": 1.0,
+        "normal": 3,
+        "normal_precision": pytest.approx(2 / 3),
+    }
 
 
 def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
@@ -111,7 +117,7 @@ def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
     for row in (*got.rows.values(), *got.oracles.values()):
         assert all(cell.value is None for cell in row.values())
         assert {cell.reason for cell in row.values()} == {"no ground truth"}
-    assert got.pseudo_labels[0].anomalous_precision is None
+    assert got.pseudo_labels[0]["anomalous_precision"] is None
     json.dumps(got.as_document(), allow_nan=False)
 
 

@@ -72,9 +72,9 @@ def test_the_curves_enclose_the_areas():
     measured = measure(drawn_by_hand(), draws=0)
     assert tuple(measured.curves) == MEASURES
     for name, curve in measured.curves.items():
-        area = np.trapezoid(curve.y, curve.x)
+        area = np.trapezoid(curve["y"], curve["x"])
         assert area == pytest.approx(measured.all_clips[name].value)
-    assert vars(measured.curves["rbdc"]) == {
+    assert measured.curves["rbdc"] == {
         "x": pytest.approx([0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 1]),
         "y": pytest.approx([0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1]),
     }
@@ -252,7 +252,7 @@ def test_detections_beyond_one_false_region_a_frame_do_not_count():
     maps[0, 4::4, ::4] = 2  # six false regions
     measured = measure([masked(maps, masks)], draws=0)
     assert measured.all_clips["rbdc"].value == 0
-    assert vars(measured.curves["rbdc"]) == {"x": [0, 1], "y": [0, 0]}
+    assert measured.curves["rbdc"] == {"x": [0, 1], "y": [0, 0]}
 
 
 def test_masks_finer_than_the_working_grid_lose_and_win_nothing():
@@ -390,7 +390,7 @@ def test_a_scene_without_masks_says_so(scene, clips, saliency):
     measured = localise(bare, clips, saliency, draws=20)
     assert {cell.reason for cell in measured.all_clips.values()} == {"no pixel masks"}
     assert measured.counts["clips_left_out"] == 4
-    assert vars(measured.curves["rbdc"]) == {"x": [], "y": []}
+    assert measured.curves["rbdc"] == {"x": [], "y": []}
 
 
 def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):

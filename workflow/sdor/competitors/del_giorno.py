@@ -96,7 +96,9 @@ def discriminability_scores(
     Parameters
     ----------
     rows : (frames, dims) float array, in any order.
-    shuffles : at least; see below.
+    shuffles : at least: more are drawn until each row has a score, since a shuffle leaves its first
+        w rows without one, and up to s − 1 of its last. (The authors' code gives a row without a
+        score a 0.)
     max_buffer : rows with label 0 in a fit, at most: the last ones. As the order is random they
         are a random sample of the earlier rows, and the class weights keep their total.
 
@@ -104,19 +106,14 @@ def discriminability_scores(
     -------
     (frames,) float array in (0, 1); the higher, the more anomalous.
 
-    A shuffle leaves its first w rows without a score, and up to s − 1 of its last: other rows each
-    time. Should all shuffles leave out the same row (likely only below some 3w rows), more are
-    drawn until each row has a score; the authors' code gives such a row a 0.
-
     Raises
     ------
     ValueError : fewer than 2w rows, or a value that is not finite.
 
     Notes
     -----
-    `shuffles`·(⌊(frames − 2w)/s⌋ + 1) fits of at most `max_buffer` + w rows each: about 10 ms at
-    10,000 rows of 100 dims on one core. BLAS should have one thread: the products are too small
-    for more. L-BFGS was the fastest of scikit-learn's solvers at this accuracy.
+    `shuffles`·(⌊(frames − 2w)/s⌋ + 1) fits of at most `max_buffer` + w rows each. BLAS should have
+    one thread: the products are too small for more.
 
     References
     ----------

@@ -6,16 +6,12 @@ than a few features: something happens. It looks at two channels, appearance and
 scores are averaged.
 
 What the paper leaves open follows the code that Liu et al. (see `two_sample_test`) released: rows
-are scaled to unit length before every fit, so again after each removal. And where that code would
-harm a ranking, this departs from it:
-
-- A last window ends with the clip's last frame, also where the stride would step over it. (There,
-  up to stride - 1 frames at the end kept the score 0.5 of frames that nothing is known of.)
-- Smoothing leaves out what lies outside the clip. (There, zeros stand outside, which lowers the
-  first and last 12 frames of a clip.)
+are scaled to unit length before every fit, so again after each removal. Two departures from it keep
+the ends of a clip comparable: a last window ends with the clip's last frame, also where the stride
+would step over it, and smoothing leaves out what lies outside the clip, where that code has zeros.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sdor.competitors.motion import BINS, MotionCubes
 from sdor.errors import SdorError, fault_in
-from sdor.files import About, damaged
+from sdor.files import About, read_array
 from sdor.method.scores import FloatArray, mean_of, write_scores
 from sdor.progress import logger, track
 from sdor.video.store import FrameStore
@@ -70,6 +66,10 @@ class Windows:
         """
         last = length - 2 * self.half - 1
         return [] if last < 0 else [*range(0, last, self.stride), last]
+
+    def count(self, lengths: Iterable[int]) -> int:
+        """Windows of clips of so many frames."""
+        return sum(len(self.starts(length)) for length in lengths)
 
 
 class Channel(Protocol):
@@ -159,14 +159,13 @@ def unmasking_scores(
             for start in windows.starts(len(here)):
                 earlier, pool = draw(start, here)
                 asked = [*earlier.tolist(), *range(start, start + 2 * half + 1)]
-                made = [frame for frame in asked if frame not in known]
-                if made:  # copies, since a view would hold all rows that were made with it
-                    rows = channel.rows(part.start + np.array(made))
-                    known |= {frame: row.copy() for frame, row in zip(made, rows, strict=True)}
+                kept = {*asked, *pool.tolist()}
+                if made := [frame for frame in asked if frame not in known]:
+                    # Copies, since a view would hold all rows that were made with it.
+                    rows = map(np.copy, channel.rows(part.start + np.array(made)))
+                    known |= dict(zip(made, rows, strict=True))
                 values = np.stack([known[frame] for frame in asked])
-                known = {
-                    frame: known[frame] for frame in {*asked, *pool.tolist()} if frame in known
-                }
+                known = {frame: row for frame, row in known.items() if frame in kept}
                 labels = np.repeat([0, 1], [len(asked) - half, half])
                 last_half = slice(start + half + 1, start + 2 * half + 1)
                 total[last_half] += max(
@@ -179,8 +178,8 @@ def unmasking_scores(
 
     # One small fit takes less time than scikit-learn's checks of its arguments.
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        fits = sum(len(windows.starts(length)) for length in lengths)
-        for _ in track(each_window(), total=fits, unit="window", label=label):
+        number = windows.count(lengths)
+        for _ in track(each_window(), total=number, unit="window", label=label):
             pass
     return smooth(scores, lengths)
 
@@ -227,19 +226,17 @@ def bounded_windows(lengths: Sequence[int]) -> Windows:
 
     It ends at the window (10): beyond, frames between two windows would have no score.
     """
-    for stride in range(Windows.stride, Windows.half):
+    for stride in range(Windows.stride, Windows.half + 1):
         windows = Windows(stride=stride)
-        if sum(len(windows.starts(length)) for length in lengths) <= MAX_WINDOWS:
-            return windows
-    return Windows(stride=Windows.half)
+        if windows.count(lengths) <= MAX_WINDOWS:
+            break
+    return windows
 
 
 def smooth(scores: FloatArray, lengths: Sequence[int]) -> FloatArray:
     """Gaussian mean over 25 frames (sigma 13) inside each clip; taps beyond its ends are left out.
 
-    Parameters
-    ----------
-    scores : (frames,); lengths : frames of each clip, in order.
+    `scores` is (frames,), `lengths` the frames of each clip, in order.
     """
     smoothed = np.empty(len(scores))
     for clip in _slices(lengths):
@@ -263,10 +260,10 @@ def unmask(
 
     Parameters
     ----------
-    rows : (n, dims), of any length; each is scaled to unit length before every fit. There are more
-        dims than all loops but the last drop.
+    rows : (n, dims), more dims than all loops but the last drop; each row is scaled to unit length
+        before every fit.
     labels : (n,) zeros and ones.
-    weigh_classes : weigh both classes by their own size.
+    weigh_classes : by their own size.
 
     Returns
     -------
@@ -329,10 +326,7 @@ def fit_in_span(
 
 
 def _read_bins(path: Path, frames: int, windows: Windows) -> NDArray[Any]:
-    try:
-        bins: NDArray[Any] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise SdorError(damaged(path, error)) from error
+    bins = read_array(path)
     if bins.ndim != 3 or bins.shape[:2] != (frames, BINS):
         raise SdorError(
             f"{path}: holds an array of shape {bins.shape}, expected {frames} frames with {BINS} "

@@ -23,17 +23,7 @@ from sdor.files import write_json, write_parquet
 from sdor.study.plan import EvaluationSettings
 
 Rows = dict[str, dict[str, Measure]]
-
-
-@dataclass(frozen=True)
-class LabelPurity:
-    """How many frames of A and N an iteration had, and which share is right (None: unknown)."""
-
-    iteration: int
-    anomalous: int
-    anomalous_precision: float | None
-    normal: int
-    normal_precision: float | None
+LabelPurity = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,8 @@ class Evaluation:
     ----------
     iterations : T. counts : of clips and frames.
     rows, oracles, differences : row: column: measure.
+    pseudo_labels : of each iteration, how many frames A and N had, and which share of them is right
+        (None: unknown).
     """
 
     about: About
@@ -196,9 +188,14 @@ def _purity(iteration: int, pseudo_labels: pd.DataFrame, truth: pd.DataFrame) ->
 
     def share(label: int) -> float | None:
         chosen = known.loc[known["label"] == label, "anomalous"]
-        if chosen.empty:
-            return None
-        return float(chosen.mean() if label else 1 - chosen.mean())
+        right = chosen.mean() if label else 1 - chosen.mean()
+        return None if chosen.empty else float(right)
 
     counts = pseudo_labels["label"].value_counts()
-    return LabelPurity(iteration, int(counts.get(1, 0)), share(1), int(counts.get(0, 0)), share(0))
+    return {
+        "iteration": iteration,
+        "anomalous": int(counts.get(1, 0)),
+        "anomalous_precision": share(1),
+        "normal": int(counts.get(0, 0)),
+        "normal_precision": share(0),
+    }

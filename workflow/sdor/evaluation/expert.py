@@ -41,25 +41,18 @@ def simulated_expert(
     order = np.argsort(-ranking["score"].to_numpy(), kind="stable")
     top = order[: int(share * len(ranking) + 1e-9)]
     truth = ranking["anomalous"].to_numpy()
-    chosen: dict[int, int] = {}
+    drawn_frames: list[pd.DataFrame] = []
     for label in (1, 0):
         candidates = np.sort(top[free[top] & (truth[top] == label)])
         drawn = rng.choice(candidates, min(picks, len(candidates)), replace=False)
-        chosen |= dict.fromkeys(drawn.tolist(), label)
-    names = ranking["clip"].to_numpy(dtype=object)
-    frames = ranking["frame"].to_numpy(dtype=np.int64)
-    nearest: dict[int, tuple[int, int]] = {}
-    for pick, label in chosen.items():
-        for row in range(max(pick - neighbours, 0), min(pick + neighbours + 1, len(ranking))):
-            distance = abs(int(frames[row] - frames[pick]))
-            if names[row] != names[pick] or distance > neighbours or not free[row]:
-                continue
-            found = (distance, 1 - label)
-            nearest[row] = min(nearest.get(row, found), found)
-    rows = sorted(nearest)
-    marks = ranking.loc[rows, ["clip", "frame"]].reset_index(drop=True)
-    labels = np.array([1 - nearest[row][1] for row in rows], dtype=np.int8)
-    return marks.assign(label=labels, picked=np.isin(rows, list(chosen)))
+        drawn_frames.append(ranking.loc[drawn, ["clip", "frame"]].assign(label=np.int8(label)))
+    offsets = pd.DataFrame({"offset": range(-neighbours, neighbours + 1)})
+    near = pd.concat(drawn_frames).merge(offsets, how="cross")
+    near = near.assign(frame=near["frame"] + near["offset"], distance=near["offset"].abs())
+    near = near.sort_values(["distance", "label"], ascending=[True, False])
+    nearest = near.drop_duplicates(["clip", "frame"])
+    marks = ranking.loc[free, ["clip", "frame"]].merge(nearest, on=["clip", "frame"])
+    return marks.assign(picked=marks["distance"] == 0)[["clip", "frame", "label", "picked"]]
 
 
 def no_marks() -> pd.DataFrame:

@@ -48,7 +48,7 @@ from sdor.evaluation import bootstrap
 from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import Measure, draw_clips, with_interval
 from sdor.evaluation.metrics import BoolArray, FloatArray, IntArray, LabelledFrames, ratio
-from sdor.files import damaged, read_parquet, write_json
+from sdor.files import read_array, read_parquet, write_json
 from sdor.progress import track
 from sdor.study.scenes import Clip, Ranges, Scene
 from sdor.video.decode import picture_size, read_pixel_masks
@@ -59,9 +59,8 @@ LabelArray = npt.NDArray[np.integer[Any]]
 MEASURES = ("pixel_auc", "pixel_criterion", "rbdc", "tbdc")
 ANOMALOUS_SHARE = 0.4
 ALPHA = BETA = 0.1
-# Labelling regions takes most of the time, in proportion to the pixels of the working grid and to
-# the thresholds: about 10 ms a frame. A pedestrian of Ped2 is still 4 x 9 pixels large, and twice
-# as many of either change RBDC and TBDC by about 0.01, a tenth of what their intervals span.
+# Most time is spent on its pixels times the thresholds. Twice as many of either change RBDC and
+# TBDC by about 0.01, a tenth of what their intervals span.
 WORKING_SIDE = 128
 # Of the mask's longer side: spokes of a wheel, or a lamp post in front, do not make two of one.
 GAP = 0.01
@@ -83,6 +82,7 @@ PROTOCOL = {
 # A true region on the working grid: the pixels (of the flattened grid) that it covers in part or
 # wholly, and how much of each, 0 to 1.
 Region = tuple[IntArray, FloatArray]
+Curve = dict[str, list[float]]
 IN_PLANE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], dtype=int)
 
 
@@ -107,14 +107,6 @@ class MaskedClip:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Points joined by straight lines: false positives (a rate, or regions a frame) and hits."""
-
-    x: list[float]
-    y: list[float]
-
-
-@dataclass(frozen=True)
 class Localisation:
     """What `localisation.json` holds beside what it came from.
 
@@ -123,7 +115,8 @@ class Localisation:
     counts : of clips, frames, regions and tracks.
     all_clips : measure: over all clips; of training clips all frames are normal.
     test_only : the same over the test clips alone.
-    curves : measure: over all clips.
+    curves : measure: points over all clips, joined by straight lines: false positives (a rate, or
+        regions a frame) as x, hits as y.
     """
 
     counts: Mapping[str, int]
@@ -147,14 +140,7 @@ def localise_run(
     ------
     SdorError : as `localise`, or a file is missing or damaged.
     """
-    try:
-        saliency = np.load(saliency_path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise SdorError(damaged(saliency_path, error)) from error
-    try:
-        measured = localise(scene, read_parquet(clips_path), saliency, draws)
-    except SdorError as error:
-        raise SdorError(f"scene {scene.name}: {error}") from error
+    measured = localise(scene, read_parquet(clips_path), read_array(saliency_path), draws)
     origin = {"about": about.as_document(), "settings": {"draws": draws, **PROTOCOL}}
     write_json(output, {**origin, **asdict(measured)})
     return measured
@@ -201,9 +187,8 @@ def localise(scene: Scene, clips: pd.DataFrame, saliency: MapArray, draws: int) 
 def measure(clips: Sequence[MaskedClip], draws: int) -> Localisation:
     """The four measures over clips with ground truth; see `localise`.
 
-    The pixel criterion is exact on the working grid. The pixel AUC is exact up to the width of its
-    bins, within which pixels count as tied (half). The regions are looked at for a fixed grid of
-    thresholds, which the labels have no part in.
+    The pixel criterion is exact on the working grid, the pixel AUC up to the width of its bins,
+    within which pixels count as tied (half). Regions are looked at for fixed thresholds.
 
     Raises
     ------
@@ -270,9 +255,8 @@ def _masked_clip(clip: Clip, maps: MapArray) -> MaskedClip | None:
 def _grid(clips: Sequence[MaskedClip]) -> _Grid:
     """Thresholds where the values are, and where a frame's first pixel is flagged.
 
-    Quantiles of the frames' maxima matter for regions: they decide over the range from no false
-    region to about one a frame, which quantiles of all values would hardly sample. The evenly
-    spaced thresholds are for maps that hold few different values before they are interpolated.
+    Quantiles of the frames' maxima sample the range from no false region to about one a frame; the
+    evenly spaced thresholds are for maps of few different values.
     """
     for clip in clips:
         finite = np.isfinite(clip.maps.min(axis=(1, 2)) + clip.maps.max(axis=(1, 2)))
@@ -534,7 +518,8 @@ def _curves(counts: Sequence[_Counts]) -> dict[str, Curve]:
             x, y = _best(false, rate)
             # Each step is drawn as two points, one above the other.
             curves[name] = (np.repeat(x[0], 2)[1:], np.repeat(y[0], 2)[:-1])
-    return {name: Curve(*(one.tolist() for one in _thin(*xy))) for name, xy in curves.items()}
+    thinned = {name: _thin(*xy) for name, xy in curves.items()}
+    return {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in thinned.items()}
 
 
 def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -135,23 +135,19 @@ def missing(frames: LabelledFrames) -> dict[str, str]:
     """Why a column cannot be computed at all; columns that can be are not in it."""
     positives, negatives = frames.positives, frames.negatives
     train, test = frames.of_split("train"), frames.of_split("test")
-    for absent, reason in (
-        (len(frames.clip) == 0, "no ground truth"),
-        (positives.sum() == 0, "no anomalous frames"),
-        (negatives.sum() == 0, "no normal frames"),
-    ):
-        if absent:
-            return dict.fromkeys(COLUMNS, reason)
     one_class = positives[test].sum() == 0 or negatives[test].sum() == 0
-    # Of two reasons for a column, the later one says more.
+    # Of several reasons for a column, the last one says most.
     checks = (
-        ("train_side", negatives[train].sum() == 0, "no normal frames in the training clips"),
-        ("train_side", not train.any(), "no labelled training clips"),
-        ("test_only", one_class, "the test clips hold one class only"),
-        ("test_only", not test.any(), "no labelled test clips"),
-        ("within_clip", not frames.both_classes.any(), "no clip holds both classes"),
+        (["train_side"], negatives[train].sum() == 0, "no normal frames in the training clips"),
+        (["train_side"], not train.any(), "no labelled training clips"),
+        (["test_only"], one_class, "the test clips hold one class only"),
+        (["test_only"], not test.any(), "no labelled test clips"),
+        (["within_clip"], not frames.both_classes.any(), "no clip holds both classes"),
+        (COLUMNS, negatives.sum() == 0, "no normal frames"),
+        (COLUMNS, positives.sum() == 0, "no anomalous frames"),
+        (COLUMNS, len(frames.clip) == 0, "no ground truth"),
     )
-    return {column: reason for column, absent, reason in checks if absent}
+    return {column: reason for columns, absent, reason in checks if absent for column in columns}
 
 
 def no_interval(frames: LabelledFrames, column: str) -> str | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sdor.errors import SdorError
-from sdor.files import damaged, read_parquet
+from sdor.files import read_array, read_parquet
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features
 from sdor.networks.inputs import Inputs
@@ -57,10 +57,7 @@ class Sources:
         elif source == "head":
             rows = read_features(path)[1]
         else:
-            try:
-                rows = np.load(path, mmap_mode="r")
-            except (OSError, ValueError, EOFError) as error:
-                raise SdorError(damaged(path, error)) from error
+            rows = read_array(path)
         if len(rows) <= int(frames["row"].max()):
             raise SdorError(f"{path}: {len(rows)} rows, but {self.index} has {len(frames)} frames")
         if isinstance(rows, FrameStore):

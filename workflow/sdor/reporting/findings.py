@@ -38,11 +38,12 @@ The file's metadata hold the plan of the study and what each run came from.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, combinations
+from itertools import chain, combinations, product, starmap
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from sdor.errors import SdorError
@@ -76,6 +77,7 @@ JUDGED = ("merged", "test_only")
 OURS, INITIAL = "ours", "sp_iforest"
 ALL_UMN = "umn"  # the paper's value for all scenes of UMN
 LOCALISED = ("all_clips", "test_only")
+MARKED = ("marked", "marked_frames")
 FEEDBACK = {"all": "all", "unmarked": "unmarked", "before_unmarked": "before", "gain": "gain"}
 PERCENT = (
     *(*METRICS, "pixel_auc", "pixel_criterion", "rbdc", "tbdc"),
@@ -89,6 +91,8 @@ NOT_RUN = "not run"
 
 Side = tuple[str, str]  # variant, row
 Record = dict[str, object]
+Result = tuple[About, Any]  # a JSON file about one run: what it is of, and all of it
+Draws = Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -297,15 +301,15 @@ def gather(files: StudyFiles, plan: Plan) -> Findings:
     """
     runs, pooled = (_read(some, "rows", "oracles") for some in (files.metrics, files.pooled))
     records: list[Record] = [
-        *chain.from_iterable(_of_run(run) for run in (*runs, *pooled)),
-        *chain.from_iterable(map(_of_localisation, _read(files.localisation, *LOCALISED))),
-        *chain.from_iterable(map(_of_feedback, _read(files.feedback, "rounds"))),
+        *chain.from_iterable(starmap(_of_run, runs + pooled)),
+        *chain.from_iterable(starmap(_of_localisation, _read(files.localisation, *LOCALISED))),
+        *chain.from_iterable(starmap(_of_feedback, _read(files.feedback, "rounds"))),
         *(Record(scene=scene, reason=why) for scene, why in plan.not_run.items()),
     ]
-    measured = Findings(typed(records), plan, [run.about for run in runs])
+    measured = Findings(typed(records), plan, [about for about, _ in runs])
     records += [
         *_differences(measured, _drawn(runs, files.draws)),
-        *_reported_beside([*runs, *pooled], plan),
+        *_reported_beside(reversed(runs + pooled), plan),
         *_reported_alone(),
     ]
     return replace(measured, table=typed(records))
@@ -343,49 +347,35 @@ def right_side(key: Key) -> Side:
     return variant or key.variant, row
 
 
-class _Result(NamedTuple):
-    """A JSON file about one run."""
-
-    about: About
-    content: Any
-
-    @property
-    def key(self) -> Record:
-        return {name: getattr(self.about, name) for name in ("scene", "variant", "seed")}
-
-    @property
-    def draws(self) -> int:
-        return int(self.content["settings"]["bootstrap_draws"])
-
-
-def _read(paths: Iterable[str | Path], *keys: str) -> list[_Result]:
-    """Files that must hold some keys, and say what they are of."""
+def _read(paths: Iterable[str | Path], *keys: str) -> list[Result]:
+    """JSON files that must hold some keys, with what they are of."""
     found = []
     for path in paths:
         content = read_json(path)
         try:
-            found.append(_Result(About.read(content["about"]), content))
+            found.append((About.read(content["about"]), content))
             _ = [content[key] for key in keys]
         except (KeyError, TypeError) as error:
             raise SdorError(damaged(path, error)) from error
     return found
 
 
-def _of_run(run: _Result) -> Iterator[Record]:
+def _of_run(about: About, content: Any) -> Iterator[Record]:
     """All values of one `metrics.json`, of a scene or of a pool."""
-    key, content, subset = {**run.key, "way": run.about.way}, run.content, run.about.subset
-    counts = {**content["counts"], "iterations": content["iterations"], "draws": run.draws}
-    counts["smoothing_sigma"] = content["settings"]["smoothing_sigma"]
+    counts, settings, subset = content["counts"], content["settings"], about.subset
+    draws, key = settings["bootstrap_draws"], {**_key(about), "way": about.way}
+    values = {**counts, "iterations": content["iterations"], "draws": draws}
+    values["smoothing_sigma"] = settings["smoothing_sigma"]
     if subset is not None:
-        counts |= {"anomaly_rate": subset.rate, "anomaly_rate_asked": subset.target}
-        counts |= {"events_kept": subset.events_kept, "events": subset.events}
+        values |= {"anomaly_rate": subset.rate, "anomaly_rate_asked": subset.target}
+        values |= {"events_kept": subset.events_kept, "events": subset.events}
     elif counts["labelled_frames"]:
-        counts["anomaly_rate"] = counts["anomalous_frames"] / counts["frames"]
-    yield from ({**key, "metric": name, "value": count} for name, count in counts.items())
+        values["anomaly_rate"] = counts["anomalous_frames"] / counts["frames"]
+    yield from ({**key, "metric": name, "value": value} for name, value in values.items())
     measured = {**content["rows"], **content["oracles"], **content["differences"]}
     for name, measures in measured.items():
         row, _, against = name.partition(" - ")
-        yield from _measures({**key, "row": row, "against": against}, measures, run.draws)
+        yield from _measures({**key, "row": row, "against": against}, measures, draws)
     for labels in content["pseudo_labels"]:
         place = {**key, "row": f"{STEPS[0]}{labels['iteration']}"}
         for name in ("anomalous", "anomalous_precision", "normal", "normal_precision"):
@@ -393,19 +383,22 @@ def _of_run(run: _Result) -> Iterator[Record]:
             yield {**place, "metric": name, "value": labels[name], "reason": reason}
 
 
-def _of_localisation(run: _Result) -> Iterator[Record]:
+def _of_localisation(about: About, content: Any) -> Iterator[Record]:
     for way in LOCALISED:
-        key = {**run.key, "row": OURS, "way": way}
-        yield from _measures(key, run.content[way], run.content["settings"]["draws"])
+        key = {**_key(about), "row": OURS, "way": way}
+        yield from _measures(key, content[way], content["settings"]["draws"])
 
 
-def _of_feedback(run: _Result) -> Iterator[Record]:
-    for one in run.content["rounds"]:
-        key = {**run.key, "row": "feedback", "round": one["round"]}
-        for name in ("marked", "marked_frames"):
-            yield {**key, "metric": name, "value": one[name]}
+def _of_feedback(about: About, content: Any) -> Iterator[Record]:
+    for one in content["rounds"]:
+        key = {**_key(about), "row": "feedback", "round": one["round"]}
+        yield from ({**key, "metric": name, "value": one[name]} for name in MARKED)
         for part, way in FEEDBACK.items():
             yield from _measures({**key, "way": way}, one[part], None)
+
+
+def _key(about: About) -> Record:
+    return {"scene": about.scene, "variant": about.variant, "seed": about.seed}
 
 
 def _measures(key: Record, measures: Mapping[str, Any], draws: int | None) -> Iterator[Record]:
@@ -416,37 +409,32 @@ def _measures(key: Record, measures: Mapping[str, Any], draws: int | None) -> It
         yield {**key, "metric": metric, **vars(found), "draws": used}
 
 
-def _drawn(
-    runs: Sequence[_Result], paths: Sequence[str | Path]
-) -> dict[Side, dict[str, FloatArray]]:
+def _drawn(runs: Sequence[Result], paths: Sequence[str | Path]) -> dict[Side, Draws]:
     """(scene, variant): row: (draws, columns) means over the seeds."""
-    found: dict[Side, list[dict[str, FloatArray]]] = {}
-    for run, path in zip(runs, paths, strict=True):
-        rows = run.content["rows"]
-        known = {row: [one["value"] for one in cells.values()] for row, cells in rows.items()}
-        valued = [row for row, values in known.items() if any(one is not None for one in values)]
-        drawn = read_draws(path, valued, run.draws)
-        found.setdefault((run.about.scene, run.about.variant), []).append(drawn)
+    found: dict[Side, list[Draws]] = {}
+    for (about, content), path in zip(runs, paths, strict=True):
+        valued = [
+            row
+            for row, measures in content["rows"].items()
+            if any(one["value"] is not None for one in measures.values())
+        ]
+        drawn = read_draws(path, valued, content["settings"]["bootstrap_draws"])
+        found.setdefault((about.scene, about.variant), []).append(drawn)
     return {side: mean_draws(drawn) for side, drawn in found.items()}
 
 
-def _differences(
-    measured: Findings, drawn: Mapping[Side, Mapping[str, FloatArray]]
-) -> Iterator[Record]:
+def _differences(measured: Findings, drawn: Mapping[Side, Draws]) -> Iterator[Record]:
     """Paired differences over all seeds of a scene, each once."""
     plan = measured.plan
     for scene in measured.scenes:
         here = measured.variants(scene)
-        pairs = measured.headline_pairs(scene)
-        pairs += [((one, OURS), (one, INITIAL)) for one in here]
+        pairs = measured.headline_pairs(scene) + [((one, OURS), (one, INITIAL)) for one in here]
         for study in plan.ablations.values():
             asked = [one for one in study.variants if one in here]
             pairs += [((one, OURS), (held_against(asked, plan.main), OURS)) for one in asked]
-        for left, right in dict.fromkeys(pairs):
+        for (left, right), metric in product(dict.fromkeys(pairs), JUDGED):
             # Where anomalies are left out, each seed has an interval of its own.
-            if left == right or (left[0] == right[0] and (scene, left[0]) in measured.partial):
-                continue
-            for metric in JUDGED:
+            if left != right and (left[0] != right[0] or (scene, left[0]) not in measured.partial):
                 found = _difference(measured, scene, (left, right), metric, drawn)
                 draws = int(measured.counts[scene, left[0]]["draws"])
                 key = paired_key(scene, left, right, metric)._asdict()
@@ -458,7 +446,7 @@ def _difference(
     scene: str,
     sides: tuple[Side, Side],
     metric: str,
-    drawn: Mapping[Side, Mapping[str, FloatArray]],
+    drawn: Mapping[Side, Draws],
 ) -> Measure:
     left, right = (measured.cell(scene, *side, metric=metric) for side in sides)
     if left.mean is None or right.mean is None:
@@ -466,23 +454,23 @@ def _difference(
     if any((scene, variant) in measured.partial for variant, _ in sides):
         return Measure(reason="not of the same frames: some anomalies are left out")
     gap = (left.mean - right.mean) / 100
-    clips = {measured.counts[scene, variant]["labelled_clips"] for variant, _ in sides}
-    values = [drawn[scene, variant].get(row) for variant, row in sides]
-    why = next((cell.reason for cell in (left, right) if cell.low is None), "")
-    if not why and len(clips) > 1:
+    why = left.reason or right.reason
+    if not why and len({measured.counts[scene, one]["labelled_clips"] for one, _ in sides}) > 1:
         why = "the variants were not judged on the same clips"
-    if why or values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
+    values = [drawn[scene, variant].get(row, np.empty(0)) for variant, row in sides]
+    lengths = {len(one) for one in values}
+    if why or 0 in lengths or len(lengths) > 1:
         return Measure(gap, reason=why or "no draws to pair")
-    return with_interval(gap, (values[0] - values[1])[:, METRICS.index(metric)])
+    return with_interval(gap, np.subtract(*values)[:, METRICS.index(metric)])
 
 
-def _reported_beside(runs: Sequence[_Result], plan: Plan) -> Iterator[Record]:
+def _reported_beside(runs: Iterable[Result], plan: Plan) -> Iterator[Record]:
     """The paper's values beside the measured ones that they can be compared to."""
     joint = plan.pools[ALL_UMN].joint if ALL_UMN in plan.pools else None
-    first = {(one.about.scene, one.about.variant, one.about.way): one for one in reversed(runs)}
-    for (scene, variant, way), run in first.items():
-        backbone = run.about.method.backbone
-        for row, measures in run.content["rows"].items():
+    first = {(about.scene, about.variant, about.way): (about, content) for about, content in runs}
+    for (scene, variant, way), (about, content) in first.items():
+        backbone = about.method.backbone
+        for row, measures in content["rows"].items():
             method = paper_method(row)
             own = (1, method, scene)
             if backbone != PAPERS_BACKBONE:
@@ -491,7 +479,7 @@ def _reported_beside(runs: Sequence[_Result], plan: Plan) -> Iterator[Record]:
             beside = {"": own, "table 1": (1, method, ALL_UMN if scene == joint else scene)}
             for against, place in beside.items():
                 if place in paper_values() and measures["merged"]["value"] is not None:
-                    text = settings_text(run.about, row, with_backbone=bool(against))
+                    text = settings_text(about, row, with_backbone=bool(against))
                     key = {"scene": scene, "variant": variant, "row": row, "way": way}
                     yield {**key, **_reported(against, paper_values()[place]), "settings": text}
 
