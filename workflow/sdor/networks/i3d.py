@@ -36,17 +36,16 @@ class Unit(nn.Module):
         return functional.relu(self.bn(self.conv3d(x)), inplace=True)
 
 
-class Pool(nn.Module):
+class Pool(nn.MaxPool3d):
     """Maximum pooling, padded as TensorFlow's "SAME" (its inputs have passed a ReLU)."""
 
-    def __init__(self, kernel: Extent, stride: Extent) -> None:
-        super().__init__()
-        self.kernel, self.stride = kernel, stride
+    kernel_size: Extent
+    stride: Extent
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, t, h, w) → (B, C, ⌈t / stride⌉, ⌈h / stride⌉, ⌈w / stride⌉)."""
-        x = padded_same(x, self.kernel, self.stride)
-        return functional.max_pool3d(x, self.kernel, self.stride)
+        maps: Tensor = super().forward(padded_same(x, self.kernel_size, self.stride))
+        return maps
 
 
 class Mixed(nn.Module):
@@ -75,19 +74,6 @@ class Mixed(nn.Module):
         return torch.cat(branches, dim=1)
 
 
-class Logits(nn.Module):
-    """The classifier: a 1×1×1 convolution of the pooled maps."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.conv3d = nn.Conv3d(inputs, CLASSES, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pooled maps (B, inputs, 1, 1, 1) → logits (B, classes)."""
-        logits: Tensor = self.conv3d(x).flatten(1)
-        return logits
-
-
 def i3d() -> nn.Sequential:
     """I3D for RGB windows (B, 3, T, H, W) of values in [-1, 1], to logits (B, 400).
 
@@ -95,6 +81,7 @@ def i3d() -> nn.Sequential:
     last maps, of "Mixed_5c", are (B, 1024, ⌈T / 8⌉, ⌈H / 32⌉, ⌈W / 32⌉). For windows of 16 frames,
     logits of the mean map equal the original's mean of logits.
     """
+    classifier = {"conv3d": nn.Conv3d(1024, CLASSES, 1), "flatten": nn.Flatten()}
     layers: dict[str, nn.Module] = {
         "Conv3d_1a_7x7": Unit(3, 64, (7, 7, 7), (2, 2, 2)),
         "MaxPool3d_2a_3x3": Pool((1, 3, 3), (1, 2, 2)),
@@ -113,7 +100,7 @@ def i3d() -> nn.Sequential:
         "Mixed_5b": Mixed(832, (256, 160, 320, 32, 128, 128)),
         "Mixed_5c": Mixed(832, (384, 192, 384, 48, 128, 128)),
         "pool": nn.AdaptiveAvgPool3d(1),
-        "logits": Logits(1024),
+        "logits": nn.Sequential(OrderedDict(classifier)),
     }
     return nn.Sequential(OrderedDict(layers))
 

@@ -21,7 +21,7 @@ class Ensemble(nn.Module):
         super().__init__()
         trained = [scorer.trained_modules() for scorer in scorers]
         self.psi = scorers[0].backbone
-        parts = self.psi.feature_modules()
+        parts = self.psi.trunk + self.psi.top
         # What of the network is no part of psi, its classifier, is left out.
         self.psi.net = nn.Identity()
         self.shared = nn.Sequential(*parts[: len(parts) - len(trained[0]) + 1])
