@@ -8,11 +8,11 @@ from sdor.study.plan import Plan
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"figures of {w.scene}/{w.variant}"):
     runs = Runs(w.scene, w.variant, tuple(stage["seeds"]))
-    files = StudyFiles(*(runs.each(name) for name in ("metrics.json", "draws.parquet")))
+    files = [[run / name for run in runs.folders] for name in ("metrics.json", "draws.parquet")]
     drawn = {
         "timeline": timeline.draw(runs, stage["iterations"]),
         "roc": roc.draw(runs),
-        "iterations": iterations.draw(gather(files, Plan(w.variant)), w.variant),
+        "iterations": iterations.draw(gather(StudyFiles(*files), Plan(w.variant)), w.variant),
         "loss": loss.draw(runs, stage["iterations"], stage["loss"]),
     }
     for kind, figure in drawn.items():

@@ -19,12 +19,7 @@ Picture = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one variant on one scene, one a seed.
-
-    Attributes
-    ----------
-    results : the folder of all results.
-    """
+    """The runs of one variant on one scene, one a seed, below the folder of all results."""
 
     scene: str
     variant: str
@@ -40,10 +35,6 @@ class Runs:
     def folders(self) -> list[Path]:
         """One folder a seed."""
         return [self.results / self.scene / self.variant / f"seed{seed}" for seed in self.seeds]
-
-    def each(self, name: str) -> list[Path]:
-        """A file of every seed."""
-        return [folder / name for folder in self.folders]
 
     @cached_property
     def clips(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from synthetic_runs import words, write_feedback, write_runs
 
 from sdor.errors import SdorError
 from sdor.evaluation.bootstrap import Measure
+from sdor.evaluation.metrics import LabelledFrames
 from sdor.files import write_json
 from sdor.reporting.figures import feedback, localisation, loss, roc
 
@@ -33,20 +34,21 @@ def test_roc_curves_carry_the_auc_of_all_and_of_the_test_clips(tmp_path):
         titles = ("Sp + iForest", "Iteration 1", "Our method")
         for line, name, title in zip(lines, names, titles, strict=True):
             area = roc_auc_score(anomalous[part], scores_of(runs.folders[0], name)[part])
-            assert line.get_label() == f"{title}, AUC {100 * area:.1f}"
+            assert line.get_label() == f"{title}: {100 * area:.1f}"
             assert area_below(line) == pytest.approx(area)
 
 
 def test_the_mean_roc_curve_has_the_mean_area_and_a_band_over_the_seeds():
     # Two curves of few, wide steps: joining their corners by straight lines would add area.
     truth = np.arange(12) % 3 == 0
-    curves = [roc.curve(np.arange(12.0) * factor % 7, truth) for factor in (5, 3)]
+    scores = np.array([[np.arange(12.0) * factor % 7 for factor in (5, 3)]])
+    ((first, second),) = roc.roc_curves(scores, LabelledFrames(np.zeros(12, int), truth, ("",)))
     axes = Figure().add_subplot()
-    roc.mean_line(axes, [*curves, None], "ours", band=True, color="black")
-    (line,) = axes.lines
-    areas = [100 * one.area for one in curves]
+    roc.panel(axes, {"ours": {"color": "black"}}, [[first, second, None]], band=True)
+    _, line = axes.lines
+    areas = [100 * roc_auc_score(truth, one) for one in scores[0]]
     assert area_below(line) == pytest.approx(np.mean(areas) / 100, abs=0.002)
-    assert line.get_label() == f"ours {np.mean(areas):.1f} ± {np.std(areas, ddof=1):.1f}"
+    assert line.get_label() == f"ours: {np.mean(areas):.1f} ± {np.std(areas, ddof=1):.1f}"
     assert len(axes.collections) == 1
 
 

@@ -115,7 +115,9 @@ def test_a_figure_with_nothing_to_show_says_why(tmp_path):
     alone = findings_of(run(), ablations={"loss": ("paper", "l2")}, rates=("rate05",))
     unlabelled = write_runs(tmp_path, truth=False)
     notes = {
-        "ped2, variant paper: no ROC curve (no ground truth)": roc.draw(unlabelled),
+        "ped2, variant paper: no ROC curve (labelled frames of one class at most)": roc.draw(
+            unlabelled
+        ),
         "No rounds of feedback": feedback.draw([], rounds=2, last=2),
         "(ped2: frames of one class at most)": feedback.draw([write_feedback(unlabelled)], 2, 2),
         "No saliency map": saliency.draw([], "12"),
