@@ -5,6 +5,7 @@ whatever order they come: so the frames are shuffled, and the answers of many sh
 """
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +143,10 @@ def discriminability_scores(
         C=1 / regularisation, fit_intercept=False, tol=TOLERANCE, max_iter=1000
     )
     total, count = np.zeros(len(rows)), np.zeros(len(rows))
-    fits = (
-        (order, shuffled, end) for order in orders for shuffled in [table[order]] for end in ends
-    )
-    number = len(orders) * len(ends)
-    for order, shuffled, end in track(fits, total=number, unit="fit", label="discriminability"):
-        prefix = shuffled[max(0, end - window - max_buffer) : end]  # the window's rows stand last
+    fits = list(product(orders, ends))
+    for order, end in track(fits, unit="fit", label="discriminability"):
+        # The window's rows stand last.
+        prefix = table[order[max(0, end - window - max_buffer) : end]]
         recent = np.arange(len(prefix)) >= len(prefix) - window
         share = window / len(prefix)
         classifier.fit(prefix, recent, sample_weight=np.where(recent, 1 - share, share))

@@ -85,11 +85,6 @@ class Channel(Protocol):
 Past = Callable[[int, FloatArray], tuple[IntArray, IntArray]]
 
 
-def no_past(start: int, scores: FloatArray) -> tuple[IntArray, IntArray]:  # noqa: ARG001
-    """For windows of nothing but their own frames."""
-    return NO_FRAMES, NO_FRAMES
-
-
 class Appearance:
     """A channel of appearance: the backbone's last map, averaged in 2x2 spatial bins.
 
@@ -124,7 +119,7 @@ def unmasking_scores(
     windows: Windows,
     *,
     label: str = "unmasking",
-    past: Callable[[int], Past] = lambda _: no_past,
+    past: Callable[[int], Past] | None = None,
 ) -> FloatArray:
     """Anomaly score of each frame on one channel.
 
@@ -155,9 +150,9 @@ def unmasking_scores(
             here = scores[part]
             total, count = np.zeros(len(here)), np.zeros(len(here))
             known: dict[int, FloatArray] = {}
-            draw = past(clip)
+            draw = past(clip) if past else None
             for start in windows.starts(len(here)):
-                earlier, pool = draw(start, here)
+                earlier, pool = draw(start, here) if draw else (NO_FRAMES, NO_FRAMES)
                 asked = [*earlier.tolist(), *range(start, start + 2 * half + 1)]
                 kept = {*asked, *pool.tolist()}
                 if made := [frame for frame in asked if frame not in known]:
