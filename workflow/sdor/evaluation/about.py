@@ -1,16 +1,16 @@
 """What the numbers of a run came from, as its files say it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from sdor.files import digest_of
 from sdor.networks.provenance import Provenance
-from sdor.study.settings import Method
+from sdor.study.settings import Method, Settings
 
 
 @dataclass(frozen=True)
-class Subset:
+class Subset(Settings):
     """What is left of a scene where anomalies were left out: rates are shares of all frames."""
 
     target: float
@@ -21,7 +21,7 @@ class Subset:
 
 
 @dataclass(frozen=True)
-class About:
+class About(Settings):
     """One run, and what its numbers came from.
 
     Attributes
@@ -47,22 +47,6 @@ class About:
     way: str = ""
 
     @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        """From what `as_document` gave.
-
-        Raises
-        ------
-        KeyError, TypeError : it does not say which scene, variant, seed and method it is of.
-        """
-        about = cls(**{**document, "method": Method.read(document["method"])})
-        return replace(
-            about,
-            weights=Provenance(**about.weights) if isinstance(about.weights, dict) else None,
-            subset=Subset(**about.subset) if isinstance(about.subset, dict) else None,
-            pooled=tuple(about.pooled),
-        )
-
-    @classmethod
     def of_pool(cls, members: Sequence[Self], pool: str, way: str) -> Self:
         """Of the runs of several scenes, judged together.
 
@@ -81,8 +65,3 @@ class About:
             pooled=scenes,
             way=way,
         )
-
-    def as_document(self) -> dict[str, Any]:
-        """For a JSON file, without what is empty."""
-        known = {name: value for name, value in asdict(self).items() if value not in (None, (), "")}
-        return {**known, "method": self.method.as_document()}

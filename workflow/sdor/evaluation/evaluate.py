@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,10 +46,6 @@ class Evaluation:
     differences: Rows = field(default_factory=dict)
     pseudo_labels: Sequence[LabelPurity] = ()
 
-    def as_document(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "about": self.about.as_document()}
-
 
 def evaluate_run(
     tables: RunTables,
@@ -70,7 +65,7 @@ def evaluate_run(
     """
     measured, drawn = evaluate(tables, settings, about)
     write_parquet(draws_output, drawn, {"unit": "fractions of 1"})
-    write_json(output, measured.as_document())
+    write_json(output, asdict(measured))
     return measured
 
 
@@ -142,7 +137,7 @@ def evaluate_pool(
     counts = _counts(pd.concat([run.clips for run in members]), frames)
     iterations = min(len(run.scores) for run in members)
     measured = Evaluation(about, settings, iterations, counts, rows, oracles)
-    write_json(output, measured.as_document())
+    write_json(output, asdict(measured))
     return measured
 
 

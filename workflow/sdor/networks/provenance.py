@@ -7,12 +7,13 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from sdor.errors import SdorError
+from sdor.study.settings import Settings
 
 METADATA_KEY = "sdor"
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(Settings):
     """Where weights came from, and what the network needs to use them as they were trained.
 
     Attributes

@@ -6,7 +6,8 @@ stage finds the settings that it uses under one name.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ def _is_settings(kind: Any) -> bool:
 
 
 def _typed(kind: Any, value: Any) -> Any:
-    """A value of a document as a field's type says."""
-    if _is_settings(kind) and isinstance(value, Mapping):
-        return kind.read(value)
-    if isinstance(value, Mapping) and _is_settings(get_args(kind)[-1]):
-        return {name: _typed(get_args(kind)[-1], one) for name, one in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+    """A value of a document as a field's type says: settings, some or none, or a plain value."""
+    kinds = [one for one in (kind, *get_args(kind)) if _is_settings(one)]
+    if not kinds or not isinstance(value, Mapping):
+        return tuple(value) if isinstance(value, list) else value
+    if get_origin(kind) in (None, UnionType):
+        return kinds[0].read(value)
+    return {name: _typed(kinds[0], one) for name, one in value.items()}
 
 
 @dataclass(frozen=True)
