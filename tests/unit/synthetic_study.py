@@ -1,7 +1,7 @@
 """A whole study's files from invented scores: real metrics, real draws, in a second."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
 from sdor.evaluation.evaluate import Evaluation
 from sdor.files import write_json, write_parquet
 from sdor.networks.provenance import Provenance
-from sdor.reporting.findings import StudyFiles, read_findings, write_findings
+from sdor.reporting.findings import read_findings, write_findings
 from sdor.study.config import with_defaults
 from sdor.study.plan import EvaluationSettings
 from sdor.study.settings import Method
@@ -104,7 +104,7 @@ def evaluation(about, frames, strengths, iterations=2):
 def write_run(folder, about, frames, strengths):
     """Write `metrics.json` and `draws.parquet` of one run."""
     measured, drawn = evaluation(about, frames, strengths)
-    write_json(folder / "metrics.json", measured.as_document())
+    write_json(folder / "metrics.json", asdict(measured))
     write_parquet(folder / "draws.parquet", drawn, {})
 
 
@@ -166,13 +166,13 @@ def write_study(
                     measured, _ = evaluation(run, frames, rows)
                     for way in ("raw", "ranks"):
                         of_way = replace(measured, about=replace(run, way=way))
-                        write_json(place / f"{way}.json", of_way.as_document())
+                        write_json(place / f"{way}.json", asdict(of_way))
                         made["pooled"].append(place / f"{way}.json")
                     continue
                 write_run(place, run, frames, rows)
                 made["metrics"].append(place / "metrics.json")
                 made["draws"].append(place / "draws.parquet")
-    return StudyFiles(**made)
+    return made
 
 
 def gathered(files, plan, folder):
@@ -201,7 +201,7 @@ def blind(content):
 
 def abouts(files, main):
     """What the runs of the main variant came from, as in their files."""
-    found = (json.loads(path.read_text())["about"] for path in files.metrics)
+    found = (json.loads(path.read_text())["about"] for path in files["metrics"])
     return [one for one in found if one["variant"] == main]
 
 
@@ -219,7 +219,7 @@ def write_localisation(files, folder, main="paper", skip=()):
         content = {"about": one, "settings": {"draws": DRAWS}, "counts": {}, "all_clips": found[0]}
         paths.append(folder / one["scene"] / f"localisation{one['seed']}.json")
         write_json(paths[-1], {**content, "test_only": found[1]})
-    return replace(files, localisation=paths)
+    return {**files, "localisation": paths}
 
 
 def write_feedback(files, folder, scene, main="paper"):
@@ -244,4 +244,4 @@ def write_feedback(files, folder, scene, main="paper"):
             rounds.append({"round": number, **counts, **picks, **measured})
         paths.append(folder / scene / f"feedback{one['seed']}.json")
         write_json(paths[-1], {"about": one, "settings": {}, "rounds": rounds})
-    return replace(files, feedback=paths)
+    return {**files, "feedback": paths}

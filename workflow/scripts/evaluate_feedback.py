@@ -1,4 +1,5 @@
 from sdor.evaluation.about import About
+from sdor.evaluation.bootstrap import Measure
 from sdor.evaluation.feedback import evaluate_feedback
 from sdor.files import forget_checkpoint
 from sdor.running.jobs import job
@@ -17,4 +18,4 @@ with job(snakemake, f"evaluation of the feedback in {w.scene}/{w.variant}/seed{w
     for path in given.scores:
         forget_checkpoint(path)
     words = f"merged AUC after {len(rounds) - 1} rounds"
-    work.summary = rounds[-1].all["merged"].in_words(words)
+    work.summary = Measure(**rounds[-1]["all"]["merged"]).in_words(words)

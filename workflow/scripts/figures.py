@@ -1,6 +1,6 @@
 from sdor.reporting.figures import iterations, loss, roc, timeline
 from sdor.reporting.figures.style import save
-from sdor.reporting.findings import StudyFiles, gather
+from sdor.reporting.findings import gather
 from sdor.reporting.runs import Runs
 from sdor.running.jobs import job
 from sdor.study.plan import Plan
@@ -8,11 +8,12 @@ from sdor.study.plan import Plan
 w, stage = snakemake.wildcards, snakemake.params.stage
 with job(snakemake, f"figures of {w.scene}/{w.variant}"):
     runs = Runs(w.scene, w.variant, tuple(stage["seeds"]))
-    files = [[run / name for run in runs.folders] for name in ("metrics.json", "draws.parquet")]
+    kinds = {"metrics": "metrics.json", "draws": "draws.parquet"}
+    files = {kind: [run / name for run in runs.folders] for kind, name in kinds.items()}
     drawn = {
         "timeline": timeline.draw(runs, stage["iterations"]),
         "roc": roc.draw(runs),
-        "iterations": iterations.draw(gather(StudyFiles(*files), Plan(w.variant)), w.variant),
+        "iterations": iterations.draw(gather(files, Plan(w.variant)), w.variant),
         "loss": loss.draw(runs, stage["iterations"], stage["loss"]),
     }
     for kind, figure in drawn.items():

@@ -121,6 +121,6 @@ def test_markdown_has_every_line_and_escapes_names(findings):
 
 def test_scenes_without_ground_truth_have_no_pairs(tmp_path):
     files = write_study(tmp_path, {"yard": (2, 2)}, {"paper": ({}, 1.4)})
-    for path in files.metrics:
+    for path in files["metrics"]:
         change(path, blind)
     assert comparisons(gathered(files, Plan("paper"), tmp_path)).tables == []

@@ -23,7 +23,7 @@ from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import draw_clips
 from sdor.evaluation.metrics import COLUMNS as METRICS
 from sdor.files import read_json, write_parquet
-from sdor.reporting.findings import INITIAL, OURS, SCHEMA, StudyFiles, read_findings
+from sdor.reporting.findings import INITIAL, OURS, SCHEMA, read_findings
 from sdor.study.plan import Comparison, Plan
 
 VARIANTS = {
@@ -200,14 +200,14 @@ def by_hand(folder, runs, edit=lambda _: None):
         made["metrics"].append(place / "metrics.json")
         made["draws"].append(place / "draws.parquet")
     ablation = Comparison(tuple(dict.fromkeys(variant for variant, _ in runs)), ("ped2",))
-    return gathered(StudyFiles(**made), Plan("paper", ablations={"a": ablation}), folder)
+    return gathered(made, Plan("paper", ablations={"a": ablation}), folder)
 
 
 def test_the_paired_interval_of_one_seed_is_that_of_its_metrics_file(tmp_path):
     files = write_study(tmp_path, {"ped2": (6, 8)}, {"paper": ({}, 1.4)}, seeds=[0])
     findings = gathered(files, Plan("paper"), tmp_path)
     for metric in ("merged", "test_only"):
-        known = read_json(files.metrics[0])["differences"]["ours - sp_iforest"][metric]
+        known = read_json(files["metrics"][0])["differences"]["ours - sp_iforest"][metric]
         found = findings.cell("ped2", "paper", metric=metric, against=INITIAL)
         assert [found.mean, found.low, found.high] == pytest.approx(
             [100 * known[name] for name in ("value", "low", "high")]
@@ -283,15 +283,15 @@ def test_what_a_run_came_from_is_read_as_it_was_written(findings):
 
 def test_files_that_do_not_fit_are_named(tmp_path):
     files = write_study(tmp_path, {"ped2": (2, 2)}, {"paper": ({}, 1.4)}, seeds=[0])
-    drawn = pd.read_parquet(files.draws[0])
-    write_parquet(files.draws[0], drawn[drawn["row"] != "sp"], {})
+    drawn = pd.read_parquet(files["draws"][0])
+    write_parquet(files["draws"][0], drawn[drawn["row"] != "sp"], {})
     with pytest.raises(SdorError, match=r"row sp has 0 draws, its metrics\.json 200"):
         gathered(files, Plan("paper"), tmp_path)
-    write_parquet(files.draws[0], drawn[["row", "draw"]], {})
+    write_parquet(files["draws"][0], drawn[["row", "draw"]], {})
     with pytest.raises(SdorError, match=r"draws\.parquet: damaged .*no column merged"):
         gathered(files, Plan("paper"), tmp_path)
-    change(files.metrics[0], lambda content: content["about"].pop("method"))
+    change(files["metrics"][0], lambda content: content["about"].pop("method"))
     with pytest.raises(SdorError, match=r"metrics\.json: damaged or missing file"):
         gathered(files, Plan("paper"), tmp_path)
     with pytest.raises(SdorError, match=r"draws\.parquet: damaged or missing file"):
-        read_findings(files.draws[0])
+        read_findings(files["draws"][0])

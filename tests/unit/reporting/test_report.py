@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -185,7 +184,7 @@ def test_the_head_says_what_the_weights_are_and_that_nothing_else_differs(tmp_pa
     )
     gathered(files, Plan("paper"), tmp_path)
     assert words in words_of(write(tmp_path, tmp_path / "report.html", **nothing))
-    change(files.metrics[0], lambda content: content["about"]["weights"].update(source="random"))
+    change(files["metrics"][0], lambda content: content["about"]["weights"].update(source="random"))
     gathered(files, Plan("paper"), tmp_path)
     words = "Its settings not the paper's in: weights random (trained); in parentheses"
     assert words in words_of(write(tmp_path, tmp_path / "report.html", **nothing))
@@ -199,12 +198,12 @@ def test_the_description_stands_under_the_heading_of_its_scene(source):
 def test_a_scene_without_ground_truth_has_a_sentence_and_no_blank_figures(results, tmp_path):
     folder, files = results
     paths = []
-    for path in files.metrics:
+    for path in files["metrics"]:
         paths.append(tmp_path / f"{len(paths)}.json")
         paths[-1].write_text(path.read_text())
         if SCENE in str(path):
             change(paths[-1], blind)
-    gathered(replace(files, metrics=paths), PLAN, tmp_path)
+    gathered({**files, "metrics": paths}, PLAN, tmp_path)
     (tmp_path / "figures").symlink_to(folder / "figures")
     findings = tmp_path / "findings.parquet"
     source = write(folder, tmp_path / "report.html", findings=findings)

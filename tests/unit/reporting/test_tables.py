@@ -69,7 +69,7 @@ def of(folder, scenes=None, variants=None, edit=None, plan=None, **more):
     """Findings of another study; `edit` changes its metrics files."""
     variants = variants or {"paper": ({}, 1.4)}
     files = write_study(folder, scenes or {"ped2": (6, 8)}, variants, **more)
-    for path in files.metrics if edit else ():
+    for path in files["metrics"] if edit else ():
         change(path, edit)
     return gathered(files, plan or Plan(next(iter(variants))), folder)
 

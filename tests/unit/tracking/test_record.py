@@ -15,7 +15,7 @@ from sdor.files import read_json, write_parquet
 from sdor.method.scorer import Scorer, load_scorer, save_scorer
 from sdor.networks.backbones import Backbone, pooled
 from sdor.networks.fetch import resolve_weights
-from sdor.reporting.findings import StudyFiles, read_findings, write_findings
+from sdor.reporting.findings import read_findings, write_findings
 from sdor.study.plan import Plan
 from sdor.tracking.model import load_ensemble
 from sdor.tracking.record import RECORDED, Store, track_study
@@ -23,13 +23,13 @@ from sdor.tracking.runs import RunFiles, run_entries
 from sdor.tracking.store import failed_imports, sqlite_file, without_secrets
 
 LATER = ("feedback", "localisation")
-FILES = ("metrics.json", "draws.parquet")
+FILES = {"metrics": "metrics.json", "draws": "draws.parquet"}
 
 
 def write_files(folder, *, labelled=True, later=()):
     """A finished study of two seeds: two iterations of two epochs, that took 3 and 5 seconds."""
     files = write_study(folder, {"yard": (2, 3)}, {"ours": ({"iterations": 2}, 2.0)})
-    for path in files.metrics:
+    for path in files["metrics"]:
         if not labelled:
             change(path, blind)
         rounds = ("feedback/round1", "feedback/round2") if "feedback" in later else ()
@@ -146,12 +146,15 @@ def test_another_result_is_another_run_and_the_same_result_the_same(tmp_path):
     assert [entry.key for entry in entries_of(tmp_path, later=LATER)[:3]] == before
     for part, key in (("fingerprints", "training"), ("weights", "sha256")):
         run, _ = write_files(tmp_path)
-        files = [[tmp_path / f"yard/ours/seed{s}" / name for s in (0, 1)] for name in FILES]
+        files = {
+            kind: [tmp_path / f"yard/ours/seed{s}" / name for s in (0, 1)]
+            for kind, name in FILES.items()
+        }
         change(
-            files[0][0],
+            files["metrics"][0],
             lambda content, part=part, key=key: content["about"][part].update({key: "other"}),
         )
-        write_findings(StudyFiles(*files), Plan("ours"), tmp_path / "findings.parquet")
+        write_findings(files, Plan("ours"), tmp_path / "findings.parquet")
         changed = run_entries(run, read_findings(tmp_path / "findings.parquet"), tmp_path)
         assert not set(before) & {entry.key for entry in changed}
 

@@ -48,13 +48,7 @@ class About(Settings):
 
     @classmethod
     def of_pool(cls, members: Sequence[Self], pool: str, way: str) -> Self:
-        """Of the runs of several scenes, judged together.
-
-        Parameters
-        ----------
-        members : of each scene, of the same variant and seed.
-        way : how their scores are pooled, "raw" or "ranks".
-        """
+        """Of one run of each of several scenes, whose scores are pooled "raw" or by "ranks"."""
         scenes = tuple(one.scene for one in members)
         videos = [one.fingerprints.get("video", "") for one in members]
         return replace(

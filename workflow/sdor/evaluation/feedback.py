@@ -1,41 +1,20 @@
 """How much an expert's feedback helps: metrics of the ranking before it and after each round."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from sdor.evaluation.about import About
-from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
+from sdor.evaluation.bootstrap import draw_clips, measure, paired
 from sdor.evaluation.expert import no_marks
 from sdor.evaluation.metrics import LabelledFrames
-from sdor.evaluation.scores import checked_scores, index_of, labelled_frames
+from sdor.evaluation.scores import checked_scores, labelled_frames
 from sdor.files import read_parquet, write_json
 from sdor.study.plan import FeedbackSettings
-
-
-@dataclass(frozen=True)
-class Round:
-    """Metrics (column: measure) after a round of feedback; round 0 is before any.
-
-    Attributes
-    ----------
-    marked, marked_frames : frames that were picked so far, and with their neighbours.
-    all : over all labelled frames. unmarked : without every frame that was marked so far.
-    before_unmarked : the scores before any feedback on those same frames.
-    gain : the paired difference of the two.
-    """
-
-    round: int
-    marked: int
-    marked_frames: int
-    anomalous_picks: int
-    normal_picks: int
-    all: Mapping[str, Measure]
-    unmarked: Mapping[str, Measure]
-    before_unmarked: Mapping[str, Measure]
-    gain: Mapping[str, Measure]
+from sdor.study.subset import index_of
 
 
 def evaluate_feedback(
@@ -48,7 +27,7 @@ def evaluate_feedback(
     settings: FeedbackSettings,
     draws: int,
     about: About,
-) -> list[Round]:
+) -> list[dict[str, Any]]:
     """Metrics before the feedback and after each round, with and without the marked frames.
 
     Parameters
@@ -59,7 +38,10 @@ def evaluate_feedback(
 
     Returns
     -------
-    What is written to `feedback.json`, beside `settings` and `about`.
+    What is written to `feedback.json`, beside `settings` and `about`: of each round (0 is before
+    any) its number, `marked` (frames that were picked so far, and by kind), `marked_frames` (with
+    those around them), and column: measure of `all` labelled frames, of the `unmarked` ones, of
+    the scores before any feedback on these (`before_unmarked`), and of the difference (`gain`).
 
     Raises
     ------
@@ -81,19 +63,19 @@ def evaluate_feedback(
         picked = so_far.loc[so_far["picked"].astype(bool), "label"]
         left = ~index.isin(pd.MultiIndex.from_frame(so_far[["clip", "frame"]]))
         rest = LabelledFrames(frames.clip[left], frames.anomalous[left], frames.split)
-        rounds.append(
-            Round(
-                number,
-                len(picked),
-                len(so_far),
-                int((picked == 1).sum()),
-                int((picked == 0).sum()),
-                measure(values, frames, weights),
-                measure(values[left], rest, weights),
-                measure(scores[0][left], rest, weights),
-                paired(values[left], scores[0][left], rest, weights),
-            )
-        )
+        columns = {
+            "all": measure(values, frames, weights),
+            "unmarked": measure(values[left], rest, weights),
+            "before_unmarked": measure(scores[0][left], rest, weights),
+            "gain": paired(values[left], scores[0][left], rest, weights),
+        }
+        measures = {
+            name: {column: asdict(one) for column, one in found.items()}
+            for name, found in columns.items()
+        }
+        picks = {"anomalous_picks": int(picked.sum()), "normal_picks": int((1 - picked).sum())}
+        counts = {"round": number, "marked": len(picked), "marked_frames": len(so_far)}
+        rounds.append({**counts, **picks, **measures})
     content = {"about": about.as_document(), "settings": settings.as_document()}
-    write_json(output, {**content, "rounds": [asdict(one) for one in rounds]})
+    write_json(output, {**content, "rounds": rounds})
     return rounds

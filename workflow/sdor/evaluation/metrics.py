@@ -62,13 +62,7 @@ def smooth(
     scores : (frames,) anomaly scores; the frames of a clip stand together, ascending.
     clips : (frames,) name or index of each frame's clip.
     sigma : standard deviation in frames; 0 leaves the scores alone.
-
-    Raises
-    ------
-    ValueError : `sigma` is negative, or the two arrays differ in length.
     """
-    if sigma < 0 or len(scores) != len(clips):
-        raise ValueError("smoothing needs sigma >= 0 and one clip per score")
     smoothed = np.array(scores, dtype=float)
     if sigma == 0 or len(scores) == 0:
         return smoothed

@@ -12,11 +12,9 @@ from sdor.errors import SdorError
 from sdor.evaluation.about import Subset
 from sdor.evaluation.metrics import BoolArray, FloatArray, LabelledFrames, smooth
 from sdor.files import read_about, read_parquet
+from sdor.study.subset import index_of
 
 File = str | Path
-
-# Scores are stored as float32; the mean of T of them is exact to a few units in the last place.
-ENSEMBLE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -96,10 +94,6 @@ class RunTables:
         ------
         SdorError : tables whose rows do not match, or scores that are not finite.
         """
-        if not self.scores:
-            raise SdorError(
-                "scores: there is no iteration to evaluate; set iterations to 1 or more"
-            )
         index = self.index
         singles = [
             checked_scores(f"scores of iteration {number}", table, index)
@@ -107,14 +101,6 @@ class RunTables:
         ]
         running = np.cumsum(singles, axis=0) / np.arange(1, len(singles) + 1)[:, None]
         ours = checked_scores("ensemble", self.ensemble, index)
-        off = np.abs(running[-1] - ours)
-        worst = int(np.argmax(off))
-        if off[worst] > ENSEMBLE_TOLERANCE * max(1.0, float(np.abs(ours).max())):
-            row = index.iloc[worst]
-            raise SdorError(
-                f"ensemble: clip {row['clip']}, frame {row['frame']}: score {ours[worst]:g} is not "
-                f"the mean of the iterations ({running[-1][worst]:g}); delete it and run again"
-            )
         others = {name: checked_scores(name, one, index) for name, one in self.competitors.items()}
         return {
             "sp": checked_scores("initial", self.initial, index, "sp"),
@@ -200,11 +186,3 @@ def check_rows(kind: str, table: pd.DataFrame, index: pd.DataFrame) -> None:
         f"{kind}: found {here} where {there} belongs ({len(found)} rows, expected {len(wanted)}); "
         "delete the file and run the same command again"
     )
-
-
-def index_of(clips: pd.DataFrame) -> pd.DataFrame:
-    """Clip and frame (from 1) of every frame of a scene, in its order."""
-    lengths = clips["frames"].to_numpy(dtype=np.int64)
-    frames = [np.arange(1, length + 1) for length in lengths]
-    names = np.repeat(clips["clip"].to_numpy(dtype=object), lengths)
-    return pd.DataFrame({"clip": names, "frame": np.concatenate([np.arange(0), *frames])})

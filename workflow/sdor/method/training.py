@@ -24,11 +24,9 @@ from sdor.progress import logger, track
 from sdor.study.settings import TrainingSettings
 
 Batch = tuple[Rows, NDArray[np.float32]]
+History = list[dict[str, float]]
 FOCUS = 2.0  # gamma of the focal loss, as Lin et al. 2017 recommend
 SCORING_BATCH = {1: 64, 16: 8}  # by the frames that the network looks at
-
-
-History = list[dict[str, float]]
 
 
 @dataclass(frozen=True)

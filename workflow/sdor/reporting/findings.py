@@ -95,22 +95,9 @@ Result = tuple[About, Any]  # a JSON file about one run: what it is of, and all 
 Draws = Mapping[str, FloatArray]
 
 
-@dataclass(frozen=True)
-class StudyFiles:
-    """Where the results of a whole study are.
-
-    Attributes
-    ----------
-    metrics, draws : `metrics.json` and `draws.parquet` of every run, in the same order.
-    localisation, feedback : `localisation.json` and `feedback.json` of the runs that have them.
-    pooled : metrics of pooled scenes.
-    """
-
-    metrics: Sequence[str | Path]
-    draws: Sequence[str | Path]
-    localisation: Sequence[str | Path] = ()
-    feedback: Sequence[str | Path] = ()
-    pooled: Sequence[str | Path] = ()
+# "metrics" and "draws": these files of every run, in the same order; and "localisation", "feedback"
+# and "pooled", of those that have them.
+StudyFiles = Mapping[str, Sequence[str | Path]]
 
 
 class Key(NamedTuple):
@@ -299,16 +286,18 @@ def gather(files: StudyFiles, plan: Plan) -> Findings:
     ------
     SdorError : a file is missing or damaged, or does not belong to the others.
     """
-    runs, pooled = (_read(some, "rows", "oracles") for some in (files.metrics, files.pooled))
+    runs = _read(files["metrics"], "rows", "oracles")
+    pooled = _read(files.get("pooled", ()), "rows", "oracles")
+    localised = _read(files.get("localisation", ()), *LOCALISED)
     records: list[Record] = [
         *chain.from_iterable(starmap(_of_run, runs + pooled)),
-        *chain.from_iterable(starmap(_of_localisation, _read(files.localisation, *LOCALISED))),
-        *chain.from_iterable(starmap(_of_feedback, _read(files.feedback, "rounds"))),
+        *chain.from_iterable(starmap(_of_localisation, localised)),
+        *chain.from_iterable(starmap(_of_feedback, _read(files.get("feedback", ()), "rounds"))),
         *(Record(scene=scene, reason=why) for scene, why in plan.not_run.items()),
     ]
     measured = Findings(typed(records), plan, [about for about, _ in runs])
     records += [
-        *_differences(measured, _drawn(runs, files.draws)),
+        *_differences(measured, _drawn(runs, files["draws"])),
         *_reported_beside(reversed(runs + pooled), plan),
         *_reported_alone(),
     ]

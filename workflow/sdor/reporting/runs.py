@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sdor.errors import SdorError
-from sdor.files import damaged, read_parquet
+from sdor.files import damaged, read_array, read_parquet
 
 Picture = npt.NDArray[np.uint8]
 
@@ -50,8 +50,8 @@ class Runs:
         """A stored frame of a clip, counted from 1: uint8 [height, width] or [height, width, 3]."""
         path = self.results / self.scene / "frames" / view / f"{clip}.npy"
         try:
-            image: Picture = np.array(np.load(path, mmap_mode="r")[number - 1])
-        except (OSError, ValueError, IndexError) as error:
+            image: Picture = np.array(read_array(path)[number - 1])
+        except IndexError as error:
             raise SdorError(damaged(path, error)) from error
         return image[:, :, 0] if image.shape[2] == 1 else image
 

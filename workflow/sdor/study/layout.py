@@ -87,11 +87,8 @@ class Run:
 
     def each(self, name: str, iterations: Iterable[int] | None = None) -> list[str]:
         """A file of each iteration, or of those given."""
-        every = range(1, self.method.iterations + 1)
-        return [
-            f"{self.folder}/iteration{t}/{name}"
-            for t in (every if iterations is None else iterations)
-        ]
+        each = range(1, self.method.iterations + 1) if iterations is None else iterations
+        return [f"{self.folder}/iteration{t}/{name}" for t in each]
 
     def scores_before(self, t: int) -> list[str]:
         """The scores by which the pseudo labels of iteration t are chosen."""

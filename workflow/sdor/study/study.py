@@ -123,16 +123,8 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
         }
     )
     named = {"file": file, "asked": asked, "methods": methods, "overrides": overrides, "plan": plan}
-    feedback_scenes = document["feedback"]["scenes"]
-    study = Study.read(
-        {
-            **document,
-            **named,
-            "feedback_scenes": feedback_scenes,
-            "document": document,
-            "scenes": {},
-        }
-    )
+    named |= {"feedback_scenes": document["feedback"]["scenes"], "document": document, "scenes": {}}
+    study = Study.read({**document, **named})
     _check_names(study)
     _check_anomaly_rates(study)
     return study

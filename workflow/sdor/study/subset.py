@@ -48,12 +48,7 @@ def drop_events(
     ------
     SdorError : the scene has no anomalous frame, or a smaller share of them than `rate`.
     """
-    every = pd.DataFrame(
-        {
-            "clip": np.repeat(clips["clip"].to_numpy(dtype=object), clips["frames"]),
-            "frame": np.concatenate([np.arange(1, count + 1) for count in clips["frames"]]),
-        }
-    )
+    every = index_of(clips)
     labels = every.merge(ground_truth, on=["clip", "frame"], how="left", validate="one_to_one")
     anomalous = (labels["anomalous"] > 0).to_numpy()
     same_clip = (every["clip"] == every["clip"].shift()).to_numpy()
@@ -84,3 +79,11 @@ def drop_events(
         "seed": seed,
     }
     return every[keep].reset_index(drop=True), facts
+
+
+def index_of(clips: pd.DataFrame) -> pd.DataFrame:
+    """Clip and frame (from 1) of every frame of a scene, in its order."""
+    lengths = clips["frames"].to_numpy(dtype=np.int64)
+    frames = [np.arange(1, length + 1) for length in lengths]
+    names = np.repeat(clips["clip"].to_numpy(dtype=object), lengths)
+    return pd.DataFrame({"clip": names, "frame": np.concatenate([np.arange(0), *frames])})

@@ -52,9 +52,8 @@ def draw(findings: Findings, variant: str) -> Figure:
         keys = [style.key("mean of models 1 to t", color="#555555", **RUNNING)]
         keys += [style.key("model t alone", color="#555555", **SINGLE)]
         said = {line.get_label() for axes in places for line in axes.lines}
-        for name in FILLED:
-            if name in said:
-                keys.append(style.key(name, markerfacecolor=FILLED[name], **PAPER))
+        filled = {name: colour for name, colour in FILLED.items() if name in said}
+        keys += [style.key(name, markerfacecolor=one, **PAPER) for name, one in filled.items()]
         words = f"Variant {variant}; every panel spans {span:.0f} points of AUC"
         words += style.because(missing, "; not shown")
         style.heading(figure, keys, words, 4 if width > 5 else 2)

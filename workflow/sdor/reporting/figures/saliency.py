@@ -17,7 +17,7 @@ from scipy.ndimage import binary_fill_holes
 
 from sdor.errors import SdorError
 from sdor.evaluation.metrics import BoolArray
-from sdor.files import damaged
+from sdor.files import read_array
 from sdor.reporting.figures import style
 from sdor.reporting.moments import top_moments
 from sdor.reporting.runs import Picture, Runs, read_scores
@@ -182,10 +182,7 @@ def lay_out(shown: Sequence[Mapping[str, Cell]]) -> Figure:
 
 
 def _maps(path: Path, frames: int) -> npt.NDArray[np.float32]:
-    try:
-        maps: npt.NDArray[np.float32] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise SdorError(damaged(path, error)) from error
+    maps = read_array(path)
     if maps.ndim != 3 or len(maps) != frames:
         raise SdorError(
             f"{path}: expected {frames} maps (one a frame), found an array of shape {maps.shape}; "
