@@ -111,11 +111,6 @@ def discriminability_scores(
     ------
     ValueError : fewer than 2w rows, or a value that is not finite.
 
-    Notes
-    -----
-    `shuffles`·(⌊(frames − 2w)/s⌋ + 1) fits of at most `max_buffer` + w rows each. BLAS should have
-    one thread: the products are too small for more.
-
     References
     ----------
     Del Giorno, Bagnell & Hebert (2016), A discriminative framework for anomaly detection in large

@@ -188,7 +188,7 @@ def _downloaded(registry: str, package: str, sha256: str) -> bytes:
     """The packed file of a package, by the registry's own client."""
     names, arguments, advice = CLIENTS[registry]
     # Clients that are installed as wheels lie beside Python, npm's node beside npm.
-    path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     client = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
     if client is None:
         raise SdorError(f"{names[0]} is not installed ({advice})")
@@ -243,7 +243,7 @@ def _load_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever pickle and zipfile raise
         raise SdorError(
-            f"{path}: not readable as weights ({shorten(str(error), 200)}); fetch it again"
+            f"{path}: not readable as weights ({shorten(str(error), 200)}); delete it and run again"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise SdorError(f"{path}: not a state dict (parameter name: tensor)")

@@ -317,7 +317,10 @@ def ground_truth_fingerprint(clip: Clip) -> dict[str, object] | None:
 
 
 def _folder_digest(folder: Path) -> str:
-    lines = [f"{file.name} {file.stat().st_size}" for file in image_files(folder)]
+    try:
+        lines = [f"{file.name} {file.stat().st_size}" for file in image_files(folder)]
+    except OSError as error:
+        raise SdorError(f"{folder}: cannot be read ({error.filename}: {error.strerror})") from error
     return digest("\n".join(lines).encode())
 
 
@@ -412,7 +415,8 @@ class _Entry:
     def _beside(self, key: str, pattern: str, stem: str) -> Path:
         """The file or folder that has a clip's labels."""
         path = self.root.joinpath(pattern.replace("{clip}", stem))
-        if self.rendered is None and not path.exists():
+        there = path.is_dir() if key == "pixel_masks" else path.is_file()
+        if self.rendered is None and not there:
             raise SdorError(
                 f"{self.where}.ground_truth.{key}: clip {stem}: no file or folder {path}"
             )

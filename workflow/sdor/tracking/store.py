@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+import ssl
 import urllib.request
 from contextlib import closing
 from http.client import HTTPException
@@ -49,8 +50,10 @@ def store_fault(uri: str) -> str:
         return ""  # an answer, such as that it wants a password
     except sqlite3.Error as error:
         return f"its file is damaged ({error}): move or delete it"
-    except (OSError, HTTPException) as error:
-        return f"no answer ({getattr(error, 'reason', error)})"
+    except (OSError, HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        # A certificate that Python does not know is an answer; MLflow may be told to trust it.
+        return "" if isinstance(reason, ssl.SSLError) else f"no answer ({reason})"
     place = file if file is None or file.exists() else file.absolute().parent
     return "" if place is None or os.access(place, os.W_OK) else f"{place} cannot be written"
 
