@@ -1,7 +1,7 @@
 """A whole study's files from invented scores: real metrics, real draws, in a second."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -104,7 +104,7 @@ def evaluation(about, frames, strengths, iterations=2):
 def write_run(folder, about, frames, strengths):
     """Write `metrics.json` and `draws.parquet` of one run."""
     measured, drawn = evaluation(about, frames, strengths)
-    write_json(folder / "metrics.json", asdict(measured))
+    write_json(folder / "metrics.json", measured.as_document())
     write_parquet(folder / "draws.parquet", drawn, {})
 
 
@@ -166,7 +166,7 @@ def write_study(
                     measured, _ = evaluation(run, frames, rows)
                     for way in ("raw", "ranks"):
                         of_way = replace(measured, about=replace(run, way=way))
-                        write_json(place / f"{way}.json", asdict(of_way))
+                        write_json(place / f"{way}.json", of_way.as_document())
                         made["pooled"].append(place / f"{way}.json")
                     continue
                 write_run(place, run, frames, rows)

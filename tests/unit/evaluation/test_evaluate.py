@@ -1,7 +1,7 @@
 """A run's files become metrics.json: rows, counts, pseudo labels, and faults named in words."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,7 @@ def test_every_detector_has_every_column(tables):
         rows["ours"]["merged"].value - rows["sp_iforest"]["merged"].value
     )
     assert got.about == ABOUT
-    json.dumps(asdict(got), allow_nan=False)
+    json.dumps(got.as_document(), allow_nan=False)
 
 
 def test_a_perfect_ranking_scores_one_and_its_reverse_zero(tables):
@@ -118,7 +118,7 @@ def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
         assert all(cell.value is None for cell in row.values())
         assert {cell.reason for cell in row.values()} == {"no ground truth"}
     assert got.pseudo_labels[0]["anomalous_precision"] is None
-    json.dumps(asdict(got), allow_nan=False)
+    json.dumps(got.as_document(), allow_nan=False)
 
 
 def test_a_competitor_is_one_more_row(tables):
@@ -201,7 +201,7 @@ def run_files(files, folder, **more):
 
 
 def test_a_run_is_evaluated_from_its_files(tables, files, tmp_path):
-    assert run_files(files, tmp_path) == json.loads(json.dumps(asdict(run(tables))))
+    assert run_files(files, tmp_path) == json.loads(json.dumps(run(tables).as_document()))
 
 
 def test_the_draws_of_every_row_give_its_interval(files, tmp_path):

@@ -1,8 +1,8 @@
 """What the numbers of a run came from, as its files say it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 from sdor.files import digest_of
 from sdor.networks.provenance import Provenance
@@ -59,3 +59,7 @@ class About(Settings):
             pooled=scenes,
             way=way,
         )
+
+    def as_document(self) -> dict[str, Any]:
+        """For a JSON file: the method stands there as in a config."""
+        return {**asdict(self), "method": self.method.as_document()}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,10 @@ class Evaluation:
     differences: Rows = field(default_factory=dict)
     pseudo_labels: Sequence[LabelPurity] = ()
 
+    def as_document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "about": self.about.as_document()}
+
 
 def evaluate_run(
     tables: RunTables,
@@ -57,15 +62,12 @@ def evaluate_run(
     """Evaluate one run (scene, variant, seed).
 
     Writes its `metrics.json`, and a table of every row's metrics in every draw of clips (row, draw
-    and the columns). Draws are the same for all runs of a scene: any two rows can be paired.
-
-    Raises
-    ------
-    SdorError : see `evaluate`.
+    and the columns). Draws are the same for all runs of a scene: any two rows can be paired. Raises
+    an SdorError as `evaluate` does.
     """
     measured, drawn = evaluate(tables, settings, about)
     write_parquet(draws_output, drawn, {"unit": "fractions of 1"})
-    write_json(output, asdict(measured))
+    write_json(output, measured.as_document())
     return measured
 
 
@@ -137,7 +139,7 @@ def evaluate_pool(
     counts = _counts(pd.concat([run.clips for run in members]), frames)
     iterations = min(len(run.scores) for run in members)
     measured = Evaluation(about, settings, iterations, counts, rows, oracles)
-    write_json(output, asdict(measured))
+    write_json(output, measured.as_document())
     return measured
 
 

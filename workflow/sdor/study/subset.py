@@ -16,12 +16,7 @@ from sdor.files import read_parquet, write_parquet
 def write_subset(
     clips_path: Path, ground_truth_path: Path, output: Path, *, rate: float, seed: int
 ) -> None:
-    """Write the clips and frames that are left, with the rate that was reached as metadata.
-
-    Raises
-    ------
-    SdorError : see `drop_events`.
-    """
+    """Write what `drop_events` leaves, with the rate that was reached as metadata."""
     clips = read_parquet(clips_path)
     kept, facts = drop_events(clips, read_parquet(ground_truth_path), rate=rate, seed=seed)
     write_parquet(output, kept, {"subset": facts})
