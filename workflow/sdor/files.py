@@ -136,10 +136,15 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataF
     return table
 
 
-def read_array(path: str | Path) -> npt.NDArray[Any]:
-    """An `.npy` file as a memory map; a damaged or missing one is an `SdorError` that names it."""
+def read_array(path: str | Path, rows: int | None = None) -> npt.NDArray[Any]:
+    """An `.npy` file as a memory map, of so many rows.
+
+    One that is missing, damaged or of another number of rows is an `SdorError` that names it.
+    """
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+        if rows is not None and len(array) != rows:
+            raise ValueError(f"expected {rows} rows, one a frame, found {len(array)}")
     except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(path, error)) from error
     return array

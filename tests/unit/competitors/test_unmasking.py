@@ -318,7 +318,7 @@ def test_three_tables_with_every_frame_come_out(scene, scores):
 @pytest.mark.parametrize(
     ("bins", "reason"),
     [
-        (np.ones((44, 4, 512)), r"shape \(44, 4, 512\), expected 45 frames with 4 bins"),
+        (np.ones((44, 4, 512)), "expected 45 rows, one a frame, found 44"),
         (np.ones((45, 4, 64)), "64 features a bin, but unmasking removes 450"),
         (np.full((45, 4, 512), np.nan), "not finite"),
     ],

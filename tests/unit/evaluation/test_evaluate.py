@@ -163,6 +163,10 @@ def shifted(table):
             "found clip Test2, frame 1 where the end belongs",
         ),
         (
+            lambda t: {**t, "ensemble": t["ensemble"].assign(score=t["ensemble"]["score"] + 1)},
+            "ensemble: clip Train1, frame 4: the score is not the mean of the iterations",
+        ),
+        (
             lambda t: {**t, "initial": t["initial"].assign(sp=np.nan)},
             "initial: clip Train1, frame 1: sp is nan",
         ),

@@ -412,9 +412,7 @@ def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):
     assert refused() == f"clip Drawn: {folder}: expected 4 pixel masks (one a frame), found 3"
 
 
-def test_maps_that_do_not_fit_are_refused(scene, clips, saliency):
-    with pytest.raises(SdorError, match=r"expected 16 maps .* shape \(15, 8, 12\)"):
-        localise(scene, clips, saliency[1:], draws=0)
+def test_maps_that_are_not_finite_are_refused(scene, clips, saliency):
     saliency[6, 2, 2] = np.nan
     with pytest.raises(SdorError, match="clip Drawn, frame 3: a value is not finite"):
         localise(scene, clips, saliency, draws=0)
@@ -441,6 +439,9 @@ def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
     assert written["about"]["scene"] == "gate"
     assert written["settings"]["draws"] == 20
     assert written["all_clips"]["tbdc"]["value"] == 1
+    np.save(tmp_path / "saliency.npy", saliency[1:])
+    with pytest.raises(SdorError, match=r"saliency\.npy: .*expected 16 rows, one a frame"):
+        run()
     (tmp_path / "saliency.npy").write_bytes(b"half a file")
     with pytest.raises(SdorError, match=r"saliency\.npy: damaged or missing file"):
         run()

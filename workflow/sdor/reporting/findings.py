@@ -314,7 +314,7 @@ def read_findings(path: str | Path) -> Findings:
     about = read_about(path)
     try:
         plan, runs = Plan.read(about["plan"]), [About.read(run) for run in about["runs"]]
-    except KeyError as error:
+    except (KeyError, TypeError) as error:
         raise SdorError(damaged(path, error)) from error
     return Findings(read_parquet(path), plan, runs)
 

@@ -62,8 +62,8 @@ def require_writable(*folders: Path, room: int = 0) -> None:
             )
         if (free := shutil.disk_usage(folder).free) < room:
             raise SdorError(
-                f"{folder.resolve()}: the disk is full, or nearly so ({free >> 20} MB free); make "
-                "room for it"
+                f"{folder.resolve()}: the disk is full, or nearly so ({free >> 20} MB free, "
+                f"{room >> 20} MB wanted); make room for it"
             )
 
 

@@ -30,9 +30,10 @@ WORDS = {
     "exclusiveMinimum": "must be above ALLOWED",
     "exclusiveMaximum": "must be below ALLOWED",
     "pattern": "is not a usable name (letters, digits, _ and -)",
-    "minItems": "needs ALLOWED entries or more",
+    "minItems": "needs at least ALLOWED entries",
     "uniqueItems": "has an entry twice",
-    "minProperties": "needs ALLOWED entries or more",
+    "minProperties": "needs at least ALLOWED entries",
+    "dependentRequired": "lacks a column of csv: first and last, or frame and anomalous",
 }
 Document = Mapping[str, Any]
 # JSON Schema lets 5.0 pass for a whole number, where it would end as range(5.0), and YAML has .inf.

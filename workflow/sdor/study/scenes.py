@@ -364,7 +364,10 @@ class _Entry:
                 f"{self.root}"
             )
         limits = self.given.get("first", 1), self.given.get("last", "end")
-        first, last = _range(limits, self.where)
+        first, last = _range(limits, f"{self.where}.last")
+        length = self.given.get("frames") if last is None else last - first + 1
+        if (asked := self.given.get("frames", length)) != length:
+            raise SdorError(f"{self.where}.frames: {asked}, but {first} to {last} are {length}")
         for number, path in enumerate(paths, start=1):
             stem = self.given.get("name", path.stem if self.kind == "video" else path.name)
             source = joined.path if joined else path
@@ -443,7 +446,8 @@ def _joined(
     for entry in missing:
         name = entry.given.get("name", entry.path.stem)
         what = "file" if entry.kind == "video" else "folder"
-        raise SdorError(f"{entry.where}: clip {name}: no {what} {entry.path}")
+        other = "; it is there as another kind: use video or images" * entry.path.exists()
+        raise SdorError(f"{entry.where}: clip {name}: no {what} {entry.path}{other}")
     return None
 
 

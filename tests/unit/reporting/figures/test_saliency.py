@@ -140,5 +140,5 @@ def test_many_rows_stand_in_two_blocks_of_pictures_of_one_size():
 def test_maps_of_other_frames_are_refused(scene):
     path = scene[1]["VGG-16"].folders[0] / "saliency.npy"
     np.save(path, np.zeros((79, 3, 3), np.float32))
-    with pytest.raises(SdorError, match=r"saliency.npy: expected 150 maps .* delete the file"):
+    with pytest.raises(SdorError, match=r"saliency.npy: .*expected 150 rows, .* delete it"):
         draw([scene], "12")

@@ -1,7 +1,6 @@
 """Figure 4: frames of the strongest events and false alarm, and where their scores come from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -15,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from scipy.ndimage import binary_fill_holes
 
-from sdor.errors import SdorError
 from sdor.evaluation.metrics import BoolArray
 from sdor.files import read_array
 from sdor.reporting.figures import style
@@ -119,7 +117,7 @@ def rows_of(
     rankings, maps, limits = {}, {}, {}
     for title, runs in columns.items():
         rankings[title] = read_scores(runs.folders[0] / "ensemble.parquet")
-        maps[title] = _maps(runs.folders[0] / "saliency.npy", len(rankings[title]))
+        maps[title] = read_array(runs.folders[0] / "saliency.npy", len(rankings[title]))
         stride = max(1, -(-maps[title].size // SAMPLED_VALUES))
         limits[title] = np.percentile(np.asarray(maps[title][::stride], dtype=float), SCALE)
     first, ranking = next(iter(columns.values())), next(iter(rankings.values()))
@@ -179,16 +177,6 @@ def lay_out(shown: Sequence[Mapping[str, Cell]]) -> Figure:
             line = style.key("outline of the ground truth", color=RED)
             figure.legend(handles=[line], loc="lower left", fontsize=style.SMALL)
     return figure
-
-
-def _maps(path: Path, frames: int) -> npt.NDArray[np.float32]:
-    maps = read_array(path)
-    if maps.ndim != 3 or len(maps) != frames:
-        raise SdorError(
-            f"{path}: expected {frames} maps (one a frame), found an array of shape {maps.shape}; "
-            "delete the file and run the same command again"
-        )
-    return maps
 
 
 def _show(axes: Axes, cell: Cell) -> None:
