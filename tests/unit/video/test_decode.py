@@ -16,11 +16,9 @@ from sdor.video.decode import (
     picture_size,
     probe,
     read_clip,
-    read_image,
-    read_images,
-    read_pixel_mask,
     read_video,
 )
+from sdor.video.images import read_image, read_images, read_pixel_mask
 
 
 def numbered(count: int, height: int = 24, width: int = 32, channels: int = 3) -> np.ndarray:

@@ -51,7 +51,8 @@ from sdor.evaluation.metrics import BoolArray, FloatArray, IntArray, LabelledFra
 from sdor.files import read_array, read_parquet, write_json
 from sdor.progress import track
 from sdor.study.scenes import Clip, Ranges, Scene
-from sdor.video.decode import picture_size, read_pixel_masks
+from sdor.video.decode import picture_size
+from sdor.video.images import read_pixel_masks
 
 MapArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.integer[Any]]
@@ -243,9 +244,9 @@ def _masked_clip(clip: Clip, maps: MapArray) -> MaskedClip | None:
     if truth is None or (truth.pixel_masks is None and truth.labels != Ranges(())):
         return None
     folder = truth.pixel_masks
-    masks = None if folder is None else read_pixel_masks(clip, folder, len(maps))
-    width, height = picture_size(clip)
-    return MaskedClip(clip.name, maps, masks, (height, width), clip.split)
+    size = picture_size(clip)
+    masks = None if folder is None else read_pixel_masks(clip, folder, len(maps), size)
+    return MaskedClip(clip.name, maps, masks, size[::-1], clip.split)
 
 
 def _grid(clips: Sequence[MaskedClip]) -> _Grid:

@@ -92,11 +92,13 @@ class GroundTruth:
     labels : where the frame labels are; None when they follow from `pixel_masks`.
     pixel_masks : folder with one picture a frame of the clip, not black where it is anomalous.
     numbering : whether the labels count from 1 at the clip's first frame or number the source's.
+    unit : what ranges are given in; seconds are those of the source's timestamps.
     """
 
     labels: Labels | None
     pixel_masks: Path | None = None
     numbering: Literal["clip", "source"] = "clip"
+    unit: Literal["frames", "seconds"] = "frames"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ class Clip:
     first, last : frames of the source, from 1, inclusive; None is its end.
     sequence : which sequence of a joined video the clip is, while its range is still unknown.
     frames : the expected number of frames, when the scene file tells it.
+    stream : which of a file's streams is the video, numbered as ffmpeg does; None: there is one.
+    bits : how many bits of 16-bit grey images are used; None: the files tell.
+    damaged : what a scene with ground truth does about frames that cannot be read.
     rendered : fingerprint of the demo settings when the project renders this clip itself.
     """
 
@@ -122,6 +127,9 @@ class Clip:
     split: Literal["train", "test", ""] = ""
     frames: int | None = None
     fps: float | None = None
+    stream: int | None = None
+    bits: int | None = None
+    damaged: Literal["refuse", "accept"] = "refuse"
     ground_truth: GroundTruth | None = None
     rendered: str | None = None
 
@@ -143,6 +151,7 @@ class Scene:
     root : the folder that all paths of the scene are relative to.
     joined : set only when the clips are to be cut out of a joined video (see `sdor.video.cuts`).
     demo : settings of the renderer when the scene's video is made by the project.
+    passed_over : files that a pattern might mean and that are no clips, each with the reason.
     """
 
     name: str
@@ -152,6 +161,12 @@ class Scene:
     masks: tuple[Rectangle, ...] = ()
     joined: Joined | None = None
     demo: Mapping[str, int] | None = None
+    passed_over: tuple[str, ...] = ()
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether it is a benchmark: what is doubtful in its data is refused then, not bridged."""
+        return any(clip.ground_truth for clip in self.clips)
 
     @property
     def has_pixel_masks(self) -> bool:
@@ -383,6 +398,9 @@ class _Entry:
                 # The joined video's sequences have lengths of their own.
                 frames=None if joined else self.given.get("frames"),
                 fps=self.given.get("fps"),
+                stream=self.given.get("stream"),
+                bits=self.given.get("bits"),
+                damaged=self.given.get("damaged", "refuse"),
                 ground_truth=self._ground_truth(stem, number, len(paths)),
                 rendered=self.rendered,
             )

@@ -15,7 +15,9 @@ import pandas as pd
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, FrameTable, Ranges, RangeTable, Scene, UcsdList
 from sdor.study.scenes import Labels as LabelSource
-from sdor.video.decode import fault_of, hide, picture_size, read_pixel_masks
+from sdor.video.decode import hide, picture_size
+from sdor.video.images import read_pixel_masks
+from sdor.video.picture import fault_of
 
 Labels = npt.NDArray[np.int8]
 FrameRanges = tuple[tuple[int, int | None], ...]  # inclusive; None is the end
@@ -50,7 +52,7 @@ def audit(scene: Scene, counts: Mapping[str, int]) -> tuple[pd.DataFrame, dict[s
                 continue
             labels = drawn = None
             if truth.pixel_masks is not None:
-                masks = read_pixel_masks(clip, truth.pixel_masks, frames)
+                masks = read_pixel_masks(clip, truth.pixel_masks, frames, (width, height))
                 labels = drawn = np.array([mask.any() for mask in masks], dtype=np.int8)
             if truth.labels is not None:
                 labels = _labels(clip, truth.labels, truth.numbering == "source", frames)

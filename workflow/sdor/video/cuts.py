@@ -17,7 +17,8 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import read_json
 from sdor.study.scenes import Joined, Rectangle, Scene, find_scene
-from sdor.video.decode import Frame, hide, probe, read_video
+from sdor.video.decode import hide, probe, read_video
+from sdor.video.picture import Frame
 
 # Columns and rows: fine enough that a person is a block, coarse enough that noise averages out.
 GRID = (16, 12)

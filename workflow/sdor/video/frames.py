@@ -12,7 +12,8 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import atomic
 from sdor.study.scenes import Clip, Rectangle, Scene
-from sdor.video.decode import Frame, probe, read_clip
+from sdor.video.decode import probe, read_clip
+from sdor.video.picture import Frame
 
 # Bytes before the frames: how long NumPy's header of any such array is, padded for its growth.
 HEADER = 128

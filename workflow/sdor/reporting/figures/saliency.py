@@ -20,7 +20,8 @@ from sdor.reporting.figures import style
 from sdor.reporting.moments import top_moments
 from sdor.reporting.runs import Picture, Runs, read_scores
 from sdor.study.scenes import Scene, image_files
-from sdor.video.decode import picture_size, read_pixel_mask
+from sdor.video.decode import picture_size
+from sdor.video.images import read_pixel_mask
 
 Map = npt.NDArray[np.floating[Any]]
 

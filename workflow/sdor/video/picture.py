@@ -1,0 +1,57 @@
+"""A picture of a clip, as every reader gives it, and what was doubtful on the way to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sdor.errors import SdorError
+from sdor.study.scenes import Clip
+
+Frame = npt.NDArray[np.uint8]  # [height, width, channels], channels = 1 (grey) or 3 (RGB)
+Size = tuple[int, int]  # width, height in pixels
+
+
+class Picture(NamedTuple):
+    """One frame of a source.
+
+    Attributes
+    ----------
+    number : of the frame in its source, from 1.
+    time : seconds from the source's beginning; NaN where nothing tells.
+    pixels : uint8 [height, width, channels]. Where the frame itself cannot be read, those of the
+        one before it stand for it (of the first that can be read, where there is none before).
+    """
+
+    number: int
+    time: float
+    pixels: Frame
+
+
+class Doubt(NamedTuple):
+    """Something in a source that a benchmark must not pass over, and a camera's archive may.
+
+    Attributes
+    ----------
+    frame : number in the source, from 1; None where it is about the whole of it.
+    words : what is wrong, in words for the user.
+    """
+
+    frame: int | None
+    words: str
+
+
+class UnreadableError(SdorError):
+    """Nothing of a clip can be read: an archive goes on without it."""
+
+
+@contextmanager
+def fault_of(clip: Clip) -> Iterator[None]:
+    """Put the clip's name in front of what an SdorError says, once."""
+    try:
+        yield
+    except SdorError as error:
+        start = f"clip {clip.name}: "
+        raise type(error)(start + str(error).removeprefix(start)) from error
