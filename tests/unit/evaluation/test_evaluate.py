@@ -167,6 +167,13 @@ def shifted(table):
             "ensemble: clip Train1, frame 4: the score is not the mean of the iterations",
         ),
         (
+            lambda t: {
+                **t,
+                "pseudo_labels": [t["clips"].assign(frame=99)],
+            },
+            "pseudo_labels of iteration 1: clip Train1, frame 99: not a frame of the scene",
+        ),
+        (
             lambda t: {**t, "initial": t["initial"].assign(sp=np.nan)},
             "initial: clip Train1, frame 1: sp is nan",
         ),
@@ -225,7 +232,7 @@ def test_a_run_on_a_part_of_the_frames_is_judged_on_that_part(tables, files, tmp
     for name in ("initial", "ensemble"):
         part = kept.merge(pd.read_parquet(files[name]), on=["clip", "frame"])
         write_parquet(files[name], part, {})
-    for path in files["scores"]:
+    for path in [*files["scores"], *files["pseudo_labels"]]:
         write_parquet(path, kept.merge(pd.read_parquet(path), on=["clip", "frame"]), {})
     got = run_files(files, tmp_path, subset=tmp_path / "subset.parquet")
     assert got["counts"]["frames"] == 37

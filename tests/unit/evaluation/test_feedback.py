@@ -108,6 +108,24 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
     write_parquet(tmp_path / "s2.parquet", after[:-1], {})
     with pytest.raises(SdorError, match="scores after round 1: found the end"):
         judge(paths["s0"], tmp_path / "s2.parquet")
+    swapped = after.iloc[[1, 0, *range(2, 90)]]
+    unknown = mark(scene).assign(frame=31)
+    for name, table, words in (
+        (
+            "s3",
+            swapped,
+            "scores after round 1: found clip a, frame 2 where clip a, frame 1 belongs",
+        ),
+        ("s4", after.assign(score=np.nan), "clip a, frame 1: score is nan"),
+    ):
+        write_parquet(tmp_path / f"{name}.parquet", table, {})
+        with pytest.raises(SdorError, match=words):
+            judge(paths["s0"], tmp_path / f"{name}.parquet")
+    whole = marks.read_bytes()
+    write_parquet(marks, unknown, {})
+    with pytest.raises(SdorError, match=r"marks\.parquet: clip ., frame 31: not a frame"):
+        judge(paths["s0"], paths["s1"])
+    marks.write_bytes(whole)
     before, one = json.loads(output.read_text())["rounds"]
     assert before["all"] == before["unmarked"]
     assert before["marked"] == 0

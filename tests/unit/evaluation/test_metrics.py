@@ -1,6 +1,7 @@
 """Metrics against hand-worked numbers, scikit-learn, and what is known of the released data."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -143,6 +144,17 @@ def test_the_typed_ranges_are_the_released_ones(data_root, name, typed):
         pytest.skip(f"{path} is not there")
     found = re.findall(r"gt_frame\s*=\s*\[(.*?)\]", path.read_text())
     assert [re.sub(r"\s+", "", text) for text in found] == typed.split()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(value):
+    frames = build([("test", [0, 0, 1, 1])])
+    scores = np.array([0.1, 0.2, 0.3, value])
+    for judge in (measure, partial(paired, np.zeros(4))):
+        with pytest.raises(ValueError, match="expected 4 finite scores"):
+            judge(scores, frames, draw_clips(1, 5))
+    with pytest.raises(ValueError, match="expected 4 finite scores"):
+        per_draw(np.zeros(3), frames, draw_clips(1, 5))
 
 
 @pytest.mark.parametrize(

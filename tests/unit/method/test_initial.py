@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -132,6 +134,20 @@ def test_features_that_are_not_finite_are_refused(tmp_path):
     write_features(tmp_path / "f.parquet", values)
     with pytest.raises(SdorError, match="not finite"):
         score(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("detector", [partial(sp_scores, bag_size=4), iforest_scores])
+def test_no_detector_takes_what_is_not_finite(detector, value):
+    rows = normal_with_outliers()
+    rows[7, 2] = value
+    with pytest.raises(ValueError, match="not finite"):
+        detector(rows, seed=0)
+
+
+def test_a_detector_that_is_not_finite_is_not_combined():
+    with pytest.raises(ValueError, match="not finite"):
+        combine([np.array([0.0, np.nan]), np.array([0.0, 1.0])])
 
 
 def test_damaged_features_are_named(tmp_path):

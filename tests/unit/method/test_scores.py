@@ -1,8 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from sdor.errors import SdorError
-from sdor.method.scores import mean_scores
+from sdor.method.scores import mean_scores, write_scores
 
 
 def scores(path, values, clip="a"):
@@ -22,3 +23,11 @@ def test_scores_of_other_frames_are_refused(tmp_path):
     paths = [scores(tmp_path / "1", [0.0, 1.0]), scores(tmp_path / "2", [0.0, 1.0], clip="b")]
     with pytest.raises(SdorError, match="not of the same frames"):
         mean_scores(paths)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_score_that_is_not_finite_is_never_written(tmp_path, value):
+    frames = {"clip": "a", "frame": [1, 2], "score": [0.0, 1.0], "sp": [0.0, value]}
+    with pytest.raises(SdorError, match="clip a, frame 2: sp is not finite"):
+        write_scores(tmp_path / "initial.parquet", pd.DataFrame(frames), {})
+    assert not list(tmp_path.iterdir())

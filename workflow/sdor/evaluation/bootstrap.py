@@ -62,6 +62,10 @@ def measure(scores: FloatArray, frames: LabelledFrames, weights: FloatArray) -> 
     ----------
     scores : (frames,) anomaly scores of the labelled frames.
     weights : (draws, clips) draws of `draw_clips`; no draws, no intervals.
+
+    Raises
+    ------
+    ValueError : not one score a frame, or one that is not finite.
     """
     return measure_draws(scores, frames, weights)[0]
 

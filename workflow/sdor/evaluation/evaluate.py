@@ -18,7 +18,7 @@ from sdor.evaluation.metrics import (
     clip_rate_oracle,
     split_oracle,
 )
-from sdor.evaluation.scores import RunTables, labelled_frames
+from sdor.evaluation.scores import RunTables, check_known, labelled_frames
 from sdor.files import write_json, write_parquet
 from sdor.study.plan import EvaluationSettings
 
@@ -82,6 +82,8 @@ def evaluate(
         the kind of file, the clip and the frame.
     """
     scores = tables.detectors(settings.smoothing_sigma)
+    for number, table in enumerate(tables.pseudo_labels, start=1):
+        check_known(f"pseudo_labels of iteration {number}", table, tables.index)
     frames, labelled = labelled_frames(tables.clips, tables.index, tables.ground_truth)
     weights = draw_clips(len(frames.split), settings.bootstrap_draws)
     judged = {name: values[labelled] for name, values in scores.items()}

@@ -11,7 +11,7 @@ from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import draw_clips, measure, paired
 from sdor.evaluation.expert import no_marks
 from sdor.evaluation.metrics import LabelledFrames
-from sdor.evaluation.scores import checked_scores, labelled_frames
+from sdor.evaluation.scores import check_known, checked_scores, labelled_frames
 from sdor.files import read_parquet, write_json
 from sdor.study.plan import FeedbackSettings
 from sdor.study.subset import index_of
@@ -51,6 +51,8 @@ def evaluate_feedback(
     tables = [read_parquet(path) for path in scores_paths]
     marks = [read_parquet(path) for path in marks_paths]
     frames, labelled = labelled_frames(clips, index_of(clips), ground_truth)
+    for path, table in zip(marks_paths, marks, strict=True):
+        check_known(path, table, index_of(clips))
     index = pd.MultiIndex.from_frame(index_of(clips)[labelled])
     weights = draw_clips(len(frames.split), draws)
     scores = [

@@ -100,7 +100,14 @@ def per_draw(
     Returns
     -------
     column : (draws,) values, NaN where a draw does not hold what the column needs.
+
+    Raises
+    ------
+    ValueError : not one score a frame, or one that is not finite: sorting would take it for the
+        highest.
     """
+    if np.shape(scores) != np.shape(frames.clip) or not np.isfinite(scores).all():
+        raise ValueError(f"expected {len(frames.clip)} finite scores")
     order = np.argsort(scores, kind="stable")
     anomalous, normal = (
         _by_clip(scores[part], frames.clip[part], len(frames.split))

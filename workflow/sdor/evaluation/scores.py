@@ -177,6 +177,18 @@ def checked_scores(
     return values
 
 
+def check_known(kind: object, table: pd.DataFrame, index: pd.DataFrame) -> None:
+    """Refuse a table with a (clip, frame) row that is not in the index, or is there twice."""
+    found, known = (pd.MultiIndex.from_frame(one[["clip", "frame"]]) for one in (table, index))
+    wrong = np.flatnonzero(~found.isin(known) | found.duplicated())
+    if len(wrong):
+        clip, frame = found[wrong[0]]
+        raise SdorError(
+            f"{kind}: clip {clip}, frame {frame}: not a frame of the scene, or twice; delete the "
+            "file and run the same command again"
+        )
+
+
 def check_rows(kind: str, table: pd.DataFrame, index: pd.DataFrame) -> None:
     """Refuse a table whose (clip, frame) rows are not those of the index, in its order."""
     found, wanted = (one[["clip", "frame"]].to_numpy(dtype=object) for one in (table, index))

@@ -79,8 +79,7 @@ def reduce_features(features: FloatArray, *, components: int, seed: int) -> Floa
     """
     if len(features) < 2:
         raise ValueError(f"PCA needs at least 2 frames, found {len(features)}")
-    if not np.isfinite(features).all():
-        raise ValueError("the features hold a value that is not finite")
+    _refuse_not_finite(features)
     # The covariance of the dims is small however many frames there are.
     solver = "covariance_eigh" if len(features) > features.shape[1] else "full"
     pca = PCA(min(components, *features.shape), svd_solver=solver, random_state=seed)
@@ -106,7 +105,7 @@ def sp_scores(features: FloatArray, *, bags: int = 50, bag_size: int = 8, seed: 
 
     Raises
     ------
-    ValueError : fewer rows than `bag_size`.
+    ValueError : fewer rows than `bag_size`, or a value that is not finite.
 
     Examples
     --------
@@ -114,6 +113,7 @@ def sp_scores(features: FloatArray, *, bags: int = 50, bag_size: int = 8, seed: 
     >>> int(sp_scores(rows, bags=20, bag_size=2, seed=0).argmax())
     3
     """
+    _refuse_not_finite(features)
     if len(features) < bag_size:
         raise ValueError(f"Sp draws bags of {bag_size} frames, found only {len(features)}")
     rng = np.random.default_rng(seed)
@@ -139,7 +139,12 @@ def iforest_scores(
     Returns
     -------
     (frames,) float array in (0, 1), of features (frames, dims).
+
+    Raises
+    ------
+    ValueError : a value that is not finite.
     """
+    _refuse_not_finite(features)
     samples = min(samples, len(features))
     forest = IsolationForest(n_estimators=trees, max_samples=samples, random_state=seed)
     scores: FloatArray = -forest.fit(features).score_samples(features)
@@ -153,10 +158,21 @@ def combine(scores: list[FloatArray], *, how: str = "minmax") -> FloatArray:
     ----------
     scores : arrays of shape (frames,).
     how : "minmax" (each to [0, 1]; a constant one to 0) or "rank" (its ranks, to [0, 1]).
+
+    Raises
+    ------
+    ValueError : a score that is not finite.
     """
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is not finite")
     alike = [_minmax(rankdata(values) if how == "rank" else values) for values in scores]
     combined: FloatArray = np.mean(alike, axis=0)
     return combined
+
+
+def _refuse_not_finite(features: FloatArray) -> None:
+    if not np.isfinite(features).all():
+        raise ValueError("the features hold a value that is not finite")
 
 
 def _minmax(values: FloatArray) -> FloatArray:

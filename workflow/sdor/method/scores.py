@@ -15,7 +15,21 @@ FloatArray = NDArray[np.floating[Any]]
 
 
 def write_scores(path: Path, scores: pd.DataFrame, about: About) -> None:
-    """Write a score table that says which way its scores go."""
+    """Write a score table that says which way its scores go.
+
+    Raises
+    ------
+    SdorError : a score that is not finite; the message names its clip and frame. Every table of
+        scores is written here, so none has one.
+    """
+    scored = scores.select_dtypes("float")
+    rows, columns = np.nonzero(~np.isfinite(scored.to_numpy()))
+    if len(rows):
+        clip, frame = scores.iloc[rows[0]][["clip", "frame"]]
+        raise SdorError(
+            f"{path.name}: clip {clip}, frame {frame}: {scored.columns[columns[0]]} is not finite; "
+            "lower learning_rate if training diverged"
+        )
     write_parquet(path, scores, {"score": "the higher, the more anomalous", **about})
 
 
