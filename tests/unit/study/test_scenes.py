@@ -68,7 +68,7 @@ def test_folders_become_clips_and_their_entry_tells_the_rest(data, write_scene):
     assert [clip.name for clip in scene.clips] == ["Test1", "Test2", "Test10"]
     assert [clip.source for clip in scene.clips] == ["set/Test1", "set/Test2", "set/Test10"]
     truths = [clip.ground_truth for clip in scene.clips]
-    assert truths[2] == GroundTruth(UcsdList(data / "set/list.m", entry=3, entries=3))
+    assert truths[2] == GroundTruth(UcsdList(data / "set/list.m", 3, (1, 2, 10)))
     assert [truth.pixel_masks for truth in truths] == [None, data / "set/Test2_gt", None]
 
 
@@ -254,16 +254,31 @@ def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, 
         ({"ranges": [[5, 4]]}, r"\[5, 4\] ends before it begins"),
         ({"ranges": [["end", 4]]}, r"ranges\.0\.0: 'end' is not a whole number"),
         ({"ranges": [[4]]}, r"ranges\.0"),
-        ({"ucsd": "set/none.m"}, "clip cam1: no file or folder .*none.m"),
-        ({"pixel_masks": "{clip}_gt"}, "clip cam1: no file or folder .*cam1_gt"),
+        ({"ucsd": "set/none.m"}, "clip cam1: no file .*none.m"),
+        ({"csv": "set", "frame": "a", "anomalous": "b"}, "no file .*set; a file is expected, and"),
+        ({"csv": "a" * 300, "frame": "a", "anomalous": "b"}, "clip cam1: no file"),
+        ({"pixel_masks": "{clip}_gt"}, "clip cam1: no folder .*cam1_gt"),
+        ({"pixel_masks": "table.csv"}, r"table\.csv; a folder is expected, and it is none"),
         ({"csv": "table.csv"}, "name the columns of csv"),
         (
             {"csv": "table.csv", "first": "a", "anomalous": "b"},
             "lacks a column of csv: first and last",
         ),
         (
-            {"csv": "table.csv", "frame": "a", "anomalous": "b", "where": {"c": 1}},
-            "lacks a column of csv: first and last",
+            {"csv": "table.csv", "frame": "a", "anomalous": "b", "others": "normal"},
+            "the key where is missing",
+        ),
+        ({"ranges": [], "where": {"c": 1}}, "lacks a column of csv"),
+        ({"ranges": [[0, 4]]}, r"ranges\.0\.0: 0 must be at least 1"),
+        ({"ranges": [[1.5, 4]]}, r"ranges\.0\.0: 1\.5 is not a whole number"),
+        ({"ranges": [[1, 4.5]]}, r"ranges\.0\.1: 4\.5 is not 'end' or a whole number"),
+        ({"ranges": [[-1, 4]], "unit": "seconds"}, r"ranges\.0\.0: -1 must be at least 0"),
+        ({"ranges": [[5.5, 4]], "unit": "seconds"}, r"\[5.5, 4\] ends before it begins"),
+        ({"ucsd": "set/list.m", "unit": "seconds"}, "in seconds .unit. as ranges only"),
+        ({"pixel_masks": "set", "unit": "seconds"}, "in seconds .unit. as ranges only"),
+        (
+            {"csv": "table.csv", "frame": "a", "anomalous": "b", "unit": "seconds"},
+            "in seconds .unit. as ranges only",
         ),
         ({"ranges": [], "first": "a"}, "lacks a column of csv: first and last"),
     ],
@@ -273,6 +288,53 @@ def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, mes
     with pytest.raises(SdorError, match=message) as error:
         load_scene(file, data)
     assert str(error.value).startswith(f"{file}: clips.0.ground_truth")
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        {"ranges": [[3, 9]]},
+        {"ranges": [[1.5, "end"]], "unit": "seconds"},
+        {"csv": "table.csv", "first": "from", "last": "to"},
+        {"csv": "table.csv", "first": "from", "last": "to", "where": {"file": "cam1"}},
+        {"pixel_masks": "set"},
+    ],
+)
+def test_labels_of_one_clip_are_not_those_of_several(data, write_scene, truth):
+    clips = [{"video": "cam*.avi", "ground_truth": truth}]
+    with pytest.raises(SdorError, match="would be the labels of each of 3 clips") as error:
+        load_scene(write_scene(clips=clips), data)
+    assert "\n" not in str(error.value)
+    one = [{"video": "cam1.avi", "ground_truth": truth}]
+    assert len(load_scene(write_scene(clips=one), data).clips) == 1
+
+
+def test_what_holds_for_every_clip_may_be_said_of_several(data, write_scene):
+    for ranges in ([], [[1, "end"]]):
+        clips = [{"video": "cam*.avi", "ground_truth": {"ranges": ranges}}]
+        assert len(load_scene(write_scene(clips=clips), data).clips) == 3
+
+
+def test_ranges_in_seconds_and_tables_of_anomalous_clips(data, write_scene):
+    table = {"csv": "table.csv", "where": {"file": "{clip}.avi"}, "others": "normal"}
+    truths = [
+        {"ranges": [[0, 2], [2.5, "end"]], "unit": "seconds"},
+        {**table, "first": "from", "last": "to", "unit": "seconds", "numbering": "source"},
+        {**table, "frame": "n", "anomalous": "is"},
+    ]
+    names = ["cam1", "cam2", "cam10"]
+    clips = [
+        {"video": f"{name}.avi", "ground_truth": truth}
+        for name, truth in zip(names, truths, strict=True)
+    ]
+    found = [clip.ground_truth for clip in load_scene(write_scene(clips=clips), data).clips]
+    rows = [((("file", f"{name}.avi"),), True) for name in names]
+    path = data / "table.csv"
+    assert found == [
+        GroundTruth(Ranges(((0, 2), (2.5, None))), None, "clip", "seconds"),
+        GroundTruth(RangeTable(path, "from", "to", *rows[1]), None, "source", "seconds"),
+        GroundTruth(FrameTable(path, "n", "is", *rows[2])),
+    ]
 
 
 @pytest.mark.parametrize("name", ["my scene", "tables", "benchmarks", "a.b"])

@@ -6,12 +6,13 @@ video is decoded here.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sdor.errors import SdorError
 from sdor.files import digest, digest_of, file_sha256
@@ -49,35 +50,53 @@ class Ranges:
     Without any range every frame is normal.
     """
 
-    ranges: tuple[tuple[int, int | None], ...]
+    ranges: tuple[tuple[float, float | None], ...]
 
 
 @dataclass(frozen=True)
 class UcsdList:
-    """Entry number `entry` (from 1) of a UCSD .m file that must have `entries` of them."""
+    """A UCSD .m file of which one entry is the clip's.
+
+    Attributes
+    ----------
+    place : of the clip among those of its entry in the scene file, from 1.
+    numbers : that the names of all these clips end in; None for a name without.
+    """
 
     path: Path
-    entry: int
-    entries: int
+    place: int
+    numbers: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class RangeTable:
-    """Rows of a CSV file, each an anomalous range: its columns `first` and `last`, inclusive."""
+    """Rows of a CSV file, each an anomalous range: its columns `first` and `last`, inclusive.
+
+    Attributes
+    ----------
+    where : column and value of the rows that are the clip's.
+    others_normal : whether a clip without such a row is normal.
+    """
 
     path: Path
     first: str
     last: str
-    where: tuple[tuple[str, str], ...]
+    where: tuple[tuple[str, str], ...] = ()
+    others_normal: bool = False
 
 
 @dataclass(frozen=True)
 class FrameTable:
-    """A CSV file with one row a frame: its number and whether it is anomalous (0 or 1)."""
+    """A CSV file with one row a frame: its number and whether it is anomalous (0 or 1).
+
+    `where` and `others_normal` are those of a `RangeTable`.
+    """
 
     path: Path
     frame: str
     anomalous: str
+    where: tuple[tuple[str, str], ...] = ()
+    others_normal: bool = False
 
 
 Labels = Ranges | UcsdList | RangeTable | FrameTable
@@ -92,7 +111,7 @@ class GroundTruth:
     labels : where the frame labels are; None when they follow from `pixel_masks`.
     pixel_masks : folder with one picture a frame of the clip, not black where it is anomalous.
     numbering : whether the labels count from 1 at the clip's first frame or number the source's.
-    unit : what ranges are given in; seconds are those of the source's timestamps.
+    unit : what ranges are given in; seconds are those of the frames' timestamps.
     """
 
     labels: Labels | None
@@ -322,6 +341,7 @@ def ground_truth_fingerprint(clip: Clip) -> dict[str, object] | None:
     labels = vars(truth.labels) if truth.labels else {}
     return {
         "numbering": truth.numbering,
+        "unit": truth.unit,
         "labels": {
             key: (it.name if made else file_sha256(it)) if isinstance(it, Path) else it
             for key, it in labels.items()
@@ -383,8 +403,11 @@ class _Entry:
         length = self.given.get("frames") if last is None else last - first + 1
         if (asked := self.given.get("frames", length)) != length:
             raise SdorError(f"{self.where}.frames: {asked}, but {first} to {last} are {length}")
-        for number, path in enumerate(paths, start=1):
-            stem = self.given.get("name", path.stem if self.kind == "video" else path.name)
+        stems = [
+            self.given.get("name", path.stem if self.kind == "video" else path.name)
+            for path in paths
+        ]
+        for place, (path, stem) in enumerate(zip(paths, stems, strict=True)):
             source = joined.path if joined else path
             yield Clip(
                 name=re.sub(r"[^A-Za-z0-9_-]", "_", stem),
@@ -401,27 +424,38 @@ class _Entry:
                 stream=self.given.get("stream"),
                 bits=self.given.get("bits"),
                 damaged=self.given.get("damaged", "refuse"),
-                ground_truth=self._ground_truth(stem, number, len(paths)),
+                ground_truth=self._ground_truth(stems, place),
                 rendered=self.rendered,
             )
 
-    def _ground_truth(self, stem: str, number: int, count: int) -> GroundTruth | None:
+    def _ground_truth(self, stems: Sequence[str], place: int) -> GroundTruth | None:
+        """What is known of one of the clips of this entry, which are called `stems`."""
         given = self.given.get("ground_truth")
         if given is None or given == "normal":
             return GroundTruth(Ranges(())) if given else None
+        stem = stems[place]
+        where = tuple(
+            (column, str(value).replace("{clip}", stem))
+            for column, value in given.get("where", {}).items()
+        )
         labels: Labels | None = None
         match given:
             case {"ranges": ranges}:
-                where = f"{self.where}.ground_truth.ranges"
-                labels = Ranges(tuple(_range(limits, where) for limits in ranges))
+                key = f"{self.where}.ground_truth.ranges"
+                labels = Ranges(tuple(_range(limits, key) for limits in ranges))
+                if any(limits not in ((0, None), (1, None)) for limits in labels.ranges):
+                    self._one_each("ranges", stems, "")
             case {"ucsd": file}:
-                labels = UcsdList(self._beside("ucsd", file, stem), number, count)
-            case {"csv": file, "frame": frame, "anomalous": anomalous}:
-                labels = FrameTable(self._beside("csv", file, stem), frame, anomalous)
-            case {"csv": file, "first": first, "last": last}:
-                rows = given.get("where", {}).items()
-                wanted = tuple((key, str(value).replace("{clip}", stem)) for key, value in rows)
-                labels = RangeTable(self._beside("csv", file, stem), first, last, wanted)
+                ends = [re.search(r"[0-9]+$", one) for one in stems]
+                numbers = tuple(end and int(end[0]) for end in ends)
+                labels = UcsdList(self._beside("ucsd", file, stem), place + 1, numbers)
+            case {"csv": file}:
+                self._one_each("csv", stems, f"{file} {given.get('where')}")
+                table, rows = self._beside("csv", file, stem), (where, "others" in given)
+                if "frame" in given:
+                    labels = FrameTable(table, given["frame"], given["anomalous"], *rows)
+                else:
+                    labels = RangeTable(table, given["first"], given["last"], *rows)
         masks = None
         match given.get("pixel_masks"):
             case {"folder": folder, "optional": True}:
@@ -429,17 +463,31 @@ class _Entry:
                 masks = masks if self.rendered is not None or masks.is_dir() else None
             case str(folder) | {"folder": folder}:
                 masks = self._beside("pixel_masks", folder, stem)
+        if masks is not None:
+            self._one_each("pixel_masks", stems, str(given["pixel_masks"]))
         if labels is None and masks is None:
             return None
-        return GroundTruth(labels, masks, given.get("numbering", "clip"))
+        numbering, unit = given.get("numbering", "clip"), given.get("unit", "frames")
+        return GroundTruth(labels, masks, numbering, unit)
+
+    def _one_each(self, key: str, stems: Sequence[str], written: str) -> None:
+        """Refuse labels that would be the same for several clips, where {clip} tells them apart."""
+        if len(stems) > 1 and "{clip}" not in written:
+            raise SdorError(
+                f"{self.where}.ground_truth.{key}: would be the labels of each of {len(stems)} "
+                "clips; write an entry of clips for each, or {clip} in the file's name or in where"
+            )
 
     def _beside(self, key: str, pattern: str, stem: str) -> Path:
         """The file or folder that has a clip's labels."""
         path = self.root.joinpath(pattern.replace("{clip}", stem))
-        there = path.is_dir() if key == "pixel_masks" else path.is_file()
+        kind = "folder" if key == "pixel_masks" else "file"
+        # These say no where a path cannot be looked at, or is too long to be one.
+        there = {"folder": os.path.isdir, "file": os.path.isfile}[kind](path)
         if self.rendered is None and not there:
+            other = f"; a {kind} is expected, and it is none" * os.path.exists(path)
             raise SdorError(
-                f"{self.where}.ground_truth.{key}: clip {stem}: no file or folder {path}"
+                f"{self.where}.ground_truth.{key}: clip {stem}: no {kind} {path}{other}"
             )
         return path
 
@@ -469,9 +517,9 @@ def _joined(
     return None
 
 
-def _range(limits: Sequence[int | str], where: str) -> tuple[int, int | None]:
-    first, last = (None if limit == "end" else int(limit) for limit in limits)
-    assert first is not None  # the schema has it so
+def _range(limits: Sequence[Any], where: str) -> tuple[Any, Any]:
+    """First and last as they are written, None for the end."""
+    first, last = (None if limit == "end" else limit for limit in limits)
     if last is not None and last < first:
         raise SdorError(f"{where}: [{first}, {last}] ends before it begins")
     return first, last
