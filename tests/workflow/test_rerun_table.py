@@ -99,14 +99,25 @@ def replaced(file, old, new):
 
 
 def data_moved(work):
-    (work.folder / "data").rename(work.folder / "elsewhere")
+    shutil.copytree(work.folder / "data", work.folder / "elsewhere", copy_function=shutil.copyfile)
+    shutil.rmtree(work.folder / "data")
     work.configure(data_root="elsewhere")
+
+
+def image_replaced(work):
+    """By another of the same size and time."""
+    image = work.folder / "data" / "yard" / "event" / "015.png"
+    before, content = image.stat(), bytearray(image.read_bytes())
+    content[-20] ^= 1
+    image.write_bytes(content)
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 CHANGES = {
     "nothing": lambda _: None,
     "comments, docstrings, layout, log lines and the words of errors, in every module": reworded,
-    "the video moved to another folder": data_moved,
+    "the video copied to another folder, with other times": data_moved,
+    "an image of a clip replaced by another of the same name, size and time": image_replaced,
     "`input_size` 64 → 96": setting("input_size", 96),
     "`features` pool → logits": setting("features", "logits"),
     "`pca` 10 → 5": setting("pca", 5),
@@ -145,6 +156,7 @@ ALWAYS = (
     "comments, docstrings, layout, log lines and the words of errors, in every module",
     "the schema's default of `learning_rate`",
     "`iterations` 2 → 4",
+    "an image of a clip replaced by another of the same name, size and time",
     "the scene file: a label",
     "a line in `training.py`",
     "the report's template",

@@ -16,11 +16,13 @@ os.environ.update(
 # Trainings run side by side: threads that wait must not spin on each other's cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from sdor.errors import say
+from sdor.errors import SdorError, say
 from sdor.files import digest_of, file_sha256
 from sdor.running.cluster import ON_CLUSTER
 from sdor.running.run import STATE, begin, faults, one_line_faults, pass_on_lines, require_writable
 from sdor.study.backbones import ARCHITECTURES
+from sdor.study.config import load_yaml
+from sdor.study.contents import fingerprints
 from sdor.study.fingerprint import code_of, versions_of
 from sdor.study.layout import (
     RUN,
@@ -34,7 +36,6 @@ from sdor.study.layout import (
     runs,
     stored_frames,
 )
-from sdor.study.scenes import fingerprint, ground_truth_fingerprint
 from sdor.study.study import read_study, weights_setting, with_scenes
 
 if not workflow.configfiles:
@@ -45,6 +46,11 @@ if not workflow.configfiles:
 with one_line_faults():
     # Snakemake would say it with a traceback.
     require_writable(Path(), STATE)
+    if set(str(PROJECT)) & set("{}"):
+        raise SdorError(f"{PROJECT}: Snakemake takes braces for wildcards; rename the folder")
+    # Snakemake has read them, and lets the last of two equal keys win.
+    for path in workflow.configfiles:
+        load_yaml(os.path.relpath(path))
     STUDY = with_scenes(
         read_study(
             config,
@@ -52,15 +58,7 @@ with one_line_faults():
             data_root_given="data_root" in workflow.config_settings.config,
         )
     )
-    SOURCES = {
-        (scene.name, clip.name): fingerprint(clip)
-        for scene in STUDY.scenes.values()
-        for clip in scene.clips
-    }
-    LABELS = {
-        name: [ground_truth_fingerprint(clip) for clip in scene.clips]
-        for name, scene in STUDY.scenes.items()
-    }
+    SOURCES, LABELS = fingerprints(STUDY.scenes.values(), STATE / "sdor" / "contents.json")
     WEIGHTS = {
         name: weights_setting(STUDY.weights.get(name, "auto"), name)
         for name in sorted({method.backbone for method in STUDY.methods.values()})

@@ -1,5 +1,11 @@
+import string
+import tempfile
+from pathlib import Path
+
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sdor.errors import SdorError
 from sdor.study.config import SCHEMAS, load_yaml
@@ -116,9 +122,113 @@ def test_the_variable_overrides_the_file_but_not_the_command_line(monkeypatch):
     assert read(data_root="command", data_root_given=True).data_root == "command"
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "", "\x00"])
-def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
-    path = tmp_path / "x.yaml"
-    path.write_text(text)
-    with pytest.raises(SdorError, match=r"x\.yaml: "):
+def loaded(content):
+    """What `load_yaml` makes of a file of such content, or the one line that it refuses it with."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.yaml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        try:
+            return load_yaml(path)
+        except SdorError as error:
+            words = str(error).removeprefix(f"{path}: ")
+            assert "\n" not in words
+            return words
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1, 2]", "expected a mapping"),
+        ("", "expected a mapping"),
+        ("a: [", "line 1: "),
+        ("a:\n\t- 1", "line 2: "),
+        ("a: 1\n---\nb: 2", "line 2: expected a single document"),
+        ("a: *b", "line 1: found undefined alias 'b'"),
+        ("a: !!bool 3", "not valid YAML"),
+        ("[" * 5000, "not valid YAML"),
+        ("\x00", "is no text in UTF-8 or UTF-16"),
+        ("a: é".encode("latin-1"), "is no text in UTF-8 or UTF-16"),
+        ("a: é".encode("utf-16-le"), "is no text in UTF-8 or UTF-16"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: a again, as in line 1; keep one"),
+        ("a: {\n b: 1,\n 'b': 2}", "line 3: b again, as in line 2"),
+        ("a: {<<: {b: 1}, <<: {c: 2}}", "line 1: << again"),
+        ("a: 12:30", "line 1: YAML takes 12:30 for 750; write that, or put it in quotes"),
+        ("a: 1:30.5", "line 1: YAML takes 1:30.5 for 90.5"),
+        ("a: [1,\n 010]", "line 2: YAML takes 010 for 8"),
+        ("no: 1", "line 1: the key no is not read as text; put it in quotes"),
+        ("8: 1", "line 1: the key 8 is not read as text"),
+        ("{{a}}: 1", "line 1: "),
+    ],
+)
+def test_a_file_that_may_be_meant_otherwise_is_refused_in_one_line(content, words):
+    assert loaded(content).startswith(words)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_may_be_written_by_any_editor(encoding):
+    assert loaded("a: é\r\nb: 2\r\n".encode(encoding)) == {"a": "é", "b": 2}
+
+
+def test_what_looks_like_a_date_is_text_and_numbers_are_numbers():
+    text = "a: 2024-01-31\nb: 1_000\nc: 0\nd: 0.5\ne: '010'\nf: 1.0e-3"
+    found = {"a": "2024-01-31", "b": 1000, "c": 0, "d": 0.5, "e": "010", "f": 0.001}
+    assert loaded(text) == found
+
+
+def test_a_merged_key_may_be_overridden():
+    # `a` is merged into `b` before it is built itself, one level further down.
+    text = "z: {y: &a {<<: {k: 1, l: 1}, k: 2}}\nb: {<<: *a, k: 3}\n"
+    assert loaded(text) == {"z": {"y": {"k": 2, "l": 1}}, "b": {"k": 3, "l": 1}}
+
+
+def test_a_config_in_json_may_be_set_with_tabs(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{\n\t"a": [1, "\\t"],\n\t"b": 2\n}')
+    assert load_yaml(path) == {"a": [1, "\t"], "b": 2}
+    path.write_text('{\n\t"a": 1,\n\t"a": 2\n}')
+    with pytest.raises(SdorError, match=r"x\.json: line 3: a again, as in line 2"):
         load_yaml(path)
+
+
+NAMES = st.text(string.ascii_letters + string.digits + " :#-?'\"{}[],&*!|>%@`~=<é", max_size=6)
+SCALARS = st.one_of(NAMES, st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False))
+DOCUMENTS = st.recursive(
+    st.dictionaries(NAMES, SCALARS, min_size=1),
+    lambda inner: st.dictionaries(NAMES, st.one_of(inner, st.lists(inner)), min_size=1),
+    max_leaves=4,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(DOCUMENTS, st.booleans())
+def test_what_is_written_is_read_and_no_key_twice(document, flow):
+    text = yaml.safe_dump(document, default_flow_style=flow, width=10**6, allow_unicode=True)
+    assert loaded(text) == document
+    twice = text + yaml.safe_dump({next(iter(document)): 1}, default_flow_style=False)
+    if not flow:
+        assert " again, as in line " in loaded(twice)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.text(st.sampled_from("ab01:-.?{}[],&*!|><%#~= \n\t'\"eé\0\ufeff"), max_size=20))
+def test_no_text_ends_in_a_traceback(text):
+    assert isinstance(loaded(text), dict | str)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"method": {"learning_rate": "1e-3"}}, "write 1.0e-3)"),
+        ({"method": {"learning_rate": "1.5E3"}}, "write 1.5e+3)"),
+        ({"evaluation": {"smoothing_sigma": "-2.e4"}}, "write -2.e+4)"),
+        ({"scenes": [False]}, "False is not text; if it is meant as text, put it in quotes"),
+        ({"scenes": [yaml.safe_load("2024-01-31")]}, "2024-01-31 is not text; if it is meant"),
+    ],
+)
+def test_what_yaml_reads_otherwise_is_told_how_to_write(document, words):
+    with pytest.raises(SdorError) as caught:
+        read(**document)
+    assert words in str(caught.value)
+    if "write" in words:
+        number = words.split()[1].rstrip(")")
+        assert isinstance(yaml.safe_load(number), float)

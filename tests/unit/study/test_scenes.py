@@ -1,6 +1,3 @@
-import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +7,6 @@ from hypothesis import strategies as st
 
 from sdor.errors import SdorError
 from sdor.study.scenes import (
-    Clip,
     DataNotFound,
     FrameTable,
     GroundTruth,
@@ -18,8 +14,6 @@ from sdor.study.scenes import (
     RangeTable,
     Rectangle,
     UcsdList,
-    fingerprint,
-    ground_truth_fingerprint,
     image_files,
     load_scene,
     natural_key,
@@ -155,7 +149,6 @@ def test_demo_scene_needs_no_files(tmp_path, write_scene):
     clip = scene.clips[0]
     assert clip.path == rendered / "clip01.avi"
     assert clip.ground_truth.labels.path == rendered / "clip01.csv"
-    assert fingerprint(clip)["rendered"] == clip.rendered
     other = write_scene("other", demo={"seed": 8}, clips=[{"video": "clip01.avi"}])
     assert load_scene(other, tmp_path, demo_folder=rendered).clips[0].rendered != clip.rendered
     assert str(load_scene(file, tmp_path).clips[0].path) == "results/gate/video/clip01.avi"
@@ -413,53 +406,6 @@ def test_image_files_are_the_images_only(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SdorError, match="no images"):
         image_files(tmp_path / "empty")
-
-
-def everything(scene_file: Path, root: Path) -> list[object]:
-    clips = load_scene(scene_file, root).clips
-    return [[fingerprint(clip), ground_truth_fingerprint(clip)] for clip in clips]
-
-
-def test_fingerprints_survive_a_move_and_tell_a_change(data, write_scene, tmp_path):
-    truth = {"ucsd": "set/list.m", "pixel_masks": {"folder": "set/{clip}_gt", "optional": True}}
-    file = write_scene(
-        clips=[{"images": "set/Test*[0-9]", "ground_truth": truth}, {"video": "cam1.avi"}]
-    )
-    before = everything(file, data)
-    assert str(tmp_path) not in json.dumps(before)
-
-    moved = tmp_path / "moved"
-    shutil.copytree(data, moved)
-    for path in moved.rglob("*"):
-        os.utime(path, (1, 1))
-    assert everything(file, moved) == before
-
-    changes = {
-        "set/Test1/2.tif": (0, 0),
-        "set/list.m": (2, 1),
-        "set/Test2_gt/1.tif": (1, 1),
-        "cam1.avi": (3, 0),
-    }
-    for name, (clip, part) in changes.items():
-        original = (moved / name).read_bytes()
-        (moved / name).write_bytes(original + b"%")
-        after = everything(file, moved)
-        assert after[clip][part] != before[clip][part], name
-        (moved / name).write_bytes(original)
-    assert everything(file, moved) == before
-
-
-def test_both_ends_of_a_video_count(tmp_path):
-    file = tmp_path / "a.avi"
-    clip = Clip(name="a", kind="video", path=file, source="a.avi")
-    seen = set()
-    for position in (None, 0, 199_999):
-        content = bytearray(200_000)
-        if position is not None:
-            content[position] = 1
-        file.write_bytes(content)
-        seen.add(json.dumps(fingerprint(clip)))
-    assert len(seen) == 3
 
 
 def test_every_shipped_scene_is_valid(tmp_path):

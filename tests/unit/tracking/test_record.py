@@ -1,6 +1,7 @@
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,30 @@ def test_a_store_out_of_reach_leaves_a_receipt_that_says_so(results, tmp_path, u
     assert "secret" not in failures.read_text()
     recorded(results, uri)
     assert failed_imports(failures) == 2
+
+
+def test_a_store_that_there_is_no_way_to_leaves_a_receipt_too(results, tmp_path, monkeypatch):
+    drivers = {"postgresql://me:secret@host/runs": "psycopg2", "mysql://host/runs": "MySQLdb"}
+    others = [
+        "s3x://bucket",
+        "databricks",
+        "mlruns",
+        "file:///tmp/mlruns",
+        "x://",
+        "sqlite+no:///a",
+    ]
+    others += ["no+no://me:secret@host/a", "http://me:secret@[host", "postgresql://me:secret@[host"]
+    for number, uri in enumerate([*drivers, *others], start=1):
+        with monkeypatch.context() as patched:
+            if driver := drivers.get(uri):  # as if it were not installed
+                patched.setitem(sys.modules, driver, None)
+            receipt = recorded(results, uri)
+        assert not receipt.complete
+        assert receipt.reason
+        assert "is not installed" in receipt.reason or not driver
+        assert driver is None or driver in receipt.reason
+        assert failed_imports(tmp_path / "failures.txt") == number
+    assert "secret" not in (tmp_path / "failures.txt").read_text()
 
 
 def test_uris():

@@ -3,7 +3,9 @@
 import copy
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,9 @@ WORDS = {
     "minProperties": "needs at least ALLOWED entries",
     "dependentRequired": "lacks a column of csv: first and last, or frame and anomalous",
 }
+KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+# A number that YAML 1.1, which wants a point and the exponent's sign, takes for text.
+FLOAT = re.compile(r"([-+]?[0-9]+)([.][0-9]*)?[eE]([-+]?)([0-9]+)")
 Document = Mapping[str, Any]
 # JSON Schema lets 5.0 pass for a whole number, where it would end as range(5.0), and YAML has .inf.
 Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
@@ -52,18 +57,67 @@ Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
+class _Strict(yaml.SafeLoader):
+    """YAML as it is meant: no key twice, keys are text, no number that was not written as one."""
+
+    def compose_mapping_node(self, anchor: dict[object, yaml.Node]) -> yaml.MappingNode:
+        """Refuse keys before `<<` brings in others, which may be overridden."""
+        mapping = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in mapping.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.tag not in KEYS:
+                    self._refuse(key, f"the key {key.value} is not read as text; put it in quotes")
+                if key.value in lines:
+                    self._refuse(key, f"{key.value} again, as in line {lines[key.value]}; keep one")
+                lines[key.value] = key.start_mark.line + 1
+        return mapping
+
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        """Refuse what YAML 1.1 takes for a number to the base of 8 or 60."""
+        read = self.construct_yaml_float if node.tag.endswith("float") else self.construct_yaml_int
+        value: float = read(node)
+        if ":" in node.value or re.fullmatch("[-+]?0[0-7_]+", node.value):
+            self._refuse(
+                node, f"YAML takes {node.value} for {value}; write that, or put it in quotes"
+            )
+        return value
+
+    def _refuse(self, node: yaml.Node, words: str) -> None:
+        raise yaml.MarkedYAMLError(problem=words, problem_mark=node.start_mark)
+
+
+# A folder that is called 2024-01-31 is no date.
+_Strict.yaml_implicit_resolvers = {
+    sign: [one for one in found if one[0] != "tag:yaml.org,2002:timestamp"]
+    for sign, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _number in ("int", "float"):
+    _Strict.add_constructor(f"tag:yaml.org,2002:{_number}", _Strict.construct_number)
+
+
 def load_yaml(path: str | Path) -> Document:
     """Read a YAML file whose top level is a mapping.
 
     Raises
     ------
-    SdorError : the file is missing, is no YAML, or holds something else than a mapping.
+    SdorError : the file is missing, is no YAML, has a key twice or one that is not text, or holds
+        something else than a mapping.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text())
+        content = Path(path).read_bytes()
+        # JSON may be set with tabs, which YAML does not like, and has none in its strings.
+        json_like = Path(path).suffix == ".json"
+        document = yaml.load(content.replace(b"\t", b" ") if json_like else content, _Strict)
     except OSError as error:
         raise SdorError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        words = " ".join(filter(None, [error.context, error.problem]))
+        raise SdorError(f"{path}: line {line}: {words}") from error
+    except (yaml.reader.ReaderError, UnicodeError) as error:
+        raise SdorError(f"{path}: is no text in UTF-8 or UTF-16; save it as UTF-8") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise SdorError(f"{path}: not valid YAML ({reason})") from error
     if not isinstance(document, dict):
@@ -120,6 +174,16 @@ def _completed(document: Document, properties: Document) -> dict[str, Any]:
     return whole
 
 
+def _advice(value: object, types: Sequence[str]) -> str:
+    """How to write what YAML reads otherwise than it was meant."""
+    number = FLOAT.fullmatch(value) if isinstance(value, str) else None
+    if number and "number" in types:
+        whole, part, sign, power = number.groups()
+        return f" (YAML reads it as text: write {whole}{part or '.0'}e{sign or '+'}{power})"
+    scalar = isinstance(value, bool | int | float | date)
+    return "; if it is meant as text, put it in quotes" * (scalar and "string" in types)
+
+
 def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...]) -> str:
     rule: Any = error.validator
     allowed: Any = error.validator_value
@@ -135,7 +199,9 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...]) -> str:
             words = f"the key {next(name for name in allowed if name not in value)} is missing"
         case "type":
             names = [allowed] if isinstance(allowed, str) else allowed
-            words = f"{value!r} is not {' or '.join(TYPE_NAMES[name] for name in names)}"
+            said = str(value) if isinstance(value, date) else repr(value)
+            words = f"{said} is not {' or '.join(TYPE_NAMES[name] for name in names)}"
+            words += _advice(value, names)
         case _ if "advice" in schema:
             words = f"{'' if isinstance(value, dict) else f'{value!r} '}{schema['advice']}"
         case "enum":

@@ -5,7 +5,6 @@ it finds the files, puts them into their natural order and refuses what does not
 video is decoded here.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdor.errors import SdorError
-from sdor.files import digest, digest_of, file_sha256
+from sdor.files import digest_of
 from sdor.study.config import Document, check, hint, load_yaml
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
@@ -23,8 +22,6 @@ IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
 RESERVED_NAMES = frozenset(
     {"benchmarks", "figures", "logs", "manifest", "pools", "tables", "weights"}
 )
-# Enough of both ends of a video to tell a replaced or still growing file, at any length of it.
-FINGERPRINT_BYTES = 64 * 1024
 PROJECT_SCENES = Path(__file__).resolve().parents[3] / "config" / "scenes"
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -306,57 +303,6 @@ def image_files(folder: Path) -> list[Path]:
                 f"{folder}: {other.name} and {file.name} would be the same frame; keep one of them"
             )
     return files
-
-
-def fingerprint(clip: Clip) -> dict[str, object]:
-    """What the clip's frames are made from, without absolute paths and times.
-
-    A data folder that is moved or copied gives the same fingerprint. Of a video the size and both
-    ends are looked at, of an image folder the names and sizes; no picture is decoded.
-    """
-    keys = ("source", "first", "last", "sequence", "rendered")
-    about: dict[str, object] = {key: getattr(clip, key) for key in keys}
-    if clip.rendered is not None:
-        return about
-    if clip.kind == "images":
-        return {**about, "images": _folder_digest(clip.path)}
-    size = clip.path.stat().st_size
-    with clip.path.open("rb") as file:
-        ends = hashlib.sha256(file.read(FINGERPRINT_BYTES))
-        file.seek(max(0, size - FINGERPRINT_BYTES))
-        ends.update(file.read(FINGERPRINT_BYTES))
-    return {**about, "bytes": size, "sha256_of_ends": ends.hexdigest()}
-
-
-def ground_truth_fingerprint(clip: Clip) -> dict[str, object] | None:
-    """What the clip's labels are made from; None when there are none.
-
-    Label files count with their contents, mask folders with names and sizes.
-    """
-    truth = clip.ground_truth
-    if truth is None:
-        return None
-    # What the project renders itself follows from the settings of the demo.
-    made, masks = clip.rendered is not None, truth.pixel_masks
-    labels = vars(truth.labels) if truth.labels else {}
-    return {
-        "numbering": truth.numbering,
-        "unit": truth.unit,
-        "labels": {
-            key: (it.name if made else file_sha256(it)) if isinstance(it, Path) else it
-            for key, it in labels.items()
-        },
-        "pixel_masks": masks and (masks.name if made else _folder_digest(masks)),
-        "rendered": clip.rendered,
-    }
-
-
-def _folder_digest(folder: Path) -> str:
-    try:
-        lines = [f"{file.name} {file.stat().st_size}" for file in image_files(folder)]
-    except OSError as error:
-        raise SdorError(f"{folder}: cannot be read ({error.filename}: {error.strerror})") from error
-    return digest("\n".join(lines).encode())
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ def track_study(
             for entry in track(entries, unit="run", label="tracking"):
                 store.record(entry, receipt)
             receipt.complete = True
+    except ImportError as error:  # of its driver
+        receipt.reason = f"{error}: what this kind of store needs is not installed"
     except (MlflowException, SQLAlchemyError, OSError) as error:
         receipt.reason = without_secrets(" ".join(str(error).split()))[:300] or type(error).__name__
     if not receipt.complete:

@@ -9,6 +9,7 @@ from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 # In the working directory, where a plain `mlflow ui` looks for it.
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -36,10 +37,11 @@ def store_fault(uri: str) -> str:
 
     An SQLite file is opened for reading only, a server just called; nothing is made or changed.
     """
-    if "://" not in uri or uri.startswith("file:"):
+    if not re.match(r"[\w+.-]+:|databricks", uri) or uri.startswith("file:"):
         return "MLflow keeps no runs in folders of files any more"
     file = sqlite_file(uri)
     try:
+        urlsplit(uri)
         if uri.startswith(("http://", "https://")):
             urllib.request.urlopen(without_secrets(uri), timeout=SECONDS).close()
         elif file is not None and file.exists():

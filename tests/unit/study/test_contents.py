@@ -1,0 +1,248 @@
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdor.errors import SdorError
+from sdor.study import contents
+from sdor.study.contents import fingerprints, sha256_of
+from sdor.study.scenes import load_scene
+
+TRUTH = {"ucsd": "set/list.m", "pixel_masks": {"folder": "set/{clip}_gt", "optional": True}}
+FILES = {
+    "cam1.avi": b"0123456789" * 20_000,
+    "set/Test1/1.png": b"one",
+    "set/Test1/2.png": b"two",
+    "set/Test2/1.png": b"three",
+    "set/Test2_gt/1.png": b"mask",
+    "set/list.m": b"TestVideoFile{end+1}.gt_frame = [1:2];",
+}
+CLIPS = [{"images": "set/Test[0-9]", "ground_truth": TRUTH}, {"video": "cam1.avi"}]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A video, two folders of images, masks for one of them, and a list of labels."""
+    for name, content in FILES.items():
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(content)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the files that were read. The clock is ahead, so that no file is a young one."""
+    names, clock, whole = [], time.time_ns, contents._read
+    monkeypatch.setattr(time, "time_ns", lambda: clock() + 10 * contents.TICK)
+
+    def noted(new, *others):
+        names.extend(Path(name).name for name in new)
+        return whole(new, *others)
+
+    monkeypatch.setattr(contents, "_read", noted)
+    return names
+
+
+def replace_in_place(file: Path, content: bytes) -> None:
+    """Other contents of the same size, with the same time of the last change."""
+    time.sleep(0.02)  # a file's clock ticks a hundred times a second or more
+    before = file.stat()
+    assert len(content) == before.st_size
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def prints(scene_file, root, cache):
+    """The fingerprints as they get into the parameters of rules: as JSON."""
+    sources, labels = fingerprints([load_scene(scene_file, root)], cache)
+    return json.loads(json.dumps([list(sources.values()), labels["gate"]]))
+
+
+def test_fingerprints_survive_a_move_and_tell_every_change(data, write_scene, tmp_path):
+    file, cache = write_scene(clips=CLIPS), tmp_path / "cache.json"
+    before = prints(file, data, cache)
+    assert str(tmp_path) not in json.dumps(before)
+    moved = tmp_path / "moved"
+    shutil.copytree(data, moved)
+    for path in moved.rglob("*"):
+        os.utime(path, (1, 1))
+    assert prints(file, moved, cache) == before
+    changes = {
+        "set/Test1/2.png": (0, 0),
+        "set/Test2/1.png": (0, 1),
+        "cam1.avi": (0, 2),
+        "set/list.m": (1, 0),
+        "set/Test2_gt/1.png": (1, 1),
+    }
+    for name, (part, clip) in changes.items():
+        original = (moved / name).read_bytes()
+        middle = len(original) // 2
+        replace_in_place(moved / name, original[:middle] + b"%" + original[middle + 1 :])
+        after = prints(file, moved, cache)
+        assert after[part][clip] != before[part][clip], name
+        replace_in_place(moved / name, original)
+        assert prints(file, moved, cache) == before
+    (moved / "set/Test1/2.png").rename(moved / "set/Test1/3.png")
+    assert prints(file, moved, cache)[0][0] != before[0][0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("first", 2), ("last", 3), ("stream", 1), ("ground_truth", {"ranges": [[1, 2]]})],
+)
+def test_what_a_clip_takes_of_its_file_counts(data, write_scene, tmp_path, key, value):
+    clip = {"video": "cam1.avi", "ground_truth": "normal"}
+    found = [
+        prints(write_scene(clips=[{**clip, **change}]), data, tmp_path / "cache.json")
+        for change in ({}, {key: value})
+    ]
+    assert found[0] != found[1]
+
+
+def test_a_file_is_read_once_and_again_when_it_may_be_another(data, write_scene, tmp_path, read):
+    long = [
+        {"video": "cam1.avi", "name": "a", "last": 9},
+        {"video": "cam1.avi", "name": "b", "first": 10},
+    ]
+    file, cache = write_scene(clips=[*CLIPS[:1], *long]), tmp_path / "state" / "cache.json"
+    first = prints(file, data, cache)
+    assert sorted(read) == sorted(Path(name).name for name in FILES)
+    read.clear()
+    assert prints(file, data, cache) == first
+    assert read == []
+    # The same bytes under a new time are read, and are the same.
+    os.utime(data / "cam1.avi", (1, 1))
+    assert prints(file, data, cache) == first
+    assert read == ["cam1.avi"]
+    read.clear()
+    replace_in_place(data / "set/Test2_gt/1.png", b"ksam")
+    assert prints(file, data, cache) != first
+    assert read == ["1.png"]
+    read.clear()
+    # Another file of the same size and times, renamed into place.
+    shutil.copy2(data / "cam1.avi", data / "other")
+    os.replace(data / "other", data / "cam1.avi")
+    prints(file, data, cache)
+    assert read == ["cam1.avi"]
+
+
+def test_a_young_file_is_not_trusted(data, tmp_path, monkeypatch):
+    file, cache = data / "cam1.avi", tmp_path / "cache.json"
+    sha256_of([file], cache)
+    assert json.loads(cache.read_text()) == {}
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 2 * contents.TICK)
+    sha256_of([file], cache)
+    assert list(json.loads(cache.read_text())) == [str(file)]
+    # A wrong clock of a camera is no reason to read its files for ever, other than at that time.
+    os.utime(file, ns=(now, now + 2 * contents.TICK))
+    sha256_of([file], cache)
+    assert json.loads(cache.read_text()) == {}
+    os.utime(file, ns=(now, now + 10**18))
+    sha256_of([file], cache)
+    assert list(json.loads(cache.read_text())) == [str(file)]
+
+
+TREES = st.dictionaries(
+    st.sampled_from(["1.png", "2.png", "12.png", "1 2.png", "1\n2.png"]),
+    st.binary(max_size=3),
+    min_size=1,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(TREES, TREES)
+def test_folders_are_alike_only_if_names_and_contents_are(tmp_path_factory, one, other):
+    parent = tmp_path_factory.mktemp("trees")
+    for name, tree in (("one", one), ("other", other), ("again", dict(reversed(one.items())))):
+        (parent / name).mkdir()
+        for file, content in tree.items():
+            (parent / name / file).write_bytes(content)
+    found = sha256_of([parent / "one", parent / "other", parent / "again"], parent / "cache.json")
+    first, second, again = found.values()
+    assert first == again
+    assert (first == second) == (one == other)
+
+
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([b"x", b"y", b"zz"])), min_size=2))
+def test_what_is_remembered_is_what_is_there(tmp_path_factory, writes):
+    """Files that are written again within one tick of their clock, their times set back."""
+    parent = tmp_path_factory.mktemp("writes")
+    files = [parent / "a", parent / "b"]
+    for file in files:
+        file.write_bytes(b"x")
+    for number, (name, content) in enumerate(writes):
+        (parent / name).write_bytes(content)
+        os.utime(parent / name, (1, 1))
+        found = sha256_of(files, parent / "cache.json")
+        assert found == sha256_of(files, parent / f"none{number}.json")
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\xff\x00", b"[]", b'{"a": 1}', b'{"a": [1, 2, 3]}', b"{" * 100_000]
+)
+def test_a_damaged_memory_is_done_without(data, tmp_path, damage):
+    cache = tmp_path / "cache.json"
+    expected = sha256_of([data / "cam1.avi"], cache)
+    cache.write_bytes(damage)
+    assert sha256_of([data / "cam1.avi"], cache) == expected
+    json.loads(cache.read_text())
+
+
+def test_a_memory_that_cannot_be_written_is_done_without(data, tmp_path):
+    (tmp_path / "file").touch()
+    for cache in (tmp_path, tmp_path / "file" / "cache.json"):
+        assert len(sha256_of([data / "cam1.avi"], cache)) == 1
+
+
+@pytest.mark.usefixtures("read")
+def test_files_that_are_gone_are_forgotten_and_those_of_another_study_are_not(data, tmp_path):
+    cache = tmp_path / "cache.json"
+    a, b, c = data / "cam1.avi", data / "set/list.m", data / "set/Test1/1.png"
+    sha256_of([a, b], cache)
+    a.unlink()
+    sha256_of([c], cache)
+    assert set(json.loads(cache.read_text())) == {str(b), str(c)}
+
+
+@pytest.mark.usefixtures("read")
+def test_much_is_said_and_what_was_read_is_kept_when_it_is_stopped(
+    data, tmp_path, monkeypatch, capsys
+):
+    a, b, cache = data / "cam1.avi", data / "gone.avi", tmp_path / "cache.json"
+    monkeypatch.setattr(contents, "WORTH_SAYING", 100_000)
+    monkeypatch.setattr(contents, "INTERVAL", 0.0)
+    signatures = {str(a): (200_000, 0, 0, 0), str(b): (10**9, 0, 0, 0)}
+    with pytest.raises(SdorError, match=r"gone\.avi: cannot be read \(No such file"):
+        contents._read(signatures, {}, cache)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "sdor: reading 1.0 GB of video once for its fingerprint"
+    assert "of 1.0 GB read" in said[1]
+    assert list(json.loads(cache.read_text())) == [str(a)]
+
+
+def test_what_is_no_file_is_named(data, tmp_path):
+    os.mkfifo(data / "set/Test1/3.png")
+    with pytest.raises(SdorError, match=r"Test1/3\.png: is no file"):
+        sha256_of([data / "set/Test1"], tmp_path / "cache.json")
+
+
+def test_the_demo_is_known_by_its_settings(tmp_path, write_scene):
+    truth = {"csv": "{clip}.csv", "frame": "frame", "anomalous": "anomalous"}
+    truth |= {"pixel_masks": "{clip}_gt"}
+    clips = [{"video": "clip01.avi", "ground_truth": truth}]
+    found = [
+        prints(write_scene(demo={"seed": seed}, clips=clips), tmp_path, tmp_path / "cache.json")
+        for seed in (7, 8, 7)
+    ]
+    assert found[0] == found[2]
+    assert found[0][0] != found[1][0]
+    assert found[0][1] != found[1][1]
+    assert not (tmp_path / "cache.json").exists()
