@@ -287,7 +287,7 @@ def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, mes
     "truth",
     [
         {"ranges": [[3, 9]]},
-        {"ranges": [[1.5, "end"]], "unit": "seconds"},
+        {"ranges": [[1, "end"]], "unit": "seconds"},
         {"csv": "table.csv", "first": "from", "last": "to"},
         {"csv": "table.csv", "first": "from", "last": "to", "where": {"file": "cam1"}},
         {"pixel_masks": "set"},
@@ -303,9 +303,21 @@ def test_labels_of_one_clip_are_not_those_of_several(data, write_scene, truth):
 
 
 def test_what_holds_for_every_clip_may_be_said_of_several(data, write_scene):
-    for ranges in ([], [[1, "end"]]):
-        clips = [{"video": "cam*.avi", "ground_truth": {"ranges": ranges}}]
+    for truth in (
+        {"ranges": []},
+        {"ranges": [[1, "end"]]},
+        {"ranges": [[0, "end"]], "unit": "seconds"},
+    ):
+        clips = [{"video": "cam*.avi", "ground_truth": truth}]
         assert len(load_scene(write_scene(clips=clips), data).clips) == 3
+
+
+def test_clips_may_have_a_list_each(data, write_scene):
+    for number in (1, 2, 10):
+        (data / f"cam{number}.m").touch()
+    clips = [{"video": "cam*.avi", "ground_truth": {"ucsd": "{clip}.m"}}]
+    found = [clip.ground_truth.labels for clip in load_scene(write_scene(clips=clips), data).clips]
+    assert found == [UcsdList(data / f"cam{number}.m", 1, (number,)) for number in (1, 2, 10)]
 
 
 def test_ranges_in_seconds_and_tables_of_anomalous_clips(data, write_scene):

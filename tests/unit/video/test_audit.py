@@ -807,6 +807,12 @@ def test_hidden_regions_outside_of_the_picture_are_refused(clip, tmp_path):
         audit(scene, *tables_of({"Test001": 10}))
 
 
+def test_a_clip_that_could_not_be_read_is_no_fault_of_labels(clip, tmp_path):
+    scene = Scene(name="gate", root=tmp_path, clips=(clip, replace(clip, name="broken")))
+    table, summary = audit(scene, *tables_of({"Test001": 10}))
+    assert (len(table), summary["clips"], summary["frames"]) == (0, 1, 10)
+
+
 def test_a_scene_without_labels_has_an_empty_table(clip, tmp_path):
     table, summary = audit(
         Scene(name="gate", root=tmp_path, clips=(clip,)), *tables_of({"Test001": 10})

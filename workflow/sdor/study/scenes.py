@@ -389,12 +389,15 @@ class _Entry:
             case {"ranges": ranges}:
                 key = f"{self.where}.ground_truth.ranges"
                 labels = Ranges(tuple(_range(limits, key) for limits in ranges))
-                if any(limits not in ((0, None), (1, None)) for limits in labels.ranges):
+                whole = (0 if given.get("unit") == "seconds" else 1, None)
+                if any(limits != whole for limits in labels.ranges):
                     self._one_each("ranges", stems, "")
             case {"ucsd": file}:
-                ends = [re.search(r"[0-9]+$", one) for one in stems]
+                # Clips may have a list each, which has one entry then.
+                sharing, at = ([stem], 0) if "{clip}" in file else (stems, place)
+                ends = [re.search(r"[0-9]+$", one) for one in sharing]
                 numbers = tuple(end and int(end[0]) for end in ends)
-                labels = UcsdList(self._beside("ucsd", file, stem), place + 1, numbers)
+                labels = UcsdList(self._beside("ucsd", file, stem), at + 1, numbers)
             case {"csv": file}:
                 self._one_each("csv", stems, f"{file} {given.get('where')}")
                 table, rows = self._beside("csv", file, stem), (where, "others" in given)
