@@ -409,7 +409,10 @@ def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):
         f"clip Drawn: {folder / '2.png'}: expected 12x8 pixels like the clip, found 8x12"
     )
     (folder / "2.png").unlink()
-    assert refused() == f"clip Drawn: {folder}: expected 4 pixel masks (one a frame), found 3"
+    assert refused() == (
+        f"clip Drawn: {folder}: no mask for a frame that is there: "
+        "frame 2 lacks (between 1.png and 3.png)"
+    )
 
 
 def test_maps_that_are_not_finite_are_refused(scene, clips, saliency):

@@ -1,6 +1,5 @@
 import subprocess
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -18,7 +17,6 @@ from sdor.video.decode import (
     read_clip,
     read_video,
 )
-from sdor.video.images import read_image, read_images, read_pixel_mask
 
 
 def numbered(count: int, height: int = 24, width: int = 32, channels: int = 3) -> np.ndarray:
@@ -197,79 +195,10 @@ def test_old_and_new_ffmpeg_have_other_words_for_every_frame_once(tmp_path, vers
     assert video._passthrough(str(fake)) == {option: "passthrough"}
 
 
-def save(folder: Path, name: str, values: np.ndarray, **options: object) -> Path:
-    folder.mkdir(exist_ok=True)
-    Image.fromarray(values).save(folder / name, **options)
-    return folder / name
-
-
-@pytest.mark.parametrize("suffix", ["tif", "png", "bmp"])
-def test_images_come_in_natural_order(tmp_path, suffix):
-    for number in (1, 2, 10):
-        save(tmp_path / "Test1", f"{number}.{suffix}", np.full((4, 6), number, np.uint8))
-    frames = list(read_images(tmp_path / "Test1"))
-    assert [frame.shape for frame in frames] == [(4, 6, 1)] * 3
-    assert [int(frame[0, 0, 0]) for frame in frames] == [1, 2, 10]
-    assert [int(frame[0, 0, 0]) for frame in read_images(tmp_path / "Test1", 2, 2)] == [2]
-
-
-@pytest.mark.parametrize("suffix", ["tif", "png"])
-def test_16_bit_grey_keeps_its_upper_8_bits(tmp_path, suffix):
-    deep = np.array([[0, 255, 256, 0x1234, 0xFFFF]], dtype=np.uint16)
-    frame = read_image(save(tmp_path, f"a.{suffix}", deep))
-    assert frame.dtype == np.uint8
-    assert frame[0, :, 0].tolist() == [0, 0, 1, 0x12, 0xFF]
-
-
-def test_other_kinds_of_images(tmp_path):
-    grey = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
-    grey.convert("P").save(tmp_path / "palette.png")
-    assert read_image(tmp_path / "palette.png").shape == (2, 3, 1)
-    grey.convert("RGBA").save(tmp_path / "alpha.png")
-    assert read_image(tmp_path / "alpha.png").shape == (2, 3, 3)
-    grey.point(lambda value: 255 * (value > 2)).convert("1").save(tmp_path / "bit.bmp")
-    assert read_image(tmp_path / "bit.bmp")[:, :, 0].tolist() == [[0, 0, 0], [255, 255, 255]]
-    save(tmp_path, "float.tif", np.ones((2, 3), np.float32))
-    with pytest.raises(SdorError, match=r"float\.tif: floating-point"):
-        read_image(tmp_path / "float.tif")
-    save(tmp_path, "wide.tif", np.array([[70000]], np.int32))
-    with pytest.raises(SdorError, match=r"wide\.tif: .*grey values beyond 16 bit"):
-        read_image(tmp_path / "wide.tif")
-
-
-def test_grey_and_colour_images_may_be_mixed(tmp_path):
-    save(tmp_path / "a", "1.png", np.zeros((2, 3), np.uint8))
-    save(tmp_path / "a", "2.png", np.full((2, 3, 3), (1, 2, 3), np.uint8))
-    assert [frame.shape[2] for frame in read_images(tmp_path / "a")] == [1, 3]
-
-
-def test_images_of_another_size_are_named(tmp_path):
-    save(tmp_path / "a", "1.png", np.zeros((4, 6), np.uint8))
-    save(tmp_path / "a", "2.png", np.zeros((4, 7), np.uint8))
-    with pytest.raises(SdorError, match=r"2\.png: expected 6x4 pixels .* found 7x4"):
-        list(read_images(tmp_path / "a"))
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp"])
-def test_damaged_images_are_named(tmp_path, suffix):
-    noise = np.random.default_rng(3).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    file = save(tmp_path, f"007.{suffix}", noise)
-    for rest in (file.stat().st_size // 2, 5, 0):
-        file.write_bytes(file.read_bytes()[:rest])
-        with pytest.raises(SdorError, match=f"007.{suffix}: damaged image") as error:
-            read_image(file)
-        assert "\n" not in str(error.value)
-
-
-def test_pixel_masks_are_what_is_not_black(tmp_path):
-    file = save(tmp_path, "frame001.bmp", np.array([[0, 255], [1, 0]], np.uint8))
-    assert read_pixel_mask(file).tolist() == [[False, True], [True, False]]
-
-
 def test_size_and_count_of_a_clip(tmp_path, write_video):
     for number in range(3):
-        save(tmp_path / "a", f"{number}.png", np.zeros((4, 6), np.uint8))
-    images = Clip(name="a", kind="images", path=tmp_path / "a", source="a")
+        Image.new("L", (6, 4)).save(tmp_path / f"{number}.png")
+    images = Clip(name="a", kind="images", path=tmp_path, source="a")
     assert picture_size(images) == (6, 4)
     assert probe(images.path).frames == 3
     path = write_video(tmp_path / "b.avi", numbered(5))

@@ -17,7 +17,7 @@ from sdor.errors import SdorError
 from sdor.files import digest_of
 from sdor.study.config import Document, check, hint, load_yaml
 
-IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 # Folders that a run puts beside the scenes' own under results/.
 RESERVED_NAMES = frozenset(
     {"benchmarks", "figures", "logs", "manifest", "pools", "tables", "weights"}
@@ -294,7 +294,7 @@ def image_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise SdorError(f"{folder}: cannot be read ({error.strerror})") from error
     if not files:
-        raise SdorError(f"{folder}: no images (TIFF, JPEG, PNG or BMP) in this folder")
+        raise SdorError(f"{folder}: no images (TIFF, JPEG, PNG, BMP, GIF or WebP) in this folder")
     stems: dict[str, Path] = {}
     for file in files:
         other = stems.setdefault(file.stem, file)

@@ -16,8 +16,8 @@ import numpy as np
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, Rectangle, image_files
-from sdor.video.images import read_image, read_images
-from sdor.video.picture import Frame, Size, fault_of
+from sdor.video.images import read_images
+from sdor.video.picture import Doubt, Frame, Size, fault_of
 
 # One word per token of a PNM header: magic number, width, height, largest value.
 PNM_CHANNELS = {b"P5": 1, b"P6": 3}
@@ -62,7 +62,8 @@ def probe(path: str | Path) -> Declared:
     """
     if Path(path).is_dir():
         files = image_files(Path(path))
-        height, width, channels = read_image(files[0]).shape
+        # Of any depth: only the size is asked for.
+        height, width, channels = next(read_images(Path(path), bits=16, doubts=[])).pixels.shape
         return Declared(len(files), None, width, height, grey=channels == 1)
     try:
         with av.open(str(path)) as container:
@@ -141,9 +142,17 @@ def read_clip(clip: Clip, masks: Sequence[Rectangle] = ()) -> Iterator[Frame]:
     """
     if clip.sequence is not None:
         raise ValueError(f"{clip.name} is sequence {clip.sequence} of a joined video: locate it")
-    read = read_images if clip.kind == "images" else read_video
+    doubts: list[Doubt] = []
     with fault_of(clip):
-        for frame in read(clip.path, clip.first, clip.last):
+        if clip.kind == "images":
+            for picture in read_images(
+                clip.path, clip.first, clip.last, bits=clip.bits, doubts=doubts
+            ):
+                if doubts:
+                    raise SdorError(doubts[0].words)
+                yield hide(picture.pixels, masks)
+            return
+        for frame in read_video(clip.path, clip.first, clip.last):
             yield hide(frame, masks)
 
 

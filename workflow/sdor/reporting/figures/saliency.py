@@ -19,9 +19,9 @@ from sdor.files import read_array
 from sdor.reporting.figures import style
 from sdor.reporting.moments import top_moments
 from sdor.reporting.runs import Picture, Runs, read_scores
-from sdor.study.scenes import Scene, image_files
+from sdor.study.scenes import Scene
 from sdor.video.decode import picture_size
-from sdor.video.images import read_pixel_mask
+from sdor.video.images import pixel_mask_files, read_pixel_mask
 
 Map = npt.NDArray[np.floating[Any]]
 
@@ -114,7 +114,6 @@ def rows_of(
     """The rows of one scene, which need not be located: title of a column: its picture."""
     width, height = picture_size(scene.clips[0])
     aspect = width / height
-    truths = {clip.name: clip.ground_truth for clip in scene.clips}
     rankings, maps, limits = {}, {}, {}
     for title, runs in columns.items():
         rankings[title] = read_scores(runs.folders[0] / "ensemble.parquet")
@@ -124,10 +123,14 @@ def rows_of(
     first, ranking = next(iter(columns.values())), next(iter(rankings.values()))
     chosen = choose_frames(first.clips, first.ground_truth, ranking, count)
     for clip, frame, why in chosen.itertuples(index=False):
-        row = int(np.flatnonzero((ranking["clip"] == clip) & (ranking["frame"] == frame))[0])
-        image, truth = first.frame(clip, frame, view), truths[clip]
-        masks = image_files(truth.pixel_masks) if truth and truth.pixel_masks else []
-        outline = read_pixel_mask(masks[frame - 1]) if masks else None
+        frames = ranking["clip"] == clip
+        row = int(np.flatnonzero(frames & (ranking["frame"] == frame))[0])
+        source = scene.clip(clip)
+        image, truth = first.frame(clip, frame, view), source.ground_truth
+        outline = None
+        if truth and truth.pixel_masks:
+            masks = pixel_mask_files(source, truth.pixel_masks, int(frames.sum()))
+            outline = read_pixel_mask(masks[frame - 1])
         text = f"{first.scene}, {clip}, frame {frame}: {why}"
         cells = {"Frame": Cell(image, text, aspect, outline=outline)}
         for title, (low, high) in limits.items():
