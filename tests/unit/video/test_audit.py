@@ -327,10 +327,10 @@ def test_tables_as_people_write_them(clip, tmp_path, text):
         ("file,from,to\nTest000,1,1\nTest001,2\n", "line 3: expected 3 cells, .*, found 2"),
         ("file,from,to\nTest001, the first,2,3\n", "line 2: expected 3 cells, .*, found 4"),
         ("file,from,to,\nTest001,2,3\n", "line 2: expected 4 cells, .*, found 3"),
-        ('file,from,to\n"Test001,2,3\nTest002,2,3"\n', "line 2: not a line of CSV"),
+        ('file,from,to\n"Test001,2,3\nTest002,2,3"\n', "line 2: not a row of CSV in one line"),
         ('file,from,to\nTest001",2,3\n', "line 2: a quote"),
-        ('file,from,to\n"Test001" x,2,3\n', "line 2: not a line of CSV"),
-        ("file,from,from,to\nTest001,2,2,3\n", "line 1: two columns are called from"),
+        ('file,from,to\n"Test001" x,2,3\n', "line 2: not a row of CSV in one line"),
+        ("file,from,from,to\nTest001,2,2,3\n", "line 1: 2 columns are called from"),
         ("file;from;to\nTest001;2;3\n", "line 1: separated by ;"),
         ("file;from;to\nTest001;2,5;3,5\n", "line 1: separated by ;"),
         ("file\tfrom\tto\nTest001\t2\t3\n", "line 1: separated by tabs"),
@@ -348,8 +348,8 @@ def test_tables_as_people_write_them(clip, tmp_path, text):
         ("file,from,to\nTest001,2,99999999999\n", "line 2: expected ranges .* 2 to 99999999999"),
         ("file,from,to\nTest001,0,3\n", "found 0 to 3; frames count from 1"),
         ("file,from,to\nTest001,,3\n", "line 2: to is '3', but from is empty"),
-        ("file,from,to\nTest001.avi,2,3\n", "but one with Test001.avi: write it alike"),
-        ("file,from,to\nset/Test001,2,3\n", "but one with set/Test001: write it alike"),
+        ("file,from,to\nTest001.avi,2,3\n", "but with Test001.avi: write it alike"),
+        ("file,from,to\nset/Test001,2,3\n", "but with set/Test001: write it alike"),
         ("file,from,to\nTest002,2,3\n", "no row with file = Test001; .* say others: normal"),
     ],
 )
@@ -445,7 +445,7 @@ def test_clips_that_a_table_does_not_list_may_be_normal(clip, tmp_path):
         scene_of(clip, ranges, ["a10", "a11"]), *tables_of({"a10": 10, "a11": 10})
     )
     assert table["anomalous"].tolist() == [0, 1, 1, 0, 0, 0, 0, 0, 1, 1] + [0] * 10
-    assert summary["rows_of_no_clip"] == {"gt.csv": 1}
+    assert summary["rows_of_no_clip"] == {f"{tmp_path.name}/gt.csv": 1}
     path.write_text("file,n,is\na10.avi,1,1\n")
     table, _ = audit(scene_of(clip, rows, ["a10", "a11"]), *tables_of({"a10": 1, "a11": 3}))
     assert table["anomalous"].tolist() == [1, 0, 0, 0]

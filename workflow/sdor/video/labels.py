@@ -8,6 +8,7 @@ import csv
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -90,15 +91,13 @@ class LabelTables:
         for column, value in labels.where:
             same = table[table[column] == value]
             if same.empty:
-                alike = [one for one in table[column].unique() if _alike(one, value)]
-                if alike or not labels.others_normal:
+                none = f"{path}: no row with {column} = {value}"
+                for name in table[column].unique():
+                    if _alike(name, value):
+                        raise SdorError(f"{none}, but with {shorten(name, 80)}: write it alike")
+                if not labels.others_normal:
                     raise SdorError(
-                        f"{path}: no row with {column} = {value}"
-                        + (
-                            f", but one with {shorten(alike[0], 80)}: write it alike"
-                            if alike
-                            else "; where a table lists anomalous clips only, say others: normal"
-                        )
+                        f"{none}; where a table lists only the anomalous clips, say others: normal"
                     )
             table = same
         self._unused[path].difference_update(table.index)
@@ -119,7 +118,11 @@ class LabelTables:
                     f"{path}: no row is of a clip of this scene, so that all would be normal; "
                     "check where, or say ground_truth: normal"
                 )
-        return {path.name: len(lines) for path, lines in self._unused.items() if lines}
+        return {
+            f"{path.parent.name}/{path.name}": len(lines)
+            for path, lines in self._unused.items()
+            if lines
+        }
 
 
 def frame_labels(clip: Clip, times: FloatArray, tables: LabelTables) -> Labels:
@@ -181,7 +184,7 @@ def read_table(path: Path) -> pd.DataFrame:
         try:
             cells = next(csv.reader([text], strict=True, skipinitialspace=True))
         except csv.Error as error:
-            raise SdorError(f"{where}: not a line of CSV ({error})") from error
+            raise SdorError(f"{where}: not a row of CSV in one line ({error})") from error
         for cell in cells:
             # Python takes a quote within a cell without quotes for a letter.
             if '"' in cell and cell.replace('"', '""') not in text:
@@ -197,9 +200,9 @@ def read_table(path: Path) -> pd.DataFrame:
             if separator := re.search(r"[;\t|]", text) if len(cells) == 1 else None:
                 sign = {"\t": "tabs"}.get(separator[0], separator[0])
                 raise SdorError(f"{where}: separated by {sign}; write the table with commas")
-            twice = [name for name in cells if name and cells.count(name) > 1]
-            if twice:
-                raise SdorError(f"{where}: two columns are called {shorten(twice[0], 60)}")
+            name, columns = Counter(filter(None, cells)).most_common(1)[0]
+            if columns > 1:
+                raise SdorError(f"{where}: {columns} columns are called {shorten(name, 60)}")
         elif len(cells) != len(header):
             raise SdorError(
                 f"{where}: expected {len(header)} cells, as the first line has, found "
