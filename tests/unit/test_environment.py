@@ -54,6 +54,16 @@ def locked():
     return found
 
 
+def test_what_snakemakes_own_report_needs_comes_with_it():
+    (asked,) = [one for one in DEPENDENCIES if one.name == "snakemake"]
+    parts = map(Requirement, importlib.metadata.requires("snakemake"))
+    extra = [one for one in parts if one.marker and one.marker.evaluate({"extra": "reports"})]
+    needed = {one.name for one in extra if not one.marker.evaluate({"extra": ""})}
+    assert asked.extras == {"reports"}
+    assert needed
+    assert needed <= set(locked())
+
+
 @pytest.mark.parametrize("asked", [DEPENDENCIES, *EXTRAS.values()], ids=["runs", *EXTRAS])
 def test_what_the_project_asks_for_is_locked_in_its_ranges(asked):
     pins = locked()

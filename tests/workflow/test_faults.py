@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import yaml
-from workplace import Workplace, leftovers
+from workplace import Workplace, copy_project, leftovers
 
 from sdor.video.decode import ffmpeg_binary
 
@@ -34,6 +34,22 @@ def test_a_wrong_config_is_one_line_and_costs_nothing(lean, changes, parts):
     lean.configure(**changes)
     one_line(lean.run(), *parts)
     assert not (lean.folder / "results").exists()
+
+
+def test_a_key_that_is_there_twice_is_one_line(lean):
+    for name, key in {"scenes/yard.yaml": "root", "config.yaml": "scenes"}.items():
+        file = lean.folder / name
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join([*lines, f"{key}: other"]))
+        (first,) = [number for number, line in enumerate(lines, 1) if line.startswith(f"{key}:")]
+        words = f"{name}: line {len(lines) + 1}: {key} again, as in line {first}; keep one"
+        one_line(lean.run("--dry-run"), words)
+
+
+def test_a_clone_in_a_folder_with_braces_is_one_line(lean, tmp_path):
+    project = copy_project(tmp_path / "take{2}")
+    done = Workplace(lean.folder, project).run("--dry-run")
+    one_line(done, "take{2}: Snakemake takes braces for wildcards; rename the folder")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(lean):
