@@ -132,6 +132,9 @@ def network_threads(wildcards):
 onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
+    for scene in SCENES.values():
+        for line in scene.remarks:
+            say(f"scene {scene.name}: {line}")
 
 
 onerror:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from sdor.errors import SdorError, say
 from sdor.files import atomic, digest_of
-from sdor.study.scenes import Clip, Scene, image_files
+from sdor.study.scenes import Clip, Scene
+from sdor.study.sources import image_files
 
 # A file that was written so shortly before it was read may be written again at the same time by
 # its clock: such clocks tick every 2 s at most (FAT's).

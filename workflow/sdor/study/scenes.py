@@ -8,22 +8,35 @@ video is decoded here.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
 from sdor.errors import SdorError
 from sdor.files import digest_of
 from sdor.study.config import Document, check, hint, load_yaml
+from sdor.study.sources import (
+    NO_TEXT,
+    Found,
+    Kind,
+    distinct_names,
+    find_sources,
+    identity,
+    is_usable_name,
+    listed,
+    names_from,
+    some_of,
+)
 
-IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 # Folders that a run puts beside the scenes' own under results/.
 RESERVED_NAMES = frozenset(
     {"benchmarks", "figures", "logs", "manifest", "pools", "tables", "weights"}
 )
+REMARKS = 10  # files that are passed over and named when a run begins
 PROJECT_SCENES = Path(__file__).resolve().parents[3] / "config" / "scenes"
-SAFE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class DataNotFound(SdorError):  # noqa: N818 - it is a state of the disk, and callers go on without it
@@ -168,6 +181,7 @@ class Scene:
     joined : set only when the clips are to be cut out of a joined video (see `sdor.video.cuts`).
     demo : settings of the renderer when the scene's video is made by the project.
     passed_over : files that a pattern might mean and that are no clips, each with the reason.
+    notes : what a person should know of the clips that are there.
     """
 
     name: str
@@ -178,6 +192,7 @@ class Scene:
     joined: Joined | None = None
     demo: Mapping[str, int] | None = None
     passed_over: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def has_ground_truth(self) -> bool:
@@ -188,6 +203,14 @@ class Scene:
     def has_pixel_masks(self) -> bool:
         """Whether it is known where in the picture the anomalies of some clip are."""
         return any(clip.ground_truth and clip.ground_truth.pixel_masks for clip in self.clips)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is said of its files when a run begins, a line each."""
+        few = self.passed_over[:REMARKS]
+        more = len(self.passed_over) - len(few)
+        lines = [*self.notes, *(f"passed over {one}" for one in few)]
+        return lines + [f"passed over {more} more"] * bool(more)
 
     def clip(self, name: str) -> Clip:
         """The clip of that name (a KeyError when there is none)."""
@@ -211,6 +234,8 @@ def find_scene(name: str, scene_folder: str, data_root: str, where: str = "confi
     for path in (own, PROJECT_SCENES / own.name):
         if path.is_file():
             return load_scene(path, data_root)
+    if (other := own.with_suffix(".yml")).is_file():
+        raise SdorError(f"{where}: scenes: {name}: {other} must end in .yaml; rename it")
     known = {path.stem for folder in (own.parent, PROJECT_SCENES) for path in folder.glob("*.yaml")}
     words = hint(name, sorted(known))
     raise SdorError(f"{where}: scenes: {name}: no scene file {own} ({words})")
@@ -234,75 +259,49 @@ def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None
     document = load_yaml(path)
     check(document, "scene", path)
     name = path.stem
-    if not SAFE_NAME.fullmatch(name) or name in RESERVED_NAMES:
+    if not is_usable_name(name) or name in RESERVED_NAMES:
         raise SdorError(
-            f"{path}: the file's name is the scene's: use letters, digits, _ and - only, and none "
-            f"of {', '.join(sorted(RESERVED_NAMES))}"
+            f"{path}: the file's name is the scene's: use letters, digits, _ and - only, 100 of "
+            f"them at most, no endless repetition, and none of {', '.join(sorted(RESERVED_NAMES))}"
         )
     demo = document.get("demo")
-    root = Path(data_root) / document.get("root", "")
+    root = expanded(data_root) / expanded(document.get("root", ""))
     if demo is not None:
         root = demo_folder or Path("results") / name / "video"
     rendered = None if demo is None else digest_of(demo)
+    if NO_TEXT.search(str(root)):
+        raise SdorError(f"{path}: root: {str(root)!a} is no UTF-8 text; rename the folder")
+    benchmark = any("ground_truth" in entry for entry in document["clips"])
     entries = [
-        _Entry(entry, f"{path}: clips.{number}", root, rendered)
+        _Entry(entry, f"{path}: clips.{number}", root, rendered, benchmark)
         for number, entry in enumerate(document["clips"])
     ]
     joined = _joined(document.get("joined"), name, root, entries)
-    clips: dict[str, Clip] = {}
-    for clip in (clip for entry in entries for clip in entry.clips(joined)):
-        # Names are file names, and some file systems do not tell Clip1 from clip1.
-        other = clips.setdefault(clip.name.casefold(), clip)
-        if other is not clip:
-            raise SdorError(
-                f"{path}: two clips are called {clip.name} ({other.source}, {clip.source}); list "
-                "them one by one, each once and with a name of its own"
-            )
+    elsewhere = {} if joined else _named_elsewhere(entries, root)
+    if not joined and demo is None:
+        _refuse_masks(entries)
+    found = [one for entry in entries for one in entry.clips(joined, elsewhere)]
+    clips = _with_names(found, path)
+    passed_over = {one: why for entry in entries for one, why in entry.found.passed_over.items()}
+    passed_over |= {one: why for one, why in elsewhere.items() if why}
+    for clip in clips:
+        passed_over.pop(clip.path, None)
     return Scene(
         name=name,
         root=root,
-        clips=tuple(clips.values()),
+        clips=clips,
         description=document.get("description", ""),
         masks=tuple(Rectangle(**mask) for mask in document.get("masks", [])),
         joined=joined,
         demo=demo,
+        passed_over=tuple(() if joined else listed(passed_over, root)),
+        notes=() if joined or demo is not None else tuple(_in_common(clips)),
     )
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sort key that puts numbers in names into their order: Test2 comes before Test10."""
-    parts = re.split(r"([0-9]+)", name)  # text, number, text, ...
-    return [int(part) if place % 2 else part.casefold() for place, part in enumerate(parts)], name
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images of a folder in natural order; hidden files (`._001.tif`) and others are left out.
-
-    Raises
-    ------
-    SdorError : the folder is missing or has no image, or two images of one name (001.tif, 001.jpg).
-    """
-    try:
-        files = sorted(
-            (
-                file
-                for file in folder.iterdir()
-                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-            ),
-            key=lambda file: natural_key(file.name),
-        )
-    except OSError as error:
-        raise SdorError(f"{folder}: cannot be read ({error.strerror})") from error
-    if not files:
-        raise SdorError(f"{folder}: no images (TIFF, JPEG, PNG, BMP, GIF or WebP) in this folder")
-    stems: dict[str, Path] = {}
-    for file in files:
-        other = stems.setdefault(file.stem, file)
-        if other is not file:
-            raise SdorError(
-                f"{folder}: {other.name} and {file.name} would be the same frame; keep one of them"
-            )
-    return files
+def expanded(path: str | Path) -> Path:
+    """A path with the home folder for ~."""
+    return Path(os.path.expanduser(path))
 
 
 @dataclass(frozen=True)
@@ -313,9 +312,10 @@ class _Entry:
     where: str
     root: Path
     rendered: str | None
+    benchmark: bool
 
     @property
-    def kind(self) -> Literal["video", "images"]:
+    def kind(self) -> Kind:
         return "video" if "video" in self.given else "images"
 
     @property
@@ -324,39 +324,59 @@ class _Entry:
         return self.root.joinpath(self.given[self.kind])
 
     @cached_property
-    def paths(self) -> list[Path]:
-        """The files or folders that are there, in natural order."""
+    def found(self) -> Found:
+        """The files or folders that are there."""
         if self.rendered is not None:
-            return [self.path]
-        found = [self.path] if self.path.exists() else self.root.glob(self.given[self.kind])
-        is_source = Path.is_file if self.kind == "video" else Path.is_dir
-        return sorted(
-            (one for one in found if is_source(one) and not one.name.startswith(".")),
-            key=lambda one: natural_key(one.relative_to(self.root).as_posix()),
-        )
+            return Found((self.path,))
+        given, where = self.given[self.kind], f"{self.where}.{self.kind}"
+        return find_sources(self.root, given, self.kind, where, benchmark=self.benchmark)
 
-    def clips(self, joined: Joined | None) -> Iterator[Clip]:
-        """The clips of this entry, out of its own files or as a sequence of the joined video."""
+    @property
+    def is_named(self) -> bool:
+        """Whether it names one file or folder that is there, not by a pattern."""
+        return self.found.sources == (self.path,)
+
+    def stem(self, path: Path) -> str:
+        """What {clip} stands for in the entry's ground truth, before it is made a clip's name."""
+        own = path.stem if self.kind == "video" else path.name
+        return str(self.given.get("name", own))
+
+    def clips(
+        self, joined: Joined | None, elsewhere: Mapping[Path, str]
+    ) -> Iterator[tuple[Clip, tuple[str, ...]]]:
+        """The clips of this entry, out of its own files or as a sequence of the joined video.
+
+        Parameters
+        ----------
+        elsewhere : files that entries of their own have, which a pattern leaves to them.
+
+        Yields
+        ------
+        A clip, and the names that it may have, the better first.
+        """
         # The joined file's clips have the names that their own files would give them.
-        paths = [self.path] if joined else self.paths
-        if len(paths) != (count := self.given.get("count", len(paths))) and not joined:
+        found = (self.path,) if joined else self.found.sources
+        if len(found) != (count := self.given.get("count", len(found))) and not joined:
             raise SdorError(
-                f"{self.where}.count: {count}: {self.given[self.kind]} matches {len(paths)} under "
+                f"{self.where}.count: {count}: {self.given[self.kind]} matches {len(found)} under "
                 f"{self.root}"
             )
+        kept = [one for one in found if self.is_named or one not in elsewhere]
+        self._check_is_of_one(kept)
         limits = self.given.get("first", 1), self.given.get("last", "end")
         first, last = _range(limits, f"{self.where}.last")
         length = self.given.get("frames") if last is None else last - first + 1
         if (asked := self.given.get("frames", length)) != length:
             raise SdorError(f"{self.where}.frames: {asked}, but {first} to {last} are {length}")
-        stems = [
-            self.given.get("name", path.stem if self.kind == "video" else path.name)
-            for path in paths
-        ]
-        for place, (path, stem) in enumerate(zip(paths, stems, strict=True)):
+        stems = [self.stem(path) for path in found]
+        for place, (path, stem) in enumerate(zip(found, stems, strict=True)):
+            if path not in kept:
+                continue
             source = joined.path if joined else path
-            yield Clip(
-                name=re.sub(r"[^A-Za-z0-9_-]", "_", stem),
+            own = path.relative_to(self.root).as_posix()
+            names = (stem,) if "name" in self.given else names_from(stem, own)
+            clip = Clip(
+                name=stem,
                 kind="video" if joined else self.kind,
                 path=source,
                 source=source.relative_to(self.root).as_posix(),
@@ -373,6 +393,19 @@ class _Entry:
                 ground_truth=self._ground_truth(stems, place),
                 rendered=self.rendered,
             )
+            yield clip, names
+
+    def _check_is_of_one(self, paths: Sequence[Path]) -> None:
+        """Refuse what can be meant for one clip only where a pattern matches several."""
+        if len(paths) < 2:
+            return
+        matched = f"{self.given[self.kind]} matches {len(paths)} ({some_of(paths, self.root)})"
+        for key in ("name", "first", "last"):
+            if key in self.given:
+                raise SdorError(
+                    f"{self.where}.{key}: {self.given[key]}: is for one clip, and {matched}; give "
+                    "each an entry of its own"
+                )
 
     def _ground_truth(self, stems: Sequence[str], place: int) -> GroundTruth | None:
         """What is known of one of the clips of this entry, which are called `stems`."""
@@ -408,7 +441,7 @@ class _Entry:
         masks = None
         match given.get("pixel_masks"):
             case {"folder": folder, "optional": True}:
-                masks = self.root / folder.replace("{clip}", stem)
+                masks = self.root / expanded(folder.replace("{clip}", stem))
                 masks = masks if self.rendered is not None or masks.is_dir() else None
             case str(folder) | {"folder": folder}:
                 masks = self._beside("pixel_masks", folder, stem)
@@ -429,7 +462,7 @@ class _Entry:
 
     def _beside(self, key: str, pattern: str, stem: str) -> Path:
         """The file or folder that has a clip's labels."""
-        path = self.root.joinpath(pattern.replace("{clip}", stem))
+        path = self.root / expanded(pattern.replace("{clip}", stem))
         kind = "folder" if key == "pixel_masks" else "file"
         # These say no where a path cannot be looked at, or is too long to be one.
         there = {"folder": os.path.isdir, "file": os.path.isfile}[kind](path)
@@ -439,6 +472,83 @@ class _Entry:
                 f"{self.where}.ground_truth.{key}: clip {stem}: no {kind} {path}{other}"
             )
         return path
+
+
+def _named_elsewhere(entries: Sequence[_Entry], root: Path) -> dict[Path, str]:
+    """What patterns match and entries of their own name, with the name where it is another one."""
+    named = {identity(entry.path): entry.path for entry in entries if entry.is_named}
+    found = [one for entry in entries if not entry.is_named for one in entry.found.sources]
+    owners = {one: named[which] for one in found if (which := identity(one)) in named}
+    return {
+        one: "" if own == one else f"the same as {own.relative_to(root)}"
+        for one, own in owners.items()
+    }
+
+
+def _refuse_masks(entries: Sequence[_Entry]) -> None:
+    """Refuse folders that are to be a clip and the pixel masks of another one."""
+    masks = set()
+    for entry in entries:
+        match entry.given.get("ground_truth"):
+            case {"pixel_masks": str(folder) | {"folder": folder}}:
+                stems = (entry.stem(one) for one in entry.found.sources)
+                folders = (entry.root / folder.replace("{clip}", stem) for stem in stems)
+                masks |= {identity(one) for one in folders}
+    for entry in entries:
+        if both := [one for one in entry.found.sources if identity(one) in masks]:
+            raise SdorError(
+                f"{entry.where}.{entry.kind}: {entry.given[entry.kind]} matches "
+                f"{some_of(entry.found.sources, entry.root)}, of which {some_of(both, entry.root)} "
+                "has pixel_masks of the scene; write a pattern that leaves these out"
+            )
+
+
+def _with_names(found: Sequence[tuple[Clip, tuple[str, ...]]], path: Path) -> tuple[Clip, ...]:
+    """The clips with names that differ, also in other than case: they are names of files.
+
+    Raises
+    ------
+    SdorError : names that were given are the same, or one file is taken twice under one name; two
+        clips of different files would have the same labels.
+    """
+    names = distinct_names([names for _, names in found])
+    others: dict[str, Clip] = {}
+    labels: dict[object, Clip] = {}
+    for name, (clip, _) in zip(names, found, strict=True):
+        if (other := others.setdefault(name.casefold(), clip)) is not clip:
+            raise SdorError(
+                f"{path}: two clips are called {clip.name} ({other.source}, {clip.source}); list "
+                "them one by one, each once and with a name of its own"
+            )
+        if not is_usable_name(name):
+            raise SdorError(
+                f"{path}: name: {name}: cannot be a clip's; give one of letters and digits, of 100 "
+                "signs at most, that does not end in one part again and again"
+            )
+        truth = clip.ground_truth or GroundTruth(None)
+        for one in (truth.labels, truth.pixel_masks):
+            if one is None or isinstance(one, Ranges):
+                continue
+            if (other := labels.setdefault(one, clip)).source != clip.source:
+                file = one if isinstance(one, Path) else one.path
+                raise SdorError(
+                    f"{path}: {other.source} and {clip.source} would have the same ground truth "
+                    f"({file}); list them one by one, each with a name and labels of its own"
+                )
+    return tuple(replace(clip, name=name) for name, (clip, _) in zip(names, found, strict=True))
+
+
+def _in_common(clips: Sequence[Clip]) -> Iterator[str]:
+    """A line for each two clips that have frames of one file in common."""
+    files: dict[object, list[Clip]] = {}
+    for clip in clips:
+        files.setdefault((identity(clip.path), clip.stream), []).append(clip)
+    for same in files.values():
+        for one, other in combinations(same, 2):
+            ends = [inf if clip.last is None else clip.last for clip in (one, other)]
+            if max(one.first, other.first) <= min(ends):
+                names = f"{one.name} and {other.name}"
+                yield f"{names} have frames of {one.source} in common, which count twice"
 
 
 def _joined(
@@ -452,7 +562,7 @@ def _joined(
                     f"{entry.where}.sequence: {number} is beyond joined.sequences, which is "
                     f"{given['sequences']}"
                 )
-    missing = [entry for entry in entries if not entry.paths]
+    missing = [entry for entry in entries if not entry.found.sources]
     if missing and given is not None and (root / given["video"]).is_file():
         return Joined(root / given["video"], given["sequences"])
     if len(missing) == len(entries):
@@ -461,8 +571,7 @@ def _joined(
     for entry in missing:
         name = entry.given.get("name", entry.path.stem)
         what = "file" if entry.kind == "video" else "folder"
-        other = "; it is there as another kind: use video or images" * entry.path.exists()
-        raise SdorError(f"{entry.where}: clip {name}: no {what} {entry.path}{other}")
+        raise SdorError(f"{entry.where}: clip {name}: no {what} {entry.path}")
     return None
 
 

@@ -105,6 +105,8 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     document = with_defaults(config, "config")
     if not data_root_given:
         document["data_root"] = os.environ.get("SDOR_DATA_ROOT") or document["data_root"]
+    for key in ("data_root", "scene_folder"):
+        document[key] = os.path.expanduser(document[key])
     asked = tuple(document["scenes"])
     overrides = _overrides(document["variants"], file)
     methods = {
@@ -162,6 +164,7 @@ def weights_setting(setting: str, backbone: str) -> dict[str, str]:
     words = [it for it in WEIGHTS_WORDS if it not in REGISTRIES or it == registry]
     if setting in words:
         return {"setting": setting}
+    setting = os.path.expanduser(setting)
     if not Path(setting).is_file():
         raise SdorError(
             f"weights.{backbone}: {setting}: no such file; give a path or one of {', '.join(words)}"

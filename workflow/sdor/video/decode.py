@@ -15,7 +15,8 @@ import ffmpeg
 import numpy as np
 
 from sdor.errors import SdorError
-from sdor.study.scenes import Clip, Rectangle, image_files
+from sdor.study.scenes import Clip, Rectangle
+from sdor.study.sources import image_files
 from sdor.video.images import read_images
 from sdor.video.picture import Doubt, Frame, Size, fault_of
 

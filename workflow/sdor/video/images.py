@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sdor.errors import SdorError
-from sdor.study.scenes import Clip, image_files, natural_key
+from sdor.study.scenes import Clip
+from sdor.study.sources import image_files, natural_key
 from sdor.video.picture import Doubt, Frame, Picture, Size, UnreadableError, fault_of
 
 logger = logging.getLogger("sdor")
