@@ -762,6 +762,28 @@ def test_random_bytes_are_labels_or_one_line(tmp_path_factory, noise, beginning)
         assert len(found.splitlines() if isinstance(found, str) else [found]) == 1
 
 
+def test_labels_go_by_the_numbers_of_images_where_one_lacks(clip, tmp_path):
+    """Six frames: 005.png, the fifth, lacks among the images; among the masks too, or not."""
+    for folder, values in (("holed", [50] * 6), ("all_gt", [0, 0, 0, 0, 0, 9])):
+        save_images(tmp_path / folder, values)
+    (tmp_path / "holed" / "005.png").unlink()
+    save_images(tmp_path / "holed_gt", [0, 0, 0, 0, 9, 9])
+    (tmp_path / "holed_gt" / "005.png").unlink()
+    (tmp_path / "frames.csv").write_text("n,is\n1,0\n2,0\n3,0\n4,0\n5,0\n6,1\n")
+    (tmp_path / "ranges.csv").write_text("from,to\n6,\n")
+    (tmp_path / "list.m").write_text("F{end+1}.gt_frame = [6];")
+    holed = replace(clip, path=tmp_path / "holed")
+    for truth in (
+        GroundTruth(Ranges(((6, None),)), tmp_path / "holed_gt"),
+        GroundTruth(UcsdList(tmp_path / "list.m", 1, (1,))),
+        GroundTruth(RangeTable(tmp_path / "ranges.csv", "from", "to")),
+        GroundTruth(FrameTable(tmp_path / "frames.csv", "n", "is")),
+        GroundTruth(None, tmp_path / "holed_gt"),
+        GroundTruth(None, tmp_path / "all_gt"),
+    ):
+        assert labels_of(holed, truth, 6) == [0, 0, 0, 0, 0, 1], truth
+
+
 def test_pixel_masks_alone_are_labels(clip, tmp_path):
     folder = save_images(tmp_path / "gt", [0] * 8 + [255, 1])
     assert labels_of(clip, GroundTruth(None, folder)) == [0] * 8 + [1, 1]
