@@ -94,7 +94,7 @@ def sha256_of(paths: Iterable[Path], cache: Path) -> dict[Path, str]:
     found = {
         name: sha for name, (signature, sha) in known.items() if signatures.get(name) == signature
     }
-    if new := {name: signatures[name] for name in signatures.keys() - found.keys()}:
+    if new := {name: one for name, one in signatures.items() if name not in found}:
         found |= _read(new, known, cache)
     return {
         one: found[str(one)]
@@ -109,8 +109,8 @@ def _made_of(clip: Clip) -> list[Path]:
     if clip.rendered is not None:
         return []
     truth = clip.ground_truth
-    parts = [*vars(truth).values(), *vars(truth.labels or truth).values()] if truth else []
-    return [clip.path, *(one for one in parts if isinstance(one, Path))]
+    records = [clip, *filter(None, [truth, truth and truth.labels])]
+    return [it for record in records for it in vars(record).values() if isinstance(it, Path)]
 
 
 def _described(record: object, sums: Mapping[Path, str]) -> dict[str, object]:
