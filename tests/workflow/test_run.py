@@ -29,6 +29,12 @@ def test_everything_that_was_promised_is_there(finished):
     assert not [path for path in results.rglob(".*") if path.is_file()]
 
 
+def test_snakemake_makes_its_own_report(finished, tmp_path):
+    done = finished.run("--report", str(tmp_path / "report.html"))
+    assert done.returncode == 0, done.stdout
+    assert "tiny/seed0" in (tmp_path / "report.html").read_text()
+
+
 def test_the_answer_is_the_mean_of_the_iterations(finished):
     run = finished.folder / "results" / "yard" / "tiny" / "seed0"
     scores = [pd.read_parquet(run / f"iteration{t}" / "scores.parquet") for t in (1, 2)]

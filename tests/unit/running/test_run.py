@@ -117,3 +117,14 @@ def test_lines_of_jobs_on_other_machines_are_said_once(monkeypatch, capsys):
     for said in ("sdor: frames: done in 1.0 s\nsdor: features: done in 2.0 s\n", ""):
         run.pass_on_lines()
         assert capsys.readouterr().err == said
+
+
+def test_a_path_that_the_system_refuses_is_one_line(capsys, tmp_path):
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(SystemExit) as caught, run.one_line_faults():
+        path.stat()
+    assert caught.value.code == 1
+    said = f"sdor: {path}: File name too long; check the path and its rights\n"
+    assert capsys.readouterr().err == said
+    with pytest.raises(OSError, match="no file's"), run.one_line_faults():
+        raise OSError("no file's")

@@ -1,3 +1,4 @@
+import json
 import string
 import tempfile
 from pathlib import Path
@@ -167,6 +168,12 @@ def test_a_file_that_may_be_meant_otherwise_is_refused_in_one_line(content, word
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_file_may_be_written_by_any_editor(encoding):
     assert loaded("a: é\r\nb: 2\r\n".encode(encoding)) == {"a": "é", "b": 2}
+
+
+def test_json_is_yaml_with_all_its_signs():
+    document = {"a😀": ["é", "\ufeff", "😀", "\t"], "b": 0.5}
+    assert loaded(json.dumps(document)) == document
+    assert "UTF-8" in loaded(r'a: "\ud800"')
 
 
 def test_what_looks_like_a_date_is_text_and_numbers_are_numbers():

@@ -69,11 +69,16 @@ def require_writable(*folders: Path, room: int = 0) -> None:
 
 @contextmanager
 def one_line_faults() -> Iterator[None]:
-    """Show an `SdorError` as one line, and end the process with status 1."""
+    """Show an `SdorError`, or a file that the system refuses, as one line; end with status 1."""
     try:
         yield
     except SdorError as error:
         say(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        say(f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its rights")
         sys.exit(1)
 
 

@@ -83,6 +83,11 @@ class _Strict(yaml.SafeLoader):
             )
         return value
 
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        """JSON writes a sign beyond 16 bits as an escaped pair, which PyYAML leaves as two."""
+        text = str(self.construct_scalar(node))
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+
     def _refuse(self, node: yaml.Node, words: str) -> None:
         raise yaml.MarkedYAMLError(problem=words, problem_mark=node.start_mark)
 
@@ -92,6 +97,7 @@ _Strict.yaml_implicit_resolvers = {
     sign: [one for one in found if one[0] != "tag:yaml.org,2002:timestamp"]
     for sign, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Strict.add_constructor("tag:yaml.org,2002:str", _Strict.construct_text)
 for _number in ("int", "float"):
     _Strict.add_constructor(f"tag:yaml.org,2002:{_number}", _Strict.construct_number)
 
