@@ -358,6 +358,21 @@ def test_a_wrong_checksum_is_damage(tmp_path):
     assert said(read_image, file).startswith(f"{file}: damaged image")
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_a_jpeg_lacks_nothing_in_its_middle(tmp_path, options):
+    """As of a camera whose line broke, or a disk whose block was lost."""
+    noise = RNG.integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    file = save(tmp_path, "a.jpg", noise, **options)
+    data = file.read_bytes()
+    for part in (data + bytes(50), data + b"more"):
+        file.write_bytes(part)
+        assert read_image(file).shape == (64, 96, 3)
+    middle = len(data) // 2
+    for rest in (b"\xff\xd9", bytes(len(data) - middle)):
+        file.write_bytes(data[:middle] + rest)
+        assert said(read_image, file).startswith(f"{file}: damaged image")
+
+
 class TestNumbered:
     @tried
     @given(
@@ -390,6 +405,9 @@ class TestNumbered:
             ("f8 f9 f10 f12", "f8 f9 f10 - f12"),
             ("1_7 2_7 4_7", "1_7 2_7 - 4_7"),
             ("a1x a2y a4z", "a1x a2y - a4z"),
+            # Days and minutes, and then a number of its own in each.
+            ("1-58_001 1-59_002 2-00_004", "1-58_001 1-59_002 - 2-00_004"),
+            ("1000_1 1700_2 9000_3", "1000_1 1700_2 9000_3"),
             ("4 6", "4 6"),
             ("7", "7"),
             ("door gate wall", "door gate wall"),
@@ -449,7 +467,7 @@ class TestReadImages:
         assert values == [4, 4, 4, 6, 6, 6, 9, 9]
         assert [doubt.frame for doubt in doubts] == [1, 3, 5, 8]
         assert doubts[0].words.startswith(f"{tmp_path}/003.png: damaged image")
-        assert doubts[2].words == f"{tmp_path}: frames 5 to 6 lack (between 006.png and 009.png)"
+        assert doubts[2].words == "frames 5 to 6 lack (between 006.png and 009.png)"
         assert doubts[3].words == (
             f"{tmp_path}/010.png: expected 6x4 pixels like the clip, found 7x4"
         )

@@ -75,7 +75,7 @@ def image_files(folder: Path) -> list[Path]:
 
     Raises
     ------
-    SdorError : the folder is missing or has no image, or two images of one name (001.tif, 001.jpg).
+    SdorError : the folder is missing or has no image, or two images of one name (001.tif, 1.jpg).
     """
     try:
         files = sorted(
@@ -90,9 +90,10 @@ def image_files(folder: Path) -> list[Path]:
         raise SdorError(f"{folder}: cannot be read ({error.strerror})") from error
     if not files:
         raise SdorError(f"{folder}: no images (TIFF, JPEG, PNG, BMP, GIF or WebP) in this folder")
-    stems: dict[str, Path] = {}
+    names: dict[object, Path] = {}
     for file in files:
-        other = stems.setdefault(file.stem, file)
+        # 1.png and 01.png have the same number.
+        other = names.setdefault(tuple(natural_key(file.stem)[0]), file)
         if other is not file:
             raise SdorError(
                 f"{folder}: {other.name} and {file.name} would be the same frame; keep one of them"

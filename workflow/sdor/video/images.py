@@ -5,10 +5,10 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import av
 import numpy as np
@@ -34,6 +34,7 @@ BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 VALUE_TAGS = ((340, 341), (280, 281))
 # An image's chunks that say how it is to be read come before its pixels.
 HEADER = 64 * 1024
+BLOCK = 512  # the least that a disk writes, in bytes
 # No camera of 14 bits or fewer gives such a value.
 PROVES_16_BIT = 1 << 14
 # JPEG blurs the edge of a mask: up to the first is black, from the second white.
@@ -80,7 +81,7 @@ def read_images(
     for number, file in enumerate(files[first - 1 : last], start=first):
         try:
             if file is None:
-                raise UnreadableError(f"{folder}: {_gap(files, number)}")
+                raise UnreadableError(_gap(files, number))
             frame, found = _read(file, bits, depth)
             if pixels is not None and frame.shape[:2] != pixels.shape[:2]:
                 raise UnreadableError(
@@ -233,10 +234,10 @@ def pixel_mask_files(clip: Clip, folder: Path, frames: int) -> list[Path]:
 def numbered(files: Sequence[Path], doubts: list[Doubt]) -> list[Path | None]:
     """The file of each frame, None where the numbers in the files' names leave one out.
 
-    Files are numbered where the first number that differs in their names is another in each. The
-    step between them may be any: 0, 5, 15 leaves 10 out. Where more numbers lack than there are
-    files, as with times of the day, files are taken in order, and that is a doubt; so is a file
-    that is not named like most of them.
+    Files are numbered where a number that differs in their names is another in each. The step
+    between them may be any: 0, 5, 15 leaves 10 out. Where more numbers lack than there are files,
+    as with times of the day, files are taken in order, and that is a doubt; so is a file that is
+    not named like most of them.
 
     Parameters
     ----------
@@ -251,8 +252,7 @@ def numbered(files: Sequence[Path], doubts: list[Doubt]) -> list[Path | None]:
             words = f"is not named like the {count} others; move it away if it is no frame"
             doubts.append(Doubt(None, f"{odd[0]}: it {words}"))
         return list(files)
-    step = math.gcd(*(after - before for before, after in pairwise(numbers)))
-    places = [(number - numbers[0]) // step for number in numbers]
+    places = _places(numbers)
     if places[-1] >= 2 * len(files):
         doubts.append(
             Doubt(
@@ -269,13 +269,26 @@ def numbered(files: Sequence[Path], doubts: list[Doubt]) -> list[Path | None]:
 
 
 def _numbers(files: Sequence[Path]) -> list[int]:
-    """The first numbers in the files' names that differ; none where two files share one."""
+    """The numbers of the files: of those in their names that ascend, the first without many gaps.
+
+    Where all have many gaps, the first; where none ascends from each file to the next, none.
+    """
+    found: list[list[int]] = []
     names = (natural_key(file.stem)[0] for file in files)
     for parts in zip(*names, strict=False):
-        if parts.count(parts[0]) < len(parts):
-            numbers = [part for part in parts if isinstance(part, int)]
-            return numbers if len(set(numbers)) == len(files) else []
-    return []
+        numbers = [part for part in parts if isinstance(part, int)]
+        if not numbers and parts.count(parts[0]) < len(parts):
+            break
+        if len(numbers) > 1 and all(before < after for before, after in pairwise(numbers)):
+            found.append(numbers)
+    few_gaps = (numbers for numbers in found if _places(numbers)[-1] < 2 * len(files))
+    return next(few_gaps, found[0] if found else [])
+
+
+def _places(numbers: Sequence[int]) -> list[int]:
+    """Where numbers stand from 0 on, in steps of what divides all their distances."""
+    step = math.gcd(*(after - before for before, after in pairwise(numbers)))
+    return [(number - numbers[0]) // step for number in numbers]
 
 
 def _gap(files: Sequence[Path | None], number: int) -> str:
@@ -343,6 +356,8 @@ def _load(file: Path) -> _Loaded:
                     "save each page as a file of its own"
                 )
             image.load()
+            if image.format in ("JPEG", "MPO") and _breaks_off(stream):
+                raise UnreadableError(f"{file}: damaged image (a part of its data is missing)")
             tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
             ImageOps.exif_transpose(image, in_place=True)
     lossy = image.format in ("JPEG", "MPO", "WEBP") or "jpeg" in str(image.info.get("compression"))
@@ -356,6 +371,24 @@ def _load(file: Path) -> _Loaded:
     white_is_0 = bits > 8 and tags.get(PHOTOMETRIC) == 0
     plain = image.convert("LA") if image.mode == "La" else image
     return _Loaded(plain, bits, _tagged_bits(bits, tags), signed, white_is_0, lossy)
+
+
+def _breaks_off(jpeg: IO[bytes]) -> bool:
+    """Whether a part of a JPEG's data is missing, in place of which libjpeg puts grey."""
+    jpeg.seek(0)
+    data = jpeg.read()
+    # A disk gives zeros for blocks that were never written.
+    if data.endswith(bytes(BLOCK)) and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        return True
+    jpeg.seek(0)
+    # What ffmpeg does not know is for Pillow alone to judge.
+    with suppress(av.FFmpegError), av.open(jpeg, "r", format="jpeg_pipe") as container:
+        container.streams.video[0].codec_context.options = {"err_detect": "explode"}
+        try:
+            next(container.decode(video=0))
+        except av.InvalidDataError:
+            return True
+    return False
 
 
 def _significant_bits(header: bytes) -> int | None:
@@ -393,7 +426,7 @@ def _samples(file: Path, loaded: _Loaded) -> Samples:
     if loaded.bits > 8:
         # Pillow has no deep colours: it gives their upper 8 bits.
         upper = colours
-        with av.open(str(file)) as container:
+        with file.open("rb") as stream, av.open(stream, "r") as container:
             deep = next(container.decode(video=0)).to_ndarray(format="rgb48le")
         colours = deep.astype(np.uint16)
         if colours.shape != upper.shape or (colours >> 8 != upper).any():
