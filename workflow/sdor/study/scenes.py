@@ -423,8 +423,11 @@ class _Entry:
                 key = f"{self.where}.ground_truth.ranges"
                 labels = Ranges(tuple(_range(limits, key) for limits in ranges))
                 whole = (0 if given.get("unit") == "seconds" else 1, None)
-                if any(limits != whole for limits in labels.ranges):
-                    self._one_each("ranges", stems, "")
+                if len(stems) > 1 and any(limits != whole for limits in labels.ranges):
+                    raise SdorError(
+                        f"{key}: would be the labels of each of {len(stems)} clips; write an entry "
+                        "of clips for each, or a table (csv) with where"
+                    )
             case {"ucsd": file}:
                 # Clips may have a list each, which has one entry then.
                 sharing, at = ([stem], 0) if "{clip}" in file else (stems, place)
@@ -432,7 +435,6 @@ class _Entry:
                 numbers = tuple(end and int(end[0]) for end in ends)
                 labels = UcsdList(self._beside("ucsd", file, stem), at + 1, numbers)
             case {"csv": file}:
-                self._one_each("csv", stems, f"{file} {given.get('where')}")
                 table, rows = self._beside("csv", file, stem), (where, "others" in given)
                 if "frame" in given:
                     labels = FrameTable(table, given["frame"], given["anomalous"], *rows)
@@ -445,20 +447,10 @@ class _Entry:
                 masks = masks if self.rendered is not None or masks.is_dir() else None
             case str(folder) | {"folder": folder}:
                 masks = self._beside("pixel_masks", folder, stem)
-        if masks is not None:
-            self._one_each("pixel_masks", stems, str(given["pixel_masks"]))
         if labels is None and masks is None:
             return None
         numbering, unit = given.get("numbering", "clip"), given.get("unit", "frames")
         return GroundTruth(labels, masks, numbering, unit)
-
-    def _one_each(self, key: str, stems: Sequence[str], written: str) -> None:
-        """Refuse labels that would be the same for several clips, where {clip} tells them apart."""
-        if len(stems) > 1 and "{clip}" not in written:
-            raise SdorError(
-                f"{self.where}.ground_truth.{key}: would be the labels of each of {len(stems)} "
-                "clips; write an entry of clips for each, or {clip} in the file's name or in where"
-            )
 
     def _beside(self, key: str, pattern: str, stem: str) -> Path:
         """The file or folder that has a clip's labels."""
@@ -533,7 +525,8 @@ def _with_names(found: Sequence[tuple[Clip, tuple[str, ...]]], path: Path) -> tu
                 file = one if isinstance(one, Path) else one.path
                 raise SdorError(
                     f"{path}: {other.source} and {clip.source} would have the same ground truth "
-                    f"({file}); list them one by one, each with a name and labels of its own"
+                    f"({file}); put {{clip}} into the file's name or into where, or list them one "
+                    "by one, each with a name and labels of its own"
                 )
     return tuple(replace(clip, name=name) for name, (clip, _) in zip(names, found, strict=True))
 
