@@ -268,9 +268,8 @@ class TestReadImage:
         assert f"{name}: {words}" in said(read_image, save(tmp_path, name, picture))
 
     @pytest.mark.parametrize("bits", [8, 16])
-    def test_negative_values_are_refused(self, tmp_path, bits):
-        top = (1 << bits) - 1
-        file = write_tiff(tmp_path / "a.tif", np.array([[0, top]]), bits, t339=2)
+    def test_signed_values_are_refused(self, tmp_path, bits):
+        file = write_tiff(tmp_path / "a.tif", np.array([[0, 3]]), bits, t339=2)
         assert f"{bits}-bit signed values" in said(read_image, file)
 
     @pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
@@ -336,9 +335,9 @@ class TestDamage:
         """An image of some kind, or one line."""
         file, data = whole
         rng = np.random.default_rng(5)
-        near = [*range(min(60, len(data))), *range(max(0, len(data) - 150), len(data), 3)]
-        for at in [*near, *rng.integers(0, len(data), 60)]:
-            for value in (0, 0xFF, data[at] ^ 1 << int(rng.integers(8))):
+        near = [*range(50), *range(len(data) - 150, len(data), 5)]
+        for at in [*near, *rng.integers(0, len(data), 20)]:
+            for value in (0xFF, data[at] ^ 1 << int(rng.integers(8))):
                 file.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
                 for read in (read_image, read_pixel_mask):
                     words = ""
@@ -619,6 +618,11 @@ class TestReadPixelMask:
         soft = np.zeros((40, 60), np.uint8)
         soft[10:30, 10:50], soft[10, 10:50], soft[10:30, 10] = 255, np.arange(40), np.arange(20)
         assert read_pixel_mask(save(tmp_path, "b.png", soft)).sum() == (soft > 0).sum()
+
+    @pytest.mark.parametrize("bits", [1, 8, 16])
+    def test_white_that_is_zero_leaves_the_background_open(self, tmp_path, bits):
+        file = write_tiff(tmp_path / "a.tif", np.array([[0, 1]]), bits, t262=0)
+        assert "whether 0 or black is the background" in said(read_pixel_mask, file)
 
     @pytest.mark.parametrize("kind", ["F", "CMYK"])
     def test_what_is_no_label_is_refused(self, tmp_path, kind):

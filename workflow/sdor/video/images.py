@@ -121,7 +121,7 @@ def read_image(file: Path, bits: int | None = None) -> Frame:
 
     Raises
     ------
-    UnreadableError : it is damaged, or of another kind: floating point, 32 bits, negative values,
+    UnreadableError : it is damaged, or of another kind: floating point, 32 bits, signed values,
         CMYK, LAB, transparent in parts, more pages than one.
     SdorError : nothing says how many bits are used, or a value is beyond them.
     """
@@ -146,7 +146,12 @@ def read_pixel_mask(file: Path) -> Mask:
         image, samples = loaded.image, _samples(file, loaded)
         alpha = _alpha(loaded)
         numbers = np.asarray(image.getchannel(0)) if image.mode in PALETTE_MODES else None
-    samples = np.atleast_3d(np.invert(samples) if loaded.white_is_0 else samples)
+    if loaded.white_is_0:
+        raise UnreadableError(
+            f"{file}: white is 0 in this TIFF (PhotometricInterpretation), so that nothing tells "
+            "whether 0 or black is the background; save masks as PNG"
+        )
+    samples = np.atleast_3d(samples)
     highest = samples.max(axis=2)
     drawn: Mask = np.asarray(samples.any(axis=2))
     if numbers is not None and ((numbers != 0) != drawn).any():
@@ -309,6 +314,7 @@ class _Loaded(NamedTuple):
     ----------
     bits : of a sample, as it is stored.
     used : how many of them the file says are used.
+    white_is_0 : Pillow has turned values of up to 8 bits, and no others.
     """
 
     image: Image.Image
@@ -367,8 +373,7 @@ def _load(file: Path) -> _Loaded:
         return _Loaded(image, 8, lossy=lossy)
     bits = max(tags.get(BITS_PER_SAMPLE, (1,)))
     signed = 2 in tags.get(SAMPLE_FORMAT, ())
-    # Pillow turns values of up to 8 bits itself.
-    white_is_0 = bits > 8 and tags.get(PHOTOMETRIC) == 0
+    white_is_0 = tags.get(PHOTOMETRIC) == 0
     plain = image.convert("LA") if image.mode == "La" else image
     return _Loaded(plain, bits, _tagged_bits(bits, tags), signed, white_is_0, lossy)
 
@@ -460,10 +465,11 @@ def _read(file: Path, bits: int | None, before: int | None) -> tuple[Frame, int 
         alpha = _alpha(loaded)
     if alpha is not None:
         raise UnreadableError(f"{file}: transparent in parts; save it without an alpha channel")
-    if loaded.bits > 16 or (loaded.signed and (loaded.bits < 16 or samples.min() < 0)):
+    # Pillow takes signed 8 bits for unsigned ones, and mixes up the bytes of some signed 16.
+    if loaded.bits > 16 or loaded.signed:
         raise UnreadableError(
             f"{file}: {loaded.bits}-bit {'signed ' * loaded.signed}values; "
-            "save it with 8 or 16 bits, from 0 on"
+            "save it with 8 or 16 bits, unsigned"
         )
     if loaded.bits <= 8:
         plain = np.atleast_3d(samples).astype(np.uint8, copy=False)
@@ -500,7 +506,7 @@ def _depth(file: Path, loaded: _Loaded, samples: Samples, before: int | None) ->
     if used or before:
         return used or before or 16
     if greatest >= PROVES_16_BIT:
-        return 16 - loaded.signed
+        return 16
     raise SdorError(
         f"{file}: 16-bit pixels with values up to {greatest}, and nothing says how many of the "
         "bits are used; add bits: 12 (or 10, 14, 16) to this clip in the scene file"
