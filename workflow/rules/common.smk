@@ -22,7 +22,7 @@ from sdor.running.cluster import ON_CLUSTER
 from sdor.running.run import STATE, begin, faults, one_line_faults, pass_on_lines, require_writable
 from sdor.study.backbones import ARCHITECTURES
 from sdor.study.config import load_yaml
-from sdor.study.contents import fingerprints
+from sdor.study.contents import copies, fingerprints
 from sdor.study.fingerprint import code_of, versions_of
 from sdor.study.layout import (
     RUN,
@@ -133,7 +133,7 @@ onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
     for scene in SCENES.values():
-        for line in scene.remarks:
+        for line in [*scene.remarks, *copies(scene, SOURCES)]:
             say(f"scene {scene.name}: {line}")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sdor.errors import SdorError
 from sdor.study import contents
-from sdor.study.contents import fingerprints, sha256_of
+from sdor.study.contents import copies, fingerprints, sha256_of
 from sdor.study.scenes import load_scene
 
 TRUTH = {"ucsd": "set/list.m", "pixel_masks": {"folder": "set/{clip}_gt", "optional": True}}
@@ -246,3 +246,14 @@ def test_the_demo_is_known_by_its_settings(tmp_path, write_scene):
     assert found[0][0] != found[1][0]
     assert found[0][1] != found[1][1]
     assert not (tmp_path / "cache.json").exists()
+
+
+def test_copies_are_told(tmp_path, write_scene):
+    for name, content in {"a.mp4": "x", "b.mp4": "y", "c.mp4": "x", "d.mp4": "z"}.items():
+        (tmp_path / name).write_text(content)
+    halves = [{"video": "d.mp4", "name": "1", "last": 9}, {"video": "d.mp4", "first": 10}]
+    scene = load_scene(write_scene(clips=[{"video": "*.mp4"}, *halves]), tmp_path)
+    found, _ = fingerprints([scene], tmp_path / "cache.json")
+    assert copies(scene, found) == [
+        "a.mp4, c.mp4 have the same contents, which count several times"
+    ]

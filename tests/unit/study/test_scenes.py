@@ -400,6 +400,7 @@ def test_natural_order_is_one_order_for_any_names(names, random):
 def test_image_files_are_the_images_only(tmp_path):
     for name in ("10.TIF", "2.tif", "1.jpeg", "._1.tif", "Thumbs.db", ".DS_Store"):
         (tmp_path / name).touch()
+    (tmp_path / "3.tif").mkdir()
     assert [file.name for file in image_files(tmp_path)] == ["1.jpeg", "2.tif", "10.TIF"]
     (tmp_path / "2.png").touch()
     with pytest.raises(SdorError, match=r"2\.png and 2\.tif|2\.tif and 2\.png"):

@@ -12,7 +12,7 @@ from snakemake.io import PeriodicityDetector
 from sdor.errors import SdorError
 from sdor.study import sources
 from sdor.study.scenes import Scene, load_scene
-from sdor.study.sources import distinct_names, find_sources, is_usable_name, names_from
+from sdor.study.sources import distinct_names, find_sources, image_files, is_usable_name, names_from
 
 FEW = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -157,6 +157,12 @@ def test_a_name_that_is_no_text_is_shown_with_its_bytes(root):
         with pytest.raises(SdorError, match=r"caf\\udce9\.mp4.*no UTF-8 text") as error:
             video(root, pattern)
         str(error.value).encode()
+
+
+def test_an_image_whose_name_is_no_text_is_one_line(root):
+    (root / os.fsdecode(b"caf\xe9.png")).touch()
+    with pytest.raises(SdorError, match=r"data: 'caf\\udce9\.png' is no UTF-8 text; rename"):
+        image_files(root)
 
 
 def test_a_scene_in_a_folder_that_is_no_text_is_one_line(tmp_path, write_scene):

@@ -50,6 +50,31 @@ def test_an_unknown_scene_is_named_with_the_nearest_or_the_known_ones(study):
         study(scenes=["xyz"])
 
 
+@pytest.mark.parametrize("name", ["gate.yml", "gate.yaml", "config/scenes/gate"])
+def test_a_scene_is_named_without_folder_and_ending(study, name):
+    with pytest.raises(SdorError, match=rf"'{name}' is no scene's name, .*\(gate for gate\.yaml\)"):
+        study(scenes=[name])
+
+
+def test_a_scene_file_of_another_ending_is_named(study, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "gate.yml").write_text("clips: [{video: a.avi}]")
+    with pytest.raises(SdorError, match=r"scenes: gate: mine/gate\.yml must end in \.yaml; rename"):
+        study(scenes=["gate"], scene_folder="mine")
+
+
+def test_the_home_folder_stands_for_its_sign(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "a.avi").touch()
+    (tmp_path / "w.safetensors").touch()
+    (tmp_path / "mine" / "gate.yaml").write_text("clips: [{video: a.avi}]")
+    found = study(scenes=["gate"], scene_folder="~/mine", data_root="~")
+    assert found.scenes["gate"].root == tmp_path
+    assert find_scene("gate", found.scene_folder, found.data_root) == found.scenes["gate"]
+    assert weights_setting("~/w.safetensors", "vgg16")["setting"] == f"{tmp_path}/w.safetensors"
+
+
 def test_scripts_find_the_scene_by_the_settings(study):
     found = study()
     assert find_scene("plaza", found.scene_folder, found.data_root) == found.scenes["plaza"]

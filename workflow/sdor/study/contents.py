@@ -19,7 +19,7 @@ from pathlib import Path
 from sdor.errors import SdorError, say
 from sdor.files import atomic, digest_of
 from sdor.study.scenes import Clip, Scene
-from sdor.study.sources import image_files
+from sdor.study.sources import image_files, some_of
 
 # A file that was written so shortly before it was read may be written again at the same time by
 # its clock: such clocks tick every 2 s at most (FAT's).
@@ -71,6 +71,19 @@ def ground_truth_fingerprint(clip: Clip, sums: Mapping[Path, str]) -> dict[str, 
     """What a clip's labels are made from, files and masks by their contents; None: no labels."""
     truth = clip.ground_truth
     return None if truth is None else {**_described(truth, sums), "rendered": clip.rendered}
+
+
+def copies(scene: Scene, found: Mapping[tuple[str, str], Mapping[str, object]]) -> list[str]:
+    """A line for clips of a scene that are copies of each other; `found` is of `fingerprints`."""
+    same: dict[object, dict[Path, Clip]] = {}
+    for clip in scene.clips:
+        if clip.rendered is None:
+            same.setdefault(found[scene.name, clip.name]["sha256"], {})[clip.path] = clip
+    return [
+        f"{some_of(list(clips), scene.root)} have the same contents, which count several times"
+        for clips in same.values()
+        if len(clips) > 1
+    ]
 
 
 def sha256_of(paths: Iterable[Path], cache: Path) -> dict[Path, str]:

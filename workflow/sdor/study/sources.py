@@ -75,25 +75,23 @@ def image_files(folder: Path) -> list[Path]:
 
     Raises
     ------
-    SdorError : the folder is missing or has no image, or two images of one name (001.tif, 1.jpg).
+    SdorError : the folder is missing or has no image, two images have one name (001.tif, 1.jpg), or
+        the name of one is no text.
     """
     try:
-        files = sorted(
-            (
-                file
-                for file in folder.iterdir()
-                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-            ),
-            key=lambda file: natural_key(file.name),
-        )
+        with os.scandir(folder) as entries:
+            names = [one.name for one in entries if _is_picture(one.name) and not one.is_dir()]
     except OSError as error:
         raise SdorError(f"{folder}: cannot be read ({error.strerror})") from error
-    if not files:
+    if not names:
         raise SdorError(f"{folder}: no images (TIFF, JPEG, PNG, BMP, GIF or WebP) in this folder")
-    names: dict[object, Path] = {}
+    files = [folder / name for name in sorted(names, key=natural_key)]
+    stems: dict[object, Path] = {}
     for file in files:
+        if re.search(r"[\ud800-\udfff]", file.name):
+            raise SdorError(f"{folder}: {file.name!a} is no UTF-8 text; rename the file")
         # 1.png and 01.png have the same number.
-        other = names.setdefault(tuple(natural_key(file.stem)[0]), file)
+        other = stems.setdefault(tuple(natural_key(file.stem)[0]), file)
         if other is not file:
             raise SdorError(
                 f"{folder}: {other.name} and {file.name} would be the same frame; keep one of them"
@@ -403,13 +401,14 @@ def _once(sources: Sequence[Path], root: Path) -> tuple[list[Path], dict[Path, s
     return [one for one in ordered if one not in twice], twice
 
 
+def _is_picture(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
 def _has_pictures(folder: Path) -> bool:
     try:
         with os.scandir(folder) as entries:
-            return any(
-                not one.name.startswith(".") and Path(one.name).suffix.lower() in IMAGE_SUFFIXES
-                for one in entries
-            )
+            return any(_is_picture(one.name) for one in entries)
     except OSError:
         return False
 
