@@ -10,6 +10,7 @@ from sdor.evaluation import metrics
 from sdor.evaluation.about import About, Subset
 from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
 from sdor.evaluation.evaluate import Evaluation
+from sdor.evaluation.localisation import MEASURES
 from sdor.files import write_json, write_parquet
 from sdor.networks.provenance import Provenance
 from sdor.reporting.findings import read_findings, write_findings
@@ -214,11 +215,10 @@ def write_localisation(files, folder, main="paper", skip=()):
             value = vars(Measure(0.6 + 0.02 * one["seed"] - less, 0.5, 0.7))
             if one["scene"] in skip:
                 value = vars(Measure(reason="no pixel masks"))
-            names = ("pixel_auc", "pixel_criterion", "rbdc", "tbdc")
-            found.append(dict.fromkeys(names, value))
+            found.append(dict.fromkeys(MEASURES, value))
         content = {"about": one, "settings": {"draws": DRAWS}, "counts": {}, "all_clips": found[0]}
         paths.append(folder / one["scene"] / f"localisation{one['seed']}.json")
-        write_json(paths[-1], {**content, "test_only": found[1]})
+        write_json(paths[-1], {**content, "headline": "test_only", "test_only": found[1]})
     return {**files, "localisation": paths}
 
 

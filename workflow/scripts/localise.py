@@ -14,4 +14,4 @@ with job(snakemake, f"localisation of {w.scene}/{w.variant}/seed{w.seed}") as wo
         draws=stage["draws"],
         about=About(w.scene, w.variant, int(w.seed), Method.read(stage["method"])),
     )
-    work.summary = measured.all_clips["pixel_auc"].in_words("pixel AUC")
+    work.summary = measured.printed["pixel_auc"].in_words("pixel AUC")

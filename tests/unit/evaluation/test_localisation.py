@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
@@ -60,10 +62,18 @@ def test_a_case_worked_out_by_hand():
     # Pixels: 12 anomalous ones against 228 normal ones, of which one is 3, one 2, one 1, 225 are 0:
     # 4 of value 3 win 227.5 each, 2 of value 2 226.5, 4 of value 1 225.5, 2 of value 0 112.5.
     measured = measure(drawn_by_hand(), draws=0)
-    assert measured.counts == {"frames": 5, "anomalous_frames": 3, "regions": 3, "tracks": 2}
+    assert measured.counts == {
+        "clips_on_a_coarser_grid": 0,
+        "frames": 5,
+        "anomalous_frames": 3,
+        "regions": 3,
+        "tracks": 2,
+    }
     values = {name: cell.value for name, cell in measured.all_clips.items()}
     assert values["rbdc"] == pytest.approx(0.6)
     assert values["tbdc"] == pytest.approx(0.7)
+    # Every region here is its own box.
+    assert (values["rbdc_boxes"], values["tbdc_boxes"]) == pytest.approx((0.6, 0.7))
     assert values["pixel_criterion"] == pytest.approx(3 / 6)
     assert values["pixel_auc"] == pytest.approx((910 + 453 + 902 + 225) / (12 * 228))
 
@@ -101,10 +111,24 @@ def test_flat_maps_tell_nothing():
     # 0.1 is no sum of powers of two: interpolated carelessly, a flat map is not flat any more.
     normal = masked(np.full((2, 4, 7), 0.1), size=(50, 70))
     values = values_of(masked(np.full((20, 4, 7), 0.1), masks), normal)
-    assert values == {"pixel_auc": 0.5, "pixel_criterion": 0.5, "rbdc": 0, "tbdc": 0}
+    nothing = dict.fromkeys(MEASURES, 0)
+    assert values == {**nothing, "pixel_auc": 0.5, "pixel_criterion": 0.5}
 
 
-def brute_force(clips):
+def iou_of_pixels(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def iou_of_boxes(a, b):
+    """By painting the boxes."""
+    painted = np.zeros((2, *a.shape), dtype=bool)
+    for canvas, region in zip(painted, (a, b), strict=True):
+        rows, columns = np.nonzero(region)
+        canvas[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+    return iou_of_pixels(*painted)
+
+
+def brute_force(clips, iou):
     """RBDC and TBDC by looking at every threshold, frame and pair of regions, one by one."""
     points = [(0.0, 0.0, 0.0)]
     every = np.unique(np.concatenate([clip.maps.ravel() for clip in clips]))
@@ -125,8 +149,7 @@ def brute_force(clips):
                 for region in range(1, n_true + 1):
                     good = set()
                     for other in range(1, n_predicted + 1):
-                        a, b = true == region, predicted == other
-                        if (a & b).sum() / (a | b).sum() >= 0.1:
+                        if iou(true == region, predicted == other) >= 0.1:
                             good.add(other)
                     hits[owner[true == region][0]].append(bool(good))
                     matched |= good
@@ -142,24 +165,50 @@ def brute_force(clips):
         for kind in (0, 1):
             best = max(point[1 + kind] for point in points if point[0] <= left)
             areas[kind] += best * (right - left)
-    return {"rbdc": areas[0], "tbdc": areas[1]}
+    return areas
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_regions_and_tracks_against_brute_force(seed):
+def random_clips(seed):
     rng = np.random.default_rng(seed)
     clips = []
     for _ in range(3):
         masks = blobs(rng, 8, (9, 12))
         # Few different values, so that every one of them is a threshold.
         noise = ndimage.gaussian_filter(rng.standard_normal(masks.shape), (0, 1, 1))
-        maps = np.round(2 * noise / noise.std() + 2 * masks)
-        clips.append(masked(maps, masks))
-    clips.append(masked(np.round(2 * rng.standard_normal((3, 9, 12)))))
+        clips.append(masked(np.round(2 * noise / noise.std() + 2 * masks), masks))
+    return [*clips, masked(np.round(2 * rng.standard_normal((3, 9, 12))))]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_regions_and_tracks_against_brute_force(seed):
+    clips = random_clips(seed)
     measured = values_of(*clips)
-    expected = brute_force(clips)
-    assert 0 < expected["rbdc"] < 1
-    assert {name: measured[name] for name in expected} == pytest.approx(expected)
+    for kind, iou in (("", iou_of_pixels), ("_boxes", iou_of_boxes)):
+        rbdc, tbdc = brute_force(clips, iou)
+        assert 0 < rbdc < 1
+        assert measured[f"rbdc{kind}"] == pytest.approx(rbdc)
+        assert measured[f"tbdc{kind}"] == pytest.approx(tbdc)
+
+
+@given(seed=st.integers(0, 999), bend=st.sampled_from([np.exp, np.cbrt, lambda x: 9 * x - 4]))
+@settings(derandomize=True, max_examples=10, deadline=None)
+def test_only_the_order_of_the_values_counts(seed, bend):
+    clips = random_clips(seed)
+    bent = [replace(clip, maps=bend(clip.maps).astype(np.float32)) for clip in clips]
+    assert values_of(*bent) == pytest.approx(values_of(*clips))
+
+
+def test_boxes_are_found_that_are_not_as_sets_of_pixels():
+    """A true region is the rim of a square, the map fires inside of it: no pixel is shared."""
+    masks, maps = np.zeros((1, 12, 12), dtype=bool), np.zeros((1, 12, 12))
+    masks[0, 1:11, 1:11] = True
+    masks[0, 2:10, 2:10] = False
+    maps[0, 3:9, 3:9] = 1
+    values = values_of(masked(maps, masks), masked(np.zeros((9, 12, 12))))
+    # IoU of the boxes 36 / 100. The threshold 0 finds the rim with the whole frame, IoU 36 / 144.
+    assert values["rbdc_boxes"] == values["tbdc_boxes"] == 1
+    # The square alone is false: 1 in 10 frames. With threshold 0, nine frames are false: 0.9.
+    assert values["rbdc"] == values["tbdc"] == pytest.approx(0.1)
 
 
 def test_pixel_auc_against_scikit_learn_on_interpolated_maps():
@@ -200,12 +249,12 @@ def test_a_track_counts_from_a_tenth_of_its_regions_on(length, found, counts):
 @pytest.mark.parametrize("drawn", [[[1]], [[0, 0, 0], [1, 1, 1], [0, 0, 0]]])
 @pytest.mark.parametrize("size", [3, 6, 60])
 def test_a_region_counts_from_an_iou_of_a_tenth_on(size, drawn):
-    masks, maps = np.zeros((1, 128, 128), dtype=bool), np.zeros((1, 128 * 128))
+    masks, maps = np.zeros((1, 32, 512), dtype=bool), np.zeros((1, 32 * 512))
     masks[0, 0, :size] = True
     flagged = round(size * np.mean(drawn) * 10)
     for more, counts in ((0, 1), (1, 0)):
         maps[0, : flagged + more] = 1
-        clip = masked(maps.reshape(1, 128, 128), np.kron(masks, [drawn]))
+        clip = masked(maps.reshape(1, 32, 512), np.kron(masks, [drawn]))
         assert values_of(clip)["rbdc"] == counts
 
 
@@ -214,7 +263,7 @@ def test_a_region_counts_from_an_iou_of_a_tenth_on(size, drawn):
     ("size", "flagged", "counts"), [(5, 2, True), (10, 4, True), (60, 24, True), (7, 2, False)]
 )
 def test_a_frame_counts_from_40_percent_of_its_anomaly_on(size, flagged, counts, drawn):
-    masks, maps = np.zeros((2, 128, 128), dtype=bool), np.zeros((2, 128, 128))
+    masks, maps = np.zeros((2, 32, 512), dtype=bool), np.zeros((2, 32, 512))
     masks[0, 1, :size] = True
     maps[0, 1, :flagged] = 1
     # The other frame's maximum lies between the flagged pixels and the others.
@@ -256,13 +305,14 @@ def test_detections_beyond_one_false_region_a_frame_do_not_count():
 
 
 def test_masks_finer_than_the_working_grid_lose_and_win_nothing():
-    masks = np.zeros((3, 200, 512), dtype=bool)
+    masks = np.zeros((3, 800, 2048), dtype=bool)
     masks[0, 40:80, 100:140] = True
     masks[1, 17, 23] = True
-    perfect = masks.reshape(3, 50, 4, 128, 4).mean(axis=(2, 4))
+    perfect = masks.reshape(3, 200, 4, 512, 4).mean(axis=(2, 4))
     perfect[1] *= 16
     measured = measure([masked(perfect, masks)], draws=0)
     assert measured.counts["regions"] == 2
+    assert measured.counts["clips_on_a_coarser_grid"] == 1
     values = {name: cell.value for name, cell in measured.all_clips.items()}
     assert values["pixel_criterion"] == 1
     # The lone pixel covers a 16th of the working grid's pixel that is flagged for it, less than a
@@ -270,7 +320,7 @@ def test_masks_finer_than_the_working_grid_lose_and_win_nothing():
     # 1600 + 1 anomalous ones.
     assert values["rbdc"] == pytest.approx(1 / 2 * (1 - 1 / 3))
     assert values["tbdc"] == pytest.approx(1 / 2 * (1 - 1 / 3))
-    pixels = 3 * 200 * 512 / 16
+    pixels = 3 * 800 * 2048 / 16
     anomalous = 1601 / 16
     expected = 1 - (15 / 16) / 2 / (pixels - anomalous)
     assert values["pixel_auc"] == pytest.approx(expected, abs=1e-12)
@@ -344,7 +394,14 @@ def drawn_masks():
 
 @pytest.fixture
 def clips() -> pd.DataFrame:
-    return pd.DataFrame({"clip": ["Normal", "Drawn", "Listed", "Unknown"], "frames": 4})
+    return pd.DataFrame(
+        {
+            "clip": ["Normal", "Drawn", "Listed", "Unknown"],
+            "frames": 4,
+            "width": 12,
+            "height": 8,
+        }
+    )
 
 
 @pytest.fixture
@@ -362,12 +419,13 @@ def test_a_scene_leaves_out_clips_without_masks(scene, clips, saliency):
         "clips_with_masks": 1,
         "normal_clips": 1,
         "clips_left_out": 2,
+        "clips_on_a_coarser_grid": 0,
         "frames": 8,
         "anomalous_frames": 2,
         "regions": 2,
         "tracks": 2,
     }
-    assert [measured.all_clips[name].value for name in MEASURES] == [1, 1, 1, 1]
+    assert [measured.all_clips[name].value for name in MEASURES] == [1] * 6
     saliency[0, 5, 5] = 2
     worse = localise(scene, clips, saliency, draws=20).all_clips
     assert worse["rbdc"].value == pytest.approx(1 - 1 / 8)
@@ -438,7 +496,10 @@ def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
 
     run()
     written = json.loads(output.read_text())
-    assert list(written) == ["about", "settings", "counts", "all_clips", "test_only", "curves"]
+    assert list(written) == [
+        *("about", "settings", "counts", "headline", "all_clips", "test_only", "curves")
+    ]
+    assert written["settings"]["working_side"] == 512
     assert written["about"]["scene"] == "gate"
     assert written["settings"]["draws"] == 20
     assert written["all_clips"]["tbdc"]["value"] == 1
@@ -469,5 +530,8 @@ def test_test_clips_are_also_judged_alone():
     measured = measure([train, test], draws=0)
     assert measured.test_only["pixel_auc"].value == pytest.approx(1.0)
     assert measured.all_clips["pixel_auc"].value < 0.6
+    assert measured.headline == "test_only"
+    assert measured.curves["pixel_auc"] == measure([test], draws=0).curves["pixel_auc"]
+    assert measure([replace(test, split="")], draws=0).headline == "all_clips"
     alone = measure([train], draws=0)
     assert alone.test_only["rbdc"].reason == "no labelled test clips"

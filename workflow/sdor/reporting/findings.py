@@ -15,10 +15,11 @@ way : how: empty for a scene's frames; "raw", "ranks" for pools; "all_clips", "t
     localisation; "all", "unmarked", "before", "gain" for feedback (all frames; without those that
     were marked; the scores before any feedback on these; their paired difference).
 metric : merged, train_side, test_only, within_clip, average_precision; pixel_auc, pixel_criterion,
-    rbdc, tbdc; anomalous_precision, normal_precision and the counts anomalous, normal of the pseudo
-    labels (row iteration_t); marked, marked_frames (row feedback); of a run (row empty) the counts
-    of `metrics.json`, iterations, draws, smoothing_sigma, anomaly_rate (reached) and, where
-    anomalies were left out, anomaly_rate_asked, events_kept, events. Empty for a scene not run.
+    rbdc, tbdc, rbdc_boxes, tbdc_boxes; anomalous_precision, normal_precision and the counts
+    anomalous, normal of the pseudo labels (row iteration_t); marked, marked_frames (row feedback);
+    of a run (row empty) the counts of `metrics.json`, iterations, draws, smoothing_sigma,
+    anomaly_rate (reached) and, where anomalies were left out, anomaly_rate_asked, events_kept,
+    events. Empty for a scene not run.
 value, low, high : fractions of 1 (counts are numbers) and the bounds of the 95 % interval.
 clips : of within_clip, how many it averages.
 draws : of the clip bootstrap, those behind the interval.
@@ -80,7 +81,8 @@ LOCALISED = ("all_clips", "test_only")
 MARKED = ("marked", "marked_frames")
 FEEDBACK = {"all": "all", "unmarked": "unmarked", "before_unmarked": "before", "gain": "gain"}
 PERCENT = (
-    *(*METRICS, "pixel_auc", "pixel_criterion", "rbdc", "tbdc"),
+    *(*METRICS, "pixel_auc", "pixel_criterion"),
+    *("rbdc", "tbdc", "rbdc_boxes", "tbdc_boxes"),
     *("anomalous_precision", "normal_precision", "anomaly_rate", "anomaly_rate_asked"),
 )
 # Nothing in these is random: all seeds have the same values, so they have no spread.

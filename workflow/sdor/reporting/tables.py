@@ -48,7 +48,8 @@ from sdor.reporting.typeset import (
     text,
 )
 
-LOCALISED = {"all_clips": "all clips", "test_only": "test clips"}
+# The test clips first: those that published figures are over.
+LOCALISED = {"test_only": "test clips", "all_clips": "all clips"}
 # Of competitors that the paper has one value of.
 PARTS = ("_appearance", "_motion")
 WAYS = {"raw": "as they are", "ranks": "as ranks"}

@@ -80,8 +80,9 @@ def test_feedback_leaves_out_what_was_marked_up_to_each_round(tmp_path):
 def located(folder, variant="paper", area=0.75, scene="ped2", **changed):
     """`localisation.json` whose curves all rise to 1 at x = 1 - area."""
     curve = {"x": [0.0, 1 - area, 1 - area, 1.0], "y": [0.0, 0.0, 1.0, 1.0]}
-    measured = {"all_clips": vars(Measure(area)), "curves": curve, **changed}
+    measured = {"test_only": vars(Measure(area)), "curves": curve, **changed}
     content = {name: dict.fromkeys(localisation.MEASURES, one) for name, one in measured.items()}
+    content["headline"] = next(iter(measured))
     content["about"] = {"scene": scene, "variant": variant}
     path = folder / f"{scene}-{variant}-{area}.json"
     write_json(path, content)
@@ -89,7 +90,7 @@ def located(folder, variant="paper", area=0.75, scene="ped2", **changed):
 
 
 def test_localisation_curves_carry_the_area_of_the_table(tmp_path):
-    nothing = {"all_clips": vars(Measure(reason="no pixel masks")), "curves": {"x": [], "y": []}}
+    nothing = {"test_only": vars(Measure(reason="no pixel masks")), "curves": {"x": [], "y": []}}
     figure = localisation.draw(
         [
             *(located(tmp_path, area=area) for area in (0.75, 0.25)),
@@ -97,7 +98,7 @@ def test_localisation_curves_carry_the_area_of_the_table(tmp_path):
             located(tmp_path, scene="umn1", **nothing),
         ]
     )
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 6
     for axes in figure.axes:
         lines = {line.get_label(): line for line in axes.lines}
         mean, single = lines["ped2, paper: 50.0"], lines["ped2, vgg: 40.0"]

@@ -85,7 +85,8 @@ def drawn(name, folder):
             about = {"scene": scene, "variant": variant}
             values = {name: {"value": 0.7} for name in localisation.MEASURES}
             curves = dict.fromkeys(localisation.MEASURES, curve)
-            write_json(paths[-1], {"about": about, "all_clips": values, "curves": curves})
+            content = {"about": about, "headline": "all_clips", "all_clips": values}
+            write_json(paths[-1], {**content, "curves": curves})
     return localisation.draw(paths)
 
 

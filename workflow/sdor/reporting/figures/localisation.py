@@ -1,4 +1,4 @@
-"""How well the saliency maps say where an anomaly is: a curve for each of four measures."""
+"""How well the saliency maps say where an anomaly is: a curve for each of six measures."""
 
 from collections.abc import Iterable
 from itertools import cycle
@@ -18,6 +18,8 @@ MEASURES = {
     "pixel_criterion": ("Pixel-level criterion", "False positive rate (frames)", "Detected frames"),
     "rbdc": ("Regions (RBDC)", "False regions per frame", "Detected regions"),
     "tbdc": ("Tracks (TBDC)", "False regions per frame", "Detected tracks"),
+    "rbdc_boxes": ("Regions as boxes (RBDC)", "False regions per frame", "Detected regions"),
+    "tbdc_boxes": ("Tracks of boxes (TBDC)", "False regions per frame", "Detected tracks"),
 }
 PALETTE = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.BLACK, style.SKY, style.GREY)
 LINE_STYLES: Any = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))
@@ -26,15 +28,15 @@ LINE_STYLES: Any = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))
 def draw(paths: Iterable[str | Path]) -> Figure:
     """One panel a measure, one line a scene (colour) and variant (style), mean over seeds.
 
-    The paths are `localisation.json` of every scene, variant and seed. All clips with known pixels
-    are in it, also training clips; the table has the test clips too.
+    The paths are `localisation.json` of every scene, variant and seed. The curves are over the test
+    clips; of a scene without a split, over all clips with known pixels.
     """
     shown: dict[tuple[str, str], list[dict[str, Curve]]] = {}
     missing: dict[str, str] = {}
     for path in paths:
         content = read_json(path)
         try:
-            about, areas, curves = content["about"], content["all_clips"], content["curves"]
+            about, areas, curves = content["about"], content[content["headline"]], content["curves"]
             found = {
                 name: Curve(**curves[name], area=area["value"])
                 for name, area in areas.items()
@@ -52,11 +54,11 @@ def draw(paths: Iterable[str | Path]) -> Figure:
     colours = dict(zip(scenes, cycle(PALETTE), strict=False))
     lines = dict(zip(variants, cycle(LINE_STYLES), strict=False))
     looks = {f"{s}, {v}": {"color": colours[s], "linestyle": lines[v]} for s, v in shown}
-    with style.new_figure(style.PAGE_WIDTH, 4.9 + 0.28 * -(-len(shown) // 2)) as figure:
-        places = style.panels(figure, 4, 2)
+    with style.new_figure(style.PAGE_WIDTH, 7.2 + 0.42 * -(-len(shown) // 2)) as figure:
+        places = style.panels(figure, len(MEASURES), 2)
         for axes, (name, (title, across, upwards)) in zip(places, MEASURES.items(), strict=True):
             known = [[curves.get(name) for curves in seeds] for seeds in shown.values()]
             panel(axes, looks, known, chance=name.startswith("pixel"))
             axes.set(title=title, xlabel=across, ylabel=upwards)
-        style.footnote(figure, "All clips, training clips included.", missing)
+        style.footnote(figure, "Test clips; where a scene has no split, all clips.", missing)
     return figure
