@@ -3,7 +3,6 @@
 import logging
 import math
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -28,7 +27,6 @@ GREY_MODES = ("1", "L", "LA")
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 PALETTE_MODES = ("P", "PA")
 COLOUR_MODES = (*PALETTE_MODES, "RGB", "RGBA", "YCbCr")
-MODE_NAMES = {"F": "floating-point", "I": "32-bit"}
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 # Pairs of the least and the greatest value, of any kind of sample and of unsigned ones.
 VALUE_TAGS = ((340, 341), (280, 281))
@@ -42,9 +40,7 @@ NEARLY_BLACK, NEARLY_WHITE = 64, 192
 # A mask has few labels, each of them in patches: a photograph has neither.
 LABELS, PATCHES = 16, 0.7
 
-Samples = npt.NDArray[
-    np.integer[Any]
-]  # integers, [height, width] (grey) or [height, width, 3] (RGB)
+Samples = npt.NDArray[np.integer[Any]]  # [height, width] (grey) or [height, width, 3] (RGB)
 Mask = npt.NDArray[np.bool_]  # [height, width]
 
 
@@ -168,10 +164,10 @@ def read_pixel_mask(file: Path) -> Mask:
         between = (highest > NEARLY_BLACK) & (highest < NEARLY_WHITE)
         if between.any() or 0 < highest.max() < NEARLY_WHITE:
             raise UnreadableError(
-                f"{file}: a mask in lossy compression with other values than black and white; "
-                "its labels cannot be told: save masks as PNG"
+                f"{file}: other values than black and white in a mask that is a JPEG or WebP, "
+                "which may have changed its labels; save masks as PNG"
             )
-        drawn = np.asarray(highest >= NEARLY_WHITE)
+        return np.asarray(highest >= NEARLY_WHITE)
     flat = samples.reshape(drawn.size, -1)
     same = np.count_nonzero((flat[1:] == flat[:-1]).all(axis=1))
     if same < PATCHES * (drawn.size - 1) and len(np.unique(flat, axis=0)) > LABELS:
@@ -241,8 +237,8 @@ def numbered(files: Sequence[Path], doubts: list[Doubt]) -> list[Path | None]:
 
     Files are numbered where a number that differs in their names is another in each. The step
     between them may be any: 0, 5, 15 leaves 10 out. Where more numbers lack than there are files,
-    as with times of the day, files are taken in order, and that is a doubt; so is a file that is
-    not named like most of them.
+    as with times of the day, files are taken in order, and that is a doubt; so are names of
+    several kinds, as where masks or other cameras' images lie beside those of the clip.
 
     Parameters
     ----------
@@ -250,12 +246,16 @@ def numbered(files: Sequence[Path], doubts: list[Doubt]) -> list[Path | None]:
     """
     numbers = _numbers(files)
     if not numbers:
-        starts = Counter(natural_key(file.stem)[0][0] for file in files)
-        [(start, count)] = starts.most_common(1)
-        if len(files) / 2 < count < len(files):
-            odd = [file for file in files if natural_key(file.stem)[0][0] != start]
-            words = f"is not named like the {count} others; move it away if it is no frame"
-            doubts.append(Doubt(None, f"{odd[0]}: it {words}"))
+        kinds = {tuple(natural_key(file.stem)[0][::2]): file for file in files}
+        if 1 < len(kinds) <= len(files) / 2:
+            one, other, *_ = kinds.values()
+            doubts.append(
+                Doubt(
+                    None,
+                    f"{one.parent}: its images are named in {len(kinds)} ways ({one.name}, "
+                    f"{other.name}); move away what are no frames of the clip",
+                )
+            )
         return list(files)
     places = _places(numbers)
     if places[-1] >= 2 * len(files):
@@ -400,7 +400,8 @@ def _significant_bits(header: bytes) -> int | None:
     """The bits in use by a PNG's chunk sBIT, which gives them for each channel."""
     header = header[: header.find(b"IDAT")]
     at = header.find(b"sBIT")
-    return max(header[at + 4 : at + 4 + header[at - 1]][:3], default=None) if at > 0 else None
+    bits = max(header[at + 4 : at + 4 + header[at - 1]][:3], default=0) if at > 0 else 0
+    return bits if 8 <= bits <= 16 else None
 
 
 def _tagged_bits(bits: int, tags: Mapping[int, Any]) -> int | None:
@@ -424,16 +425,20 @@ def _samples(file: Path, loaded: _Loaded) -> Samples:
         return np.asarray(image.convert("L"))
     if image.mode not in COLOUR_MODES:
         raise UnreadableError(
-            f"{file}: {MODE_NAMES.get(image.mode, image.mode)} pixels; "
+            f"{file}: {'floating-point' if image.mode == 'F' else image.mode} pixels; "
             "save it in grey or RGB with 8 or 16 bits a channel"
         )
     colours: Samples = np.asarray(image.convert("RGB"))
     if loaded.bits > 8:
         # Pillow has no deep colours: it gives their upper 8 bits.
-        upper = colours
-        with file.open("rb") as stream, av.open(stream, "r") as container:
+        upper, colours = colours, np.zeros(0, np.uint16)
+        with (
+            suppress(av.FFmpegError),
+            file.open("rb") as stream,
+            av.open(stream, "r") as container,
+        ):
             deep = next(container.decode(video=0)).to_ndarray(format="rgb48le")
-        colours = deep.astype(np.uint16)
+            colours = deep.astype(np.uint16)
         if colours.shape != upper.shape or (colours >> 8 != upper).any():
             raise UnreadableError(
                 f"{file}: 16-bit colours in a form that is not read; save it with 8 bits a channel"
@@ -476,7 +481,8 @@ def _read(file: Path, bits: int | None, before: int | None) -> tuple[Frame, int 
         grey = loaded.image.mode in PALETTE_MODES and (plain == plain[:, :, :1]).all()
         return (plain[:, :, :1] if grey else plain), None
     greatest = int(samples.max())
-    if bits is None and greatest == 0:
+    if bits is None and greatest == 0 and not loaded.white_is_0:
+        # Black tells nothing of the depth, and needs none.
         return np.zeros((*samples.shape[:2], 1), np.uint8), None
     depth = bits or _depth(file, loaded, samples, before)
     if greatest >> depth:
