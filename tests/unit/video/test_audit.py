@@ -737,9 +737,9 @@ def test_a_damaged_table_gives_the_same_labels_or_one_line(tmp_path_factory, ran
     rows = written(ranges)
     text = as_csv(rows, quoting)
     path.write_text(text)
-    expected = labels_of(clip, GroundTruth(table), 400)
+    expected = labels_of(clip, GroundTruth(table), 40)
     path.write_text(damaged(text, rows, quoting, data))
-    found = labels_or_words(clip, GroundTruth(table), 400)
+    found = labels_or_words(clip, GroundTruth(table), 40)
     if isinstance(found, str):
         assert re.search(r"damaged\.csv: line [0-9]+: [^\n]+$", found)
     else:
