@@ -40,8 +40,8 @@ figures come from, has the same alpha, beta and IoU of boxes, with these differe
   are the boxes of the mask's regions, linked by overlap.
 - Predicted boxes are read with one score each, and none is taken back: over all scores, a false one
   stays false and a found region found. Here every threshold has the regions of its own.
-- Its curve is joined by straight lines from (0, 0) up to the last point at no more than one false
-  region a frame; here it rises in steps.
+- Its curve is joined by straight lines from (0, 0) to one false region a frame; here it rises in
+  steps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
