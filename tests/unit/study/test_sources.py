@@ -304,6 +304,17 @@ def test_names_that_differ_only_in_signs_of_no_file_name_both_work(root, write_s
     assert all(map(is_usable_name, found))
 
 
+def test_names_that_differ_in_case_only_are_told_apart(root, write_scene):
+    first, second = names(root, write_scene, "Clip1.mp4", "clip1.mp4")
+    assert (first[:6], second[:6]) == ("Clip1_", "clip1_")
+    assert first.casefold() != second.casefold()
+
+
+def test_names_that_snakemake_takes_for_endless_get_digits(root, write_scene):
+    (name,) = names(root, write_scene, "a" * 30 + ".mp4")
+    assert name.startswith("a" * 30 + "_")
+
+
 def test_a_scene_of_a_day_of_minutes(root, write_scene):
     files = [f"摄像头/{hour:02}/{minute:02}.mp4" for hour in range(24) for minute in range(60)]
     found = names(root, write_scene, *files)
@@ -314,7 +325,11 @@ def test_a_scene_of_a_day_of_minutes(root, write_scene):
 def test_files_of_one_name_in_many_folders_are_called_by_their_path(root, write_scene):
     files = ["2024-01-01/00.mp4", "2024-01-02/00.mp4", "2024-01-02/01.mp4"]
     assert names(root, write_scene, *files) == ["2024-01-01_00", "2024-01-02_00", "01"]
-    assert "2024-01-02_01" not in names(root, write_scene, "00.avi", "00.mp4")
+
+
+def test_files_that_differ_in_folder_or_ending_only_are_called_by_it(root, write_scene):
+    found = names(root, write_scene, "a.avi", "b.avi", "b.mp4", "sub/a.avi")
+    assert found == ["a", "b_avi", "b_mp4", "sub_a"]
 
 
 def test_files_of_one_name_with_one_table_are_refused(root, write_scene):

@@ -361,8 +361,8 @@ class _Entry:
                 f"{self.where}.count: {count}: {self.given[self.kind]} matches {len(found)} under "
                 f"{self.root}"
             )
-        kept = [one for one in found if self.is_named or one not in elsewhere]
-        self._check_is_of_one(kept)
+        kept = {one: None for one in found if self.is_named or one not in elsewhere}
+        self._check_is_of_one(list(kept))
         limits = self.given.get("first", 1), self.given.get("last", "end")
         first, last = _range(limits, f"{self.where}.last")
         length = self.given.get("frames") if last is None else last - first + 1

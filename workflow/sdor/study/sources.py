@@ -216,8 +216,8 @@ def names_from(stem: str, source: str) -> tuple[str, ...]:
 
     Signs that are not letters, digits, _ or - become one _.
     """
-    folders = Path(source).parent.as_posix()
-    safe = [re.sub(r"[^A-Za-z0-9_-]+", "_", one) for one in (stem, f"{folders}/{stem}", source)]
+    path = (Path(source).parent / stem).as_posix()
+    safe = [re.sub(r"[^A-Za-z0-9_-]+", "_", one) for one in (stem, path, source)]
     base = safe[0][:80] if re.search(r"[A-Za-z0-9]", safe[0]) else "clip"
     return (*safe, f"{base}_{digest(os.fsencode(source))[:10]}")
 
