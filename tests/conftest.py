@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sdor.video.decode import ffmpeg_binary
+from sdor.video.ffmpeg import ffmpeg_binary
 
 VideoWriter = Callable[..., Path]
 SceneWriter = Callable[..., Path]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from workplace import Workplace, copy_project, leftovers
 
-from sdor.video.decode import ffmpeg_binary
+from sdor.video.ffmpeg import ffmpeg_binary
 
 ANSWER = "results/yard/tiny/seed0/ensemble.parquet"
 

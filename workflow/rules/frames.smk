@@ -52,7 +52,8 @@ rule frames:
     input:
         unpack(source_of),
     output:
-        "results/{scene}/frames/{view}/{clip}.npy",
+        frames="results/{scene}/frames/{view}/{clip}.npy",
+        times="results/{scene}/frames/{view}/{clip}.parquet",
     log:
         "results/logs/{scene}/frames/{view}/{clip}.log",
     benchmark:
@@ -66,6 +67,7 @@ rule frames:
             "code": code_of("sdor.video.frames", "sdor.video.cuts"),
             "versions": versions_of(*DECODERS),
             "source": SOURCES[w.scene, w.clip],
+            "reading": reading_of(w),
             "masks": masks_of(w.scene, w.view),
         },
     script:
@@ -78,9 +80,13 @@ rule frames:
 rule clips:
     input:
         unpack(lambda w: cuts(SCENES[w.scene])),
-        frames=lambda w: frame_files(w.scene, METHODS[PLAN.main].view),
+        times=lambda w: [
+            Path(file).with_suffix(".parquet")
+            for file in frame_files(w.scene, METHODS[PLAN.main].view)
+        ],
     output:
-        "results/{scene}/clips.parquet",
+        clips="results/{scene}/clips.parquet",
+        times="results/{scene}/times.parquet",
     log:
         "results/logs/{scene}/clips.log",
     benchmark:
@@ -92,13 +98,14 @@ rule clips:
         **growing(mem_mb=1000, runtime=10),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.video.frames", "sdor.video.store", "sdor.video.cuts"),
+            "code": code_of("sdor.video.frames", "sdor.video.cuts"),
             "clips": [
                 {
                     "name": clip.name,
                     "split": clip.split,
                     "fps": clip.fps,
                     "frames": clip.frames,
+                    "damaged": clip.damaged,
                     "labelled": clip.ground_truth is not None,
                 }
                 for clip in SCENES[w.scene].clips
@@ -112,6 +119,7 @@ rule audit:
     input:
         unpack(lambda w: cuts(SCENES[w.scene])),
         clips="results/{scene}/clips.parquet",
+        times="results/{scene}/times.parquet",
         rendered=lambda w: [
             file
             for clip in SCENES[w.scene].clips

@@ -2,14 +2,11 @@ from sdor.files import read_parquet, write_json, write_parquet
 from sdor.running.jobs import job, logger
 from sdor.video.audit import audit
 from sdor.video.cuts import located_scene
-from sdor.video.decode import picture_size
 
 w = snakemake.wildcards
 with job(snakemake, f"label audit of {w.scene}") as work:
     scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"))
-    clips = read_parquet(snakemake.input.clips)
-    clips[["width", "height"]] = [picture_size(scene.clip(name)) for name in clips["clip"]]
-    times = clips.loc[clips.index.repeat(clips["frames"]), ["clip"]].assign(time=float("nan"))
+    clips, times = read_parquet(snakemake.input.clips), read_parquet(snakemake.input.times)
     table, summary = audit(scene, clips, times)
     units = {"frame": "from 1", "anomalous": "1 anomalous, 0 normal"}
     write_parquet(snakemake.output.table, table, units)

@@ -1,15 +1,19 @@
 from pathlib import Path
 
 from sdor.files import write_parquet
-from sdor.running.jobs import job
+from sdor.running.jobs import job, logger
 from sdor.video.cuts import located_scene
-from sdor.video.frames import clips_table
-from sdor.video.store import stored_frames
+from sdor.video.frames import Reading, clips_table
 
 w = snakemake.wildcards
 with job(snakemake, f"clips of {w.scene}") as work:
     scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"))
-    counts = {Path(path).stem: stored_frames(path) for path in snakemake.input.frames}
-    units = {"first": "frame of the source, from 1", "fps": "1/s"}
-    write_parquet(snakemake.output[0], clips_table(scene, counts), units)
-    work.summary = f"{len(counts):,} clips, {sum(counts.values()):,} frames"
+    found = {Path(path).stem: Reading.read(path) for path in snakemake.input.times}
+    clips, times, remarks = clips_table(scene, found)
+    for remark in (*scene.passed_over, *remarks):
+        logger.warning(remark)
+    units = {"first": "frame of the source, from 1", "fps": "1/s", "begin": "s", "width": "pixels"}
+    write_parquet(snakemake.output.clips, clips, {**units, "remarks": remarks})
+    write_parquet(snakemake.output.times, times, {"time": "s in the source"})
+    left_out = f" of {len(found):,}" if len(clips) < len(found) else ""
+    work.summary = f"{len(clips):,}{left_out} clips, {len(times):,} frames"

@@ -8,7 +8,7 @@ import pytest
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, Joined, Rectangle, Scene, load_scene
 from sdor.video.cuts import find_sequences, locate, sequence_ranges
-from sdor.video.decode import ffmpeg_binary
+from sdor.video.ffmpeg import ffmpeg_binary
 
 SCENES = Path(__file__).parents[3] / "config" / "scenes"
 HEIGHT, WIDTH = 96, 128
@@ -92,7 +92,7 @@ def test_a_joined_video_that_is_cut_off_is_refused(tmp_path, write_video):
     for _ in range(71):
         start = content.index(b"00dc", start + 1)
     path.write_bytes(content[:start])
-    with pytest.raises(SdorError, match=r"all\.avi: expected 80 frames .* found 70"):
+    with pytest.raises(SdorError, match=r"all\.avi: ends at 2\.80 s of the 3\.20 s"):
         sequence_ranges(Joined(path, 2))
 
 

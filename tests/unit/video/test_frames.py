@@ -8,8 +8,9 @@ from PIL import Image
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, GroundTruth, Ranges, Rectangle, Scene
-from sdor.video.frames import View, clips_table, extract_frames
-from sdor.video.store import FrameStore, stored_frames
+from sdor.video.frames import Reading, View, clips_table, extract_clip, extract_frames, read_clip
+from sdor.video.picture import Doubt, hide
+from sdor.video.store import FrameStore
 
 
 def video_clip(path: Path, **more: object) -> Clip:
@@ -25,7 +26,9 @@ def test_frames_are_masked_then_resized(tmp_path, write_video):
     frames = noise(5)
     clip = video_clip(write_video(tmp_path / "a.mkv", frames))
     mask = Rectangle(x=3, y=0, width=10, height=7)
-    assert extract_frames(clip, [mask], View(16, 16), tmp_path / "door.npy") == 5
+    found = extract_frames(clip, [mask], View(16, 16), tmp_path / "door.npy")
+    assert (len(found.times), found.width, found.height) == (5, 32, 24)
+    assert found.doubts == ()
     stored = np.load(tmp_path / "door.npy", mmap_mode="r")
     assert stored.dtype == np.uint8
     assert stored.shape == (5, 16, 16, 3)
@@ -95,43 +98,136 @@ def test_a_long_clip_takes_no_more_memory(tmp_path, write_video):
     extract_frames(video_clip(path), [], View(96, 96), tmp_path / "door.npy")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # The clip is 600 grey frames of 96x96, 5.5 MB; the pipe's buffer is 1 MB.
-    assert stored_frames(tmp_path / "door.npy") == 600
-    assert peak < 3e6
+    # The clip is 600 grey frames of 96x96, 5.5 MB.
+    assert np.load(tmp_path / "door.npy", mmap_mode="r").shape == (600, 96, 96, 1)
+    assert peak < 1e6
+
+
+def scene_of(*clips: Clip) -> Scene:
+    return Scene(name="gate", root=Path(), clips=clips)
+
+
+def readings(tmp_path: Path, *clips: Clip) -> dict[str, Reading]:
+    """What the clips give when they are read, by way of their files."""
+    found = {}
+    for clip in clips:
+        files = tmp_path / f"{clip.name}.npy", tmp_path / f"{clip.name}.parquet"
+        extract_clip(clip, [], View(16, 16), *files)
+        found[clip.name] = Reading.read(files[1])
+        assert len(np.load(files[0], mmap_mode="r")) == len(found[clip.name].times)
+    return found
+
+
+NORMAL = GroundTruth(Ranges(()))
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ({"frames": 21}, r"clip door: expected 21 frames \(scene file\), found 20 in a\.avi"),
-        ({"first": 11, "last": 21}, r"expected frames 11 to 21 of a\.avi, found only 20 frames"),
-        ({"first": 31, "last": 40}, r"expected frames 31 to 40 of a\.avi, found only 20 frames"),
-        ({"first": 21}, r"expected frames 21 to the end of a\.avi, found only 20 frames"),
+        ({"first": 11, "last": 21}, r"expected frames 11 to 21 \(scene file\), found 10 in a\.avi"),
+        ({"first": 31, "last": 40}, r"clip door: .*a\.avi: ends before frame 31"),
+        ({"first": 21}, r"clip door: .*a\.avi: ends before frame 21"),
     ],
 )
-def test_clips_that_are_too_short_are_refused_and_leave_no_file(
-    tmp_path, write_video, more, message
-):
+def test_clips_that_are_too_short_are_refused_in_a_benchmark(tmp_path, write_video, more, message):
     path = write_video(tmp_path / "a.avi", noise(20), "-c:v", "mjpeg")
+    clip = video_clip(path, ground_truth=NORMAL, **more)
     with pytest.raises(SdorError, match=message):
-        extract_frames(video_clip(path, **more), [], View(16, 16), tmp_path / "out" / "door.npy")
-    assert list((tmp_path / "out").iterdir()) == []
+        clips_table(scene_of(clip), readings(tmp_path, clip))
 
 
-def test_a_video_with_fewer_frames_than_it_declares_is_refused(tmp_path, write_video):
-    """The cut falls between two frames, where ffmpeg sees nothing wrong."""
+def test_a_cut_off_video_is_refused_in_a_benchmark_and_used_in_an_archive(tmp_path, write_video):
     path = write_video(tmp_path / "a.avi", noise(20), "-c:v", "mjpeg")
     content = path.read_bytes()
     start = content.index(b"movi")
     for _ in range(13):
         start = content.index(b"00dc", start + 1)
     path.write_bytes(content[:start])
-    with pytest.raises(SdorError, match=r"clip door: .*a\.avi declares 20\), found 12") as error:
-        extract_frames(video_clip(path), [], View(16, 16), tmp_path / "door.npy")
-    assert "set frames: 12" in str(error.value)
-    assert (
-        extract_frames(video_clip(path, frames=12), [], View(16, 16), tmp_path / "door.npy") == 12
-    )
+    clip = video_clip(path, ground_truth=NORMAL)
+    too_early = r"clip door: a\.avi: ends at 0\.48 s of the 0\.80"
+    with pytest.raises(SdorError, match=too_early) as error:
+        clips_table(scene_of(clip), readings(tmp_path, clip))
+    assert "set frames: 12 for this clip in the scene file" in str(error.value)
+    for more in ({"frames": 12}, {"damaged": "accept"}, {"ground_truth": None}):
+        settled = video_clip(path, **{"ground_truth": NORMAL, **more})
+        clips, _, remarks = clips_table(scene_of(settled), readings(tmp_path, settled))
+        assert clips["frames"].tolist() == [12]
+        assert remarks == ["clip door: ends at 0.48 s of the 0.80 s that it declares"]
+
+
+def test_one_bad_file_stops_a_benchmark_and_no_archive(tmp_path, write_video):
+    good = video_clip(write_video(tmp_path / "a.mkv", noise(5)), name="good")
+    (tmp_path / "b.mp4").write_text("no video")
+    bad = video_clip(tmp_path / "b.mp4", name="bad")
+    found = readings(tmp_path, bad, good)
+    clips, times, remarks = clips_table(scene_of(bad, good), found)
+    assert clips["clip"].tolist() == ["good"]
+    assert times["clip"].unique().tolist() == ["good"]
+    assert len(remarks) == 1
+    assert remarks[0].startswith(f"not read: clip bad: {tmp_path}/b.mp4: cannot be read as video (")
+    store = FrameStore({name: tmp_path / f"{name}.npy" for name in ("bad", "good")})
+    assert store.clips == ("good",)
+    assert len(store) == 5
+    labelled = video_clip(good.path, name="good", ground_truth=NORMAL)
+    with pytest.raises(SdorError, match=r"clip bad: .*b\.mp4: cannot be read"):
+        clips_table(scene_of(bad, labelled), found)
+    with pytest.raises(SdorError, match=r"scene gate: nothing of it can be read \(clip bad"):
+        clips_table(scene_of(bad), found)
+    with pytest.raises(SdorError, match="no frame of bad could be read"):
+        FrameStore({"bad": tmp_path / "bad.npy"})
+
+
+def test_many_doubts_are_told_in_a_few_lines():
+    doubts = tuple(Doubt(number, "damaged") for number in range(9, 2, -1))
+    found = Reading(np.arange(3.0), 4, 3, doubts)
+    *_, remarks = clips_table(scene_of(video_clip(Path("a.avi"))), {"door": found})
+    assert remarks[:2] == ["clip door: near frame 9: damaged", "clip door: near frame 8: damaged"]
+
+
+def test_masks_under_a_picture_that_changes_its_size_are_doubtful(tmp_path):
+    for number, side in ((1, 8), (2, 8), (3, 9)):
+        Image.new("L", (12, side), number).save(tmp_path / f"{number}.png")
+    clip = Clip("door", "images", tmp_path, "images")
+    found = extract_frames(clip, [Rectangle(0, 0, 2, 2)], View(16, 16), tmp_path / "door.npy")
+    assert found.doubts[0].frame == 3
+
+
+def test_times_are_those_of_the_source(tmp_path, write_video):
+    path = write_video(tmp_path / "a.mkv", noise(20), fps=10)
+    part = video_clip(path, name="part", first=11)
+    rated = video_clip(path, name="rated", first=11, fps=5.0)
+    scene = scene_of(part, rated)
+    clips, times, remarks = clips_table(scene, readings(tmp_path, part, rated))
+    assert remarks == []
+    np.testing.assert_allclose(clips["begin"], [1.0, 2.0])
+    np.testing.assert_allclose(clips["fps"], [10.0, 5.0])
+    expected = [1 + np.arange(10) / 10, 2 + np.arange(10) / 5]
+    np.testing.assert_allclose(times["time"], np.concatenate(expected), atol=1e-6)
+    assert times["frame"].tolist() == [*range(1, 11), *range(1, 11)]
+
+
+def test_a_sequence_of_a_joined_video_must_be_located_first(tmp_path):
+    clip = Clip(name="a", kind="video", path=tmp_path / "all.avi", source="all.avi", sequence=2)
+    with pytest.raises(ValueError, match="sequence 2"):
+        next(read_clip(clip, []))
+
+
+def test_hidden_regions_are_black_and_end_where_they_should():
+    frame = np.full((4, 6, 3), 9, dtype=np.uint8)
+    hidden = hide(frame, [Rectangle(x=1, y=2, width=3, height=2)])
+    expected = [[9] * 6, [9] * 6, [9, 0, 0, 0, 9, 9], [9, 0, 0, 0, 9, 9]]
+    for channel in range(3):
+        assert hidden[:, :, channel].tolist() == expected
+    assert (frame == 9).all()
+
+
+@pytest.mark.parametrize(
+    "mask", [Rectangle(4, 0, 3, 1), Rectangle(0, 3, 1, 2), Rectangle(9, 9, 1, 1)]
+)
+def test_masks_beyond_the_picture_are_refused(mask):
+    with pytest.raises(SdorError, match="beyond the picture of 6x4 pixels"):
+        hide(np.zeros((4, 6, 1), np.uint8), [mask])
 
 
 def test_a_mask_outside_of_the_picture_is_refused(tmp_path, write_video):
@@ -244,17 +340,24 @@ def test_clips_table_has_one_row_a_clip(tmp_path, write_video):
         Clip(name="images", kind="images", path=tmp_path / "images", source="set/images"),
     )
     scene = Scene(name="gate", root=tmp_path, clips=clips)
-    table = clips_table(scene, {"train": 12, "test": 8, "images": 3})
+    found = {clip.name: Reading(np.arange(9) / 30, 32, 24) for clip in clips}
+    found["images"] = Reading(np.full(3, np.nan), 4, 3)
+    found["train"] = Reading(np.arange(12) / 30, 32, 24)
+    table, times, _ = clips_table(scene, found)
     expected = pd.DataFrame(
         {
             "clip": ["train", "test", "images"],
             "source": ["long.avi", "long.avi", "set/images"],
             "first": [1, 13, 1],
-            "last": [12, 20, 3],
+            "last": [12, 21, 3],
             "split": ["train", "test", ""],
             "fps": [30.0, 15.0, np.nan],
-            "frames": [12, 8, 3],
+            "frames": [12, 9, 3],
             "labelled": [True, False, False],
+            "width": [32, 32, 4],
+            "height": [24, 24, 3],
+            "begin": [0.0, 0.8, np.nan],
         }
     )
     pd.testing.assert_frame_equal(table, expected)
+    assert times["time"].isna().sum() == 3

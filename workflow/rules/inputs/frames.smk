@@ -1,6 +1,6 @@
 # What the rules of frames.smk ask for.
 
-DECODERS = ("av", "ffmpeg-python", "imageio-ffmpeg", "numpy", "pillow")
+DECODERS = ("av", "numpy", "pillow")
 
 
 def frame_files(scene, view):
@@ -17,6 +17,13 @@ def masks_of(scene, view=""):
     if view.endswith("-unmasked"):
         return []
     return [vars(mask) for mask in SCENES[scene].masks]
+
+
+def reading_of(wildcards):
+    """What the scene file says on how a clip is read."""
+    clip = SCENES[wildcards.scene].clip(wildcards.clip)
+    # At which rate, is for the table of clips.
+    return {"stream": clip.stream, "bits": clip.bits, "timed": clip.fps is not None}
 
 
 def source_of(wildcards):

@@ -24,7 +24,7 @@ from sdor.demo.plaza import STANDING, Plaza
 from sdor.demo.walkers import ZOOM, Brush, Camera, Colour, Figure, FloatArray, Look, moving
 from sdor.errors import SdorError
 from sdor.files import atomic
-from sdor.video.decode import ffmpeg_binary, last_lines
+from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 
 Picture = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]

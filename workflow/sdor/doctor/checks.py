@@ -200,7 +200,8 @@ def torch_works(torch: Torch) -> Found:
 
 def ffmpeg() -> Found:
     """The ffmpeg that is used, tried: a small video as the demo's is written and read again."""
-    from sdor.video.decode import ffmpeg_binary, read_video  # PyAV may fail at its import
+    from sdor.video.decode import read_video  # PyAV may fail at its import
+    from sdor.video.ffmpeg import ffmpeg_binary
 
     path = ffmpeg_binary()
     version = ask(path, "-version").partition(" Copyright")[0]
@@ -209,7 +210,7 @@ def ffmpeg() -> Found:
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x48", "-r", "5", "-i", "pipe:"]
         grey = bytes([128]) * (64 * 48 * 3 * VIDEO_FRAMES)
         ask(path, "-loglevel", "error", *raw, "-vcodec", "mpeg4", str(video), given=grey)
-        if (frames := sum(1 for _ in read_video(video))) != VIDEO_FRAMES:
+        if (frames := sum(1 for _ in read_video(video, doubts=[]))) != VIDEO_FRAMES:
             raise SdorError(f"{path}: {frames} of {VIDEO_FRAMES} frames came back")
     return Found([f"writes and reads video: {path}, {version}"])
 

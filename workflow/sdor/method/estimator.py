@@ -1,6 +1,7 @@
 """The method as an estimator in the conventions of scikit-learn."""
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,7 +176,8 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
                 else:
                     path = Path(clip)
                     given = Clip(name, "images" if path.is_dir() else "video", path, str(clip))
-                    extract_frames(given, [], view, file)
+                    for doubt in extract_frames(given, [], view, file).doubts:
+                        warnings.warn(f"{path}: {doubt}", stacklevel=4)
             window = self.backbone_.architecture.frames
             yield Inputs(FrameStore(files), self.compute_, window=window)
 

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from sdor.study.scenes import Scene
-from sdor.video.decode import hide
 from sdor.video.images import read_pixel_masks
 from sdor.video.labels import Labels, LabelTables, frame_labels
-from sdor.video.picture import fault_of
+from sdor.video.picture import fault_of, hide
 
 
 def audit(

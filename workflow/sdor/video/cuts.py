@@ -17,8 +17,8 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import read_json
 from sdor.study.scenes import Joined, Rectangle, Scene, find_scene
-from sdor.video.decode import hide, probe, read_video
-from sdor.video.picture import Frame
+from sdor.video.decode import read_video
+from sdor.video.picture import Doubt, Frame, hide
 
 # Columns and rows: fine enough that a person is a block, coarse enough that noise averages out.
 GRID = (16, 12)
@@ -62,17 +62,15 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
 
     Raises
     ------
-    SdorError : the video is cut off, or the number of sequences found is not the expected one.
+    SdorError : the video is cut off, or has another number of sequences than it should have.
     """
-    found = find_sequences(hide(frame, masks) for frame in read_video(joined.path))
-    count = found[-1][1] if found else 0
-    declared = probe(joined.path).frames
-    # Some codecs leave a placeholder in the container that is no frame; a cut-off file lacks more.
-    if declared is not None and count < 0.99 * declared:
-        raise SdorError(
-            f"{joined.path}: expected {declared} frames (the file declares them), found {count}; "
-            "copy it anew"
-        )
+    doubts: list[Doubt] = []
+    pictures = read_video(joined.path, doubts=doubts)
+    found = find_sequences(hide(picture.pixels, masks) for picture in pictures)
+    # Damage is judged with the clip that it is in.
+    for doubt in doubts:
+        if doubt.kind == "end":
+            raise SdorError(f"{joined.path}: {doubt}; copy it anew")
     if len(found) != joined.sequences:
         raise SdorError(
             f"{joined.path}: expected {joined.sequences} sequences, found {len(found)}, "

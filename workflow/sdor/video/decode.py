@@ -1,216 +1,259 @@
-"""Frames out of video files and image folders: one at a time, every coded frame exactly once."""
+"""Frames out of video files: every frame of one stream, each with its own number and time.
 
+Nothing is believed that a container says of its content: frames are counted as they are decoded,
+and each comes with its own timestamp, size and pixel format.
+"""
+
+import logging
 import math
-import re
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
+from heapq import heappop, heappush
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import av
-import ffmpeg
+import av.logging
 import numpy as np
+from av.container import InputContainer
+from av.format import Flags
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
 
-from sdor.errors import SdorError
-from sdor.study.scenes import Clip, Rectangle
-from sdor.study.sources import image_files
-from sdor.video.images import read_images
-from sdor.video.picture import Doubt, Frame, Size, fault_of
+from sdor.video.picture import Doubt, Frame, Picture, UnreadableError
 
-# One word per token of a PNM header: magic number, width, height, largest value.
-PNM_CHANNELS = {b"P5": 1, b"P6": 3}
-
-
-class Declared(NamedTuple):
-    """What a video or a folder of images says of itself; None where it does not tell."""
-
-    frames: int | None
-    fps: float | None
-    width: int  # pixels of the picture as it is shown
-    height: int
-    grey: bool  # whether it has no colour channels
-
-
-def ffmpeg_binary() -> str:
-    """Path of ffmpeg: the one on the PATH, else the one in the `imageio-ffmpeg` wheel.
-
-    Raises
-    ------
-    SdorError : neither is there.
-    """
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:
-        raise SdorError(
-            "ffmpeg not found: install it (conda install ffmpeg, apt install ffmpeg) "
-            "or run pip install imageio-ffmpeg"
-        ) from error
+# What the libraries complain of is for `Capture`, and nobody else.
+av.logging.set_level(av.logging.WARNING)
+av.logging.set_skip_repeated(False)
+logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
+# Pictures in a file that are no video: cover art, thumbnails.
+STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+GREY_FORMATS = ("gray", "ya", "mono")
+# A playlist that is called .mp4 must reach neither into other files nor into the network.
+OPTIONS = {"protocol_whitelist": "file"}
+# Many AVI files declare a frame more than they have, and the last frame may have no duration.
+MISSING_FRAMES = 2.5
+USUAL_STEP = 0.04  # seconds: where two frames in a row have the same timestamp, right at the start
 
 
-def probe(path: str | Path) -> Declared:
-    """Look into a container, or a folder of images, and decode its first frame.
-
-    Raises
-    ------
-    SdorError : it is missing, is no video, or has no frame that can be decoded.
-    """
-    if Path(path).is_dir():
-        files = image_files(Path(path))
-        # Of any depth: only the size is asked for.
-        height, width, channels = next(read_images(Path(path), bits=16, doubts=[])).pixels.shape
-        return Declared(len(files), None, width, height, grey=channels == 1)
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise SdorError(f"{path}: no video stream in this file")
-            stream = container.streams.video[0]
-            frame = next(container.decode(stream), None)
-            if frame is None:
-                raise SdorError(f"{path}: the video has no frames")
-            size = frame.width, frame.height
-            # ffmpeg turns the frames of a phone's upright video; the rectangles of masks follow it.
-            width, height = size[::-1] if frame.rotation % 180 else size
-            fps = float(stream.average_rate) if stream.average_rate else None
-            grey = frame.format.name.startswith(("gray", "ya", "mono"))
-            return Declared(stream.frames or None, fps, width, height, grey)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise SdorError(f"{path}: cannot be read as a video ({_one_line(str(error))})") from error
-
-
-def read_video(path: str | Path, first: int = 1, last: int | None = None) -> Iterator[Frame]:
+def read_video(
+    path: str | Path,
+    first: int = 1,
+    last: int | None = None,
+    *,
+    stream: int | None = None,
+    fps: float | None = None,
+    doubts: list[Doubt],
+) -> Iterator[Picture]:
     """Frames `first` to `last` (from 1, inclusive; None: to the end) of a video file.
 
-    ffmpeg decodes into a pipe; one frame is held at a time and reading stops behind `last`. Frames
-    are counted, not timed: a variable frame rate neither drops nor repeats any. Grey video stays
-    grey. A video that ends before `last` just ends here: who knows how many frames there should be
-    compares.
+    One frame is held at a time and reading stops behind `last`. A frame that cannot be decoded
+    keeps its number and time, and the one before stands for it. Frame 1 is the first that can be
+    decoded, or the key frame before it that is damaged. Pictures are turned as they are to be
+    shown; grey ones stay grey. Times count from frame 1. A video that ends before `last` just ends
+    here: who knows how many frames there should be compares.
 
-    Yields
-    ------
-    uint8 [height, width, channels], channels = 1 (grey) or 3 (RGB).
+    Parameters
+    ----------
+    stream : index of the stream, as ffmpeg counts them; needed where several are video.
+    fps : frames per second, where there are no timestamps or they are not to be believed.
+    doubts : what is found damaged, and an end before the declared one, is appended.
 
     Raises
     ------
-    SdorError : the file is no video, or ffmpeg meets an error in it; with ffmpeg's last words.
+    UnreadableError : no frame can be decoded; there are no timestamps and no `fps`; or the file has
+        several videos and no `stream` chooses one.
     """
-    grey = probe(path).grey
-    limits = {} if last is None else {"end_frame": last}
-    source = ffmpeg.input(str(Path(path).absolute()))["v:0"]
-    frames = source.filter("trim", start_frame=first - 1, **limits)
-    # A PNM picture carries its own size, so that no second guess at rotation or cropping is needed.
-    output = frames.output(
-        "pipe:",
-        format="image2pipe",
-        vcodec="pgm" if grey else "ppm",
-        pix_fmt="gray" if grey else "rgb24",
-        **_passthrough(ffmpeg_binary()),
-    ).global_args("-xerror", "-nostdin", "-hide_banner", "-loglevel", "error")
-    command = ffmpeg.compile(output, cmd=ffmpeg_binary())
-    # A file takes any amount of complaints; an unread pipe would stop ffmpeg when it is full.
-    with tempfile.TemporaryFile() as complaints:
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=complaints, bufsize=1 << 20
-        ) as process:
-            assert process.stdout is not None
+    number = 0
+    try:
+        # Opening it reads the first packets.
+        with av.logging.Capture() as said:
+            file = av.open(str(Path(path).absolute()), options=OPTIONS, metadata_errors="ignore")
+        with file:
+            if words := _complaint([one for one in said if one[1] == file.format.name]):
+                doubts.append(Doubt(None, words))
+            video = _video_stream(path, file, stream)
+            if fps is None and Flags.no_timestamps in Flags(file.format.flags):
+                raise UnreadableError(
+                    f"{path}: {file.format.long_name} has no timestamps; give the frames per "
+                    "second with the key fps of this clip"
+                )
+            clock = _Clock(fps)
+            for number, (stamp, frame) in enumerate(_decoded(file, video, doubts), start=1):
+                time = clock.at(number, stamp)
+                if number >= first:
+                    yield Picture(number, time, _pixels(frame))
+                if number == last:
+                    break
+    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
+        if number == 0:
+            raise UnreadableError(f"{path}: cannot be read as video ({_words(error)})") from error
+        doubts.append(Doubt(number + 1, f"reading breaks off ({_words(error)})"))
+    if number == 0:
+        reason = f" ({doubts[0].words})" if doubts else ""
+        raise UnreadableError(f"{path}: no frame of it can be decoded{reason}")
+
+
+class _Clock:
+    """Times of frames, which never stand still or run back: the last step is taken again there."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._fps = fps
+        self._start, self._last, self._step = 0.0, 0.0, USUAL_STEP
+
+    def at(self, number: int, stamp: float | None) -> float:
+        """Seconds from frame 1; `stamp` is what the file says, None where it says nothing."""
+        if self._fps is not None:
+            return (number - 1) / self._fps
+        if number == 1:
+            self._start = stamp or 0.0
+            return 0.0
+        time = -math.inf if stamp is None else stamp - self._start
+        if time > self._last:
+            self._step = time - self._last
+        else:
+            time = self._last + self._step
+        self._last = time
+        return time
+
+
+def _video_stream(path: str | Path, file: InputContainer, wanted: int | None) -> VideoStream:
+    """The stream that is meant."""
+    if file.format.name.startswith("image2") or file.format.name.endswith("_pipe"):
+        raise UnreadableError(f"{path}: is an image; images are given as a folder, with images:")
+    found = [one for one in file.streams.video if not one.disposition & STILLS]
+    chosen = [one for one in found if wanted in (None, one.index)]
+    if len(chosen) == 1:
+        if chosen[0].codec_context is None:
+            raise UnreadableError(f"{path}: its video is in a coding that cannot be decoded here")
+        return chosen[0]
+    if not found:
+        raise UnreadableError(f"{path}: no video stream in this file")
+    listed = "; ".join(f"{one.index}: {one.name} {one.width}x{one.height}" for one in found)
+    raise UnreadableError(
+        f"{path}: has {len(found)} video streams ({listed}); choose one with the key stream"
+        if wanted is None
+        else f"{path}: stream: {wanted} is no video stream of it; it has {listed}"
+    )
+
+
+class _Step(NamedTuple):
+    """What came of one packet of the video; of the end of the file, the frames still held back.
+
+    Attributes
+    ----------
+    stamp : of the packet (s), where it has one.
+    is_lost : whether the decoder refused it.
+    fault : what the libraries said of it; empty where all is well.
+    """
+
+    stamp: float | None
+    frames: list[av.VideoFrame]
+    is_lost: bool = False
+    fault: str = ""
+
+
+def _decoded(
+    file: InputContainer, video: VideoStream, doubts: list[Doubt]
+) -> Iterator[tuple[float | None, av.VideoFrame]]:
+    """Timestamp (s) and frame, in the order of display; those that are lost are stood for.
+
+    A refused packet has lost the frame of its own timestamp, unless one with that timestamp comes
+    after all. Refused packets before the first key frame are not counted: such a recording begins
+    in the middle.
+    """
+    count = 0
+    before: av.VideoFrame | None = None
+    lost: list[float] = []
+    for step in _steps(file, video, doubts):
+        if step.is_lost:
+            heappush(lost, -math.inf if step.stamp is None else step.stamp)
+        for frame in step.frames:
+            time = _seconds(video, frame.pts)
+            while lost and (time is None or lost[0] < time):
+                count += 1
+                yield heappop(lost), before or frame
+            if lost and lost[0] == time:
+                heappop(lost)
+            count += 1
+            if frame.is_corrupt and not step.fault:
+                doubts.append(Doubt(count, "damaged"))
+            yield time, frame
+            before = frame
+        if step.fault and (count or lost):
+            doubts.append(Doubt(max(count, 1), step.fault))
+    while lost and before:
+        yield heappop(lost), before
+
+
+def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Iterator[_Step]:
+    """The packets of the video, one by one, decoded."""
+    # One thread: what goes wrong is then known to be of this packet.
+    video.codec_context.thread_count = 1
+    packets = file.demux()
+    begun, is_end, count, end = False, False, 0, 0.0
+    while not is_end:
+        frames: list[av.VideoFrame] = []
+        stamp, of_video, is_lost = None, None, False
+        with av.logging.Capture() as said:
             try:
-                while (frame := _read_pnm(process.stdout)) is not None:
-                    yield frame
-                process.wait()
-            finally:
-                process.kill()
-        complaints.seek(0)
-        words = complaints.read().decode(errors="replace")
-    # It also ends well where it met the end of a file too early.
-    if process.returncode != 0 or "ended prematurely" in words or "partial file" in words:
-        raise SdorError(f"{path}: ffmpeg cannot decode it to the end ({last_lines(words)})")
+                packet = next(packets, None)
+                is_end = packet is None
+                # An empty packet is a frame that a recorder left out, not the end.
+                if packet is not None and packet.size:
+                    begin = packet.dts if packet.pts is None else packet.pts
+                    stamp = _seconds(packet.stream, begin)
+                    of_video = packet if packet.stream_index == video.index else None
+                    # What a file declares as a whole ends with the last of its streams.
+                    if stamp is not None and (of_video or video.duration is None):
+                        end = max(end, stamp + (_seconds(packet.stream, packet.duration) or 0.0))
+                if of_video or is_end:
+                    count += of_video is not None
+                    frames = video.codec_context.decode(of_video)
+            except (av.FFmpegError, OSError) as error:
+                said.append((av.logging.ERROR, "", _words(error)))
+                if of_video and not of_video.is_discard:
+                    is_lost = begun or of_video.is_keyframe
+        begun = begun or bool(frames) or is_lost
+        yield _Step(stamp, frames, is_lost, _complaint(said))
+    declared = _declared_end(file, video)
+    if declared and end < declared - MISSING_FRAMES * end / max(count - 1, 1):
+        words = f"ends at {end:.2f} s of the {declared:.2f} s that it declares"
+        doubts.append(Doubt(None, words, "end"))
 
 
-def read_clip(clip: Clip, masks: Sequence[Rectangle] = ()) -> Iterator[Frame]:
-    """The frames of a clip at source resolution, the masks hidden: `read_video`, `read_images`.
-
-    Raises
-    ------
-    SdorError : as they and `hide` do, with the clip's name in front.
-    ValueError : the clip is a sequence of a joined video and not located yet (`sdor.video.cuts`).
-    """
-    if clip.sequence is not None:
-        raise ValueError(f"{clip.name} is sequence {clip.sequence} of a joined video: locate it")
-    doubts: list[Doubt] = []
-    with fault_of(clip):
-        if clip.kind == "images":
-            for picture in read_images(
-                clip.path, clip.first, clip.last, bits=clip.bits, doubts=doubts
-            ):
-                if doubts:
-                    raise SdorError(doubts[0].words)
-                yield hide(picture.pixels, masks)
-            return
-        for frame in read_video(clip.path, clip.first, clip.last):
-            yield hide(frame, masks)
+def _complaint(said: list[tuple[int, str, str]]) -> str:
+    """The first message (level, library, text) that tells of damage; empty where none does."""
+    for level, _, text in said:
+        if level <= av.logging.ERROR or text.startswith("Packet corrupt"):
+            return " ".join(text.split())
+    return ""
 
 
-def picture_size(clip: Clip) -> Size:
-    """Width and height of the clip's source picture, in pixels."""
-    with fault_of(clip):
-        found = probe(clip.path)
-        return found.width, found.height
+def _declared_end(file: InputContainer, video: VideoStream) -> float | None:
+    """Seconds after which the video ends, or the whole file, as the file has it."""
+    # The duration of an AVI file is of what is there; its header counts what should be.
+    if file.format.name == "avi" and video.frames and video.average_rate:
+        return float(video.frames / video.average_rate)
+    if video.duration is not None and video.time_base is not None:
+        return float(video.duration * video.time_base)
+    return file.duration and file.duration / av.time_base
 
 
-def hide(frame: Frame, masks: Sequence[Rectangle]) -> Frame:
-    """The frame with black rectangles over the masks.
-
-    Raises
-    ------
-    SdorError : a mask reaches beyond the picture; the message starts with the mask.
-    """
-    height, width = frame.shape[:2]
-    frame = frame.copy() if masks else frame
-    for mask in masks:
-        right, bottom = mask.x + mask.width, mask.y + mask.height
-        if right > width or bottom > height:
-            raise SdorError(
-                f"mask x {mask.x} to {right}, y {mask.y} to {bottom} "
-                f"reaches beyond the picture of {width}x{height} pixels"
-            )
-        frame[mask.y : bottom, mask.x : right] = 0
-    return frame
+def _seconds(stream: Stream, ticks: int | None) -> float | None:
+    if ticks is None or stream.time_base is None:
+        return None
+    return float(ticks * stream.time_base)
 
 
-def _read_pnm(pipe: IO[bytes]) -> Frame | None:
-    """The next PNM picture of the pipe; None at its end or where it breaks off."""
-    header = pipe.readline().split() + pipe.readline().split() + pipe.readline().split()
-    if len(header) == 4:
-        shape = int(header[2]), int(header[1]), PNM_CHANNELS[header[0]]
-        pixels = pipe.read(math.prod(shape))
-        if len(pixels) == math.prod(shape):
-            return np.frombuffer(pixels, dtype=np.uint8).reshape(shape)
-    return None
+def _pixels(frame: av.VideoFrame) -> Frame:
+    """A frame as it is to be shown: uint8 [height, width, 1 (grey) or 3 (RGB)]."""
+    grey = frame.format.name.startswith(GREY_FORMATS)
+    pixels = np.atleast_3d(frame.to_ndarray(format="gray" if grey else "rgb24"))
+    return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))
 
 
-@cache
-def _passthrough(binary: str) -> dict[str, str]:
-    """The option for "every frame once", which has had two names."""
-    said = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False).stdout
-    version = re.search(r"version n?([0-9]+)\.([0-9]+)", said)
-    old = version is not None and (int(version[1]), int(version[2])) < (5, 1)
-    return {"vsync" if old else "fps_mode": "passthrough"}
-
-
-def last_lines(words: str) -> str:
-    """The last of ffmpeg's words in one line."""
-    # Addresses of the process differ from run to run and say nothing.
-    words = re.sub(r" @ 0x[0-9a-f]+", "", words)
-    lines = [_one_line(line) for line in words.splitlines() if line.strip()]
-    return "; ".join(lines[-3:]) or "it gives no reason"
-
-
-def _one_line(words: str) -> str:
+def _words(error: Exception) -> str:
+    """What a library says, in one line."""
+    log = getattr(error, "log", None)
+    words = log[2] if log else getattr(error, "strerror", None) or str(error)
     return " ".join(words.split())

@@ -1,20 +1,29 @@
-"""Frames out of video: each clip is decoded once into one `.npy` file of the frame store."""
+"""Frames out of video: each clip is decoded once into one `.npy` file of the frame store.
+
+Beside it lies a table of the frames' times, which says what was doubtful as well. Nothing stops
+here because of that: `clips_table` judges it, when the whole scene is known.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
 from sdor.errors import SdorError
-from sdor.files import atomic
+from sdor.files import atomic, read_about, read_parquet, write_parquet
 from sdor.study.scenes import Clip, Rectangle, Scene
-from sdor.video.decode import probe, read_clip
-from sdor.video.picture import Frame
+from sdor.video.decode import read_video
+from sdor.video.images import read_images
+from sdor.video.picture import Doubt, Frame, Picture, UnreadableError, fault_of, hide
 
+FloatArray = npt.NDArray[np.float64]
+# Doubts that are told one by one, of each clip.
+TOLD = 5
 # Bytes before the frames: how long NumPy's header of any such array is, padded for its growth.
 HEADER = 128
 
@@ -39,30 +48,114 @@ class View:
         return cls(int(width), int(height or width), "grey" in words, "unmasked" not in words)
 
 
-def extract_frames(clip: Clip, masks: Sequence[Rectangle], view: View, output: str | Path) -> int:
+@dataclass(frozen=True)
+class Reading:
+    """What came of reading a clip.
+
+    Attributes
+    ----------
+    times : (frames,) seconds from the source's first frame; NaN where nothing tells.
+    width, height : of the source's picture in pixels; 0 where none could be read.
+    doubts : at most `TOLD`, and one that says how many more.
+    failure : why nothing could be read, else empty.
+    """
+
+    times: FloatArray
+    width: int
+    height: int
+    doubts: tuple[Doubt, ...] = ()
+    failure: str = ""
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """From the table of times that `extract_clip` wrote (SdorError: it is damaged)."""
+        about = read_about(path)
+        return cls(
+            read_parquet(path)["time"].to_numpy(dtype=float),
+            about["width"],
+            about["height"],
+            tuple(Doubt(*one) for one in about["doubts"]),
+            about["failure"],
+        )
+
+
+def extract_clip(
+    clip: Clip, masks: Sequence[Rectangle], view: View, frames: str | Path, times: str | Path
+) -> Reading:
+    """Decode a clip into the file of its frames, and write the table of their times.
+
+    Of a clip of which nothing can be read, both are empty and the table says why.
+
+    Raises
+    ------
+    SdorError : what the disk does not take.
+    """
+    try:
+        found = extract_frames(clip, masks, view, frames)
+    except UnreadableError as error:
+        found = Reading(np.zeros(0), 0, 0, failure=str(error))
+        store_frames([], view, frames)
+    about = {"width": found.width, "height": found.height, "failure": found.failure}
+    unit = {"time": "s from the source's first frame"}
+    table = pd.DataFrame({"time": found.times})
+    write_parquet(times, table, {**unit, **about, "doubts": list(found.doubts)})
+    return found
+
+
+def extract_frames(
+    clip: Clip, masks: Sequence[Rectangle], view: View, output: str | Path
+) -> Reading:
     """Decode a clip once into an `.npy` file of shape [frames, height, width, channels], uint8.
 
     The masks are filled with black at the resolution of the source, so that nothing of what they
     hide is blended into the pixels beside them; for the rest see `store_frames`.
 
-    Returns
-    -------
-    The number of frames.
+    Raises
+    ------
+    UnreadableError : no frame of the clip can be read, or one is smaller than a mask.
+    """
+    doubts: list[Doubt] = []
+    times: list[float] = []
+    sizes: list[tuple[int, int]] = []  # width, height, whenever it changes
+
+    def frames() -> Iterator[Frame]:
+        with fault_of(clip):
+            for picture in read_clip(clip, doubts):
+                times.append(picture.time)
+                height, width = picture.pixels.shape[:2]
+                if (width, height) not in sizes[-1:]:
+                    if sizes and masks and view.masked:
+                        words = f"the picture changes to {width}x{height} pixels under the masks"
+                        doubts.append(Doubt(picture.number, words))
+                    sizes.append((width, height))
+                yield hide(picture.pixels, masks if view.masked else ())
+
+    store_frames(frames(), view, output)
+    here = [one for one in doubts if one.frame is None or one.frame >= clip.first]
+    return Reading(np.array(times), *sizes[0], _told(here))
+
+
+def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
+    """The pictures of a clip at source resolution: `read_video`, `read_images`.
 
     Raises
     ------
-    SdorError : the clip cannot be decoded, has another number of frames than it should have, ends
-        before its range does, or is smaller than a mask.
+    UnreadableError : nothing of the clip can be read.
+    ValueError : the clip is a sequence of a joined video and not located yet (`sdor.video.cuts`).
     """
-
-    def frames() -> Iterator[Frame]:
-        count = 0
-        for frame in read_clip(clip, masks if view.masked else ()):
-            yield frame
-            count += 1
-        _check_count(clip, count)
-
-    return store_frames(frames(), view, output)
+    if clip.sequence is not None:
+        raise ValueError(f"{clip.name} is sequence {clip.sequence} of a joined video: locate it")
+    whole = clip.path, clip.first, clip.last
+    if clip.kind == "images":
+        pictures = read_images(*whole, bits=clip.bits, fps=clip.fps, doubts=doubts)
+    else:
+        pictures = read_video(*whole, stream=clip.stream, fps=clip.fps, doubts=doubts)
+    empty = True
+    for picture in pictures:
+        empty = False
+        yield picture
+    if empty:
+        raise UnreadableError(f"{clip.path}: ends before frame {clip.first}, where the clip begins")
 
 
 def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int:
@@ -95,35 +188,122 @@ def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int
     return count
 
 
-def clips_table(scene: Scene, counts: Mapping[str, int]) -> pd.DataFrame:
-    """One row a clip, in the scene's order: what was decoded, from where, and what is known of it.
+def clips_table(
+    scene: Scene, readings: Mapping[str, Reading]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """What was decoded of a scene, from where, and what is known of it.
+
+    A scene with ground truth is a benchmark, whose numbers must be right: whatever is doubtful in
+    one of its clips is refused, unless the scene file settles it. Of others, all that can be read
+    is used.
 
     Parameters
     ----------
     scene : with its clips located, if they come out of a joined video.
-    counts : decoded frames of each clip, by name.
+    readings : of each clip, by name.
 
     Returns
     -------
-    DataFrame: clip, source, first, last (frames of the source, from 1), split ("train", "test" or
-    ""), fps (NaN when unknown), frames, labelled.
+    clips : one row a clip of which something could be read, in the scene's order: clip, source,
+        first, last (frames of the source, from 1), split ("train", "test" or ""), fps (the median
+        rate; NaN when unknown), frames, labelled, width, height (pixels of the source), begin (s
+        in the source, NaN when unknown).
+    times : clip, frame (from 1), time (s in the source, NaN when unknown).
+    remarks : what was doubtful or could not be read, a line each.
+
+    Raises
+    ------
+    SdorError : a doubt about a benchmark; nothing can be read of any clip.
     """
+    remarks = []
     for clip in scene.clips:
-        _check_expected(clip, counts[clip.name])
-    rows = [
+        found = _counted(clip, readings[clip.name])
+        if scene.has_ground_truth:
+            _refuse_doubts(clip, found)
+        remarks += [f"not read: {found.failure}"] if found.failure else []
+        remarks += [f"clip {clip.name}: {doubt}" for doubt in found.doubts]
+    read = [
+        (clip, found, _times(clip, found))
+        for clip in scene.clips
+        if not (found := readings[clip.name]).failure
+    ]
+    if not read:
+        raise SdorError(f"scene {scene.name}: nothing of it can be read ({found.failure})")
+    clips = pd.DataFrame(
         {
             "clip": clip.name,
             "source": clip.source,
             "first": clip.first,
-            "last": clip.first + counts[clip.name] - 1,
+            "last": clip.first + len(seconds) - 1,
             "split": clip.split,
-            "fps": clip.fps or probe(clip.path).fps,
-            "frames": counts[clip.name],
+            "fps": _rate(seconds),
+            "frames": len(seconds),
             "labelled": clip.ground_truth is not None,
+            "width": found.width,
+            "height": found.height,
+            "begin": seconds[0],
         }
-        for clip in scene.clips
-    ]
-    return pd.DataFrame(rows).astype({"fps": float})
+        for clip, found, seconds in read
+    )
+    times = pd.DataFrame(
+        {
+            "clip": np.repeat(clips["clip"].to_numpy(), clips["frames"]),
+            "frame": np.concatenate([np.arange(count) + 1 for count in clips["frames"]]),
+            "time": np.concatenate([seconds for *_, seconds in read]),
+        }
+    )
+    return clips.astype({"fps": float}), times, remarks
+
+
+def _counted(clip: Clip, found: Reading) -> Reading:
+    """With a doubt, when the clip has not the frames that the scene file says."""
+    count, expected = len(found.times), clip.frames
+    words = f"expected {expected} frames"
+    if clip.last is not None:
+        expected = clip.last - clip.first + 1
+        words = f"expected frames {clip.first} to {clip.last}"
+    if found.failure or expected in (None, count):
+        return found
+    doubt = Doubt(None, f"{words} (scene file), found {count}", "count")
+    return replace(found, doubts=(doubt, *found.doubts))
+
+
+def _times(clip: Clip, found: Reading) -> FloatArray:
+    """Seconds in the source: by the frame rate of the scene file, where it gives one."""
+    if clip.fps is None:
+        return found.times
+    return (clip.first - 1 + np.arange(len(found.times))) / clip.fps
+
+
+def _refuse_doubts(clip: Clip, found: Reading) -> None:
+    """Raise what is doubtful in a clip of a benchmark, with the key that settles it."""
+    if found.failure:
+        raise SdorError(found.failure)
+    for doubt in found.doubts:
+        if doubt.kind == "count":
+            raise SdorError(f"clip {clip.name}: {doubt} in {clip.source}; is the copy complete?")
+    settled = {"damage", "end"} if clip.damaged == "accept" else set()
+    # Who has counted the frames knows that the file is complete, whatever it declares.
+    settled |= {"end"} if clip.frames or clip.last else set()
+    for doubt in found.doubts:
+        if doubt.kind not in settled:
+            key = f"frames: {len(found.times)}" if doubt.kind == "end" else "damaged: accept"
+            raise SdorError(
+                f"clip {clip.name}: {clip.source}: {doubt}; put a whole copy in its place, or set "
+                f"{key} for this clip in the scene file, if it is to be used as it is"
+            )
+
+
+def _rate(times: FloatArray) -> float:
+    """Frames per second: the median."""
+    return float(1 / np.median(np.diff(times))) if len(times) > 1 else float("nan")
+
+
+def _told(doubts: Sequence[Doubt]) -> tuple[Doubt, ...]:
+    """Doubts about the whole first, then the first of the frames, and how many more there are."""
+    ordered = sorted(doubts, key=lambda one: one.frame or 0)
+    more = len(ordered) - TOLD
+    return (*ordered[:TOLD], *([Doubt(None, f"and in {more} more places")] if more > 0 else []))
 
 
 def _resized(frame: Frame, view: View) -> Frame:
@@ -147,30 +327,3 @@ def _widen(file: IO[bytes], count: int, pixels: int) -> None:
         file.seek(HEADER + 3 * index * pixels)
         file.write(np.repeat(grey, 3).tobytes())
     file.seek(HEADER + 3 * count * pixels)
-
-
-def _check_count(clip: Clip, count: int) -> None:
-    """Refuse a clip that is empty, shorter than its range, or cut off."""
-    declared = probe(clip.path).frames
-    if count < (1 if clip.last is None else clip.last - clip.first + 1):
-        total = clip.first + count - 1 if count else declared or "no"
-        raise SdorError(
-            f"clip {clip.name}: expected frames {clip.first} to {clip.last or 'the end'} of "
-            f"{clip.source}, found only {total} frames in it"
-        )
-    _check_expected(clip, count)
-    expected = count if declared is None else declared - clip.first + 1
-    if clip.frames is None and clip.last is None and count != expected:
-        raise SdorError(
-            f"clip {clip.name}: expected {expected} frames ({clip.source} declares {declared}), "
-            f"found {count}; copy the file anew, or if it is complete set frames: {count} "
-            "for this clip in the scene file"
-        )
-
-
-def _check_expected(clip: Clip, count: int) -> None:
-    if clip.frames not in (None, count):
-        raise SdorError(
-            f"clip {clip.name}: expected {clip.frames} frames (scene file), "
-            f"found {count} in {clip.source}; is the copy complete?"
-        )

@@ -1,14 +1,14 @@
 """A picture of a clip, as every reader gives it, and what was doubtful on the way to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sdor.errors import SdorError
-from sdor.study.scenes import Clip
+from sdor.study.scenes import Clip, Rectangle
 
 Frame = npt.NDArray[np.uint8]  # [height, width, channels], channels = 1 (grey) or 3 (RGB)
 Size = tuple[int, int]  # width, height in pixels
@@ -37,14 +37,40 @@ class Doubt(NamedTuple):
     ----------
     frame : number in the source, from 1; None where it is about the whole of it.
     words : what is wrong, in words for the user.
+    kind : "end": it ends earlier than it declares; "count": it has not the frames that the scene
+        file says; "damage": all else.
     """
 
     frame: int | None
     words: str
+    kind: Literal["damage", "end", "count"] = "damage"
+
+    def __str__(self) -> str:
+        return self.words if self.frame is None else f"near frame {self.frame}: {self.words}"
 
 
 class UnreadableError(SdorError):
     """Nothing of a clip can be read: an archive goes on without it."""
+
+
+def hide(frame: Frame, masks: Sequence[Rectangle]) -> Frame:
+    """The frame with black rectangles over the masks.
+
+    Raises
+    ------
+    UnreadableError : a mask reaches beyond the picture; the message starts with the mask.
+    """
+    height, width = frame.shape[:2]
+    frame = frame.copy() if masks else frame
+    for mask in masks:
+        right, bottom = mask.x + mask.width, mask.y + mask.height
+        if right > width or bottom > height:
+            raise UnreadableError(
+                f"mask x {mask.x} to {right}, y {mask.y} to {bottom} "
+                f"reaches beyond the picture of {width}x{height} pixels"
+            )
+        frame[mask.y : bottom, mask.x : right] = 0
+    return frame
 
 
 @contextmanager

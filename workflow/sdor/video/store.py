@@ -20,17 +20,13 @@ Indices = npt.NDArray[np.integer[Any]]
 Rows = npt.NDArray[np.int64]
 
 
-def stored_frames(path: str | Path) -> int:
-    """The number of frames in a file that `extract_frames` wrote (none of them is read)."""
-    return len(_mapped(Path(path)))
-
-
 class FrameStore:
     """The frames of a scene, numbered through from 0 in the scene's order; read on demand.
 
     Parameters
     ----------
-    files : the clips' `.npy` files by clip name, in the scene's order.
+    files : the clips' `.npy` files by clip name, in the scene's order. Those without a frame, of
+        clips that could not be read, are left out.
 
     Attributes
     ----------
@@ -42,15 +38,18 @@ class FrameStore:
 
     Raises
     ------
-    SdorError : a file is damaged, or does not fit to the others.
+    SdorError : a file is damaged, or does not fit to the others; or none has a frame.
     """
 
     def __init__(self, files: Mapping[str, str | Path]) -> None:
         if not files:
             raise ValueError("a frame store needs at least one clip")
-        self.clips = tuple(files)
-        self._paths = [Path(path) for path in files.values()]
-        shapes = [_mapped(path).shape for path in self._paths]
+        found = {name: _mapped(Path(path)).shape for name, path in files.items()}
+        shapes = [shape for shape in found.values() if shape[0]]
+        if not shapes:
+            raise SdorError(f"no frame of {', '.join(files)} could be read; see the log of clips")
+        self.clips = tuple(name for name, shape in found.items() if shape[0])
+        self._paths = [Path(files[name]) for name in self.clips]
         for path, shape in zip(self._paths, shapes, strict=True):
             if shape[1:3] != shapes[0][1:3]:
                 raise SdorError(

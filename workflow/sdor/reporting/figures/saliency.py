@@ -20,7 +20,6 @@ from sdor.reporting.figures import style
 from sdor.reporting.moments import top_moments
 from sdor.reporting.runs import Picture, Runs, read_scores
 from sdor.study.scenes import Scene
-from sdor.video.decode import picture_size
 from sdor.video.images import pixel_mask_files, read_pixel_mask
 
 Map = npt.NDArray[np.floating[Any]]
@@ -112,8 +111,6 @@ def rows_of(
     scene: Scene, columns: Mapping[str, Runs], view: str, count: int
 ) -> Iterator[dict[str, Cell]]:
     """The rows of one scene, which need not be located: title of a column: its picture."""
-    width, height = picture_size(scene.clips[0])
-    aspect = width / height
     rankings, maps, limits = {}, {}, {}
     for title, runs in columns.items():
         rankings[title] = read_scores(runs.folders[0] / "ensemble.parquet")
@@ -121,6 +118,7 @@ def rows_of(
         stride = max(1, -(-maps[title].size // SAMPLED_VALUES))
         limits[title] = np.percentile(np.asarray(maps[title][::stride], dtype=float), SCALE)
     first, ranking = next(iter(columns.values())), next(iter(rankings.values()))
+    aspect = first.clips["width"].iloc[0] / first.clips["height"].iloc[0]
     chosen = choose_frames(first.clips, first.ground_truth, ranking, count)
     for clip, frame, why in chosen.itertuples(index=False):
         frames = ranking["clip"] == clip
