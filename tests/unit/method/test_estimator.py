@@ -11,6 +11,7 @@ from sklearn.utils import estimator_checks as checks
 
 from sdor import SelfTrainedOrdinalRegression
 from sdor.errors import SdorError
+from sdor.method.scores import all_alike
 from sdor.study.config import with_defaults
 
 SMALL = {
@@ -41,6 +42,14 @@ class OfMatrices(SelfTrainedOrdinalRegression):
     def fit(self, frames, y=None):
         grey = (40 * np.asarray(frames, dtype=float) + 128).clip(0, 255).astype(np.uint8)
         return super().fit(np.repeat(grey[:, np.newaxis, :], 32, axis=1), y)
+
+
+@pytest.mark.parametrize("trainable", ["head", "layer4"])
+def test_nothing_stands_out_of_identical_frames(trainable):
+    frames = pictures(1).repeat(60, axis=0)
+    model = SelfTrainedOrdinalRegression(**{**SMALL, "trainable": trainable}).fit(frames)
+    assert not model.initial_scores_.any()
+    assert all_alike(model.scores_)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from sdor.errors import SdorError
 from sdor.method.initial import (
     combine,
     iforest_scores,
+    initial_scores,
     reduce_features,
     sp_scores,
     write_initial_scores,
@@ -105,6 +107,26 @@ def test_combination_stays_in_the_unit_interval_and_keeps_the_order(values):
 def test_combination_of_a_constant_detector_is_half_of_the_other():
     other = np.array([0.0, 1.0, 4.0])
     np.testing.assert_allclose(combine([np.ones(3), other]), [0, 0.125, 0.5])
+
+
+@pytest.mark.parametrize("how", ["minmax", "rank"])
+@pytest.mark.parametrize("noise", [0, 1e-7, 1e-6])
+def test_identical_frames_are_not_ranked_by_their_rounding(noise, how):
+    rng = np.random.default_rng(0)
+    one = np.abs(rng.normal(size=512))
+    frames = (one + noise * rng.normal(size=(60, 512))).astype(np.float32)
+    scores = initial_scores(frames, replace(SETTINGS, rescale=how), seed=0)
+    assert np.ptp(scores.to_numpy(), axis=0).tolist() == [0, 0, 0]
+    assert (scores["score"] == 0).all()
+
+
+def test_a_picture_that_stays_has_one_score_in_a_scene_that_moves():
+    rng = np.random.default_rng(0)
+    frames = np.abs(rng.normal(size=(120, 64)))
+    frames[30:90] = frames[30] + 1e-6 * rng.normal(size=(60, 64))
+    scores = initial_scores(frames.astype(np.float32), SETTINGS, seed=0)
+    assert np.ptp(scores[30:90].to_numpy(), axis=0).tolist() == [0, 0, 0]
+    assert (scores[90:].nunique() > 20).all()
 
 
 def test_pca_keeps_all_variance_it_can_and_takes_fewer_components_where_it_must():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from sdor.errors import SdorError
-from sdor.method.scores import mean_scores, write_scores
+from sdor.method.scores import all_alike, first_alike, mean_scores, write_scores
 
 
 def scores(path, values, clip="a"):
@@ -31,3 +31,16 @@ def test_a_score_that_is_not_finite_is_never_written(tmp_path, value):
     with pytest.raises(SdorError, match="clip a, frame 2: sp is not finite"):
         write_scores(tmp_path / "initial.parquet", pd.DataFrame(frames), {})
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_are_alike_up_to_rounding_and_no_further():
+    assert first_alike(np.array([2.0, 2 + 1e-6, 2 - 1e-6, 3, 2, 2])).tolist() == [0, 0, 0, 3, 4, 4]
+    # Small steps do not add up.
+    slow = 1 + 9e-6 * np.arange(5)
+    assert first_alike(slow).tolist() == [0, 0, 2, 2, 4]
+    assert first_alike(np.array([[1.0, 5.0], [1.0, 5.1], [1.0, 5.1]])).tolist() == [0, 1, 1]
+    assert first_alike(np.empty(0)).tolist() == []
+    assert all_alike(np.array([-7.0, -7 + 1e-6]))
+    assert all_alike(np.zeros(3))
+    assert all_alike(np.array([0, 1e-7]))
+    assert not all_alike(slow)

@@ -28,3 +28,12 @@ def test_moments_join_short_dips_and_never_cross_clips():
     ]
     assert len(top_moments(clips, table, count=1)) == 1
     assert top_moments(clips, table[:0]).empty
+
+
+def test_nothing_stands_out_of_equal_scores():
+    noise = np.random.default_rng(0).normal(size=60)
+    table = pd.DataFrame({"clip": "a", "frame": np.arange(1, 61)})
+    clips = pd.DataFrame({"clip": ["a"], "fps": [10.0], "frames": 60})
+    for scores in (np.zeros(60), 0.5 + 1e-7 * noise, -3 + 1e-7 * noise.astype(np.float32)):
+        assert top_moments(clips, table.assign(score=scores)).empty
+    assert len(top_moments(clips, table.assign(score=0.5 + 1e-3 * noise)))

@@ -237,6 +237,17 @@ def test_a_moment_is_listed_with_time_score_and_truth_and_shows_its_peak(results
         Runs(SCENE, "paper", (0,), results[0]).frame("<door>", 101, "8")
 
 
+def test_of_equal_scores_nothing_stands_out(results, tmp_path):
+    ensemble = results[0] / SCENE / "paper" / "seed0" / "ensemble.parquet"
+    before, table = ensemble.read_bytes(), pd.read_parquet(ensemble)
+    noise = 1e-7 * np.random.default_rng(0).normal(size=len(table))
+    write_parquet(ensemble, table.assign(score=0.4 + noise), {})
+    source = write(results[0], tmp_path / "report.html", sections=(SCENE,))
+    ensemble.write_bytes(before)
+    assert "Nothing stands out: all frames have the same final score" in words_of(source)
+    assert "data:image/jpeg" not in source
+
+
 def test_times_are_rounded_before_minutes_are_split_off():
     assert times_text(1, 600, 10.0) == "0:00.0 to 1:00.0"
     assert times_text(600, 1200, 10.0) == "0:59.9 to 2:00.0"

@@ -12,6 +12,7 @@ from sdor.errors import SdorError
 from sdor.evaluation.about import Subset
 from sdor.evaluation.metrics import BoolArray, FloatArray, LabelledFrames, smooth
 from sdor.files import read_about, read_parquet
+from sdor.method.scores import first_alike
 from sdor.study.subset import index_of
 
 File = str | Path
@@ -156,6 +157,8 @@ def checked_scores(
 ) -> FloatArray:
     """(frames,) scores of a table whose rows are those of the index, all of them finite.
 
+    Frames that follow each other and are equal up to rounding have the same score: they are ties.
+
     Parameters
     ----------
     kind : what the table is, for messages.
@@ -174,7 +177,7 @@ def checked_scores(
             f"{kind}: clip {row['clip']}, frame {row['frame']}: {column} is {values[bad[0]]}; "
             "the training may have diverged: try a lower learning rate"
         )
-    return values
+    return values[first_alike(values)]
 
 
 def check_known(kind: object, table: pd.DataFrame, index: pd.DataFrame) -> None:

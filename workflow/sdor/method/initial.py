@@ -11,7 +11,7 @@ from sklearn.ensemble import IsolationForest
 
 from sdor.errors import fault_in
 from sdor.files import About, read_parquet
-from sdor.method.scores import FloatArray, write_scores
+from sdor.method.scores import FloatArray, all_alike, first_alike, write_scores
 from sdor.networks.feature_table import read_features
 from sdor.study.settings import InitialSettings
 
@@ -72,6 +72,7 @@ def reduce_features(features: FloatArray, *, components: int, seed: int) -> Floa
     Returns
     -------
     (frames, components) array of the input's type; fewer where there are fewer frames or dims.
+    Frames that follow each other and are equal up to rounding have exactly the same row.
 
     Raises
     ------
@@ -83,8 +84,11 @@ def reduce_features(features: FloatArray, *, components: int, seed: int) -> Floa
     # The covariance of the dims is small however many frames there are.
     solver = "covariance_eigh" if len(features) > features.shape[1] else "full"
     pca = PCA(min(components, *features.shape), svd_solver=solver, random_state=seed)
-    projected: FloatArray = pca.fit_transform(features)
-    return projected
+    with np.errstate(invalid="ignore"):  # identical frames have no variance to be shared out
+        projected: FloatArray = pca.fit_transform(features)
+    # Isolation forest would split what rounding alone has set apart.
+    same: FloatArray = projected[first_alike(features)]
+    return same
 
 
 def sp_scores(features: FloatArray, *, bags: int = 50, bag_size: int = 8, seed: int) -> FloatArray:
@@ -157,7 +161,8 @@ def combine(scores: list[FloatArray], *, how: str = "minmax") -> FloatArray:
     Parameters
     ----------
     scores : arrays of shape (frames,).
-    how : "minmax" (each to [0, 1]; a constant one to 0) or "rank" (its ranks, to [0, 1]).
+    how : "minmax" (each to [0, 1]) or "rank" (its ranks, to [0, 1]); one that is constant up to
+        rounding becomes 0.
 
     Raises
     ------
@@ -165,8 +170,7 @@ def combine(scores: list[FloatArray], *, how: str = "minmax") -> FloatArray:
     """
     if not np.isfinite(scores).all():
         raise ValueError("a score is not finite")
-    alike = [_minmax(rankdata(values) if how == "rank" else values) for values in scores]
-    combined: FloatArray = np.mean(alike, axis=0)
+    combined: FloatArray = np.mean([_rescaled(one, how) for one in scores], axis=0)
     return combined
 
 
@@ -175,6 +179,10 @@ def _refuse_not_finite(features: FloatArray) -> None:
         raise ValueError("the features hold a value that is not finite")
 
 
-def _minmax(values: FloatArray) -> FloatArray:
-    rescaled: FloatArray = (values - values.min()) / (np.ptp(values) or 1)
+def _rescaled(values: FloatArray, how: str) -> FloatArray:
+    if all_alike(values):
+        return np.zeros(len(values))
+    if how == "rank":
+        values = rankdata(values)
+    rescaled: FloatArray = (values - values.min()) / np.ptp(values)
     return rescaled

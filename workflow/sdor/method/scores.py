@@ -12,6 +12,45 @@ from sdor.errors import SdorError
 from sdor.files import About, read_parquet, write_parquet
 
 FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.int64]
+# Of the largest number: what networks in float32 make of the same frame differs by a tenth of it.
+ROUNDING = 1e-5
+# What nearly cancels out in a network keeps the rounding of what it is the sum of.
+LEAST_SIZE = 0.1
+
+
+def all_alike(values: FloatArray) -> bool:
+    """Whether numbers are equal up to rounding, so that nothing stands out among them."""
+    return len(values) == 0 or bool(np.ptp(values) <= _rounding(values))
+
+
+def first_alike(rows: FloatArray) -> IntArray:
+    """The first of the run of equal rows that each row is in, equal up to rounding.
+
+    A camera that shows the same picture again has the same scores: what rounding makes of them is
+    no ranking.
+
+    Parameters
+    ----------
+    rows : (rows,) or (rows, dims) numbers, in the order of the frames.
+
+    Returns
+    -------
+    (rows,) positions: `rows[first_alike(rows)]` are the rows without their rounding.
+    """
+    limit = _rounding(rows)
+    firsts = np.arange(len(rows))
+    # Two rows of a run lie within two limits of each other, in one of their numbers as in all.
+    steps = np.abs(np.diff(rows[:, 0] if rows.ndim == 2 else rows))
+    for row in np.flatnonzero(steps <= 2 * limit) + 1:
+        # Against the first, not the one before: many small steps may lead far.
+        if np.abs(rows[row] - rows[firsts[row - 1]]).max() <= limit:
+            firsts[row] = firsts[row - 1]
+    return firsts
+
+
+def _rounding(values: FloatArray) -> float:
+    return ROUNDING * float(np.abs(values).max(initial=LEAST_SIZE))
 
 
 def write_scores(path: Path, scores: pd.DataFrame, about: About) -> None:

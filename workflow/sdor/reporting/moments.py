@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from sdor.method.scores import all_alike
+
 # Where a scene's clips have no frame rate, moments are separated as at this one.
 USUAL_FRAME_RATE = 25.0
 
@@ -26,8 +28,11 @@ def top_moments(
 
     Returns
     -------
-    clip, first, last, peak (frames), score, fps; at most `count` rows, highest score first.
+    clip, first, last, peak (frames), score, fps; at most `count` rows, highest score first. None
+    where all scores are equal up to rounding: nothing stands out.
     """
+    if all_alike(ensemble["score"].to_numpy()):
+        ensemble = ensemble[:0]
     high = ensemble[ensemble["score"] >= ensemble["score"].quantile(1 - share)]
     high = high.assign(fps=high["clip"].map(clips.set_index("clip")["fps"]).astype(float))
     gap = separation * high["fps"].where(high["fps"] > 0, USUAL_FRAME_RATE)
