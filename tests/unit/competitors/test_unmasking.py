@@ -117,7 +117,8 @@ def test_unmasking_drops_the_same_features_as_a_literal_reading(
     for _ in range(windows.loops):
         unit = normalize(rows[:, left])
         model.fit(unit, labels)
-        accuracies.append(model.score(unit, labels))
+        decisions = model.decision_function(unit)
+        accuracies.append(np.mean((1 + np.sign(decisions) * (2 * labels - 1)) / 2))
         order = np.argsort(model.coef_[0])
         out = np.concatenate([order[:25], order[-25:]])
         removed.append(set(left[out]))
@@ -140,9 +141,39 @@ def test_unmasking_drops_the_same_features_as_a_literal_reading(
         left = np.delete(left, out)
 
 
-def test_a_bin_where_nothing_moves_falls_to_the_first_class():
+def test_a_bin_where_nothing_moves_tells_nothing():
     found = unmask(np.zeros((21, 500)), LABELS, WINDOWS)
-    np.testing.assert_allclose(found, np.full(10, 11 / 21))
+    np.testing.assert_allclose(found, np.full(10, 0.5))
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize("still", [slice(0), slice(0, 5), slice(11, 21), slice(8, 16)])
+def test_past_and_present_are_judged_alike(still, weighed):
+    rows = similar_rows(LABELS, 700, 0.3, seed=3)
+    rows[still] = 0
+    one, other = (
+        unmask(rows, labels, WINDOWS, weigh_classes=weighed) for labels in (LABELS, 1 - LABELS)
+    )
+    np.testing.assert_allclose(one, other)
+
+
+@pytest.mark.parametrize("scores", BOTH.values(), ids=BOTH)
+def test_motion_that_stops_is_seen_as_motion_that_begins_is(scores):
+    rows = np.random.default_rng(4).random((60, 1, 500)) + 1
+    rows[30:] = 0
+
+    class Bins:
+        def __init__(self, values):
+            self.values = values
+
+        def rows(self, frames):
+            return self.values[frames]
+
+    # A last half that is still, and nothing else, had 11/21: the larger class.
+    stops, begins = (scores(Bins(values), [60], WINDOWS) for values in (rows, rows[::-1].copy()))
+    # The halves of a window have 11 and 10 frames, so the frame in the middle is all that differs.
+    assert stops.max() == pytest.approx(begins.max(), abs=0.5 / 21)
+    assert min(stops.max(), begins.max()) > 0.6
 
 
 def test_scores_go_to_the_last_half_and_are_averaged_by_hand(monkeypatch):

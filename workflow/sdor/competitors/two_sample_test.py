@@ -3,8 +3,8 @@
 It is unmasking with a past: frames of the clip's history join the first class. What the paper
 leaves open follows the code that its authors released:
 
-- With history, both classes are weighted by their own size (21 and 10). A classifier that tells
-  nothing apart then has the accuracy 21/31, where it has 11/21 without history.
+- With history, both classes are weighted by their own size (21 and 10). A classifier that answers
+  with the larger class then has the accuracy 21/31, where it has 11/21 without history.
 - The pool of history is drawn at the first window that uses it, from the scored frames before it;
   each later window that uses history offers it the frame just before the window. History is used
   when the mean score of the first half of the window before is not below the mean score of all

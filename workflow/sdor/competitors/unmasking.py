@@ -5,6 +5,11 @@ the features that it leans on most are removed, and so on. Halves that stay sepa
 than a few features: something happens. It looks at two channels, appearance and motion, whose
 scores are averaged.
 
+A row of zeros (a place where nothing moves) has the decision 0 whatever the classifier: without an
+intercept it says nothing of it. Such a row counts half for either half of the window. By the sign
+alone it would always be of the first, and a motion that stops would be seen less than one that
+begins.
+
 What the paper leaves open follows the code that Liu et al. (see `two_sample_test`) released: rows
 are scaled to unit length before every fit, so again after each removal. Two departures from it keep
 the ends of a clip comparable: a last window ends with the clip's last frame, also where the stride
@@ -125,10 +130,11 @@ def unmasking_scores(
 
     Each window of 2w + 1 frames is cut into its first w + 1 and its last w. In each spatial bin a
     logistic regression without intercept (C = 0.5) learns to tell them apart; its accuracy on these
-    rows is noted, and the features of the largest and of the smallest weights are dropped, `loops`
-    times. A bin's score is the mean accuracy, a window's that of its highest bin; it is given to
-    the frames of the last half. A frame's score is the mean over its windows, 0.5 before the first
-    scored frame (the w + 2nd of a clip) and in clips too short for a window, smoothed in the clip.
+    rows is noted (a row on its boundary counts half), and the features of the largest and of the
+    smallest weights are dropped, `loops` times. A bin's score is the mean accuracy, a window's that
+    of its highest bin; it is given to the frames of the last half. A frame's score is the mean over
+    its windows, 0.5 before the first scored frame (the w + 2nd of a clip) and in clips too short
+    for a window, smoothed in the clip.
 
     Parameters
     ----------
@@ -262,7 +268,7 @@ def unmask(
 
     Returns
     -------
-    (loops,) float64.
+    (loops,) float64. A row whose decision is exactly 0 counts half, whatever its label.
     """
     dims, loops, dropped = rows.shape[1], windows.loops, windows.dropped
     ones = int(labels.sum())
@@ -285,7 +291,8 @@ def unmask(
         scale = np.zeros(len(rows))
         np.divide(1, np.sqrt(np.abs(squares)), out=scale, where=squares > negligible)
         shares, decisions = fit_in_span(gram * np.outer(scale, scale), labels, model)
-        accuracies[loop:] = np.mean((decisions > 0) == labels)
+        sides = np.sign(decisions) * (2 * labels - 1)  # 1 where a row is on its side, 0 on neither
+        accuracies[loop:] = (1 + sides.mean()) / 2
         if not shares.any():  # nothing to lean on, so nothing to remove
             break
         if loop + 1 < loops:
@@ -308,11 +315,11 @@ def fit_in_span(
     Returns
     -------
     shares : (n,) of each row in the weights: w = X' shares.
-    decisions : (n,) of the rows; above 0 is class 1.
+    decisions : (n,) of the rows; above 0 is class 1, below it class 0.
     """
     values, vectors = np.linalg.eigh(gram)
     kept = values > NEGLIGIBLE * max(values[-1], 0.0)
-    if not kept.any():  # nothing moves in any row: all fall to class 0
+    if not kept.any():  # nothing moves in any row
         return np.zeros(len(gram)), np.zeros(len(gram))
     roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
     weights = model.fit(vectors * roots, labels).coef_[0]
