@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from synthetic_study import about
 
 from sdor.errors import SdorError
+from sdor.evaluation import metrics
 from sdor.evaluation.about import About, Subset
 from sdor.evaluation.evaluate import evaluate, evaluate_pool, evaluate_run
 from sdor.evaluation.scores import RunTables, index_of
@@ -215,7 +216,8 @@ def test_a_run_is_evaluated_from_its_files(tables, files, tmp_path):
     assert run_files(files, tmp_path) == json.loads(json.dumps(run(tables).as_document()))
 
 
-def test_the_draws_of_every_row_give_its_interval(files, tmp_path):
+def test_the_draws_of_every_row_give_its_interval(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "LEAST_CLIPS", 2)
     got = run_files(files, tmp_path)
     draws = pd.read_parquet(tmp_path / "draws.parquet")
     assert set(draws["row"]) == {*got["rows"], *got["oracles"]}
@@ -239,6 +241,17 @@ def test_a_run_on_a_part_of_the_frames_is_judged_on_that_part(tables, files, tmp
     assert got["counts"]["anomalous_frames"] == 2
     assert got["about"]["subset"] == facts
     assert About.read(got["about"]).subset == Subset(**facts)
+
+
+def test_frames_that_differ_by_rounding_are_ties(files, tmp_path):
+    rng = np.random.default_rng(1)
+    for path in (files["ensemble"], *files["scores"]):
+        table = pd.read_parquet(path)
+        write_parquet(path, table.assign(score=0.3 + 1e-7 * rng.normal(size=40)), {})
+    rows = run_files(files, tmp_path)["rows"]
+    for row in ("ours", "ours_smoothed", "iteration_1", "ensemble_2"):
+        for column in ("merged", "test_only", "within_clip", "eer"):
+            assert rows[row][column]["value"] == 0.5
 
 
 def test_scenes_are_pooled_as_they_are_or_by_their_ranks(tables, files, tmp_path):

@@ -350,7 +350,7 @@ def test_intervals_are_those_of_the_clips_drawn():
         assert cell.low < cell.value < cell.high
 
 
-def test_what_cannot_be_said_has_a_reason():
+def test_what_cannot_be_said_has_a_reason(monkeypatch):
     masks = np.ones((2, 4, 4), dtype=bool)
     cells = measure([masked(masks, ~masks)], draws=10).all_clips
     assert {cell.reason for cell in cells.values()} == {"no anomalous frames"}
@@ -358,8 +358,9 @@ def test_what_cannot_be_said_has_a_reason():
     assert cells["pixel_auc"].reason == "no normal pixels"
     assert cells["pixel_criterion"].reason == "no normal frames"
     assert cells["rbdc"].value == 1
-    assert cells["rbdc"].reason == "fewer than 2 labelled clips"
+    assert cells["rbdc"].reason == "fewer than 5 labelled clips"
     # A draw of two normal clips has nothing to be detected.
+    monkeypatch.setattr("sdor.evaluation.metrics.LEAST_CLIPS", 2)
     skipped = measure([*drawn_by_hand()], draws=100).all_clips["tbdc"].skipped
     assert 10 < skipped < 40
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
+from sdor.evaluation.bootstrap import draw_clips, measure, paired
 from sdor.evaluation.metrics import (
     COLUMNS,
     LabelledFrames,
@@ -100,6 +100,26 @@ def test_a_draw_is_scikit_learns_figure_of_the_resampled_frames(clips, seed):
         check("average_precision", everything)
         check("test_only", (split == "test").astype(int))
         check("train_side", (labels | (split == "train")).astype(int))
+        judged = split == "test" if any(frames.split) else np.ones(len(labels), dtype=bool)
+        chosen = judged[np.searchsorted(frames.clip, np.arange(len(clips)))]
+        padded = [
+            roc_auc_score(
+                [0, *labels[frames.clip == clip], 1], [-1, *scores[frames.clip == clip], 9]
+            )
+            for clip in np.flatnonzero(chosen)
+        ]
+        macro = np.repeat(padded, draw[chosen].astype(int))
+        got = drawn["macro_auc"][number]
+        assert got == pytest.approx(macro.mean(), abs=1e-12) if len(macro) else np.isnan(got)
+        y, s = (np.repeat(one, copies * judged) for one in (labels, scores))
+        got = drawn["eer"][number]
+        if not y.any() or y.all():
+            assert np.isnan(got)
+        else:
+            wrong, found, _ = roc_curve(y, s, drop_intermediate=False)
+            # Both rates grow along the curve: where they add up to 1, misses are false positives.
+            expected = np.interp(1, wrong + found, wrong)
+            assert got == pytest.approx(expected, abs=1e-12)
 
 
 def test_columns_by_hand():
@@ -116,6 +136,11 @@ def test_columns_by_hand():
     assert got["within_clip"] == pytest.approx(0.75)
     # Precision 1 at 0.9; at 0.5 two of five frames.
     assert got["average_precision"] == pytest.approx((1 + 2 / 5) / 2)
+    # The second clip has 1 + 1 + 1 + 1 of 2 x 2 pairs; the third 1 + 1 + 2 + 1 of 2 x 3.
+    assert got["macro_auc"] == pytest.approx((1 + 5 / 6) / 2)
+    # Of the test clips: at 0.7 half of the anomalous and a third of the normal frames are flagged,
+    # at 0.6 half and two thirds: between them the misses, 1/2, are met half way.
+    assert got["eer"] == pytest.approx(0.5)
 
 
 def test_the_merged_protocol_rewards_knowing_the_split():
@@ -172,6 +197,7 @@ def test_scores_that_are_not_finite_are_refused(value):
             {
                 "test_only": "the test clips hold one class only",
                 "within_clip": "no clip holds both classes",
+                **dict.fromkeys(("macro_auc", "eer"), "the test clips hold one class only"),
             },
         ),
     ],
@@ -183,16 +209,40 @@ def test_a_column_that_cannot_be_computed_says_why(clips, reasons):
     assert {name: cell.reason for name, cell in cells.items() if cell.value is None} == reasons
 
 
-def test_one_clip_has_values_but_no_interval():
-    frames = build([("test", [0, 1, 0])])
-    cells = measure(np.array([0.0, 1.0, 2.0]), frames, draw_clips(1, 50, 0))
-    assert cells["merged"] == Measure(0.5, reason="fewer than 2 labelled clips")
+def test_four_clips_have_values_but_no_interval():
+    clips = [("test", [0, 1, 0])] * 4
+    for frames, has_interval in ((build(clips), False), (build([*clips, ("test", [0])]), True)):
+        scores = np.random.default_rng(0).random(len(frames.clip))
+        cells = measure(scores, frames, draw_clips(len(frames.split), 50, 0))
+        gaps = paired(scores, -scores, frames, draw_clips(len(frames.split), 50, 0))
+        for column in ("merged", "test_only", "average_precision", "macro_auc", "eer"):
+            for cell in (cells[column], gaps[column]):
+                assert cell.value is not None
+                assert (cell.low is not None) == has_interval
+        assert cells["merged"].reason == ("" if has_interval else "fewer than 5 labelled clips")
+        assert cells["within_clip"].reason == "fewer than 5 clips with both classes"
+
+
+def test_clips_of_one_class_count_in_the_macro_auc_alone():
+    frames = build([("train", [0, 0]), ("test", [0, 1]), ("test", [0, 0]), ("test", [1, 1])])
+    cells = measure(np.array([0, 0, 1, 0, 0, 0, 0, 0.0]), frames, draw_clips(4, 0))
+    assert (cells["within_clip"].value, cells["within_clip"].clips) == (0, 1)
+    # The clip that is ranked the wrong way has 3 of its 4 pairs, both others all of theirs.
+    assert (cells["macro_auc"].value, cells["macro_auc"].clips) == (pytest.approx(2.75 / 3), 3)
+
+
+def test_the_equal_error_rate_is_lower_for_the_better():
+    frames = ped2()
+    noise = np.random.default_rng(0).normal(size=len(frames.clip))
+    worse, better = noise + frames.anomalous, noise + 2 * frames.anomalous
+    gap = paired(better, worse, frames, draw_clips(28, 200))["eer"]
+    assert gap.high < 0
 
 
 def test_draws_without_both_classes_are_skipped_and_counted():
-    frames = build([("", [0, 1]), ("", [0, 0]), ("", [0, 0])])
-    weights = draw_clips(3, 400, 1)
-    cell = measure(np.array([0.0, 1.0, 0.5, 0.2, 0.1, 3.0]), frames, weights)["merged"]
+    frames = build([("", [0, 1]), *[("", [0, 0])] * 4])
+    weights = draw_clips(5, 400, 1)
+    cell = measure(np.arange(10) % 7.0, frames, weights)["merged"]
     assert cell.skipped == int((weights[:, 0] == 0).sum()) > 0
 
 
@@ -250,7 +300,7 @@ def test_smoothing_stays_inside_the_clip():
     np.testing.assert_array_equal(smooth(scores, clips, 0), scores)
 
 
-@pytest.mark.parametrize("clips", [2, 70])
+@pytest.mark.parametrize("clips", [5, 70])
 def test_a_long_video_has_scikit_learns_figures(clips):
     rng = np.random.default_rng(0)
     clip = np.sort(rng.integers(0, clips, 150_000))

@@ -108,7 +108,8 @@ def test_the_scene_table_has_each_row_once_and_oracles_at_the_bottom(findings):
     assert names[-2:] == [name for name in names if name.startswith("Oracle")]
     assert headings(table) == [(len(names) - 2, "Oracles, which use the ground truth")]
     within = "within-clip (clips: 8)"
-    names = ["detector", "merged", "train-side", "test-only", within, "AP", "reported"]
+    names = ["detector", "merged", "train-side", "test-only", within, "AP", "macro AUC (clips: 8)"]
+    names += ["EER", "reported"]
     assert table.header == names
     ours = rows_of(table)["Our method (mean of all iterations)"]
     assert ours["merged"] == words(findings, "ped2")
@@ -120,7 +121,7 @@ def test_the_scene_table_has_each_row_once_and_oracles_at_the_bottom(findings):
     assert "<npm> (sha256 ffffffffffff)" in table.caption
     assert table.notes[0].startswith(f"{QUOTED} The paper quotes these values")
     # A scene that the paper does not know has no column of its values.
-    assert scene_table(findings, "plaza", "paper").header[-1] == "AP"
+    assert scene_table(findings, "plaza", "paper").header[-1] == "EER"
     part = scene_table(findings, "ped2", "rate05")
     assert part.header[4] == "within-clip (clips: 8 of the first seed)"
     assert "120 anomalous (counts of the first seed); seeds: 0, 1; 200 draws of 14" in part.caption
@@ -141,12 +142,12 @@ def test_the_papers_figure_is_marked_beside_a_run_with_other_settings(tmp_path):
 
 
 def test_missing_values_and_intervals_are_explained_once(tmp_path):
-    findings = of(tmp_path, {"subway-exit": (1, 1)}, seeds=[0])
+    findings = of(tmp_path, {"subway-exit": (4, 1)}, seeds=[0])
     table = scene_table(findings, "subway-exit", "paper")
     notes = [note for note in table.notes if note[0] not in (DAGGER, QUOTED)]
     assert notes[:2] == [
-        "No interval (fewer than 2 clips on either side): train-side.",
-        "No interval (fewer than 2 labelled test clips): test-only.",
+        "No interval (fewer than 5 clips on either side): train-side.",
+        "No interval (fewer than 5 labelled test clips): test-only, macro AUC, EER.",
     ]
     assert re.fullmatch(
         r"Draws left out of the intervals because a class was missing: \d+ of merged.*", notes[-1]
@@ -248,6 +249,7 @@ def test_table_1_has_measured_reported_and_not_run_below_each_other(findings):
     assert [note[:24] for note in merged.notes] == [
         f"{QUOTED} The paper quotes these",
         "The paper does not state",
+        "Unmasking's appearance i",
     ]
     assert list(test_only.notes) == []
 

@@ -32,7 +32,7 @@ class Measure:
     ----------
     value, low, high : None where there is none; `reason` says why.
     skipped : draws that are left out of the interval, because they did not hold both classes.
-    clips : of `within_clip`, how many clips it averages.
+    clips : of `within_clip` and `macro_auc`, how many clips they average.
     """
 
     value: float | None = None
@@ -75,7 +75,7 @@ def measure_draws(
 ) -> tuple[dict[str, Measure], dict[str, FloatArray]]:
     """What `measure` gives, and beside it the values of every draw (column: (draws,) array)."""
     reasons = missing(frames)
-    clips = int(frames.both_classes.sum())
+    averaged = {"within_clip": frames.both_classes, "macro_auc": frames.judged}
     value = drawn = dict.fromkeys(COLUMNS, np.empty(0))
     if len(reasons) < len(COLUMNS):
         value = per_draw(scores, frames, np.ones((1, len(frames.split))))
@@ -86,7 +86,8 @@ def measure_draws(
         else with_interval(float(value[column][0]), drawn[column], no_interval(frames, column))
         for column in COLUMNS
     }
-    return found | {"within_clip": replace(found["within_clip"], clips=clips)}, drawn
+    counted = {name: replace(found[name], clips=int(of.sum())) for name, of in averaged.items()}
+    return found | counted, drawn
 
 
 def paired(

@@ -60,7 +60,14 @@ from sdor.errors import SdorError
 from sdor.evaluation import bootstrap
 from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import Measure, draw_clips, with_interval
-from sdor.evaluation.metrics import BoolArray, FloatArray, IntArray, LabelledFrames, ratio
+from sdor.evaluation.metrics import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    LabelledFrames,
+    ratio,
+    too_few,
+)
 from sdor.evaluation.regions import (
     BETA,
     KINDS,
@@ -400,7 +407,7 @@ def _values(counts: Sequence[_Counts], draws: int, none: str) -> dict[str, Measu
     scores, frames = _of_frames(counts)
     weights = draw_clips(len(counts), draws)
     once, drawn = (_areas(counts, one) for one in (np.ones((1, len(counts))), weights))
-    few = "fewer than 2 labelled clips" if len(counts) < 2 else None
+    few = too_few(len(counts))
     found = {
         name: Measure(reason="no normal pixels")
         if np.isnan(value[0])

@@ -11,7 +11,14 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-COLUMNS = ("merged", "train_side", "test_only", "within_clip", "average_precision")
+# All are better the higher, but the equal error rate.
+COLUMNS = (
+    *("merged", "train_side", "test_only", "within_clip", "average_precision"),
+    *("macro_auc", "eer"),
+)
+# Of n clips, a bootstrap has C(2n - 1, n) different draws: 3 of 2 clips, 126 of 5. Below 5, an end
+# of a 95 % interval is the most extreme draw there is.
+LEAST_CLIPS = 5
 # Thresholds x draws of one working array of the average precision: 32 MB of float64.
 BLOCK_VALUES = 4_000_000
 
@@ -46,6 +53,11 @@ class LabelledFrames:
         """(clips,) true where a clip holds anomalous and normal frames."""
         mixed: BoolArray = (self.positives > 0) & (self.negatives > 0)
         return mixed
+
+    @cached_property
+    def judged(self) -> BoolArray:
+        """(clips,) true for those of the test split; for all, where the scene has no split."""
+        return self.of_split("test") if any(self.split) else np.ones(len(self.split), dtype=bool)
 
     def of_split(self, name: str) -> BoolArray:
         """(clips,) true where the clip belongs to the split."""
@@ -92,6 +104,13 @@ def per_draw(
     that takes clip i n_i times then has AUC = n'Un / (n'P)(n'N), where P and N count the anomalous
     and the normal frames of each clip.
 
+    Two columns are those of other papers, over the test clips (all, where the scene has no split).
+    macro_auc is the mean of the clips' AUCs, a clip padded by a normal frame below and an anomalous
+    one above all of its frames: (U + P + N + 1) / ((P + 1)(N + 1)), which is 1 for a clip of one
+    class (Georgescu et al. 2021, whose code pads scores in [0, 1] by 0 and 1). eer is where the ROC
+    curve of all their frames has as many false positives as misses, between two of its points on
+    the straight line: the lower, the better.
+
     Parameters
     ----------
     scores : (frames,) the higher, the more anomalous.
@@ -123,12 +142,17 @@ def per_draw(
     test = weights * frames.of_split("test")
     mixed = weights * frames.both_classes
     own = ratio(np.diagonal(wins).copy(), positives * negatives)
+    judged = weights * frames.judged
+    padded = np.diagonal(wins) + positives + negatives + 1
+    padded /= (positives + 1) * (negatives + 1)
     return {
         "merged": between(weights, weights),
         "train_side": between(weights, weights * frames.of_split("train")),
         "test_only": between(test, test),
         "within_clip": ratio(mixed @ np.nan_to_num(own), mixed.sum(axis=1)),
         "average_precision": np.where(weights @ negatives > 0, precisions, np.nan),
+        "macro_auc": ratio(judged @ padded, judged.sum(axis=1)),
+        "eer": _equal_errors(anomalous, normal, judged),
     }
 
 
@@ -137,12 +161,13 @@ def missing(frames: LabelledFrames) -> dict[str, str]:
     positives, negatives = frames.positives, frames.negatives
     train, test = frames.of_split("train"), frames.of_split("test")
     one_class = positives[test].sum() == 0 or negatives[test].sum() == 0
+    of_test = ["test_only", *(["macro_auc", "eer"] if any(frames.split) else [])]
     # Of several reasons for a column, the last one says most.
     checks = (
         (["train_side"], negatives[train].sum() == 0, "no normal frames in the training clips"),
         (["train_side"], not train.any(), "no labelled training clips"),
-        (["test_only"], one_class, "the test clips hold one class only"),
-        (["test_only"], not test.any(), "no labelled test clips"),
+        (of_test, one_class, "the test clips hold one class only"),
+        (of_test, not test.any(), "no labelled test clips"),
         (["within_clip"], not frames.both_classes.any(), "no clip holds both classes"),
         (COLUMNS, negatives.sum() == 0, "no normal frames"),
         (COLUMNS, positives.sum() == 0, "no anomalous frames"),
@@ -152,15 +177,21 @@ def missing(frames: LabelledFrames) -> dict[str, str]:
 
 
 def no_interval(frames: LabelledFrames, column: str) -> str | None:
-    """Why resampling clips says nothing about a column: all valid draws would be alike."""
+    """Why resampling clips says nothing about a column: too few differ between its draws."""
     train = int((frames.of_split("train") & (frames.negatives > 0)).sum())
     units = {
         "train_side": (max(train, int((frames.positives > 0).sum())), "clips on either side"),
         "test_only": (int(frames.of_split("test").sum()), "labelled test clips"),
         "within_clip": (int(frames.both_classes.sum()), "clips with both classes"),
     }
-    count, name = units.get(column, (len(frames.split), "labelled clips"))
-    return f"fewer than 2 {name}" if count < 2 else None
+    if any(frames.split):
+        units |= dict.fromkeys(("macro_auc", "eer"), units["test_only"])
+    return too_few(*units.get(column, (len(frames.split), "labelled clips")))
+
+
+def too_few(clips: int, name: str = "labelled clips") -> str | None:
+    """Why an interval from so many clips would have no meaning, if so."""
+    return f"fewer than {LEAST_CLIPS} {name}" if clips < LEAST_CLIPS else None
 
 
 def _pairwise_wins(anomalous: list[FloatArray], normal: list[FloatArray]) -> FloatArray:
@@ -195,6 +226,34 @@ def _precision_sums(
         total += (np.diff(true, axis=0, prepend=before) * precision).sum(axis=0)
         before = true[-1:]
     return total
+
+
+def _equal_errors(
+    anomalous: list[FloatArray], normal: list[FloatArray], weights: FloatArray
+) -> FloatArray:
+    """(draws,) equal error rates, each found by bisection among the thresholds of all draws."""
+    scores = [values for values in (*anomalous, *normal) if len(values)]
+    thresholds = np.append(np.unique(np.concatenate(scores)), np.inf)
+    sides = [(one, weights @ [float(len(values)) for values in one]) for one in (anomalous, normal)]
+
+    def rates(at: IntArray) -> list[FloatArray]:
+        """Of each draw, the shares of anomalous and of normal frames at or above a threshold."""
+        return [
+            ratio((weights * _at_or_above(side, thresholds[at])).sum(axis=1), frames)
+            for side, frames in sides
+        ]
+
+    low = np.zeros(len(weights), dtype=np.int64)
+    high = np.full(len(weights), len(thresholds) - 1)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        found, wrong = rates(middle)
+        more = wrong >= 1 - found  # more false positives than misses: the threshold is higher
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    (found, wrong), (next_found, next_wrong) = rates(low), rates(high)
+    before, after = found + wrong - 1, next_found + next_wrong - 1
+    errors: FloatArray = wrong + (next_wrong - wrong) * before / (before - after)
+    return errors
 
 
 def _by_clip(scores: FloatArray, clip: IntArray, clips: int) -> list[FloatArray]:

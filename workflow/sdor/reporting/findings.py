@@ -14,14 +14,14 @@ row : what was measured: a detector (sp, iforest, sp_iforest, competitors, itera
 way : how: empty for a scene's frames; "raw", "ranks" for pools; "all_clips", "test_only" for
     localisation; "all", "unmarked", "before", "gain" for feedback (all frames; without those that
     were marked; the scores before any feedback on these; their paired difference).
-metric : merged, train_side, test_only, within_clip, average_precision; pixel_auc, pixel_criterion,
-    rbdc, tbdc, rbdc_boxes, tbdc_boxes; anomalous_precision, normal_precision and the counts
-    anomalous, normal of the pseudo labels (row iteration_t); marked, marked_frames (row feedback);
-    of a run (row empty) the counts of `metrics.json`, iterations, draws, smoothing_sigma,
-    anomaly_rate (reached) and, where anomalies were left out, anomaly_rate_asked, events_kept,
-    events. Empty for a scene not run.
+metric : merged, train_side, test_only, within_clip, average_precision, macro_auc, eer (the lower,
+    the better); pixel_auc, pixel_criterion, rbdc, tbdc, rbdc_boxes, tbdc_boxes;
+    anomalous_precision, normal_precision and the counts anomalous, normal of the pseudo labels (row
+    iteration_t); marked, marked_frames (row feedback); of a run (row empty) the counts of
+    `metrics.json`, iterations, draws, smoothing_sigma, anomaly_rate (reached) and, where anomalies
+    were left out, anomaly_rate_asked, events_kept, events. Empty for a scene not run.
 value, low, high : fractions of 1 (counts are numbers) and the bounds of the 95 % interval.
-clips : of within_clip, how many it averages.
+clips : of within_clip and macro_auc, how many they average.
 draws : of the clip bootstrap, those behind the interval.
 against : empty for a plain value; of a paired difference, what it is taken to: a row, or
     "variant/row" of another variant. Of the paper's values "table 1" or "table 2".

@@ -112,8 +112,11 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
     cells = dict(zip(METRICS.values(), ours.findings[:-1], strict=True))
     runs = findings.grouped[scene, variant]
     first = " of the first seed" if (scene, variant) in findings.partial else ""
-    within = f"within-clip (clips: {cells['within-clip'].clips or 0}{first})"
-    header = [within if name == "within-clip" else name for name in cells]
+    averages = [METRICS[metric] for metric in ("within_clip", "macro_auc")]
+    header = [
+        f"{name} (clips: {cell.clips or 0}{first})" if name in averages else name
+        for name, cell in cells.items()
+    ]
     skipped = [
         f"{count['draws'] - cell.draws:,.0f} of {name}"
         for name, cell in cells.items()
@@ -278,7 +281,7 @@ def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
                 rows.append(Row((label, *beside), heading, "quiet"))
     notes: list[str] = []
     if merged:
-        notes += [*_marks(rows), WORDS["del_giorno"]]
+        notes += [*_marks(rows), WORDS["del_giorno"], WORDS["unmasking"]]
         notes += [WORDS["umn"]] if any(place.paper and place.way for place in places) else []
         blind = [scene for scene in findings.scenes if not _has_truth(findings, scene)]
         words = "Ranked but not measured, for want of ground truth"
