@@ -63,7 +63,9 @@ def test_hidden_files_are_named_by_patterns_that_begin_with_a_dot_only(root):
 def test_what_systems_leave_behind_is_passed_over_silently(root):
     touch(root, "a.mp4", "._a.mp4", ".DS_Store", "Thumbs.db", "__MACOSX/a.mp4", "@eaDir/a.mp4")
     touch(root, ".cache/b.mp4", "lost+found/c.mp4")
-    assert video(root, "**/*") == (["a.mp4"], {})
+    touch(root, "sub/b.mp4", "sub.mp4/c.mp4")
+    over = {"sub.mp4": "a folder, not a video"}
+    assert video(root, "**/*") == (["a.mp4", "sub.mp4/c.mp4", "sub/b.mp4"], over)
 
 
 def test_a_pattern_without_an_ending_takes_what_is_called_like_video(root):
@@ -180,8 +182,8 @@ def test_a_scene_in_a_folder_that_is_no_text_is_one_line(tmp_path, write_scene):
         ({"video": "imgs/1.jpg"}, r"imgs/1\.jpg: an image, not a video; .*write images: imgs$"),
         ({"video": "one.tif"}, r"one\.tif: an image, not a video; .*write images: \.$"),
         ({"video": "still.gif"}, r"still\.gif: an image, not a video"),
-        ({"video": "imgs"}, "imgs: a folder, not a video; for .* write images: imgs$"),
-        ({"video": "im*"}, r"im\* matches nothing of use .*write images: im\*$"),
+        ({"video": "imgs"}, r"imgs: a folder, not a video; write images: imgs, or video: imgs/\* "),
+        ({"video": "im*"}, r"im\* matches nothing of use .*write images: im\*, or video: im\*/\* "),
         ({"images": "a.avi"}, r"a\.avi: a file, not a folder of images; .*write video: a\.avi$"),
         ({"images": "*.avi"}, r"\*\.avi matches nothing of use.*; .*write video: \*\.avi$"),
         ({"images": "imgs/*.jpg"}, r"a clip of images is their folder: write images: imgs$"),

@@ -147,7 +147,9 @@ def find_sources(root: Path, given: str, kind: Kind, where: str, *, benchmark: b
         elif fault := _unreadable(match):
             unreadable[match] = fault
         elif fault := _other_kind(match, kind, last):
-            passed_over[match] = fault
+            # ** has looked into folders, but one that is called like a video was meant for one.
+            if "**" not in parts or not match.is_dir() or match.suffix.lower() in VIDEO_SUFFIXES:
+                passed_over[match] = fault
         elif kind == "images" and not _has_pictures(match):
             unreadable[match] = "no images in this folder"
         else:
@@ -366,7 +368,7 @@ def _is_animated(path: Path) -> bool:
 def _advice(wrong: Sequence[Path], kind: Kind, given: str) -> str:
     """How what was given as another kind is written."""
     if kind == "video" and all(map(os.path.isdir, wrong)):
-        return f"; for folders of images write images: {given}"
+        return f"; write images: {given}, or video: {given}/* for the videos in it"
     if all(os.path.isfile(one) and one.suffix.lower() in PICTURE_SUFFIXES for one in wrong):
         folder = Path(given).parent.as_posix()
         return f"; a clip of images is their folder: write images: {folder}"
