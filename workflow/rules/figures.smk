@@ -43,6 +43,7 @@ rule figures:
     input:
         drawn_runs,
         clips="results/{scene}/clips.parquet",
+        times="results/{scene}/times.parquet",
         ground_truth="results/{scene}/ground_truth.parquet",
     output:
         **{

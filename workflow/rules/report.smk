@@ -5,7 +5,9 @@
 ANSWERS = [
     *paths_in(STUDY_FILES),
     *[f"{RUN}/ensemble.parquet".format(**run) for run in RUNS],
-    *expand("results/{scene}/{name}.parquet", scene=SCENES, name=["clips", "ground_truth"]),
+    *expand(
+        "results/{scene}/{name}.parquet", scene=SCENES, name=["clips", "times", "ground_truth"]
+    ),
 ]
 
 

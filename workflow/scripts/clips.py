@@ -10,7 +10,8 @@ with job(snakemake, f"clips of {w.scene}") as work:
     scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"))
     found = {Path(path).stem: Reading.read(path) for path in snakemake.input.times}
     clips, times, remarks = clips_table(scene, found)
-    for remark in (*scene.passed_over, *remarks):
+    remarks = [*(f"passed over: {file}" for file in scene.passed_over), *remarks]
+    for remark in remarks:
         logger.warning(remark)
     units = {"first": "frame of the source, from 1", "fps": "1/s", "begin": "s", "width": "pixels"}
     write_parquet(snakemake.output.clips, clips, {**units, "remarks": remarks})

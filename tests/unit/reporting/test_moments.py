@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from sdor.reporting.moments import top_moments
 
@@ -16,8 +17,9 @@ def test_moments_join_short_dips_and_never_cross_clips():
             "score": scores,
         }
     )
-    clips = pd.DataFrame({"clip": ["a", "b"], "fps": [10.0, np.nan], "frames": 100})
-    found = top_moments(clips, table, separation=2.0, share=7 / 200)
+    times = table.assign(time=(table["frame"] - 1) / 10).drop(columns="score")
+    times.loc[times["clip"] == "b", "time"] = np.nan
+    found = top_moments(times, table, separation=2.0, share=7 / 200)
     rows = found[["clip", "first", "last", "peak", "score"]].to_numpy().tolist()
     # Frames 11 to 26 are one moment (14 frames apart, 20 allowed); b starts anew at its frame 1,
     # and has no frame rate: 50 frames part its moments.
@@ -26,14 +28,16 @@ def test_moments_join_short_dips_and_never_cross_clips():
         ["a", 91, 100, 91, 6.0],
         ["a", 11, 26, 26, 5.0],
     ]
-    assert len(top_moments(clips, table, count=1)) == 1
-    assert top_moments(clips, table[:0]).empty
+    assert found["begin"].tolist() == pytest.approx([np.nan, 9.0, 1.0], nan_ok=True)
+    assert found["end"].tolist() == pytest.approx([np.nan, 9.9, 2.5], nan_ok=True)
+    assert len(top_moments(times, table, count=1)) == 1
+    assert top_moments(times, table[:0]).empty
 
 
 def test_nothing_stands_out_of_equal_scores():
     noise = np.random.default_rng(0).normal(size=60)
     table = pd.DataFrame({"clip": "a", "frame": np.arange(1, 61)})
-    clips = pd.DataFrame({"clip": ["a"], "fps": [10.0], "frames": 60})
+    times = table.assign(time=table["frame"] / 10)
     for scores in (np.zeros(60), 0.5 + 1e-7 * noise, -3 + 1e-7 * noise.astype(np.float32)):
-        assert top_moments(clips, table.assign(score=scores)).empty
-    assert len(top_moments(clips, table.assign(score=0.5 + 1e-3 * noise)))
+        assert top_moments(times, table.assign(score=scores)).empty
+    assert len(top_moments(times, table.assign(score=0.5 + 1e-3 * noise)))

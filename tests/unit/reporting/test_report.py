@@ -20,6 +20,7 @@ from sdor.reporting.tables import paper_pages
 from sdor.study.plan import Comparison, Plan
 
 SCENE = "yard<1>"
+REMARKS = ["not read: clip x: x.mp4: cannot be read as video (<b>)"]
 KINDS = {"timeline": "Timeline", "roc": 'ROC "curves"'}
 VARIANTS = {
     "paper": ({"epochs": 8}, 1.4),
@@ -78,7 +79,9 @@ def results(tmp_path_factory):
         clips = pd.DataFrame({"clip": ["<door>"], "split": [""], "fps": [10.0], "frames": [100]})
         truth = base.assign(anomalous=(base["frame"] == 50).astype("int8"))
         scores = np.where(base["frame"].between(41, 50), base["frame"] / 25, 0)
-        write_parquet(folder / scene / "clips.parquet", clips, {})
+        write_parquet(folder / scene / "clips.parquet", clips, {"remarks": REMARKS})
+        times = base.assign(time=(base["frame"] - 1) / 10)
+        write_parquet(folder / scene / "times.parquet", times, {})
         write_parquet(folder / scene / "ground_truth.parquet", truth, {})
         ensemble = folder / scene / "paper" / "seed0" / "ensemble.parquet"
         write_parquet(ensemble, base.assign(score=scores), {})
@@ -135,7 +138,7 @@ def test_user_text_is_escaped_and_everything_is_said(source):
         assert words in text
     images = [attributes["alt"] for tag, attributes in Page(source).tags if tag == "img"]
     moment = (
-        "Peak frame of moment 1. <door>, 0:04.0 to 0:05.0, frames 41 to 50, score 2.000 at 50: "
+        "Peak frame of moment 1. <door>, 0:04.0 to 0:04.9, frames 41 to 50, score 2.000 at 50: "
     )
     moment += "anomalous"
     assert images == ["Figure 6 & more", *[moment, "Timeline", 'ROC "curves"'] * 2]
@@ -229,7 +232,7 @@ def test_provenance_names_each_fact_once_with_its_runs(results):
 
 def test_a_moment_is_listed_with_time_score_and_truth_and_shows_its_peak(results, source):
     text = words_of(source)
-    assert "1. <door>, 0:04.0 to 0:05.0, frames 41 to 50, score 2.000 at 50: anomalous" in text
+    assert "1. <door>, 0:04.0 to 0:04.9, frames 41 to 50, score 2.000 at 50: anomalous" in text
     (picture, *_) = re.findall(r"data:image/jpeg;base64,([^\"]*)", source)
     content = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
     assert content.mean() == pytest.approx(200, abs=2)
@@ -249,9 +252,9 @@ def test_of_equal_scores_nothing_stands_out(results, tmp_path):
 
 
 def test_times_are_rounded_before_minutes_are_split_off():
-    assert times_text(1, 600, 10.0) == "0:00.0 to 1:00.0"
-    assert times_text(600, 1200, 10.0) == "0:59.9 to 2:00.0"
-    assert times_text(1, 10, float("nan")) == ""
+    assert times_text(0.0, 59.96) == "0:00.0 to 1:00.0"
+    assert times_text(59.9, 120.0) == "0:59.9 to 2:00.0"
+    assert times_text(float("nan"), float("nan")) == ""
 
 
 def test_a_missing_figure_is_named_and_the_old_report_stays(results, tmp_path):

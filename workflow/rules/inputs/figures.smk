@@ -64,4 +64,4 @@ def saliency_files(scene):
 
 
 def labels_of(scene):
-    return [f"results/{scene}/clips.parquet", f"results/{scene}/ground_truth.parquet"]
+    return [f"results/{scene}/{name}.parquet" for name in ("clips", "times", "ground_truth")]

@@ -4,12 +4,12 @@ import pandas as pd
 
 from sdor.method.scores import all_alike
 
-# Where a scene's clips have no frame rate, moments are separated as at this one.
+# Where nothing tells the times of a clip's frames, moments are separated as at this rate.
 USUAL_FRAME_RATE = 25.0
 
 
 def top_moments(
-    clips: pd.DataFrame,
+    times: pd.DataFrame,
     ensemble: pd.DataFrame,
     *,
     count: int = 10,
@@ -23,23 +23,25 @@ def top_moments(
 
     Parameters
     ----------
-    clips : clip, fps, frames.
+    times : clip, frame, time of every frame (s in the source; NaN when unknown).
     ensemble : clip, frame, score of every frame.
 
     Returns
     -------
-    clip, first, last, peak (frames), score, fps; at most `count` rows, highest score first. None
-    where all scores are equal up to rounding: nothing stands out.
+    clip, first, last, peak (frames), score, begin, end (s, of `first` and `last`); at most `count`
+    rows, highest score first. None where all scores are equal up to rounding: nothing stands out.
     """
     if all_alike(ensemble["score"].to_numpy()):
         ensemble = ensemble[:0]
     high = ensemble[ensemble["score"] >= ensemble["score"].quantile(1 - share)]
-    high = high.assign(fps=high["clip"].map(clips.set_index("clip")["fps"]).astype(float))
-    gap = separation * high["fps"].where(high["fps"] > 0, USUAL_FRAME_RATE)
-    begins = (high["clip"] != high["clip"].shift()) | (high["frame"].diff() > gap)
+    high = high.merge(times, on=["clip", "frame"], validate="1:1")
+    time = high["time"].fillna(high["frame"] / USUAL_FRAME_RATE)
+    # Times are sums of steps that are not exact.
+    begins = (high["clip"] != high["clip"].shift()) | (time.diff() > separation + 1e-6)
     stretches = high.groupby(begins.cumsum())
     peaks = high.loc[stretches["score"].idxmax()].rename(columns={"frame": "peak"})
     ends = {"first": stretches["frame"].min(), "last": stretches["frame"].max()}
-    found = peaks.assign(**{name: frames.to_numpy() for name, frames in ends.items()})
-    found = found[["clip", "first", "last", "peak", "score", "fps"]]
+    ends |= {"begin": stretches["time"].min(), "end": stretches["time"].max()}
+    found = peaks.assign(**{name: values.to_numpy() for name, values in ends.items()})
+    found = found[["clip", "first", "last", "peak", "score", "begin", "end"]]
     return found.sort_values("score", ascending=False, kind="stable", ignore_index=True)[:count]

@@ -118,25 +118,25 @@ def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
     truth = runs.ground_truth.set_index(["clip", "frame"])["anomalous"] > 0
     words = {True: ": anomalous", False: ": normal", None: ": not labelled"}
     moments = []
-    for number, one in enumerate(top_moments(runs.clips, scores, count=MOMENTS).to_dict("records")):
+    for number, one in enumerate(top_moments(runs.times, scores, count=MOMENTS).to_dict("records")):
         clip, first, last, peak = (one[name] for name in ("clip", "first", "last", "peak"))
         memory = io.BytesIO()
         picture = Image.fromarray(runs.frame(clip, peak, view))
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         picture.save(memory, "JPEG", quality=82)
-        parts = (clip, times_text(first, last, one["fps"]), f"frames {first:,} to {last:,}")
+        parts = (clip, times_text(one["begin"], one["end"]), f"frames {first:,} to {last:,}")
         caption = f"{number + 1}. {', '.join(filter(None, parts))}, score {one['score']:.3f} at "
         caption += f"{peak:,}{words[truth.get((clip, peak))] if len(truth) else ''}"
         moments.append((embedded(Path("peak.jpeg"), memory.getvalue()), caption))
     return moments
 
 
-def times_text(first: int, last: int, fps: float) -> str:
-    """Begin and end of a stretch in minutes and seconds; nothing without a frame rate."""
-    if not np.isfinite(fps) or fps <= 0:
+def times_text(begin: float, end: float) -> str:
+    """Begin and end of a stretch (s) in minutes and seconds; nothing where they are not known."""
+    if not np.isfinite(begin):
         return ""
     # Tenths of a second are rounded before minutes are split off: 59.97 is 1:00.0, not 0:60.0.
-    tenths = [round(10 * at) for at in ((first - 1) / fps, last / fps)]
+    tenths = [round(10 * at) for at in (begin, end)]
     return " to ".join(f"{at // 600}:{at % 600 / 10:04.1f}" for at in tenths)
 
 
@@ -150,6 +150,7 @@ def _section(
     start = runs.results / "figures" / runs.scene / runs.variant
     return {
         "description": findings.grouped[key][0].description,
+        "remarks": runs.remarks,
         "measured": measured,
         "table": tables.scene_table(findings, *key),
         "pseudo_labels": tables.pseudo_label_table(findings, *key),

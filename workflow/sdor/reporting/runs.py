@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sdor.errors import SdorError
-from sdor.files import damaged, read_array, read_parquet
+from sdor.files import damaged, read_about, read_array, read_parquet
 
 Picture = npt.NDArray[np.uint8]
 
@@ -40,6 +40,17 @@ class Runs:
     def clips(self) -> pd.DataFrame:
         """The clips of the scene: clip, split, fps, frames and more."""
         return read_parquet(self.results / self.scene / "clips.parquet")
+
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """Clip, frame and time (s in the source; NaN when unknown) of every frame."""
+        return read_parquet(self.results / self.scene / "times.parquet")
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """What could not be read of the scene's clips or was doubtful, a line each."""
+        about = read_about(self.results / self.scene / "clips.parquet")
+        return [str(remark) for remark in about["remarks"]]
 
     @cached_property
     def ground_truth(self) -> pd.DataFrame:

@@ -33,7 +33,6 @@ def scene(tmp_path):
 
 
 def test_frames_are_chosen_by_rule():
-    clips = pd.DataFrame({"clip": ["x", "y", "z"], "fps": 10.0, "frames": [8, 6, 4]})
     frames = pd.DataFrame(
         {
             "clip": [*"xxxxxxxx", *"yyyyyy", *"zzzz"],
@@ -42,9 +41,10 @@ def test_frames_are_chosen_by_rule():
             "score": [0, 5, 4, 3, 0, 1, 2, 1, 9, 6, 0, 7, 7, 2, 8, 8, 9, 9.5],
         }
     )
+    times = frames[["clip", "frame"]].assign(time=(frames["frame"] - 1) / 10)
     anomalous = [0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, 1]
     truth = frames[["clip", "frame"]][:14].assign(anomalous=anomalous)
-    chosen = choose_frames(clips, truth, frames, 3)
+    chosen = choose_frames(times, truth, frames, 3)
     assert [tuple(row) for row in chosen.itertuples(index=False)] == [
         ("y", 1, "true event"),
         ("y", 4, "true event"),
@@ -52,12 +52,12 @@ def test_frames_are_chosen_by_rule():
         # Frames of z score higher, but nobody knows that they are normal.
         ("y", 2, "false alarm, 1 frame from a true event"),
     ]
-    everything = choose_frames(clips, truth, frames, 10)
+    everything = choose_frames(times, truth, frames, 10)
     assert len(everything) == 5
     assert everything.loc[3, ["clip", "frame"]].tolist() == ["x", 7]
     for labels, why in (([], "top moment, no ground truth"), ([0] * 14, "false alarm")):
         known = truth[: len(labels)].assign(anomalous=labels)
-        moments = choose_frames(clips, known, frames[:14], 1)
+        moments = choose_frames(times, known, frames[:14], 1)
         assert moments.to_numpy().tolist() == [["y", 1, why]]
 
 

@@ -87,9 +87,21 @@ def test_a_long_clip_takes_the_width_of_the_page_and_keeps_its_peaks_in_few_poin
     assert first.get_position().x0 == second.get_position().x0
 
 
-def test_clips_of_different_frame_rates_are_counted_in_frames(tmp_path):
+def test_frames_whose_times_nothing_tells_are_counted(tmp_path):
     runs = write_runs(tmp_path)
-    runs.clips["fps"] = [10.0, 25.0, 10.0]
+    runs.times.loc[3, "time"] = np.nan
     figure = timeline.draw(runs, 2)
     assert figure.get_supxlabel() == "Frame"
-    assert figure.axes[0].lines[0].get_xdata()[[0, -1]].tolist() == [1, 50]
+    # Frames 35 to 50 of clip_1.
+    assert spans(figure.axes[0], timeline.BAND) == [pytest.approx([34.5, 50.5])]
+
+
+def test_frames_of_any_rate_are_where_their_times_are(tmp_path):
+    runs = write_runs(tmp_path)
+    here = runs.times["clip"] == "clip_1"
+    runs.times.loc[here & (runs.times["frame"] > 40), "time"] += 20
+    figure = timeline.draw(runs, 2)
+    assert figure.axes[0].lines[1].get_xdata()[-1] == pytest.approx(24.9)
+    begin, end = spans(figure.axes[0], timeline.BAND)[0]
+    assert begin == pytest.approx(3.35)
+    assert end > 24.9

@@ -73,7 +73,7 @@ def draw(
 
 
 def choose_frames(
-    clips: pd.DataFrame, ground_truth: pd.DataFrame, ensemble: pd.DataFrame, count: int
+    times: pd.DataFrame, ground_truth: pd.DataFrame, ensemble: pd.DataFrame, count: int
 ) -> pd.DataFrame:
     """The frames that are shown, by rule and not by eye.
 
@@ -91,7 +91,7 @@ def choose_frames(
     table = ensemble.merge(truth, on=["clip", "frame"], how="left")
     anomalous = table[table["anomalous"] > 0]
     if anomalous.empty:
-        moments = top_moments(clips, ensemble, count=count).rename(columns={"peak": "frame"})
+        moments = top_moments(times, ensemble, count=count).rename(columns={"peak": "frame"})
         moments = moments[["clip", "frame"]].merge(table, on=["clip", "frame"])
         known = np.where(moments["anomalous"] == 0, "false alarm", "top moment, no ground truth")
         return moments[["clip", "frame"]].assign(why=known)
@@ -119,7 +119,7 @@ def rows_of(
         limits[title] = np.percentile(np.asarray(maps[title][::stride], dtype=float), SCALE)
     first, ranking = next(iter(columns.values())), next(iter(rankings.values()))
     aspect = first.clips["width"].iloc[0] / first.clips["height"].iloc[0]
-    chosen = choose_frames(first.clips, first.ground_truth, ranking, count)
+    chosen = choose_frames(first.times, first.ground_truth, ranking, count)
     for clip, frame, why in chosen.itertuples(index=False):
         frames = ranking["clip"] == clip
         row = int(np.flatnonzero(frames & (ranking["frame"] == frame))[0])

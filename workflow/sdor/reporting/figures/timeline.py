@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def draw(runs: Runs, iterations: int) -> Figure:
         wanted = other[["clip", "frame", column]]
         table = table.merge(wanted, on=["clip", "frame"], how="left", validate="1:1")
     shown = shown_clips(runs.clips)
-    unit, first, step = clock_of(runs.clips)
+    unit, clock = clock_of(runs.times)
     wide = shown["frames"].max() > WIDE
     columns, height = (1, 1.25) if wide else (style.COLUMNS, 0.95)
     scores = table[["score", "initial"]].to_numpy()
@@ -47,8 +48,7 @@ def draw(runs: Runs, iterations: int) -> Figure:
         places = style.panels(figure, len(shown), columns, sharey=True)
         for axes, (clip, split) in zip(places, shown[["clip", "split"]].to_numpy(), strict=True):
             of_clip = table[table["clip"] == clip]
-            time = first + (of_clip["frame"].to_numpy(float) - 1) * step
-            _panel(axes, of_clip, time, step)
+            _panel(axes, of_clip, clock[of_clip.index].to_numpy())
             axes.xaxis.set_major_locator(MaxNLocator(10 if wide else 4, integer=unit == "Frame"))
             words: Any = {"fontsize": 7.5, "fontweight": "normal", "loc": "left", "pad": 2}
             axes.set_title(f"{clip} (training)" if split == "train" else clip, **words)
@@ -88,20 +88,26 @@ def shown_clips(clips: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([spread(clips[~is_training], PANELS - len(training)), training])
 
 
-def clock_of(clips: pd.DataFrame) -> tuple[str, float, float]:
-    """Unit of the time axis, the time of frame 1, and how long a frame takes.
+def clock_of(times: pd.DataFrame) -> tuple[str, "pd.Series[float]"]:
+    """Unit of the time axis, and where on it each frame is.
 
-    Seconds or minutes where all clips have the same frame rate, else frame numbers.
+    Seconds or minutes of the source where the time of every frame is known, else frame numbers.
     """
-    rates = clips["fps"].unique()
-    if len(rates) > 1 or not rates[0] > 0:
-        return "Frame", 1.0, 1.0
-    long = clips["frames"].max() / rates[0] > LONG_CLIP
-    return ("Minutes", 0.0, 1 / (60 * rates[0])) if long else ("Seconds", 0.0, 1 / rates[0])
+    if times["time"].isna().any():
+        return "Frame", times["frame"].astype(float)
+    if times.groupby("clip")["time"].agg(np.ptp).max() > LONG_CLIP:
+        return "Minutes", times["time"] / 60
+    return "Seconds", times["time"]
 
 
-def _panel(axes: Axes, table: pd.DataFrame, time: Any, step: float) -> None:
-    """Scores of a clip, and bars where frames are anomalous or labelled, half a frame wider."""
+def _panel(axes: Axes, table: pd.DataFrame, time: npt.NDArray[np.float64]) -> None:
+    """Scores of a clip, and bars where frames are anomalous or labelled.
+
+    A frame's bar reaches half way to the frames beside it.
+    """
+    between = (time[1:] + time[:-1]) / 2
+    half = (time[-1] - time[0]) / max(2 * len(time) - 2, 1) or 0.5
+    borders = np.concatenate([[time[0] - half], between, [time[-1] + half]])
     axes.plot(time, table["initial"], color=style.GREY, linewidth=0.6)
     axes.plot(time, table["score"], color=style.BLUE, linewidth=0.6 if len(time) > WIDE else 1.0)
     for flags, colour, bottom, top in (
@@ -116,7 +122,7 @@ def _panel(axes: Axes, table: pd.DataFrame, time: Any, step: float) -> None:
             # The thin edge keeps a single frame of a long clip in sight.
             look: Any = {"color": colour, "linewidth": 0.3, "zorder": 1, "fill": True}
             look["transform"] = axes.get_xaxis_transform()
-            axes.stairs(heights, time[0] + (edges - 0.5) * step, baseline=bottom, **look)
-    axes.set_xlim(time[0] - step / 2, time[-1] + step / 2)
+            axes.stairs(heights, borders[edges], baseline=bottom, **look)
+    axes.set_xlim(borders[0], borders[-1])
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.tick_params(labelsize=6.5, length=2, pad=1.5)
