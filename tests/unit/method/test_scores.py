@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from sdor.errors import SdorError
-from sdor.method.scores import all_alike, first_alike, mean_scores, write_scores
+from sdor.method.scores import LEAST_SIZE, all_alike, first_alike, mean_scores, write_scores
 
 
 def scores(path, values, clip="a"):
@@ -42,5 +42,8 @@ def test_rows_are_alike_up_to_rounding_and_no_further():
     assert first_alike(np.empty(0)).tolist() == []
     assert all_alike(np.array([-7.0, -7 + 1e-6]))
     assert all_alike(np.zeros(3))
-    assert all_alike(np.array([0, 1e-7]))
+    assert all_alike(np.array([0, 1e-7]), LEAST_SIZE)
+    # Features may be small.
+    assert not all_alike(np.array([0, 1e-7]))
+    assert first_alike(1e-9 * np.arange(3)).tolist() == [0, 1, 2]
     assert not all_alike(slow)

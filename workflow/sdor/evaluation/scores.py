@@ -12,7 +12,7 @@ from sdor.errors import SdorError
 from sdor.evaluation.about import Subset
 from sdor.evaluation.metrics import BoolArray, FloatArray, LabelledFrames, smooth
 from sdor.files import read_about, read_parquet
-from sdor.method.scores import first_alike
+from sdor.method.scores import LEAST_SIZE, first_alike
 from sdor.study.subset import index_of
 
 File = str | Path
@@ -177,7 +177,8 @@ def checked_scores(
             f"{kind}: clip {row['clip']}, frame {row['frame']}: {column} is {values[bad[0]]}; "
             "the training may have diverged: try a lower learning rate"
         )
-    return values[first_alike(values)]
+    # Of Sp and isolation forest alone, the size depends on the features.
+    return values[first_alike(values, LEAST_SIZE if column == "score" else 0)]
 
 
 def check_known(kind: object, table: pd.DataFrame, index: pd.DataFrame) -> None:

@@ -15,16 +15,16 @@ FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
 # Of the largest number: what networks in float32 make of the same frame differs by a tenth of it.
 ROUNDING = 1e-5
-# What nearly cancels out in a network keeps the rounding of what it is the sum of.
+# Of scores, which stand for targets 0 and 1: a sum that cancels keeps the rounding of its parts.
 LEAST_SIZE = 0.1
 
 
-def all_alike(values: FloatArray) -> bool:
-    """Whether numbers are equal up to rounding, so that nothing stands out among them."""
-    return len(values) == 0 or bool(np.ptp(values) <= _rounding(values))
+def all_alike(values: FloatArray, least: float = 0) -> bool:
+    """Whether numbers are equal up to rounding, so that nothing stands out (see `first_alike`)."""
+    return len(values) == 0 or bool(np.ptp(values) <= _rounding(values, least))
 
 
-def first_alike(rows: FloatArray) -> IntArray:
+def first_alike(rows: FloatArray, least: float = 0) -> IntArray:
     """The first of the run of equal rows that each row is in, equal up to rounding.
 
     A camera that shows the same picture again has the same scores: what rounding makes of them is
@@ -33,12 +33,13 @@ def first_alike(rows: FloatArray) -> IntArray:
     Parameters
     ----------
     rows : (rows,) or (rows, dims) numbers, in the order of the frames.
+    least : the size that they have at least, whatever they say: `LEAST_SIZE` of scores.
 
     Returns
     -------
     (rows,) positions: `rows[first_alike(rows)]` are the rows without their rounding.
     """
-    limit = _rounding(rows)
+    limit = _rounding(rows, least)
     firsts = np.arange(len(rows))
     # Two rows of a run lie within two limits of each other, in one of their numbers as in all.
     steps = np.abs(np.diff(rows[:, 0] if rows.ndim == 2 else rows))
@@ -49,8 +50,8 @@ def first_alike(rows: FloatArray) -> IntArray:
     return firsts
 
 
-def _rounding(values: FloatArray) -> float:
-    return ROUNDING * float(np.abs(values).max(initial=LEAST_SIZE))
+def _rounding(values: FloatArray, least: float) -> float:
+    return ROUNDING * float(np.abs(values).max(initial=least))
 
 
 def write_scores(path: Path, scores: pd.DataFrame, about: About) -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sdor.method.scores import all_alike
+from sdor.method.scores import LEAST_SIZE, all_alike
 
 # Where nothing tells the times of a clip's frames, moments are separated as at this rate.
 USUAL_FRAME_RATE = 25.0
@@ -31,7 +31,7 @@ def top_moments(
     clip, first, last, peak (frames), score, begin, end (s, of `first` and `last`); at most `count`
     rows, highest score first. None where all scores are equal up to rounding: nothing stands out.
     """
-    if all_alike(ensemble["score"].to_numpy()):
+    if all_alike(ensemble["score"].to_numpy(), LEAST_SIZE):
         ensemble = ensemble[:0]
     high = ensemble[ensemble["score"] >= ensemble["score"].quantile(1 - share)]
     high = high.merge(times, on=["clip", "frame"], validate="1:1")

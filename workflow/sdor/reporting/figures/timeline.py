@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from sdor.files import read_parquet
-from sdor.method.scores import all_alike
+from sdor.method.scores import LEAST_SIZE, all_alike
 from sdor.reporting.figures import style
 from sdor.reporting.runs import Runs, read_scores
 
@@ -42,7 +42,7 @@ def draw(runs: Runs, iterations: int) -> Figure:
     columns, height = (1, 1.25) if wide else (style.COLUMNS, 0.95)
     scores = table[["score", "initial"]].to_numpy()
     low, high = scores.min(), scores.max()
-    span = 1.0 if all_alike(scores.ravel()) else high - low
+    span = 1.0 if all_alike(scores.ravel(), LEAST_SIZE) else high - low
     size = style.PAGE_WIDTH, -(-len(shown) // columns) * height + 1.05
     with style.new_figure(*size) as figure:
         places = style.panels(figure, len(shown), columns, sharey=True)
