@@ -5,9 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +31,7 @@ from sdor.study.scenes import (
     load_scene,
 )
 from sdor.video.audit import audit
+from sdor.video.frames import View, clips_table, extract_frames
 from sdor.video.labels import LabelTables, frame_labels, parse_ucsd
 
 SCENES = Path(__file__).parents[3] / "config" / "scenes"
@@ -630,6 +633,42 @@ def test_seconds_before_and_behind_a_part_are_those_of_other_parts(clip):
         assert labels_of(part, seconds(limits, numbering="source"), times=TIMES) == [0] * 10
     between = seconds((4.11, 4.12), numbering="source")
     assert "no frame of the clip lies within" in refused(part, between, times=TIMES)
+
+
+def test_seconds_hold_for_videos_as_they_are_read(tmp_path):
+    """Ten frames a second, then none for 40 s, in two parts; and images whose rate is given."""
+    stamps = [*range(0, 1000, 100), *range(41000, 42000, 100)]  # ms
+    with av.open(str(tmp_path / "long.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10, width=16, height=16, pix_fmt="gray")
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(np.full((16, 16), 9 * number, np.uint8), "gray")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    save_images(tmp_path / "still", [50] * 5, size=(16, 16))
+    (tmp_path / "gate.yaml").write_text(
+        """
+clips:
+  - {name: one, video: long.mkv, last: 9, ground_truth: &labels
+      {ranges: [[0.75, 41.25], [41.85, end]], unit: seconds, numbering: source}}
+  - {name: two, video: long.mkv, first: 10, ground_truth: *labels}
+  - {images: still, fps: 2, ground_truth: {ranges: [[0.5, 1.2]], unit: seconds}}
+"""
+    )
+    scene = load_scene(tmp_path / "gate.yaml", tmp_path)
+    readings = {
+        clip.name: extract_frames(clip, (), View(16, 16), tmp_path / "frames.npy")
+        for clip in scene.clips
+    }
+    clips, times, _ = clips_table(scene, readings)
+    table, _ = audit(scene, clips, times)
+    found = {name: rows["anomalous"].tolist() for name, rows in table.groupby("clip")}
+    assert found == {
+        "one": [0, 0, 0, 0, 0, 0, 0, 0, 1],
+        "two": [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1],
+        "still": [0, 1, 1, 0, 0],
+    }
 
 
 def test_seconds_need_times_and_numbers(clip, tmp_path):
