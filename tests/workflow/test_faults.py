@@ -74,18 +74,18 @@ def test_labels_beyond_a_clip_stop_before_anything_is_trained(lean):
     assert not (lean.folder / "results/yard/tiny").exists()
 
 
-def test_a_truncated_video_is_named_with_both_counts(lean):
+def test_a_truncated_video_of_a_benchmark_is_named_before_anything_is_computed(lean):
     video = lean.folder / "data" / "yard" / "cut.avi"
     source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=4"]
     command = [ffmpeg_binary(), "-loglevel", "error", *source, "-c:v", "mpeg4", str(video)]
     subprocess.run(command, check=True)
     content = video.read_bytes()
     video.write_bytes(content[: len(content) // 2])
-    scene = {"root": "yard", "clips": [{"video": "cut.avi"}]}
+    scene = {"root": "yard", "clips": [{"video": "cut.avi", "ground_truth": "normal"}]}
     (lean.folder / "scenes" / "yard.yaml").write_text(yaml.safe_dump(scene))
     done = lean.run()
-    one_line(done, "frames of yard/cut", "clip cut")
-    assert not (lean.folder / "results/yard/frames/64/cut.npy").exists()
+    one_line(done, "clips of yard: clip cut: cut.avi", "scene file")
+    assert not (lean.folder / "results/yard/features").exists()
 
 
 def test_what_people_ask_for_is_made_again_when_it_is_deleted(copy):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from workplace import write_images
 
-from sdor.video.decode import ffmpeg_binary
+from sdor.video.ffmpeg import ffmpeg_binary
 
 ASKED = "results/yard/ground_truth.parquet"
 LENGTH = 6
