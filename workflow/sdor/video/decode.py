@@ -142,11 +142,13 @@ class _Step(NamedTuple):
     Attributes
     ----------
     stamp : of the packet (s), where it has one.
+    is_order : whether this is not when its frame is shown, but only when it is decoded.
     is_lost : whether the decoder refused it.
     fault : what the libraries said of it; empty where all is well.
     """
 
     stamp: float | None
+    is_order: bool
     frames: list[av.VideoFrame]
     is_lost: bool = False
     fault: str = ""
@@ -164,11 +166,15 @@ def _decoded(
     count = 0
     before: av.VideoFrame | None = None
     lost: list[float] = []
+    ordered: list[float] = []
     for step in _steps(file, video, doubts):
         if step.is_lost:
             heappush(lost, -math.inf if step.stamp is None else step.stamp)
+        elif step.is_order and step.stamp is not None:
+            heappush(ordered, step.stamp)
         for frame in step.frames:
-            time = _seconds(video, frame.pts)
+            # Times of decoding are those of display in another order.
+            time = heappop(ordered) if ordered else _seconds(video, frame.pts)
             while lost and (time is None or lost[0] < time):
                 count += 1
                 yield heappop(lost), before or frame
@@ -193,15 +199,16 @@ def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Ite
     begun, is_end, count, end = False, False, 0, 0.0
     while not is_end:
         frames: list[av.VideoFrame] = []
-        stamp, of_video, is_lost = None, None, False
+        stamp, is_order, of_video, is_lost = None, False, None, False
         with av.logging.Capture() as said:
             try:
                 packet = next(packets, None)
                 is_end = packet is None
                 # An empty packet is a frame that a recorder left out, not the end.
                 if packet is not None and packet.size:
-                    begin = packet.dts if packet.pts is None else packet.pts
-                    stamp = _seconds(packet.stream, begin)
+                    # What libav gives as times of display in an AVI file is a guess.
+                    is_order = packet.pts is None or file.format.name == "avi"
+                    stamp = _seconds(packet.stream, packet.dts if is_order else packet.pts)
                     of_video = packet if packet.stream_index == video.index else None
                     # What a file declares as a whole ends with the last of its streams.
                     if stamp is not None and (of_video or video.duration is None):
@@ -214,7 +221,7 @@ def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Ite
                 if of_video and not of_video.is_discard:
                     is_lost = begun or of_video.is_keyframe
         begun = begun or bool(frames) or is_lost
-        yield _Step(stamp, frames, is_lost, _complaint(said))
+        yield _Step(stamp, is_order and of_video is not None, frames, is_lost, _complaint(said))
     declared = _declared_end(file, video)
     if declared and end < declared - MISSING_FRAMES * end / max(count - 1, 1):
         words = f"ends at {end:.2f} s of the {declared:.2f} s that it declares"
