@@ -844,7 +844,7 @@ def test_disagreement_of_labels_and_masks_is_counted(clip, tmp_path):
 def test_masks_of_another_number_or_size_are_refused(clip, tmp_path):
     few = save_images(tmp_path / "few", [255] * 9)
     message = refused(clip, GroundTruth(Ranges(()), few))
-    assert message.endswith("few: expected 10 pixel masks (one a frame), found 9")
+    assert message.endswith("few: expected 10 pixel masks, found 9")
     wide = save_images(tmp_path / "wide", [255] * 10, size=(7, 4))
     message = refused(clip, GroundTruth(None, wide))
     assert message.endswith("001.png: expected 6x4 pixels like the clip, found 7x4")

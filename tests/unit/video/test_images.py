@@ -14,14 +14,8 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip
 from sdor.video.frames import read_clip
-from sdor.video.images import (
-    numbered,
-    pixel_mask_files,
-    read_image,
-    read_images,
-    read_pixel_mask,
-    read_pixel_masks,
-)
+from sdor.video.images import numbered, read_images, read_pixel_mask, read_pixel_masks
+from sdor.video.images import read_image as read_image_and_depth
 from sdor.video.picture import Doubt, UnreadableError
 
 tried = settings(derandomize=True, deadline=None, max_examples=25, database=None)
@@ -74,6 +68,10 @@ def write_tiff(file: Path, samples: np.ndarray, bits: int, **tags: int) -> Path:
     return file
 
 
+def read_image(file: Path, bits: int | None = None) -> np.ndarray:
+    return read_image_and_depth(file, bits)[0]
+
+
 def said(call, *args, **options) -> str:
     with pytest.raises(SdorError) as error:
         call(*args, **options)
@@ -100,45 +98,34 @@ class TestReadImage:
             "P": ["png", "tif", "bmp", "gif"],
             "LA": ["png", "tif"],
             "RGBA": ["png", "tif", "webp"],
-            "YCbCr": ["tif"],
         }
         mode = data.draw(st.sampled_from(sorted(modes)))
         suffix = data.draw(st.sampled_from(modes[mode]))
-        coloured = mode in ("RGB", "RGBA", "YCbCr")
         height, width = data.draw(SIZES)
-        shape = (height, width, 3) if coloured else (height, width)
+        shape = (height, width, 3) if mode in ("RGB", "RGBA") else (height, width)
         values = data.draw(arrays(np.uint8, shape))
         if mode == "1":
             values = np.where(values > 99, 255, 0).astype(np.uint8)
         picture = Image.fromarray(values).convert(mode)
-        # libtiff makes RGB of YCbCr, to one level.
-        compressions = ["raw"] if mode == "YCbCr" else ["raw", "tiff_lzw", "tiff_deflate"]
+        compressions = ["raw", "tiff_lzw", "tiff_deflate"]
         options = {"compression": data.draw(st.sampled_from(compressions))}
         options = options if suffix == "tif" else {"lossless": True} if suffix == "webp" else {}
         file = save(tmp_path_factory.mktemp("any"), f"a.{suffix}", picture, **options)
-        if mode == "YCbCr":
-            values = np.asarray(picture.convert("RGB"))
-        np.testing.assert_array_equal(read_image(file), np.atleast_3d(values))
+        # A palette of greys is three channels.
+        found = read_image(file)[:, :, :1] if mode == "P" or suffix == "gif" else read_image(file)
+        np.testing.assert_array_equal(found, np.atleast_3d(values))
 
     @tried
     @given(arrays(np.uint16, SIZES, elements=st.integers(0, 4095)), st.integers(12, 16), st.data())
     def test_deep_grey_is_scaled_exactly(self, tmp_path_factory, values, bits, data):
         folder = tmp_path_factory.mktemp("deep")
-        form = data.draw(st.sampled_from(["png", "tif", "tiff_lzw", "packed", "colour", "alpha"]))
+        form = data.draw(st.sampled_from([None, "tiff_lzw", "packed", "png"]))
         if form == "packed":
             bits, file = 12, write_tiff(folder / "a.tif", values, 12)
-        elif form in ("colour", "alpha"):
-            channels = {
-                "colour": (2, [values, values, values]),
-                "alpha": (4, [values, values | 0xFFFF]),
-            }
-            file = write_png(
-                folder / "a.png", np.stack(channels[form][1], axis=2), channels[form][0]
-            )
         elif form == "png":
             file = save(folder, "a.png", values)
         else:
-            file = save(folder, "a.tif", values, compression={"tif": None}.get(form, form))
+            file = save(folder, "a.tif", values, compression=form)
         found = read_image(file, bits)
         assert (found == np.atleast_3d(values >> (bits - 8))).all()
         assert found.shape[:2] == values.shape
@@ -150,27 +137,14 @@ class TestReadImage:
         assert frame.dtype == np.uint8
         assert frame[0, :, 0].tolist() == [0, 0, 1, 0x12, 0xFF]
 
-    def test_16_bit_colours_keep_their_upper_8_bits(self, tmp_path):
-        deep = RNG.integers(0, 1 << 16, (5, 7, 3)).astype(np.uint16)
-        # A name that would be a pattern for several files to ffmpeg.
-        file = write_png(tmp_path / "frame%03d.png", deep, 2)
-        np.testing.assert_array_equal(read_image(file), deep >> 8)
-
-    def test_16_bit_colours_that_cannot_be_read_whole_are_refused(self, tmp_path):
-        deep = np.full((2, 3, 3), 9, np.uint16)
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        file = write_png(tmp_path / "a.png", deep, 2, eXIf=exif.tobytes()[6:])
-        assert "16-bit colours in a form that is not read" in said(read_image, file, 16)
-
     def test_where_nothing_tells_the_depth_it_is_asked_for(self, tmp_path):
         file = save(tmp_path, "a.png", np.array([[7, 4095]], np.uint16))
         words = said(read_image, file)
-        assert words.startswith(f"{file}: 16-bit pixels with values up to 4095, and nothing says")
-        assert "add bits: 12 (or 10, 14, 16) to this clip" in words
-        colours = write_png(tmp_path / "b.png", np.full((2, 2, 3), 900, np.uint16), 2)
-        assert "values up to 900" in said(read_image, colours)
-        assert "a value of 4095, beyond the 10 bits" in said(read_image, file, 10)
+        assert words == (
+            f"{file}: 16-bit pixels with values up to 4095, bits in use: unknown; "
+            "add bits: 12 (or 10, 14, 16) to this clip in the scene file"
+        )
+        assert "bits in use: 10; add" in said(read_image, file, 10)
         # Black is black at any depth.
         black = save(tmp_path, "c.png", np.zeros((2, 3), np.uint16))
         assert read_image(black).tolist() == np.zeros((2, 3, 1)).tolist()
@@ -179,12 +153,11 @@ class TestReadImage:
         ("tags", "expected"),
         [
             ({"t341": 4095}, 12),
-            ({"t340": 0, "t341": 1023}, 10),
+            ({"t341": 1023}, 10),
             ({"t281": 16383}, 14),
-            # The picture's own greatest value, the default, and a window are no depth.
+            # The picture's own greatest value and the default are no depth.
             ({"t341": 4000}, None),
             ({"t281": 65535}, None),
-            ({"t340": 5, "t341": 4095}, None),
         ],
     )
     def test_tiff_tells_its_depth(self, tmp_path, tags, expected):
@@ -206,16 +179,6 @@ class TestReadImage:
         for nonsense in (b"\0", b"\1", b"\xff", b""):
             file = write_png(tmp_path / "a.png", values, 0, sBIT=nonsense)
             assert "add bits" in said(read_image, file)
-        colours = np.stack([values, values, values], axis=2)
-        file = write_png(tmp_path / "b.png", colours, 2, sBIT=bytes([12, 12, 12]))
-        assert read_image(file)[:, :, 0].tolist() == expected
-
-    def test_white_may_be_zero(self, tmp_path):
-        values = np.array([[0, 1000, 4095]], np.uint16)
-        file = write_tiff(tmp_path / "a.tif", values, 16, t262=0)
-        assert read_image(file, 12)[0, :, 0].tolist() == [255, 255 - (1000 >> 4), 0]
-        shallow = write_tiff(tmp_path / "b.tif", np.array([[0, 10, 255]]), 8, t262=0)
-        assert read_image(shallow)[0, :, 0].tolist() == [255, 245, 0]
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_pictures_stand_as_viewers_show_them(self, tmp_path, orientation):
@@ -242,9 +205,7 @@ class TestReadImage:
         file = save(tmp_path, "b.tif", deep, tiffinfo={274: orientation})
         np.testing.assert_array_equal(read_image(file, 16)[:, :, 0], turned)
 
-    def test_palettes_are_colours_or_greys(self, tmp_path):
-        grey = save(tmp_path, "grey.png", GREY, "P")
-        assert read_image(grey).shape == (6, 8, 1)
+    def test_palettes_are_colours(self, tmp_path):
         picture = Image.fromarray(GREY % 2)
         picture.putpalette([0, 0, 9, 200, 100, 50])
         frame = read_image(save(tmp_path, "colour.gif", picture))
@@ -253,11 +214,8 @@ class TestReadImage:
     def test_opaque_transparency_is_dropped_and_other_refused(self, tmp_path):
         for suffix in ("png", "tif", "webp"):
             opaque = Image.fromarray(GREY).convert("RGBA")
-            assert read_image(save(tmp_path, f"a.{suffix}", opaque, lossless=True)).shape == (
-                6,
-                8,
-                3,
-            )
+            file = save(tmp_path, f"a.{suffix}", opaque, lossless=True)
+            assert read_image(file).shape == (6, 8, 3)
             opaque.putpixel((2, 3), (1, 2, 3, 254))
             file = save(tmp_path, f"b.{suffix}", opaque, lossless=True)
             assert said(read_image, file).startswith(f"{file}: transparent in parts")
@@ -269,45 +227,51 @@ class TestReadImage:
     @pytest.mark.parametrize(
         ("name", "picture", "words"),
         [
-            ("a.tif", Image.fromarray(np.ones((2, 3), np.float32)), "floating-point pixels"),
-            ("a.tif", Image.fromarray(np.full((2, 3), 5, np.int32)), "32-bit signed values"),
-            ("a.tif", Image.new("CMYK", (3, 2)), "CMYK pixels"),
-            ("a.jpg", Image.new("CMYK", (3, 2)), "CMYK pixels"),
-            ("a.tif", Image.new("LAB", (3, 2)), "LAB pixels"),
+            ("a.tif", Image.fromarray(np.ones((2, 3), np.float32)), "32-bit floating-point F"),
+            ("a.tif", Image.fromarray(np.full((2, 3), 5, np.int32)), "32-bit signed I"),
+            ("a.tif", Image.new("CMYK", (3, 2)), "8-bit CMYK"),
+            ("a.jpg", Image.new("CMYK", (3, 2)), "8-bit CMYK"),
+            ("a.tif", Image.new("LAB", (3, 2)), "8-bit LAB"),
         ],
     )
     def test_other_kinds_are_refused_by_name(self, tmp_path, name, picture, words):
-        assert f"{name}: {words}" in said(read_image, save(tmp_path, name, picture))
+        file = save(tmp_path, name, picture)
+        assert said(read_image, file).startswith(f"{file}: {words} pixels; save it as PNG, in grey")
+        if "signed" not in words:
+            assert f"{words} pixels; save it" in said(read_pixel_mask, file)
 
     @pytest.mark.parametrize("bits", [8, 16])
     def test_signed_values_are_refused(self, tmp_path, bits):
         file = write_tiff(tmp_path / "a.tif", np.array([[0, 3]]), bits, t339=2)
-        assert f"{bits}-bit signed values" in said(read_image, file)
+        assert f"{bits}-bit signed " in said(read_image, file)
+
+    @pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+    def test_16_bit_colours_are_refused(self, tmp_path, kind, channels):
+        """Pillow would give their upper 8 bits."""
+        file = write_png(tmp_path / "a.png", np.full((2, 3, channels), 9, np.uint16), kind)
+        for read in (read_image, read_pixel_mask):
+            assert f"{file}: 16-bit RGB" in said(read, file)
+
+    @pytest.mark.parametrize("bits", [1, 8, 16])
+    def test_white_that_is_zero_is_refused(self, tmp_path, bits):
+        file = write_tiff(tmp_path / "a.tif", np.array([[0, 1]]), bits, t262=0)
+        for read in (read_image, read_pixel_mask):
+            assert "pixels, 0 is white; save it as PNG" in said(read, file)
 
     @pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
     def test_several_pages_are_refused(self, tmp_path, suffix):
         pages = [Image.fromarray(GREY + 9 * page) for page in range(5)]
         file = save(tmp_path, f"a.{suffix}", pages[0], save_all=True, append_images=pages[1:])
-        assert said(read_image, file) == (
-            f"{file}: it has 5 pages; an image is one frame: save each page as a file of its own"
-        )
-        assert "5 pages" in said(read_pixel_mask, file)
-
-    def test_the_second_picture_of_a_camera_is_passed_over(self, tmp_path):
-        first, second = Image.new("L", (16, 16), 200), Image.new("L", (16, 16), 10)
-        first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
-        assert (read_image(tmp_path / "a.jpg") == 200).all()
+        for read in (read_image, read_pixel_mask):
+            assert said(read, file) == f"{file}: 5 pages; save each as a file of its own"
 
     def test_what_only_the_name_calls_an_image_is_refused(self, tmp_path):
         (tmp_path / "a.png").write_text("<html>")
-        assert "damaged image, or of a kind that is not read" in said(
-            read_image, tmp_path / "a.png"
-        )
         (tmp_path / "b.png").mkdir()
-        assert "damaged image" in said(read_image, tmp_path / "b.png")
         # Pillow would start Ghostscript.
         (tmp_path / "c.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
-        assert "of a kind that is not read" in said(read_image, tmp_path / "c.png")
+        for name in "abc":
+            assert "damaged image, or of an unknown" in said(read_image, tmp_path / f"{name}.png")
 
 
 FORMATS = {
@@ -343,22 +307,24 @@ class TestDamage:
             assert said(read_image, file).startswith(f"{file}: damaged image")
             assert said(read_pixel_mask, file).startswith(f"{file}: damaged image")
 
-    def test_any_byte_may_be_wrong(self, whole):
+    def test_any_byte_may_be_wrong(self, whole, monkeypatch):
         """An image of some kind, or one line."""
         file, data = whole
+        # Sizes that are refused anyway take no time here.
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1 << 20)
         rng = np.random.default_rng(5)
-        near = [*range(50), *range(len(data) - 150, len(data), 5)]
+        near = [*range(0, 50, 2), *range(len(data) - 150, len(data), 5)]
         for at in [*near, *rng.integers(0, len(data), 20)]:
-            for value in (0xFF, data[at] ^ 1 << int(rng.integers(8))):
-                file.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
-                for read in (read_image, read_pixel_mask):
-                    words = ""
-                    try:
-                        read(file)
-                    except SdorError as error:
-                        words = str(error)
-                    assert words.startswith(f"{file}: " if words else "")
-                    assert "\n" not in words
+            value = 0xFF if rng.random() < 0.5 else data[at] ^ 1 << int(rng.integers(8))
+            file.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
+            for read in (read_image, read_pixel_mask):
+                words = ""
+                try:
+                    read(file)
+                except SdorError as error:
+                    words = str(error)
+                assert words.startswith(f"{file}: " if words else "")
+                assert "\n" not in words
 
 
 def test_a_wrong_checksum_is_damage(tmp_path):
@@ -370,18 +336,15 @@ def test_a_wrong_checksum_is_damage(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
-def test_a_jpeg_lacks_nothing_in_its_middle(tmp_path, options):
-    """As of a camera whose line broke, or a disk whose block was lost."""
+def test_a_jpeg_whose_end_was_never_written_is_damage(tmp_path, options):
     noise = RNG.integers(0, 255, (64, 96, 3), dtype=np.uint8)
     file = save(tmp_path, "a.jpg", noise, **options)
     data = file.read_bytes()
-    for part in (data + bytes(50), data + b"more"):
+    for part in (data + bytes(600), data + b"more"):
         file.write_bytes(part)
         assert read_image(file).shape == (64, 96, 3)
-    middle = len(data) // 2
-    for rest in (b"\xff\xd9", bytes(len(data) - middle)):
-        file.write_bytes(data[:middle] + rest)
-        assert said(read_image, file).startswith(f"{file}: damaged image")
+    file.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    assert said(read_image, file).startswith(f"{file}: damaged image")
 
 
 class TestNumbered:
@@ -397,16 +360,17 @@ class TestNumbered:
         files = [Path(name.format(start + step * place) + ".png") for place in places]
         doubts: list[Doubt] = []
         found = numbered(files, doubts)
-        assert [file for file in found if file] == files
+        assert [file for file in found if isinstance(file, Path)] == files
         steps = np.diff(places)
-        if (steps == steps[0]).all():
-            assert (found, doubts) == (files, [])
-        elif not doubts:
-            common = int(np.gcd.reduce(steps))
-            where = [(place - places[0]) // common for place in places]
-            assert [found.index(file) for file in files] == where
-        else:
+        common = int(np.gcd.reduce(steps))
+        where = [(place - places[0]) // common for place in places]
+        if any("jump" in doubt.words for doubt in doubts):
+            assert where[-1] >= 2 * len(files)
             assert found == files
+        else:
+            assert [found.index(file) for file in files] == where
+            begins = 2 <= (start + step * places[0]) // (step * common) <= len(files)
+            assert [doubt.frame for doubt in doubts] == [None] * begins
 
     @pytest.mark.parametrize(
         ("names", "expected"),
@@ -419,7 +383,10 @@ class TestNumbered:
             # Days and minutes, and then a number of its own in each.
             ("1-58_001 1-59_002 2-00_004", "1-58_001 1-59_002 - 2-00_004"),
             ("1000_1 1700_2 9000_3", "1000_1 1700_2 9000_3"),
-            ("4 6", "4 6"),
+            ("1_1000 2_1700 3_9000", "1_1000 2_1700 3_9000"),
+            ("2024-05-01_0001 2024-05-02_0002 2024-05-02_0003",) * 2,
+            ("5 10 15 20 25", "5 10 15 20 25"),
+            ("101 102 103", "101 102 103"),
             ("7", "7"),
             ("door gate wall", "door gate wall"),
         ],
@@ -427,35 +394,31 @@ class TestNumbered:
     def test_gaps(self, names, expected):
         doubts: list[Doubt] = []
         found = numbered([Path(f"{name}.png") for name in names.split()], doubts)
-        assert " ".join(file.stem if file else "-" for file in found) == expected
+        assert " ".join("-" if isinstance(file, str) else file.stem for file in found) == expected
         assert doubts == []
 
-    def test_times_are_no_numbers(self):
-        files = [Path(f"x/{time}.png") for time in (1000, 1033, 1067, 1100)]
-        doubts: list[Doubt] = []
-        assert numbered(files, doubts) == files
-        [doubt] = doubts
-        assert doubt.frame is None
-        assert "x: the numbers in the names of its 4 images jump" in doubt.words
-
     @pytest.mark.parametrize(
-        ("names", "two"),
+        ("names", "words"),
         [
-            ("average f1 f2 f3", "average.png, f3.png"),
-            ("1 1_gt 2 2_gt", "2.png, 2_gt.png"),
-            ("a1 a2 b1 b2", "a2.png, b2.png"),
+            ("1000 1033 1067 1100", "x: the numbers of its images jump"),
+            ("average f1 f2 f3", "x: no number in the names of its images counts them"),
+            ("1 1_gt 2 2_gt", "x: no number in the names of its images counts them"),
+            ("a1 a2 b1 b2", "x: no number in the names of its images counts them"),
+            ("002 003 004", "x: begins with number 2, as if the first lacked (002.png …)"),
+            ("4 6 8 10", "x: begins with number 4"),
         ],
     )
-    def test_names_of_several_kinds_are_doubtful(self, names, two):
+    def test_what_does_not_count_from_the_first_is_doubtful(self, names, words):
         files = [Path(f"x/{name}.png") for name in names.split()]
         doubts: list[Doubt] = []
         assert numbered(files, doubts) == files
         [doubt] = doubts
-        assert doubt.words.startswith(f"x: its images are named in 2 ways ({two})")
+        assert doubt.frame is None
+        assert doubt.words.startswith(words)
 
 
 class TestReadImages:
-    @pytest.mark.parametrize("suffix", ["tif", "png", "bmp", "gif"])
+    @pytest.mark.parametrize("suffix", ["tif", "png", "bmp"])
     def test_images_come_in_natural_order(self, tmp_path, suffix):
         for number in (8, 9, 10):
             save(tmp_path, f"{number}.{suffix}", np.full((4, 6), number, np.uint8))
@@ -477,25 +440,25 @@ class TestReadImages:
 
     def test_numbers_never_shift(self, tmp_path):
         """Whatever cannot be read or lacks is stood for by the one before."""
-        for number in (3, 4, 5, 6, 9, 10):
+        for number in (1, 2, 3, 4, 7, 8):
             save(tmp_path, f"{number:03d}.png", np.full((4, 6), number, np.uint8))
-        for number in (3, 5):
+        for number in (1, 3):
             (tmp_path / f"{number:03d}.png").write_bytes(b"")
-        save(tmp_path, "010.png", np.zeros((4, 7), np.uint8))
+        save(tmp_path, "008.png", np.zeros((4, 7), np.uint8))
         values, doubts = shown(tmp_path)
-        assert values == [4, 4, 4, 6, 6, 6, 9, 9]
+        assert values == [2, 2, 2, 4, 4, 4, 7, 7]
         assert [doubt.frame for doubt in doubts] == [1, 3, 5, 8]
-        assert doubts[0].words.startswith(f"{tmp_path}/003.png: damaged image")
-        assert doubts[2].words == "frames 5 to 6 lack (between 006.png and 009.png)"
+        assert doubts[0].words.startswith(f"{tmp_path}/001.png: damaged image")
+        assert doubts[2].words == "nothing between 004.png and 007.png"
         assert doubts[3].words == (
-            f"{tmp_path}/010.png: expected 6x4 pixels like the clip, found 7x4"
+            f"{tmp_path}/008.png: expected 6x4 pixels like the clip, found 7x4"
         )
-        assert shown(tmp_path, 6, 7) == ([9, 9], [Doubt(6, doubts[2].words)])
+        assert shown(tmp_path, 6, 7) == ([7, 7], [Doubt(6, doubts[2].words)])
 
-    def test_where_nothing_can_be_read_the_first_reason_is_said(self, tmp_path):
+    def test_where_nothing_can_be_read_a_reason_is_said(self, tmp_path):
         for number in (1, 2):
             (tmp_path / f"{number}.png").write_bytes(b"")
-        with pytest.raises(UnreadableError, match=r"1\.png: damaged image"):
+        with pytest.raises(UnreadableError, match=r"2\.png: damaged image"):
             list(read_images(tmp_path, doubts=[]))
 
     def test_the_depth_is_that_of_the_clip(self, tmp_path, caplog):
@@ -506,11 +469,11 @@ class TestReadImages:
         assert [record.getMessage() for record in caplog.records] == [
             f"{tmp_path}: 16-bit images, of which 16 bits are used"
         ]
-        assert "a value of 40000, beyond the 12 bits" in said(shown, tmp_path, bits=12)
+        assert "up to 40000, bits in use: 12; add" in said(shown, tmp_path, bits=12)
         assert "add bits: 12" in said(shown, tmp_path, 2)
         assert shown(tmp_path, 2, bits=12)[0] == [4000 >> 4]
         write_tiff(tmp_path / "3.tif", np.full((2, 3), 100), 16, t341=1023)
-        assert "10 of its 16 bits are used, and 16 of the images before" in said(shown, tmp_path)
+        assert "bits in use: 16 or 10; add" in said(shown, tmp_path)
 
     def test_a_question_of_configuration_is_no_damage(self, tmp_path):
         save(tmp_path, "1.png", np.full((2, 3), 4000, np.uint16))
@@ -534,29 +497,9 @@ class TestReadPixelMask:
     @given(LABELS, st.data())
     def test_any_label_is_anomalous_however_it_is_written(self, tmp_path_factory, labels, data):
         anomalous = labels > 0
-        form = data.draw(
-            st.sampled_from(
-                [
-                    "1.png",
-                    "L.png",
-                    "L.bmp",
-                    "L.tif",
-                    "L.gif",
-                    "P.png",
-                    "P.gif",
-                    "I;16.png",
-                    "I;16.tif",
-                    "I.tif",
-                    "RGB.png",
-                    "RGB.bmp",
-                    "LA.png",
-                    "RGBA.png",
-                    "cut.png",
-                    "deep.png",
-                    "L.jpg",
-                ]
-            )
-        )
+        forms = """1.png L.png L.bmp L.tif L.gif P.png P.gif I;16.png I;16.tif I.tif RGB.png RGB.bmp
+            LA.png RGBA.png cut.png L.jpg"""
+        form = data.draw(st.sampled_from(forms.split()))
         mode, suffix = form.split(".")
         file = tmp_path_factory.mktemp("mask") / f"a.{suffix}"
         if mode == "1":
@@ -572,8 +515,6 @@ class TestReadPixelMask:
         elif mode == "cut":
             rgba = np.stack([labels * 9, labels, labels, np.where(anomalous, 128, 0)], axis=2)
             save(file.parent, file.name, rgba.astype(np.uint8))
-        elif mode == "deep":
-            write_png(file, np.stack([labels] * 3, axis=2).astype(np.uint16), 2)
         elif suffix == "jpg":
             large = np.kron(anomalous, np.ones((16, 16))).astype(np.uint8) * 255
             save(file.parent, file.name, large)
@@ -600,18 +541,14 @@ class TestReadPixelMask:
         picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8)[:, : len(palette) // 3])
         picture.putpalette(palette)
         file = save(tmp_path, "a.png", picture)
-        assert "number 0 of its palette and black are not the same pixels" in said(
-            read_pixel_mask, file
-        )
+        assert "not the same as number 0 of its palette" in said(read_pixel_mask, file)
 
     def test_transparency_that_says_something_else_is_refused(self, tmp_path):
         # A drawing program leaves what is not drawn transparent, whatever its colour.
         rgba = np.zeros((4, 4, 4), np.uint8)
         rgba[..., :3], rgba[1, 1, 3] = 255, 255
         file = save(tmp_path, "a.png", rgba)
-        assert "transparent pixels and its black ones are not the same" in said(
-            read_pixel_mask, file
-        )
+        assert "or as transparent" in said(read_pixel_mask, file)
         rgba[..., 3] = 255
         rgba[0, 0, :3] = 0
         file = save(tmp_path, "b.png", rgba)
@@ -627,26 +564,7 @@ class TestReadPixelMask:
         assert not read_pixel_mask(save(tmp_path, f"b.{suffix}", mask * 0, "RGB", **options)).any()
         for value in (3, 40, 128):
             file = save(tmp_path, f"c.{suffix}", mask // 255 * value, "RGB", **options)
-            assert "other values than black and white" in said(read_pixel_mask, file)
-
-    def test_photographs_are_refused(self, tmp_path):
-        noise = RNG.integers(0, 255, (24, 32, 3), dtype=np.uint8)
-        file = save(tmp_path, "a.png", noise)
-        assert "looks like a photograph" in said(read_pixel_mask, file)
-        # Soft edges and many objects are no photograph.
-        soft = np.zeros((40, 60), np.uint8)
-        soft[10:30, 10:50], soft[10, 10:50], soft[10:30, 10] = 255, np.arange(40), np.arange(20)
-        assert read_pixel_mask(save(tmp_path, "b.png", soft)).sum() == (soft > 0).sum()
-
-    @pytest.mark.parametrize("bits", [1, 8, 16])
-    def test_white_that_is_zero_leaves_the_background_open(self, tmp_path, bits):
-        file = write_tiff(tmp_path / "a.tif", np.array([[0, 1]]), bits, t262=0)
-        assert "whether 0 or black is the background" in said(read_pixel_mask, file)
-
-    @pytest.mark.parametrize("kind", ["F", "CMYK"])
-    def test_what_is_no_label_is_refused(self, tmp_path, kind):
-        file = save(tmp_path, "a.tif", Image.new(kind, (4, 3)))
-        assert "pixels; save it in grey" in said(read_pixel_mask, file)
+            assert "not just black and white" in said(read_pixel_mask, file)
 
 
 class TestMasksOfAClip:
@@ -678,19 +596,29 @@ class TestMasksOfAClip:
     def test_a_mask_that_lacks_is_named(self, tmp_path):
         clip = self.clip(self.write(tmp_path / "door", [1, 2, 3, 4, 6]))
         masks = self.write(tmp_path / "gt", [1, 2, 4, 5, 6])
-        assert said(self.anomalous, clip, masks, 6) == (
-            f"clip door: {masks}: no mask for a frame that is there: "
-            "frame 3 lacks (between 002.png and 004.png)"
-        )
         video = Clip(name="door", kind="video", path=tmp_path / "a.avi", source="a.avi")
-        assert "frame 3 lacks" in said(self.anomalous, video, masks, 6)
+        for one in (clip, video):
+            assert said(self.anomalous, one, masks, 6) == (
+                f"clip door: {masks}: no mask for a frame that is there: "
+                "nothing between 002.png and 004.png"
+            )
+
+    def test_masks_of_a_video_begin_with_0_or_1_or_like_the_clip(self, tmp_path):
+        video = Clip(name="a", kind="video", path=tmp_path / "a.avi", source="a.avi", first=3)
+        for start in (0, 1, 3):
+            masks = self.write(tmp_path / str(start), range(start, start + 5), (start,))
+            assert self.anomalous(video, masks, 5) == [1]
+        later = self.write(tmp_path / "later", range(2, 7))
+        assert "002.png …: numbered neither like the frames nor" in said(
+            self.anomalous, video, later, 5
+        )
 
     def test_counts_and_numbers_that_differ_are_named(self, tmp_path):
         clip = self.clip(self.write(tmp_path / "door", range(1, 6)))
         few = self.write(tmp_path / "few", range(1, 5))
-        assert "expected 5 pixel masks (one a frame), found 4" in said(self.anomalous, clip, few, 5)
+        assert "expected 5 pixel masks, found 4" in said(self.anomalous, clip, few, 5)
         later = self.write(tmp_path / "later", range(3, 8))
-        assert "not numbered like the images" in said(self.anomalous, clip, later, 5)
+        assert "numbered neither like the frames" in said(self.anomalous, clip, later, 5)
         wide = self.write(tmp_path / "wide", range(1, 6), size=(7, 4))
         assert "001.png: expected 6x4 pixels like the clip, found 7x4" in said(
             self.anomalous, clip, wide, 5
@@ -707,7 +635,7 @@ class TestMasksOfAClip:
         clip = self.clip(self.write(tmp_path / "door", times))
         assert self.anomalous(clip, self.write(tmp_path / "gt", times, (167,)), 4) == [3]
         other = self.write(tmp_path / "other", (100, 133, 168, 200))
-        assert "not numbered like the images" in said(self.anomalous, clip, other, 4)
+        assert "numbered neither like the frames" in said(self.anomalous, clip, other, 4)
 
     def test_inverted_masks_are_refused(self, tmp_path):
         clip = self.clip(self.write(tmp_path / "door", (1, 2)))
@@ -720,12 +648,6 @@ class TestMasksOfAClip:
         # A picture that is wholly anomalous, among others that are not.
         save(folder, "2.png", np.zeros((4, 6), np.uint8))
         assert self.anomalous(clip, folder, 2) == [1]
-
-    def test_files_by_frame(self, tmp_path):
-        clip = self.clip(self.write(tmp_path / "door", [1, 2, 4]))
-        masks = self.write(tmp_path / "gt", [1, 2, 4])
-        names = [file.name for file in pixel_mask_files(clip, masks, 4)]
-        assert names == ["001.png", "002.png", "002.png", "004.png"]
 
 
 def test_the_reader_holds_one_picture(tmp_path):

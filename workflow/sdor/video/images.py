@@ -2,43 +2,37 @@
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import av
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip
-from sdor.study.sources import image_files, natural_key
+from sdor.study.sources import image_files
 from sdor.video.picture import Doubt, Frame, Picture, Size, UnreadableError, fault_of
 
 logger = logging.getLogger("sdor")
 
 # Pillow knows many more, some of which start other programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-GREY_MODES = ("1", "L", "LA")
-DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-PALETTE_MODES = ("P", "PA")
-COLOUR_MODES = (*PALETTE_MODES, "RGB", "RGBA", "YCbCr")
+# Pillow's modes of up to 8 bits, and what they are without alpha and palette.
+PLAIN = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB"}
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
-# Pairs of the least and the greatest value, of any kind of sample and of unsigned ones.
-VALUE_TAGS = ((340, 341), (280, 281))
-# An image's chunks that say how it is to be read come before its pixels.
-HEADER = 64 * 1024
+GREATEST = (341, 281)  # SMaxSampleValue, MaxSampleValue
+SAMPLE_FORMATS = {2: "signed ", 3: "floating-point "}
+PNG = b"\x89PNG"
 BLOCK = 512  # the least that a disk writes, in bytes
 # No camera of 14 bits or fewer gives such a value.
 PROVES_16_BIT = 1 << 14
 # JPEG blurs the edge of a mask: up to the first is black, from the second white.
 NEARLY_BLACK, NEARLY_WHITE = 64, 192
-# A mask has few labels, each of them in patches: a photograph has neither.
-LABELS, PATCHES = 16, 0.7
 
 Samples = npt.NDArray[np.integer[Any]]  # [height, width] (grey) or [height, width, 3] (RGB)
 Mask = npt.NDArray[np.bool_]  # [height, width]
@@ -67,61 +61,81 @@ def read_images(
 
     Raises
     ------
-    UnreadableError : none of them can be read; with the reason of the first.
+    UnreadableError : none of them can be read; with the reason of the last.
     SdorError : the folder has no images, or `bits` must be given.
     """
-    files = numbered(image_files(folder), doubts)
     pixels: Frame | None = None
     depth: int | None = None
-    reason, waiting = "", 0
+    words, due = "", first
+    files = numbered(image_files(folder), doubts)
     for number, file in enumerate(files[first - 1 : last], start=first):
         try:
-            if file is None:
-                raise UnreadableError(_gap(files, number))
-            frame, found = _read(file, bits, depth)
-            if pixels is not None and frame.shape[:2] != pixels.shape[:2]:
-                raise UnreadableError(
-                    f"{file}: expected {pixels.shape[1]}x{pixels.shape[0]} pixels like the clip, "
-                    f"found {frame.shape[1]}x{frame.shape[0]}"
-                )
+            if isinstance(file, str):
+                raise UnreadableError(file)
+            frame, used = read_image(file, bits, depth)
+            if pixels is not None:
+                _expect_size(file, frame, pixels.shape[1::-1])
         except UnreadableError as error:
-            reason = reason or str(error)
-            # One line says of a gap how far it goes.
-            if file is not None or number == first or files[number - 2] is not None:
-                doubts.append(Doubt(number, str(error)))
+            # A gap is told once.
+            if str(error) != words:
+                doubts.append(Doubt(number, words := str(error)))
             if pixels is None:
-                waiting += 1
                 continue
         else:
-            if depth is None and found is not None:
-                logger.info("%s: 16-bit images, of which %d bits are used", folder, found)
-            pixels, depth = frame, found or depth
-        for shown in range(number - waiting, number + 1):
+            if depth is None and used is not None:
+                logger.info("%s: 16-bit images, of which %d bits are used", folder, used)
+            pixels, depth = frame, used or depth
+        for shown in range(due, number + 1):
             yield Picture(shown, (shown - 1) / fps if fps else math.nan, pixels)
-        waiting = 0
-    if pixels is None and reason:
-        raise UnreadableError(reason)
+        due = number + 1
+    if pixels is None and words:
+        raise UnreadableError(words)
 
 
-def read_image(file: Path, bits: int | None = None) -> Frame:
-    """One image as uint8 [height, width, channels]: 1 when its format is grey, else 3 (RGB).
+def read_image(
+    file: Path, bits: int | None = None, before: int | None = None
+) -> tuple[Frame, int | None]:
+    """One image, and how many bits of it are used where that is a question.
 
-    TIFF, JPEG, PNG, BMP, GIF and WebP are read: grey of 1 to 8 bits, RGB, YCbCr and palettes of 8
-    bits (one of greys is grey), turned as their EXIF or TIFF orientation says. Transparency is
-    dropped where the whole picture is opaque. Of the two pictures of an MPO, a photograph of some
-    cameras, the first is read.
+    TIFF, JPEG, PNG, BMP, GIF and WebP are read: grey of 1 to 16 bits, RGB and palettes of 8, turned
+    as their EXIF or TIFF orientation says. Transparency is dropped where the whole picture is
+    opaque. Of 16-bit grey the upper 8 of the bits in use are kept. How many these are is said by
+    `bits`, else by the file (TIFF: BitsPerSample, or a maximum sample value of 2^n - 1; PNG: sBIT)
+    and by the images before, else by a value from 2^14 on, which proves 16.
 
-    Of 16-bit grey and colours the upper 8 of the bits in use are kept. How many these are is said
-    by `bits`, else by the file (TIFF: BitsPerSample, or a maximum sample value of 2^n - 1; PNG:
-    sBIT), else by a value from 2^14 on, which proves 16.
+    Parameters
+    ----------
+    before : how many bits the clip's images before this one use.
+
+    Returns
+    -------
+    frame : uint8 [height, width, channels]: 1 when its format is grey, else 3 (RGB).
+    used : bits; None of 8 bits or fewer, and where all is black.
 
     Raises
     ------
-    UnreadableError : it is damaged, or of another kind: floating point, 32 bits, signed values,
-        CMYK, LAB, transparent in parts, more pages than one.
+    UnreadableError : it is damaged, or of another kind.
     SdorError : nothing says how many bits are used, or a value is beyond them.
     """
-    return _read(Path(file), bits, None)[0]
+    loaded = _load(file, mask=False)
+    if loaded.alpha is not None:
+        raise UnreadableError(f"{file}: transparent in parts; save it without an alpha channel")
+    samples = np.atleast_3d(loaded.samples)
+    greatest = int(samples.max())
+    # Black tells nothing of the depth, and needs none.
+    if samples.dtype == np.uint8 or (greatest == 0 and bits is None):
+        return samples.astype(np.uint8, copy=False), None
+    depths = {one for one in ((bits,) if bits else (loaded.used, before)) if one}
+    if not depths and greatest >= PROVES_16_BIT:
+        depths = {16}
+    depth = max(depths, default=0)
+    if len(depths) != 1 or greatest >> depth:
+        told = " or ".join(map(str, depths)) or "unknown"
+        raise SdorError(
+            f"{file}: 16-bit pixels with values up to {greatest}, bits in use: {told}; "
+            "add bits: 12 (or 10, 14, 16) to this clip in the scene file"
+        )
+    return (samples >> (depth - 8)).astype(np.uint8), depth
 
 
 def read_pixel_mask(file: Path) -> Mask:
@@ -133,46 +147,23 @@ def read_pixel_mask(file: Path) -> Mask:
     Raises
     ------
     UnreadableError : it is damaged or no mask; black, number 0 of the palette and transparent are
-        not the same pixels; lossy compression (JPEG, WebP) left more than black and white; it is a
-        photograph.
+        not the same pixels; lossy compression (JPEG, WebP) left more than black and white.
     """
-    file = Path(file)
-    with _damage_of(file):
-        loaded = _load(file)
-        image, samples = loaded.image, _samples(file, loaded)
-        alpha = _alpha(loaded)
-        numbers = np.asarray(image.getchannel(0)) if image.mode in PALETTE_MODES else None
-    if loaded.white_is_0:
-        raise UnreadableError(
-            f"{file}: white is 0 in this TIFF (PhotometricInterpretation), so that nothing tells "
-            "whether 0 or black is the background; save masks as PNG"
-        )
-    samples = np.atleast_3d(samples)
-    highest = samples.max(axis=2)
-    drawn: Mask = np.asarray(samples.any(axis=2))
-    if numbers is not None and ((numbers != 0) != drawn).any():
-        raise UnreadableError(
-            f"{file}: number 0 of its palette and black are not the same pixels; "
-            "save the mask in grey, 0 where nothing is anomalous"
-        )
-    if alpha is not None and ((alpha > 0) != drawn).any():
-        raise UnreadableError(
-            f"{file}: its transparent pixels and its black ones are not the same; "
-            "save the mask in grey without transparency, 0 where nothing is anomalous"
-        )
-    if loaded.lossy:
-        between = (highest > NEARLY_BLACK) & (highest < NEARLY_WHITE)
-        if between.any() or 0 < highest.max() < NEARLY_WHITE:
+    loaded = _load(file, mask=True)
+    highest = np.atleast_3d(loaded.samples).max(axis=2)
+    drawn: Mask = np.asarray(highest != 0)
+    for other in (loaded.numbers, loaded.alpha):
+        if other is not None and ((other != 0) != drawn).any():
             raise UnreadableError(
-                f"{file}: other values than black and white in a mask that is a JPEG or WebP, "
-                "which may have changed its labels; save masks as PNG"
+                f"{file}: black is not the same as number 0 of its palette, or as transparent; "
+                "save the mask in grey, 0 where nothing is anomalous"
             )
-        return np.asarray(highest >= NEARLY_WHITE)
-    flat = samples.reshape(drawn.size, -1)
-    same = np.count_nonzero((flat[1:] == flat[:-1]).all(axis=1))
-    if same < PATCHES * (drawn.size - 1) and len(np.unique(flat, axis=0)) > LABELS:
-        raise UnreadableError(f"{file}: it looks like a photograph, not like a mask of labels")
-    return drawn
+    if not loaded.lossy:
+        return drawn
+    between = (highest > NEARLY_BLACK) & (highest < NEARLY_WHITE)
+    if between.any() or 0 < highest.max() < NEARLY_WHITE:
+        raise UnreadableError(f"{file}: a lossy mask not just black and white; save it as PNG")
+    return np.asarray(highest >= NEARLY_WHITE)
 
 
 def read_pixel_masks(clip: Clip, folder: Path, frames: int, size: Size) -> Iterator[Mask]:
@@ -180,26 +171,17 @@ def read_pixel_masks(clip: Clip, folder: Path, frames: int, size: Size) -> Itera
 
     Raises
     ------
-    SdorError : as `pixel_mask_files` does; one has not the size (width, height) of the picture; at
-        the end, where they look inverted.
+    SdorError : as `pixel_mask_files` does; one has another size; at the end: all look inverted.
     """
-    whole, background = None, 0.0
+    background = 0.0
     with fault_of(clip):
         for file in pixel_mask_files(clip, folder, frames):
             mask = read_pixel_mask(file)
-            if mask.shape[::-1] != size:
-                raise SdorError(
-                    f"{file}: expected {size[0]}x{size[1]} pixels like the clip, "
-                    f"found {mask.shape[1]}x{mask.shape[0]}"
-                )
+            _expect_size(file, mask, size)
             yield mask
-            share = 1 - float(mask.mean())
-            whole, background = file if share == 0 else whole, max(background, share)
-        if whole is not None and background < 0.5:
-            raise SdorError(
-                f"{whole}: everything is anomalous in this mask, and most of the picture in those "
-                "of the other frames; are they inverted? (0 is the background)"
-            )
+            background = max(background, 1 - float(mask.mean()))
+        if background < 0.5:
+            raise SdorError(f"{folder}: every mask is mostly anomalous; are they inverted?")
 
 
 def pixel_mask_files(clip: Clip, folder: Path, frames: int) -> list[Path]:
@@ -212,308 +194,145 @@ def pixel_mask_files(clip: Clip, folder: Path, frames: int) -> list[Path]:
     doubts: list[Doubt] = []
     masks = numbered(image_files(folder), doubts)
     if len(masks) != frames:
-        raise SdorError(
-            f"{folder}: expected {frames} pixel masks (one a frame), found {len(masks)}"
-        )
-    images: list[Path | None] = []
+        raise SdorError(f"{folder}: expected {frames} pixel masks, found {len(masks)}")
+    images: Sequence[Path | str] = [clip.path] * frames
+    theirs: Sequence[int] = range(clip.first, clip.first + frames)
     if clip.kind == "images":
         images = numbered(image_files(clip.path), [])[clip.first - 1 : clip.last]
-        own, theirs = (_numbers([file for file in files if file]) for files in (masks, images))
-        if own != theirs and (doubts or (own and theirs and own[0] not in (0, 1, theirs[0]))):
-            raise SdorError(
-                f"{folder}: the masks ({masks[0]} …) are not numbered like the images "
-                f"({images[0]} …), nor from 1 on"
-            )
+        theirs = _numbers(images)
+    own = _numbers(masks)
+    if own != list(theirs) and (doubts or (own and own[0] not in (0, 1, *theirs[:1]))):
+        raise SdorError(f"{masks[0]} …: numbered neither like the frames nor from 0 or 1 on")
     files: list[Path] = []
-    for frame, mask in enumerate(masks, start=1):
-        if mask is None and (frame > len(images) or images[frame - 1] is not None):
-            raise SdorError(f"{folder}: no mask for a frame that is there: {_gap(masks, frame)}")
-        files.append(mask or files[-1])
+    for mask, image in zip(masks, images, strict=True):
+        if isinstance(mask, str) and isinstance(image, Path):
+            raise SdorError(f"{folder}: no mask for a frame that is there: {mask}")
+        files.append(files[-1] if isinstance(mask, str) else mask)
     return files
 
 
-def numbered(files: Sequence[Path], doubts: list[Doubt]) -> list[Path | None]:
-    """The file of each frame, None where the numbers in the files' names leave one out.
+def numbered(files: Sequence[Path], doubts: list[Doubt]) -> list[Path | str]:
+    """The file of each frame; words where the numbers in the files' names leave one out.
 
-    Files are numbered where a number that differs in their names is another in each. The step
-    between them may be any: 0, 5, 15 leaves 10 out. Where more numbers lack than there are files,
-    as with times of the day, files are taken in order, and that is a doubt; so are names of
-    several kinds, as where masks or other cameras' images lie beside those of the clip.
+    The step between numbers may be any: 0, 5, 15 leaves 10 out. Where none ascends from each file
+    to the next (masks or another camera's images lie beside those of the clip), or more lack than
+    there are files (times of the day), files are taken in order. That is a doubt; so is 2, 3, 4.
 
     Parameters
     ----------
     files : in natural order.
     """
     numbers = _numbers(files)
-    if not numbers:
-        kinds = {tuple(natural_key(file.stem)[0][::2]): file for file in files}
-        if 1 < len(kinds) <= len(files) / 2:
-            one, other, *_ = kinds.values()
-            doubts.append(
-                Doubt(
-                    None,
-                    f"{one.parent}: its images are named in {len(kinds)} ways ({one.name}, "
-                    f"{other.name}); move away what are no frames of the clip",
-                )
-            )
-        return list(files)
     places = _places(numbers)
-    if places[-1] >= 2 * len(files):
-        doubts.append(
-            Doubt(
-                None,
-                f"{files[0].parent}: the numbers in the names of its {len(files)} images jump "
-                f"between {numbers[0]} and {numbers[-1]}, so that nothing tells whether some lack",
-            )
-        )
+    jumps = bool(places) and places[-1] - places[0] >= 2 * len(files)
+    fault = ""
+    if jumps:
+        fault = "the numbers of its images jump, so that nothing tells whether some lack"
+    elif places and 2 <= places[0] <= len(files):
+        fault = f"begins with number {numbers[0]}, as if the first lacked"
+    elif not places and len(files) > 1 and any(re.search("[0-9]", file.stem) for file in files):
+        fault = "no number in the names of its images counts them; move away what are no frames"
+    if fault:
+        doubts.append(Doubt(None, f"{files[0].parent}: {fault} ({files[0].name} …)"))
+    if jumps or not places:
         return list(files)
-    found: list[Path | None] = [None] * (places[-1] + 1)
-    for place, file in zip(places, files, strict=True):
-        found[place] = file
+    found: list[Path | str] = [files[0]]
+    for (place, before), (later, file) in pairwise(zip(places, files, strict=True)):
+        found += [f"nothing between {before.name} and {file.name}"] * (later - place - 1)
+        found.append(file)
     return found
 
 
-def _numbers(files: Sequence[Path]) -> list[int]:
-    """The numbers of the files: of those in their names that ascend, the first without many gaps.
-
-    Where all have many gaps, the first; where none ascends from each file to the next, none.
-    """
-    found: list[list[int]] = []
-    names = (natural_key(file.stem)[0] for file in files)
-    for parts in zip(*names, strict=False):
-        numbers = [part for part in parts if isinstance(part, int)]
-        if not numbers and parts.count(parts[0]) < len(parts):
-            break
-        if len(numbers) > 1 and all(before < after for before, after in pairwise(numbers)):
-            found.append(numbers)
-    few_gaps = (numbers for numbers in found if _places(numbers)[-1] < 2 * len(files))
-    return next(few_gaps, found[0] if found else [])
+def _numbers(files: Sequence[Path | str]) -> list[int]:
+    """The numbers in the files' names that ascend, the last of those with fewest gaps, or none."""
+    names = (re.findall("[0-9]+", file.stem) for file in files if isinstance(file, Path))
+    columns = ([int(number) for number in column] for column in zip(*names, strict=False))
+    ascending = [one for one in columns if len(one) > 1 and one == sorted(set(one))]
+    return min(reversed(ascending), key=lambda one: np.ptp(_places(one)), default=[])
 
 
 def _places(numbers: Sequence[int]) -> list[int]:
-    """Where numbers stand from 0 on, in steps of what divides all their distances."""
+    """Numbers in steps of what divides all their distances."""
     step = math.gcd(*(after - before for before, after in pairwise(numbers)))
-    return [(number - numbers[0]) // step for number in numbers]
+    return [number // step for number in numbers]
 
 
-def _gap(files: Sequence[Path | None], number: int) -> str:
-    """Which frames lack around this one (from 1), in words."""
-    first = last = number
-    while (before := files[first - 2]) is None:
-        first -= 1
-    while (after := files[last]) is None:
-        last += 1
-    lack = f"frame {first} lacks" if first == last else f"frames {first} to {last} lack"
-    return f"{lack} (between {before.name} and {after.name})"
+def _expect_size(file: Path, picture: Frame | Mask, size: Sequence[int]) -> None:
+    height, width = picture.shape[:2]
+    if (width, height) != tuple(size):
+        raise UnreadableError(
+            f"{file}: expected {size[0]}x{size[1]} pixels like the clip, found {width}x{height}"
+        )
 
 
 class _Loaded(NamedTuple):
-    """A picture in memory, and what its file says of it.
+    """A picture in memory, and what its file says of it."""
 
-    Attributes
-    ----------
-    bits : of a sample, as it is stored.
-    used : how many of them the file says are used.
-    white_is_0 : Pillow has turned values of up to 8 bits, and no others.
-    """
-
-    image: Image.Image
-    bits: int
-    used: int | None = None
-    signed: bool = False
-    white_is_0: bool = False
-    lossy: bool = False
+    samples: Samples  # as they are stored; palettes as colours
+    alpha: Frame | None  # [height, width], how opaque each pixel is, unless all are
+    numbers: Frame | None  # [height, width], of the colours in the palette
+    used: int | None  # how many of more than 8 bits
+    lossy: bool
 
 
-@contextmanager
-def _damage_of(file: Path) -> Iterator[None]:
-    """Whatever a decoder meets in a file is one line."""
+def _load(file: Path, *, mask: bool) -> _Loaded:
+    """The one picture of a file, upright; of masks also signed values and those of 32 bits."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except SdorError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadableError(
-            f"{file}: damaged image, or of a kind that is not read; if other programs show it, "
-            "save it as PNG"
-        ) from error
-    except Exception as error:  # Pillow lets through what its decoders stumble over: any kind.
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableError(f"{file}: damaged image ({words})") from error
-
-
-def _load(file: Path) -> _Loaded:
-    """The one picture of a file, upright."""
-    with file.open("rb") as stream:
-        header = stream.read(HEADER)
-        png = header.startswith(b"\x89PNG")
-        if png:
-            # Decoding looks at no checksum.
-            with Image.open(stream, formats=FORMATS) as image:
-                image.verify()
-        with Image.open(stream, formats=FORMATS) as image:
-            # The second picture of an MPO is the photograph once more.
-            pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        with warnings.catch_warnings(action="ignore"), file.open("rb") as stream:
+            data = stream.read()
+            if data.startswith(PNG):
+                # Decoding looks at no checksum.
+                Image.open(stream, formats=FORMATS).verify()
+            image = Image.open(stream, formats=FORMATS)
+            pages = getattr(image, "n_frames", 1)
             if pages > 1:
-                raise UnreadableError(
-                    f"{file}: it has {pages} pages; an image is one frame: "
-                    "save each page as a file of its own"
-                )
+                raise UnreadableError(f"{file}: {pages} pages; save each as a file of its own")
             image.load()
-            if image.format in ("JPEG", "MPO") and _breaks_off(stream):
-                raise UnreadableError(f"{file}: damaged image (a part of its data is missing)")
             tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
             ImageOps.exif_transpose(image, in_place=True)
-    lossy = image.format in ("JPEG", "MPO", "WEBP") or "jpeg" in str(image.info.get("compression"))
-    if png:
-        return _Loaded(image, header[24], _significant_bits(header))
-    if image.format != "TIFF":
-        return _Loaded(image, 8, lossy=lossy)
-    bits = max(tags.get(BITS_PER_SAMPLE, (1,)))
-    signed = 2 in tags.get(SAMPLE_FORMAT, ())
-    white_is_0 = tags.get(PHOTOMETRIC) == 0
-    plain = image.convert("LA") if image.mode == "La" else image
-    return _Loaded(plain, bits, _tagged_bits(bits, tags), signed, white_is_0, lossy)
-
-
-def _breaks_off(jpeg: IO[bytes]) -> bool:
-    """Whether a part of a JPEG's data is missing, in place of which libjpeg puts grey."""
-    jpeg.seek(0)
-    data = jpeg.read()
-    # A disk gives zeros for blocks that were never written.
-    if data.endswith(bytes(BLOCK)) and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        return True
-    jpeg.seek(0)
-    # What ffmpeg does not know is for Pillow alone to judge.
-    with suppress(av.FFmpegError), av.open(jpeg, "r", format="jpeg_pipe") as container:
-        container.streams.video[0].codec_context.options = {"err_detect": "explode"}
-        try:
-            next(container.decode(video=0))
-        except av.InvalidDataError:
-            return True
-    return False
-
-
-def _significant_bits(header: bytes) -> int | None:
-    """The bits in use by a PNG's chunk sBIT, which gives them for each channel."""
-    header = header[: header.find(b"IDAT")]
-    at = header.find(b"sBIT")
-    bits = max(header[at + 4 : at + 4 + header[at - 1]][:3], default=0) if at > 0 else 0
-    return bits if 8 <= bits <= 16 else None
-
-
-def _tagged_bits(bits: int, tags: Mapping[int, Any]) -> int | None:
-    """The bits in use by a TIFF's tags."""
-    if 8 < bits < 16:
-        return bits
-    for least, greatest in VALUE_TAGS:
-        # Values that are no limit of a depth may be the picture's own, and that of 16 is a default.
-        limit = int(np.max(tags.get(greatest, 0))) + 1
-        if limit in [1 << used for used in range(8, bits)] and not np.any(tags.get(least, 0)):
-            return limit.bit_length() - 1
-    return None
-
-
-def _samples(file: Path, loaded: _Loaded) -> Samples:
-    """The values of a picture as they are stored, without transparency; palettes are colours."""
-    image = loaded.image
-    if image.mode in DEEP_GREY_MODES:
-        return np.asarray(image)
-    if image.mode in GREY_MODES:
-        return np.asarray(image.convert("L"))
-    if image.mode not in COLOUR_MODES:
-        raise UnreadableError(
-            f"{file}: {'floating-point' if image.mode == 'F' else image.mode} pixels; "
-            "save it in grey or RGB with 8 or 16 bits a channel"
-        )
-    colours: Samples = np.asarray(image.convert("RGB"))
-    if loaded.bits > 8:
-        # Pillow has no deep colours: it gives their upper 8 bits.
-        upper, colours = colours, np.zeros(0, np.uint16)
-        with (
-            suppress(av.FFmpegError),
-            file.open("rb") as stream,
-            av.open(stream, "r") as container,
-        ):
-            deep = next(container.decode(video=0)).to_ndarray(format="rgb48le")
-            colours = deep.astype(np.uint16)
-        if colours.shape != upper.shape or (colours >> 8 != upper).any():
+        # A disk gives zeros for blocks that were never written, which libjpeg takes for a picture.
+        jpeg = image.format == "JPEG"
+        if jpeg and data.endswith(bytes(BLOCK)) and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+            raise ValueError("a part of its data is missing")
+        bits = data[24] if data.startswith(PNG) else max(tags.get(BITS_PER_SAMPLE, (8,)))
+        kind = max(tags.get(SAMPLE_FORMAT, (1,)))
+        inverted = tags.get(PHOTOMETRIC) == 0
+        # Of more than 8 bits, Pillow keeps grey alone whole. It takes signed 8 bits for unsigned
+        # ones, and mixes up the bytes of some signed 16.
+        known = image.mode.startswith("I") if bits > 8 else image.mode in PLAIN
+        if inverted or not known or not (mask or (bits <= 16 and kind != 2)):
             raise UnreadableError(
-                f"{file}: 16-bit colours in a form that is not read; save it with 8 bits a channel"
+                f"{file}: {bits}-bit {SAMPLE_FORMATS.get(kind, '')}{image.mode} pixels"
+                f"{', 0 is white' * inverted}; save it as PNG, in grey of 8 or 16 bits or RGB of 8"
             )
-    return colours
-
-
-def _alpha(loaded: _Loaded) -> Frame | None:
-    """How opaque each pixel is, uint8 [height, width]; None when all are."""
-    image = loaded.image
-    if loaded.bits > 8 and "transparency" in image.info:
-        return np.zeros((image.height, image.width), np.uint8)
-    if not image.has_transparency_data:
-        return None
-    alpha: Frame = np.asarray(image.convert("RGBA").getchannel("A"))
-    return None if alpha.min() == np.iinfo(np.uint8).max else alpha
-
-
-def _read(file: Path, bits: int | None, before: int | None) -> tuple[Frame, int | None]:
-    """As `read_image`, and how many bits are used where that is a question.
-
-    Parameters
-    ----------
-    before : how many the clip's images before this one use.
-    """
-    with _damage_of(file):
-        loaded = _load(file)
-        samples = _samples(file, loaded)
-        alpha = _alpha(loaded)
-    if alpha is not None:
-        raise UnreadableError(f"{file}: transparent in parts; save it without an alpha channel")
-    # Pillow takes signed 8 bits for unsigned ones, and mixes up the bytes of some signed 16.
-    if loaded.bits > 16 or loaded.signed:
-        raise UnreadableError(
-            f"{file}: {loaded.bits}-bit {'signed ' * loaded.signed}values; "
-            "save it with 8 or 16 bits, unsigned"
+        samples = np.asarray(image if bits > 8 else image.convert(PLAIN[image.mode]))
+        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+        return _Loaded(
+            samples,
+            alpha=np.asarray(alpha) if alpha and alpha.getextrema() != (255, 255) else None,
+            numbers=np.asarray(image) if image.mode == "P" else None,
+            used=_used_bits(data, samples, bits, tags) if bits > 8 else None,
+            lossy=jpeg or image.format == "WEBP" or "jpeg" in str(image.info.get("compression")),
         )
-    if loaded.bits <= 8:
-        plain = np.atleast_3d(samples).astype(np.uint8, copy=False)
-        grey = loaded.image.mode in PALETTE_MODES and (plain == plain[:, :, :1]).all()
-        return (plain[:, :, :1] if grey else plain), None
-    greatest = int(samples.max())
-    if bits is None and greatest == 0 and not loaded.white_is_0:
-        # Black tells nothing of the depth, and needs none.
-        return np.zeros((*samples.shape[:2], 1), np.uint8), None
-    depth = bits or _depth(file, loaded, samples, before)
-    if greatest >> depth:
-        raise SdorError(
-            f"{file}: a value of {greatest}, beyond the {depth} bits that are used (bits in the "
-            "scene file, or what the images say)"
-        )
-    frame = (np.atleast_3d(samples) >> (depth - 8)).astype(np.uint8)
-    return np.invert(frame) if loaded.white_is_0 else frame, depth
+    except SdorError:
+        raise
+    except Exception as error:  # Pillow lets through what its decoders stumble over: any kind.
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableError(f"{file}: damaged image, or of an unknown kind ({words})") from error
 
 
-def _depth(file: Path, loaded: _Loaded, samples: Samples, before: int | None) -> int:
-    """How many bits of 16 are used, where the scene file does not tell."""
-    used, greatest = loaded.used, int(samples.max())
-    if used is not None and loaded.image.format == "PNG":
+def _used_bits(data: bytes, samples: Samples, bits: int, tags: Mapping[int, Any]) -> int | None:
+    """How many of more than 8 bits are used, by a PNG's chunk sBIT or a TIFF's tags."""
+    if data.startswith(PNG):
+        chunk = re.search(rb"\0\0\0\x01sBIT([\x08-\x10])", data[: data.find(b"IDAT")])
+        if chunk is None:
+            return None
+        used = chunk[1][0]
         # PNG wants values filled up to 16 bits, with zeros or with their own first bits. Not all
         # programs that write them do.
-        spare = 16 - used
-        kept = samples >> spare << spare
-        filled = (samples == kept).all() or (samples == kept | samples >> used).all()
-        used = 16 if filled or greatest >> used else used
-    if None not in (used, before) and used != before:
-        raise SdorError(
-            f"{file}: {used} of its 16 bits are used, and {before} of the images before it; "
-            "add bits to this clip in the scene file"
-        )
-    if used or before:
-        return used or before or 16
-    if greatest >= PROVES_16_BIT:
-        return 16
-    raise SdorError(
-        f"{file}: 16-bit pixels with values up to {greatest}, and nothing says how many of the "
-        "bits are used; add bits: 12 (or 10, 14, 16) to this clip in the scene file"
-    )
+        rest = samples & (1 << 16 - used) - 1
+        filled = samples.max() >> used or any((rest == fill).all() for fill in (0, samples >> used))
+        return 16 if filled else used
+    # Values that are no limit of a depth may be the picture's own, and that of 16 is a default.
+    limits = [int(np.max(tags.get(tag, 0))) + 1 for tag in GREATEST]
+    return next((used for used in range(8, 16) if used == bits or 1 << used in limits), None)
