@@ -7,9 +7,10 @@ whatever does not fit is refused here, with the clip, what was expected and what
 import numpy as np
 import pandas as pd
 
+from sdor.errors import SdorError
 from sdor.study.scenes import Scene
 from sdor.video.images import read_pixel_masks
-from sdor.video.labels import Labels, LabelTables, frame_labels
+from sdor.video.labels import Labels, Tables, frame_labels
 from sdor.video.picture import fault_of, hide
 
 
@@ -38,7 +39,7 @@ def audit(
     """
     labelled: dict[str, Labels] = {}
     disagreements: dict[str, dict[str, int]] = {}
-    tables = LabelTables()
+    tables: Tables = {}
     taken = dict(tuple(times.groupby("clip")["time"]))
     for name, frames, width, height in zip(
         *(clips[column].tolist() for column in ("clip", "frames", "width", "height")), strict=True
@@ -62,6 +63,12 @@ def audit(
                 "labelled_without_mask": int((labels > drawn).sum()),
                 "mask_without_label": int((labels < drawn).sum()),
             }
+    for path, (rows_read, unused) in tables.items():
+        if 0 < len(rows_read) == len(unused):
+            raise SdorError(
+                f"{path}: no row is of a clip of this scene, so that all would be normal; "
+                "check where, or say ground_truth: normal"
+            )
     rows = [(name, frame) for name, found in labelled.items() for frame in range(1, len(found) + 1)]
     table = pd.DataFrame(rows, columns=["clip", "frame"])
     table["anomalous"] = np.concatenate([*labelled.values(), []])
@@ -74,6 +81,10 @@ def audit(
         "labelled_frames": len(table),
         "anomalous_frames": int(table["anomalous"].sum()),
         "disagreements": disagreements,
-        "rows_of_no_clip": tables.unused(),
+        "rows_of_no_clip": {
+            f"{path.parent.name}/{path.name}": len(unused)
+            for path, (_, unused) in tables.items()
+            if unused
+        },
     }
     return table, summary
