@@ -185,12 +185,23 @@ def test_many_doubts_are_told_in_a_few_lines():
     assert remarks[:2] == ["clip door: near frame 9: damaged", "clip door: near frame 8: damaged"]
 
 
-def test_masks_under_a_picture_that_changes_its_size_are_doubtful(tmp_path):
-    for number, side in ((1, 8), (2, 8), (3, 9)):
-        Image.new("L", (12, side), number).save(tmp_path / f"{number}.png")
-    clip = Clip("door", "images", tmp_path, "images")
-    found = extract_frames(clip, [Rectangle(0, 0, 2, 2)], View(16, 16), tmp_path / "door.npy")
-    assert found.doubts[0].frame == 3
+def test_masks_follow_a_picture_that_changes_its_size(tmp_path, write_video):
+    """Two sizes in one stream, as of a camera that switches; a mask of the first one's pixels."""
+    sizes = {"big": (48, 64), "small": (24, 32)}
+    for name, (height, width) in sizes.items():
+        white = np.full((6, height, width, 3), 255, np.uint8)
+        coding = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "0", "-qp", "1")
+        write_video(tmp_path / f"{name}.ts", white, *coding)
+    both = tmp_path / "both.ts"
+    both.write_bytes(b"".join((tmp_path / f"{name}.ts").read_bytes() for name in sizes))
+    mask = Rectangle(0, 0, 64, 24)
+    found = extract_frames(video_clip(both), [mask], View(8, 8), tmp_path / "door.npy")
+    assert Doubt(7, "the picture changes to 32x24 pixels under the masks") in found.doubts
+    assert (found.width, found.height) == (64, 48)
+    halves = np.load(tmp_path / "door.npy").astype(int).mean(axis=(2, 3))
+    assert halves.shape == (12, 8)
+    assert (halves[:, :3] < 5).all()
+    assert (halves[:, 5:] > 250).all()
 
 
 def test_times_are_those_of_the_source(tmp_path, write_video):

@@ -19,7 +19,7 @@ from sdor.files import atomic, read_about, read_parquet, write_parquet
 from sdor.study.scenes import Clip, Rectangle, Scene
 from sdor.video.decode import read_video
 from sdor.video.images import read_images
-from sdor.video.picture import Doubt, Frame, Picture, UnreadableError, fault_of, hide
+from sdor.video.picture import Doubt, Frame, Picture, Size, UnreadableError, fault_of, hide, scaled
 
 FloatArray = npt.NDArray[np.float64]
 # Doubts that are told one by one, of each clip.
@@ -116,19 +116,21 @@ def extract_frames(
     """
     doubts: list[Doubt] = []
     times: list[float] = []
-    sizes: list[tuple[int, int]] = []  # width, height, whenever it changes
+    sizes: list[Size] = []  # whenever it changes
 
     def frames() -> Iterator[Frame]:
+        hidden = masks if view.masked else ()
         with fault_of(clip):
             for picture in read_clip(clip, doubts):
                 times.append(picture.time)
                 height, width = picture.pixels.shape[:2]
                 if (width, height) not in sizes[-1:]:
-                    if sizes and masks and view.masked:
+                    sizes.append((width, height))
+                    if hidden and len(sizes) > 1:
                         words = f"the picture changes to {width}x{height} pixels under the masks"
                         doubts.append(Doubt(picture.number, words))
-                    sizes.append((width, height))
-                yield hide(picture.pixels, masks if view.masked else ())
+                        hidden = [scaled(mask, sizes[0], (width, height)) for mask in masks]
+                yield hide(picture.pixels, hidden)
 
     store_frames(frames(), view, output)
     here = [one for one in doubts if one.frame is None or one.frame >= clip.first]
@@ -228,7 +230,8 @@ def clips_table(
         if not (found := readings[clip.name]).failure
     ]
     if not read:
-        raise SdorError(f"scene {scene.name}: nothing of it can be read ({found.failure})")
+        failure = readings[scene.clips[0].name].failure
+        raise SdorError(f"scene {scene.name}: nothing of it can be read ({failure})")
     clips = pd.DataFrame(
         {
             "clip": clip.name,

@@ -73,6 +73,14 @@ def hide(frame: Frame, masks: Sequence[Rectangle]) -> Frame:
     return frame
 
 
+def scaled(mask: Rectangle, given: Size, shown: Size) -> Rectangle:
+    """A mask of pictures of the size `given`, over one of the size `shown`: all that it covers."""
+    (across, down), (width, height) = given, shown
+    left, right = mask.x * width // across, -(-(mask.x + mask.width) * width // across)
+    top, bottom = mask.y * height // down, -(-(mask.y + mask.height) * height // down)
+    return Rectangle(left, top, right - left, bottom - top)
+
+
 @contextmanager
 def fault_of(clip: Clip) -> Iterator[None]:
     """Put the clip's name in front of what an SdorError says, once."""
