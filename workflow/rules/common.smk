@@ -133,7 +133,12 @@ onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
     for scene in SCENES.values():
-        for line in [*scene.remarks, *copies(scene, SOURCES)]:
+        lines = [
+            *copies(scene, SOURCES),
+            *(f"passed over {file}" for file in scene.passed_over),
+        ]
+        more = [f"{len(lines) - 10} more like these"] * (len(lines) > 10)
+        for line in [*lines[:10], *more]:
             say(f"scene {scene.name}: {line}")
 
 

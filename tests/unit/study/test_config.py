@@ -1,4 +1,3 @@
-import json
 import string
 import tempfile
 from pathlib import Path
@@ -145,17 +144,16 @@ def loaded(content):
         ("a:\n\t- 1", "line 2: "),
         ("a: 1\n---\nb: 2", "line 2: expected a single document"),
         ("a: *b", "line 1: found undefined alias 'b'"),
-        ("a: !!bool 3", "not valid YAML"),
-        ("[" * 5000, "not valid YAML"),
-        ("\x00", "is no text in UTF-8 or UTF-16"),
-        ("a: é".encode("latin-1"), "is no text in UTF-8 or UTF-16"),
-        ("a: é".encode("utf-16-le"), "is no text in UTF-8 or UTF-16"),
+        ("a: !!bool 3", "no YAML in UTF-8"),
+        ("[" * 5000, "no YAML in UTF-8"),
+        ("\x00", "no YAML in UTF-8"),
+        ("a: é".encode("latin-1"), "no YAML in UTF-8"),
         ("a: 1\nb: 2\na: 3\n", "line 3: a again, as in line 1; keep one"),
         ("a: {\n b: 1,\n 'b': 2}", "line 3: b again, as in line 2"),
         ("a: {<<: {b: 1}, <<: {c: 2}}", "line 1: << again"),
-        ("a: 12:30", "line 1: YAML takes 12:30 for 750; write that, or put it in quotes"),
-        ("a: 1:30.5", "line 1: YAML takes 1:30.5 for 90.5"),
-        ("a: [1,\n 010]", "line 2: YAML takes 010 for 8"),
+        ("a: 12:30", "line 1: 12:30 is to the base of 8 or 60; rewrite it, or quote it"),
+        ("a: 1:30.5", "line 1: 1:30.5 is to the base of 8 or 60"),
+        ("a: [1,\n 010]", "line 2: 010 is to the base of 8 or 60"),
         ("no: 1", "line 1: the key no is not read as text; put it in quotes"),
         ("8: 1", "line 1: the key 8 is not read as text"),
         ("{{a}}: 1", "line 1: "),
@@ -170,16 +168,9 @@ def test_a_file_may_be_written_by_any_editor(encoding):
     assert loaded("a: é\r\nb: 2\r\n".encode(encoding)) == {"a": "é", "b": 2}
 
 
-def test_json_is_yaml_with_all_its_signs():
-    document = {"a😀": ["é", "\ufeff", "😀", "\t"], "b": 0.5}
-    assert loaded(json.dumps(document)) == document
-    assert "UTF-8" in loaded(r'a: "\ud800"')
-
-
-def test_what_looks_like_a_date_is_text_and_numbers_are_numbers():
-    text = "a: 2024-01-31\nb: 1_000\nc: 0\nd: 0.5\ne: '010'\nf: 1.0e-3"
-    found = {"a": "2024-01-31", "b": 1000, "c": 0, "d": 0.5, "e": "010", "f": 0.001}
-    assert loaded(text) == found
+def test_plain_numbers_are_numbers():
+    text = "b: 1_000\nc: 0\nd: 0.5\ne: '010'\nf: 1.0e-3"
+    assert loaded(text) == {"b": 1000, "c": 0, "d": 0.5, "e": "010", "f": 0.001}
 
 
 def test_a_merged_key_may_be_overridden():
@@ -225,17 +216,13 @@ def test_no_text_ends_in_a_traceback(text):
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"method": {"learning_rate": "1e-3"}}, "write 1.0e-3)"),
-        ({"method": {"learning_rate": "1.5E3"}}, "write 1.5e+3)"),
-        ({"evaluation": {"smoothing_sigma": "-2.e4"}}, "write -2.e+4)"),
+        ({"method": {"learning_rate": "1e-3"}}, "reads it as text: write it .* as 1.0e-3"),
+        ({"evaluation": {"smoothing_sigma": "-2.e4"}}, "reads it as text"),
+        ({"method": {"learning_rate": 10**400}}, "must be at most|is not a"),
         ({"scenes": [False]}, "False is not text; if it is meant as text, put it in quotes"),
-        ({"scenes": [yaml.safe_load("2024-01-31")]}, "2024-01-31 is not text; if it is meant"),
+        ({"scenes": [yaml.safe_load("2024-01-31")]}, "is not text; if it is meant as text, put it"),
     ],
 )
 def test_what_yaml_reads_otherwise_is_told_how_to_write(document, words):
-    with pytest.raises(SdorError) as caught:
+    with pytest.raises(SdorError, match=words):
         read(**document)
-    assert words in str(caught.value)
-    if "write" in words:
-        number = words.split()[1].rstrip(")")
-        assert isinstance(yaml.safe_load(number), float)

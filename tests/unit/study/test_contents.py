@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -37,14 +38,14 @@ def data(tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Names of the files that were read. The clock is ahead, so that no file is a young one."""
-    names, clock, whole = [], time.time_ns, contents._read
+    names, clock, digest = [], time.time_ns, hashlib.file_digest
     monkeypatch.setattr(time, "time_ns", lambda: clock() + 10 * contents.TICK)
 
-    def noted(new, *others):
-        names.extend(Path(name).name for name in new)
-        return whole(new, *others)
+    def noted(file, kind):
+        names.append(Path(file.name).name)
+        return digest(file, kind)
 
-    monkeypatch.setattr(contents, "_read", noted)
+    monkeypatch.setattr(hashlib, "file_digest", noted)
     return names
 
 
@@ -213,18 +214,20 @@ def test_files_that_are_gone_are_forgotten_and_those_of_another_study_are_not(da
 
 
 @pytest.mark.usefixtures("read")
-def test_much_is_said_and_what_was_read_is_kept_when_it_is_stopped(
-    data, tmp_path, monkeypatch, capsys
-):
-    a, b, cache = data / "cam1.avi", data / "gone.avi", tmp_path / "cache.json"
+def test_what_was_read_is_kept_when_it_is_stopped(data, tmp_path, monkeypatch, capsys):
+    a, b, cache = data / "cam1.avi", data / "set/list.m", tmp_path / "cache.json"
+    digest = hashlib.file_digest
+
+    def stop(file, kind):
+        if Path(file.name) == b:
+            raise OSError(5, "Input/output error")
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", stop)
     monkeypatch.setattr(contents, "WORTH_SAYING", 100_000)
-    monkeypatch.setattr(contents, "INTERVAL", 0.0)
-    signatures = {str(a): (200_000, 0, 0, 0), str(b): (10**9, 0, 0, 0)}
-    with pytest.raises(SdorError, match=r"gone\.avi: cannot be read \(No such file"):
-        contents._read(signatures, {}, cache)
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "sdor: reading 1.0 GB of video once for its fingerprint"
-    assert "of 1.0 GB read" in said[1]
+    with pytest.raises(SdorError, match=r"list\.m: cannot be read \(Input/output error"):
+        sha256_of([a, b], cache)
+    assert "sdor: reading 0.0 GB of video once" in capsys.readouterr().err
     assert list(json.loads(cache.read_text())) == [str(a)]
 
 
@@ -248,12 +251,20 @@ def test_the_demo_is_known_by_its_settings(tmp_path, write_scene):
     assert not (tmp_path / "cache.json").exists()
 
 
-def test_copies_are_told(tmp_path, write_scene):
+def test_frames_that_count_twice_are_told(tmp_path, write_scene):
     for name, content in {"a.mp4": "x", "b.mp4": "y", "c.mp4": "x", "d.mp4": "z"}.items():
         (tmp_path / name).write_text(content)
-    halves = [{"video": "d.mp4", "name": "1", "last": 9}, {"video": "d.mp4", "first": 10}]
-    scene = load_scene(write_scene(clips=[{"video": "*.mp4"}, *halves]), tmp_path)
-    found, _ = fingerprints([scene], tmp_path / "cache.json")
-    assert copies(scene, found) == [
-        "a.mp4, c.mp4 have the same contents, which count several times"
+    ranges = [("1", 1, 9), ("2", 9, "end"), ("3", 10, 20)]
+    parts = [{"video": "d.mp4", "name": n, "first": a, "last": b} for n, a, b in ranges]
+
+    def told(clips):
+        scene = load_scene(write_scene(clips=clips), tmp_path)
+        return copies(scene, fingerprints([scene], tmp_path / "cache.json")[0])
+
+    assert told([{"video": "*.mp4"}, *parts]) == [
+        "a and c have frames in common, which count twice (a.mp4, c.mp4)",
+        "1 and 2 have frames in common, which count twice (d.mp4, d.mp4)",
+        "2 and 3 have frames in common, which count twice (d.mp4, d.mp4)",
     ]
+    parts[1] |= {"stream": 1}
+    assert told(parts) == []

@@ -2,8 +2,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sdor.errors import SdorError
 from sdor.study.scenes import (
@@ -16,7 +14,6 @@ from sdor.study.scenes import (
     UcsdList,
     load_scene,
 )
-from sdor.study.sources import image_files, natural_key
 
 SCENES = Path(__file__).parents[3] / "config" / "scenes"
 
@@ -156,7 +153,7 @@ def test_demo_scene_needs_no_files(tmp_path, write_scene):
 def test_nothing_there_is_told_from_something_missing(data, write_scene):
     with pytest.raises(DataNotFound, match=f"scene gate: data not found under {data}"):
         load_scene(write_scene(clips=[{"video": "a.avi"}, {"video": "b*.avi"}]), data)
-    with pytest.raises(SdorError, match=r"clips\.1: clip b: no file .*/data/b\.avi") as error:
+    with pytest.raises(SdorError, match=r"clips\.1: no file .*/data/b\.avi") as error:
         load_scene(write_scene(clips=[{"video": "cam1.avi"}, {"video": "b.avi"}]), data)
     assert not isinstance(error.value, DataNotFound)
 
@@ -184,7 +181,7 @@ VIDEO = {"video": "cam1.avi"}
         ),
         ({"clips": [{**VIDEO, "last": "edn"}]}, r"last: 'edn' is not 'end' or a whole number"),
         ({"clips": [{**VIDEO, "split": "val"}]}, "'val' is not one of train, test"),
-        ({"clips": [{**VIDEO, "last": 9, "frames": 8}]}, r"clips\.0\.frames: 8, but 1 to 9 are 9"),
+        ({"clips": [{**VIDEO, "last": 9, "frames": 8}]}, r"clips\.0\.frames: 8 is not 1 to 9"),
         ({"clips": [{**VIDEO, "name": "a/b"}]}, "name: 'a/b' is not a usable name"),
         (
             {"clips": [{"video": "cam*.avi", "name": "a"}]},
@@ -192,18 +189,17 @@ VIDEO = {"video": "cam1.avi"}
         ),
         (
             {"clips": [{"video": "cam*.avi", "count": 4}]},
-            r"clips\.0\.count: 4: cam\*\.avi matches 3 under",
+            r"clips\.0\.count: 4: cam\*\.avi matches 3 \(cam1",
         ),
-        ({"clips": [{"images": "set/Test?", "count": 3}]}, r"count: 3: set/Test\? matches 2 under"),
         (
             {"clips": [VIDEO, VIDEO]},
-            r"two clips are called cam1 \(cam1\.avi, cam1\.avi\); .* a name of its own",
+            r"cam1\.avi and cam1\.avi would have the same name; .* a name of its own",
         ),
         (
             {"clips": [{**VIDEO, "name": "a"}, {"video": "cam2.avi", "name": "A"}]},
-            "two clips are called A",
+            r"cam1\.avi and cam2\.avi would have the same name",
         ),
-        ({"clips": [{**VIDEO, "name": "ab" * 20}]}, "name: abab.*ab: cannot be a clip's; give"),
+        ({"clips": [{**VIDEO, "name": "ab" * 20}]}, "name: 'abab.*ab' is not a usable name"),
         ({"clips": [{"video": "/cam1.avi"}]}, "must be relative to the scene's root"),
         ({"clips": [VIDEO], "masks": [{"x": 0}]}, r"masks\.0: the key y is missing"),
         ({"clips": [{**VIDEO, "sequence": 1}]}, "sequence is for scenes with the key joined"),
@@ -211,7 +207,7 @@ VIDEO = {"video": "cam1.avi"}
         ({"clips": [{**VIDEO, "sequence": 1, "first": 2}], "joined": JOINED}, "is taken whole"),
         (
             {"clips": [{**VIDEO, "sequence": 3}], "joined": JOINED},
-            "3 is beyond joined.sequences, which is 2",
+            "3: joined.sequences is 2",
         ),
         ({"clips": [{"video": "**.avi"}]}, r"clips\.0\.video: .*\*\*\.avi.* only, as in"),
         ({"clips": [{"video": "*.avi"}], "demo": {}}, "not one of the demo's clips"),
@@ -251,10 +247,10 @@ def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, 
         ({"ranges": [["end", 4]]}, r"ranges\.0\.0: 'end' is not a whole number"),
         ({"ranges": [[4]]}, r"ranges\.0"),
         ({"ucsd": "set/none.m"}, "clip cam1: no file .*none.m"),
-        ({"csv": "set", "frame": "a", "anomalous": "b"}, "no file .*set; a file is expected, and"),
+        ({"csv": "set", "frame": "a", "anomalous": "b"}, "no file .*set"),
         ({"csv": "a" * 300, "frame": "a", "anomalous": "b"}, "clip cam1: no file"),
         ({"pixel_masks": "{clip}_gt"}, "clip cam1: no folder .*cam1_gt"),
-        ({"pixel_masks": "table.csv"}, r"table\.csv; a folder is expected, and it is none"),
+        ({"pixel_masks": "table.csv"}, r"no folder .*table\.csv"),
         ({"csv": "table.csv"}, "name the columns of csv"),
         (
             {"csv": "table.csv", "first": "a", "anomalous": "b"},
@@ -287,33 +283,27 @@ def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, mes
 
 
 @pytest.mark.parametrize(
-    "truth",
+    ("truth", "of_several"),
     [
-        {"ranges": [[3, 9]]},
-        {"ranges": [[1, "end"]], "unit": "seconds"},
-        {"csv": "table.csv", "first": "from", "last": "to"},
-        {"csv": "table.csv", "first": "from", "last": "to", "where": {"file": "cam1"}},
-        {"pixel_masks": "set"},
+        ({"ranges": [[3, 9]]}, False),
+        ({"ranges": [[1, "end"]], "unit": "seconds"}, False),
+        ({"csv": "table.csv", "first": "from", "last": "to"}, False),
+        ({"csv": "table.csv", "frame": "n", "anomalous": "is", "where": {"file": "cam1"}}, False),
+        ({"pixel_masks": "set"}, False),
+        ({"ranges": []}, True),
+        ({"ranges": [[1, "end"]]}, True),
+        ({"ranges": [[0, "end"]], "unit": "seconds"}, True),
     ],
 )
-def test_labels_of_one_clip_are_not_those_of_several(data, write_scene, truth):
-    clips = [{"video": "cam*.avi", "ground_truth": truth}]
-    same = "would be the labels of each of 3 clips|would have the same ground truth"
-    with pytest.raises(SdorError, match=same) as error:
-        load_scene(write_scene(clips=clips), data)
-    assert "\n" not in str(error.value)
+def test_only_what_may_hold_for_every_clip_is_said_of_several(data, write_scene, truth, of_several):
     one = [{"video": "cam1.avi", "ground_truth": truth}]
     assert len(load_scene(write_scene(clips=one), data).clips) == 1
-
-
-def test_what_holds_for_every_clip_may_be_said_of_several(data, write_scene):
-    for truth in (
-        {"ranges": []},
-        {"ranges": [[1, "end"]]},
-        {"ranges": [[0, "end"]], "unit": "seconds"},
-    ):
-        clips = [{"video": "cam*.avi", "ground_truth": truth}]
-        assert len(load_scene(write_scene(clips=clips), data).clips) == 3
+    file = write_scene(clips=[{"video": "cam*.avi", "ground_truth": truth}])
+    if of_several:
+        assert len(load_scene(file, data).clips) == 3
+    else:
+        with pytest.raises(SdorError, match=r"are for one clip, not 3|would have the same ground"):
+            load_scene(file, data)
 
 
 def test_clips_may_have_a_list_each(data, write_scene):
@@ -352,24 +342,9 @@ def test_scene_names_are_folder_names(data, write_scene, name):
         load_scene(write_scene(name, clips=[VIDEO]), data)
 
 
-def test_a_scene_may_be_called_video(data, write_scene):
-    assert load_scene(write_scene("video", clips=[VIDEO]), data).name == "video"
-
-
-def test_two_asterisks_between_slashes_are_folders_of_any_depth(data, write_scene):
-    (data / "set" / "deep.avi").touch()
-    clips = load_scene(write_scene(clips=[{"video": "**/[cd]*.avi"}]), data).clips
-    assert [clip.source for clip in clips] == [
-        "cam1.avi",
-        "cam2.avi",
-        "cam10.avi",
-        "set/deep.avi",
-    ]
-
-
-def test_clips_may_be_called_like_the_workflows_folders(data, write_scene):
+def test_scenes_and_clips_may_be_called_like_other_things(data, write_scene):
     clips = [{"video": "cam1.avi", "name": "frames"}, {"video": "cam2.avi", "name": "tables"}]
-    assert len(load_scene(write_scene(clips=clips), data).clips) == 2
+    assert len(load_scene(write_scene("video", clips=clips), data).clips) == 2
 
 
 def test_unsafe_signs_of_found_files_do_not_reach_clip_names(data, write_scene):
@@ -381,33 +356,6 @@ def test_unsafe_signs_of_found_files_do_not_reach_clip_names(data, write_scene):
     ).clips
     assert clip.name == "gate_1_of_2"
     assert clip.ground_truth.labels.path == data / "gate 1.of 2.csv"
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 10**6), unique=True))
-def test_natural_order_is_the_order_of_the_numbers(numbers):
-    names = sorted((f"frame{number}.png" for number in numbers), key=natural_key)
-    assert names == [f"frame{number}.png" for number in sorted(numbers)]
-
-
-@settings(deadline=None)
-@given(st.lists(st.text(max_size=6), unique=True), st.randoms())
-def test_natural_order_is_one_order_for_any_names(names, random):
-    shuffled = random.sample(names, len(names))
-    assert sorted(shuffled, key=natural_key) == sorted(names, key=natural_key)
-
-
-def test_image_files_are_the_images_only(tmp_path):
-    for name in ("10.TIF", "2.tif", "1.jpeg", "._1.tif", "Thumbs.db", ".DS_Store"):
-        (tmp_path / name).touch()
-    (tmp_path / "3.tif").mkdir()
-    assert [file.name for file in image_files(tmp_path)] == ["1.jpeg", "2.tif", "10.TIF"]
-    (tmp_path / "2.png").touch()
-    with pytest.raises(SdorError, match=r"2\.png and 2\.tif|2\.tif and 2\.png"):
-        image_files(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SdorError, match="no images"):
-        image_files(tmp_path / "empty")
 
 
 def test_every_shipped_scene_is_valid(tmp_path):

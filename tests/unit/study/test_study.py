@@ -56,13 +56,6 @@ def test_a_scene_is_named_without_folder_and_ending(study, name):
         study(scenes=[name])
 
 
-def test_a_scene_file_of_another_ending_is_named(study, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "gate.yml").write_text("clips: [{video: a.avi}]")
-    with pytest.raises(SdorError, match=r"scenes: gate: mine/gate\.yml must end in \.yaml; rename"):
-        study(scenes=["gate"], scene_folder="mine")
-
-
 def test_the_home_folder_stands_for_its_sign(study, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine").mkdir()

@@ -2,10 +2,8 @@
 
 import copy
 import difflib
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,21 +35,14 @@ WORDS = {
     "minProperties": "needs at least ALLOWED entries",
     "dependentRequired": "lacks a column of csv: first and last, or frame and anomalous",
 }
-KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
-# A number that YAML 1.1, which wants a point and the exponent's sign, takes for text.
-FLOAT = re.compile(r"([-+]?[0-9]+)([.][0-9]*)?[eE]([-+]?)([0-9]+)")
 Document = Mapping[str, Any]
 # JSON Schema lets 5.0 pass for a whole number, where it would end as range(5.0), and YAML has .inf.
 Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
-            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
-            "number": lambda _, value: (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and math.isfinite(value)
-            ),
+            "integer": lambda _, value: type(value) is int,
+            "number": lambda _, value: type(value) in (int, float) and abs(value) < 1e300,
         }
     ),
 )
@@ -66,38 +57,23 @@ class _Strict(yaml.SafeLoader):
         lines: dict[str, int] = {}
         for key, _ in mapping.value:
             if isinstance(key, yaml.ScalarNode):
-                if key.tag not in KEYS:
+                if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
                     self._refuse(key, f"the key {key.value} is not read as text; put it in quotes")
                 if key.value in lines:
                     self._refuse(key, f"{key.value} again, as in line {lines[key.value]}; keep one")
                 lines[key.value] = key.start_mark.line + 1
         return mapping
 
-    def construct_number(self, node: yaml.ScalarNode) -> float:
+    def construct_number(self, node: yaml.ScalarNode) -> object:
         """Refuse what YAML 1.1 takes for a number to the base of 8 or 60."""
-        read = self.construct_yaml_float if node.tag.endswith("float") else self.construct_yaml_int
-        value: float = read(node)
         if ":" in node.value or re.fullmatch("[-+]?0[0-7_]+", node.value):
-            self._refuse(
-                node, f"YAML takes {node.value} for {value}; write that, or put it in quotes"
-            )
-        return value
-
-    def construct_text(self, node: yaml.ScalarNode) -> str:
-        """JSON writes a sign beyond 16 bits as an escaped pair, which PyYAML leaves as two."""
-        text = str(self.construct_scalar(node))
-        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+            self._refuse(node, f"{node.value} is to the base of 8 or 60; rewrite it, or quote it")
+        return yaml.SafeLoader.yaml_constructors[node.tag](self, node)
 
     def _refuse(self, node: yaml.Node, words: str) -> None:
         raise yaml.MarkedYAMLError(problem=words, problem_mark=node.start_mark)
 
 
-# A folder that is called 2024-01-31 is no date.
-_Strict.yaml_implicit_resolvers = {
-    sign: [one for one in found if one[0] != "tag:yaml.org,2002:timestamp"]
-    for sign, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Strict.add_constructor("tag:yaml.org,2002:str", _Strict.construct_text)
 for _number in ("int", "float"):
     _Strict.add_constructor(f"tag:yaml.org,2002:{_number}", _Strict.construct_number)
 
@@ -112,20 +88,17 @@ def load_yaml(path: str | Path) -> Document:
     """
     try:
         content = Path(path).read_bytes()
-        # JSON may be set with tabs, which YAML does not like, and has none in its strings.
-        json_like = Path(path).suffix == ".json"
-        document = yaml.load(content.replace(b"\t", b" ") if json_like else content, _Strict)
+        if Path(path).suffix == ".json":  # may be set with tabs, and has none in its strings
+            content = content.replace(b"\t", b" ")
+        document = yaml.load(content, _Strict)
     except OSError as error:
         raise SdorError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         words = " ".join(filter(None, [error.context, error.problem]))
         raise SdorError(f"{path}: line {line}: {words}") from error
-    except (yaml.reader.ReaderError, UnicodeError) as error:
-        raise SdorError(f"{path}: is no text in UTF-8 or UTF-16; save it as UTF-8") from error
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise SdorError(f"{path}: not valid YAML ({reason})") from error
+        raise SdorError(f"{path}: no YAML in UTF-8 ({' '.join(str(error).split())})") from error
     if not isinstance(document, dict):
         raise SdorError(f"{path}: expected a mapping (key: value) at the top level")
     return document
@@ -143,8 +116,7 @@ def check(document: Document, schema: str, where: str | Path, *prefix: str) -> N
     ------
     SdorError : one line for the most telling fault: file, key, value, what is allowed.
     """
-    faults = Validator(_schema(schema)).iter_errors(document)
-    error = jsonschema.exceptions.best_match(faults)
+    error = jsonschema.exceptions.best_match(Validator(_schema(schema)).iter_errors(document))
     if error is not None:
         raise SdorError(f"{where}: {_in_words(error, prefix)}")
 
@@ -182,11 +154,9 @@ def _completed(document: Document, properties: Document) -> dict[str, Any]:
 
 def _advice(value: object, types: Sequence[str]) -> str:
     """How to write what YAML reads otherwise than it was meant."""
-    number = FLOAT.fullmatch(value) if isinstance(value, str) else None
-    if number and "number" in types:
-        whole, part, sign, power = number.groups()
-        return f" (YAML reads it as text: write {whole}{part or '.0'}e{sign or '+'}{power})"
-    scalar = isinstance(value, bool | int | float | date)
+    if "number" in types and re.fullmatch(r"[-+]?[0-9]+([.][0-9]*)?[eE][-+]?[0-9]+", str(value)):
+        return " (YAML reads it as text: write it with a point and a sign, as 1.0e-3)"
+    scalar = not isinstance(value, str | list | dict | None)
     return "; if it is meant as text, put it in quotes" * (scalar and "string" in types)
 
 
@@ -205,8 +175,7 @@ def _in_words(error: jsonschema.ValidationError, above: tuple[str, ...]) -> str:
             words = f"the key {next(name for name in allowed if name not in value)} is missing"
         case "type":
             names = [allowed] if isinstance(allowed, str) else allowed
-            said = str(value) if isinstance(value, date) else repr(value)
-            words = f"{said} is not {' or '.join(TYPE_NAMES[name] for name in names)}"
+            words = f"{value!r} is not {' or '.join(TYPE_NAMES[name] for name in names)}"
             words += _advice(value, names)
         case _ if "advice" in schema:
             words = f"{'' if isinstance(value, dict) else f'{value!r} '}{schema['advice']}"

@@ -10,33 +10,30 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import is_dataclass
-from itertools import chain
+from itertools import chain, combinations
+from math import inf
 from pathlib import Path
 
 from sdor.errors import SdorError, say
 from sdor.files import atomic, digest_of
 from sdor.study.scenes import Clip, Scene
-from sdor.study.sources import image_files, some_of
+from sdor.study.sources import image_files
 
 # A file that was written so shortly before it was read may be written again at the same time by
 # its clock: such clocks tick every 2 s at most (FAT's).
 TICK = 2_000_000_000  # ns
 WORTH_SAYING = 1_000_000_000  # bytes that take long enough to wonder at
-INTERVAL = 30.0  # seconds between two lines on the way, and between two times of remembering
-PIECE = 1 << 20  # bytes
-# Size, time of the last change of the contents (ns), of anything at all (ns), and inode. The second
-# time is the system's own: a copy that keeps the first does not keep it.
-Signature = tuple[int, int, int, int]
-Known = dict[str, tuple[Signature, str]]  # path: signature and SHA-256 of the file
+Frames = dict[tuple[str, str], dict[str, object]]  # of each clip (scene, clip)
+Labels = dict[str, list[dict[str, object] | None]]  # of each scene, its clips'; None: no labels
 
 
-def fingerprints(
-    scenes: Iterable[Scene], cache: Path
-) -> tuple[dict[tuple[str, str], dict[str, object]], dict[str, list[dict[str, object] | None]]]:
-    """What the frames of each clip (scene, clip) and the labels of each scene are made from.
+def fingerprints(scenes: Iterable[Scene], cache: Path) -> tuple[Frames, Labels]:
+    """What the frames of each clip and the labels of each scene are made from, by contents.
+
+    A data folder that is moved or copied gives the same.
 
     Parameters
     ----------
@@ -46,43 +43,33 @@ def fingerprints(
     ------
     SdorError : a file or folder cannot be read.
     """
-    scenes = list(scenes)
-    sums = sha256_of(
-        (path for one in scenes for clip in one.clips for path in _made_of(clip)), cache
-    )
-    return (
-        {(one.name, clip.name): fingerprint(clip, sums) for one in scenes for clip in one.clips},
-        {one.name: [ground_truth_fingerprint(clip, sums) for clip in one.clips] for one in scenes},
-    )
-
-
-def fingerprint(clip: Clip, sums: Mapping[Path, str]) -> dict[str, object]:
-    """What a clip's frames are made from: the contents of its source (see `sha256_of`), the range.
-
-    A data folder that is moved or copied gives the same fingerprint.
-    """
-    keys = ("kind", "source", "first", "last", "sequence", "stream", "bits", "rendered")
-    about = {key: getattr(clip, key) for key in keys}
+    clips = [(scene.name, clip) for scene in scenes for clip in scene.clips]
     # What the project renders itself follows from the settings of the demo.
-    return about | {"sha256": None if clip.rendered else sums[clip.path]}
+    sums = sha256_of((one for _, clip in clips if not clip.rendered for one in _paths(clip)), cache)
+    keys = ("kind", "source", "first", "last", "sequence", "stream", "bits", "rendered")
+    frames: Frames = {}
+    labels: Labels = {}
+    for scene, clip in clips:
+        about = {key: getattr(clip, key) for key in keys}
+        frames[scene, clip.name] = {**about, "sha256": sums.get(clip.path)}
+        truth = clip.ground_truth
+        known = {**_described(truth, sums), "rendered": clip.rendered} if truth else None
+        labels.setdefault(scene, []).append(known)
+    return frames, labels
 
 
-def ground_truth_fingerprint(clip: Clip, sums: Mapping[Path, str]) -> dict[str, object] | None:
-    """What a clip's labels are made from, files and masks by their contents; None: no labels."""
-    truth = clip.ground_truth
-    return None if truth is None else {**_described(truth, sums), "rendered": clip.rendered}
-
-
-def copies(scene: Scene, found: Mapping[tuple[str, str], Mapping[str, object]]) -> list[str]:
-    """A line for clips of a scene that are copies of each other; `found` is of `fingerprints`."""
-    same: dict[object, dict[Path, Clip]] = {}
+def copies(scene: Scene, found: Frames) -> list[str]:
+    """A line for each two clips with the same frames, of one file or of two with one content."""
+    groups: dict[object, list[Clip]] = {}
     for clip in scene.clips:
-        if clip.rendered is None:
-            same.setdefault(found[scene.name, clip.name]["sha256"], {})[clip.path] = clip
+        contents = found[scene.name, clip.name]["sha256"] or clip.name
+        groups.setdefault((contents, clip.stream, clip.sequence), []).append(clip)
     return [
-        f"{some_of(list(clips), scene.root)} have the same contents, which count several times"
-        for clips in same.values()
-        if len(clips) > 1
+        f"{one.name} and {other.name} have frames in common, which count twice ({one.source}, "
+        f"{other.source})"
+        for same in groups.values()
+        for one, other in combinations(same, 2)
+        if max(one.first, other.first) <= min(one.last or inf, other.last or inf)
     ]
 
 
@@ -98,32 +85,51 @@ def sha256_of(paths: Iterable[Path], cache: Path) -> dict[Path, str]:
     ------
     SdorError : a file or folder cannot be read.
     """
-    members = {one: image_files(one) if one.is_dir() else None for one in paths}
-    files = chain.from_iterable(
-        [one] if inside is None else inside for one, inside in members.items()
-    )
-    signatures = {str(file): _signature(file) for file in files}
-    known = _remembered(cache)
-    found = {
-        name: sha for name, (signature, sha) in known.items() if signatures.get(name) == signature
-    }
-    if new := {name: one for name, one in signatures.items() if name not in found}:
-        found |= _read(new, known, cache)
+    members = {one: image_files(one) if one.is_dir() else [one] for one in paths}
+    known: dict[str, str] = {}  # path: signature and SHA-256 of the file
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        known = dict(json.loads(cache.read_bytes()))
+    found: dict[Path, str] = {}
+    new: dict[Path, os.stat_result] = {}
+    try:
+        for file in chain.from_iterable(members.values()):
+            about = file.stat()
+            if not stat.S_ISREG(about.st_mode):
+                raise SdorError(f"{file}: is no file; move or delete it")
+            signature, _, sha256 = str(known.get(str(file))).rpartition(" ")
+            if signature == _signature(about):
+                found[file] = sha256
+            else:
+                new[file] = about
+        if (size := sum(about.st_size for about in new.values())) > WORTH_SAYING:
+            say(f"reading {size / 1e9:.1f} GB of video once for its fingerprint")
+        for file, about in new.items():
+            began = time.time_ns()
+            with open(file, "rb") as content:
+                found[file] = hashlib.file_digest(content, "sha256").hexdigest()
+            known.pop(str(file), None)
+            if all(abs(began - one) > TICK for one in (about.st_mtime_ns, about.st_ctime_ns)):
+                known[str(file)] = f"{_signature(about)} {found[file]}"
+    except OSError as error:
+        raise SdorError(f"{file}: cannot be read ({error.strerror})") from error
+    finally:  # who stops it halfway has not waited for nothing
+        if new:
+            there = {name: entry for name, entry in known.items() if os.path.exists(name)}
+            with suppress(SdorError, OSError), atomic(cache) as temporary:
+                temporary.write_text(json.dumps(there))
     return {
-        one: found[str(one)]
-        if inside is None
-        else digest_of([[file.name, found[str(file)]] for file in inside])
+        one: found.get(one) or digest_of([[file.name, found[file]] for file in inside])
         for one, inside in members.items()
     }
 
 
-def _made_of(clip: Clip) -> list[Path]:
-    """The files and folders of a clip and of its labels; none, where the project makes them."""
-    if clip.rendered is not None:
-        return []
-    truth = clip.ground_truth
-    records = [clip, *filter(None, [truth, truth and truth.labels])]
-    return [it for record in records for it in vars(record).values() if isinstance(it, Path)]
+def _paths(record: object) -> Iterator[Path]:
+    """The files and folders of a clip and of its labels."""
+    for value in vars(record).values():
+        if isinstance(value, Path):
+            yield value
+        elif is_dataclass(value):
+            yield from _paths(value)
 
 
 def _described(record: object, sums: Mapping[Path, str]) -> dict[str, object]:
@@ -137,54 +143,9 @@ def _described(record: object, sums: Mapping[Path, str]) -> dict[str, object]:
     return fields
 
 
-def _signature(file: Path) -> Signature:
-    try:
-        found = file.stat()
-    except OSError as error:
-        raise SdorError(f"{file}: cannot be read ({error.strerror})") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise SdorError(f"{file}: is no file, though it is called like one; move or delete it")
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+def _signature(about: os.stat_result) -> str:
+    """Size, time of the last change of the contents, of anything at all, and inode.
 
-
-def _read(new: Mapping[str, Signature], known: Known, cache: Path) -> dict[str, str]:
-    """SHA-256 of files by their paths; those that can be trusted are added to what is known."""
-    found, done, last = {}, 0, time.monotonic()
-    size = sum(signature[0] for signature in new.values())
-    if size > WORTH_SAYING:
-        say(f"reading {size / 1e9:.1f} GB of video once for its fingerprint")
-    try:
-        for name, signature in new.items():
-            began, content = time.time_ns(), hashlib.sha256()
-            try:
-                with open(name, "rb") as file:
-                    while piece := file.read(PIECE):
-                        content.update(piece)
-                        done += len(piece)
-                        if time.monotonic() - last > INTERVAL:
-                            last = time.monotonic()
-                            say(f"{done / 1e9:.1f} of {size / 1e9:.1f} GB read")
-                            _remember(known, cache)
-            except OSError as error:
-                raise SdorError(f"{name}: cannot be read ({error.strerror})") from error
-            found[name] = content.hexdigest()
-            known.pop(name, None)
-            if all(abs(began - changed) > TICK for changed in signature[1:3]):
-                known[name] = signature, found[name]
-    finally:  # who stops it halfway has not waited for nothing
-        _remember(known, cache)
-    return found
-
-
-def _remembered(cache: Path) -> Known:
-    try:
-        entries = json.loads(cache.read_bytes())
-        return {name: (tuple(signature), str(sha)) for name, (signature, sha) in entries.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}
-
-
-def _remember(known: Known, cache: Path) -> None:
-    there = {name: entry for name, entry in known.items() if os.path.exists(name)}
-    with suppress(SdorError, OSError), atomic(cache) as temporary:
-        temporary.write_text(json.dumps(there))
+    The second time is the system's own: a copy that keeps the first does not keep it.
+    """
+    return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
