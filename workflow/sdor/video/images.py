@@ -328,10 +328,9 @@ def _used_bits(data: bytes, samples: Samples, bits: int, tags: Mapping[int, Any]
         if chunk is None:
             return None
         used = chunk[1][0]
-        # PNG wants values filled up to 16 bits, with zeros or with their own first bits. Not all
-        # programs that write them do.
-        rest = samples & (1 << 16 - used) - 1
-        filled = samples.max() >> used or any((rest == fill).all() for fill in (0, samples >> used))
+        # PNG wants values filled up to 16 bits, with zeros or their own first bits (0 in the dark).
+        # Not all programs that write them do.
+        filled = samples.max() >> used or not (samples & (1 << 16 - used) - 1).any()
         return 16 if filled else used
     # Values that are no limit of a depth may be the picture's own, and that of 16 is a default.
     limits = [int(np.max(tags.get(tag, 0))) + 1 for tag in GREATEST]
