@@ -151,9 +151,11 @@ def loaded(content):
         ("a: 1\nb: 2\na: 3\n", "line 3: a again, as in line 1; keep one"),
         ("a: {\n b: 1,\n 'b': 2}", "line 3: b again, as in line 2"),
         ("a: {<<: {b: 1}, <<: {c: 2}}", "line 1: << again"),
-        ("a: 12:30", "line 1: 12:30 is to the base of 8 or 60; rewrite it, or quote it"),
-        ("a: 1:30.5", "line 1: 1:30.5 is to the base of 8 or 60"),
-        ("a: [1,\n 010]", "line 2: 010 is to the base of 8 or 60"),
+        ("a: 12:30", "line 1: 12:30 is no plain number; rewrite it, or quote it"),
+        ("a: 2024_01", "line 1: 2024_01 is no plain number"),
+        ("a: 0x10", "line 1: 0x10 is no plain number"),
+        ("a: 1:30.5", "line 1: 1:30.5 is no plain number"),
+        ("a: [1,\n 010]", "line 2: 010 is no plain number"),
         ("no: 1", "line 1: the key no is not read as text; put it in quotes"),
         ("8: 1", "line 1: the key 8 is not read as text"),
         ("{{a}}: 1", "line 1: "),
@@ -169,7 +171,7 @@ def test_a_file_may_be_written_by_any_editor(encoding):
 
 
 def test_plain_numbers_are_numbers():
-    text = "b: 1_000\nc: 0\nd: 0.5\ne: '010'\nf: 1.0e-3"
+    text = "b: 1000\nc: 0\nd: 0.5\ne: '010'\nf: 1.0e-3"
     assert loaded(text) == {"b": 1000, "c": 0, "d": 0.5, "e": "010", "f": 0.001}
 
 

@@ -145,6 +145,7 @@ def test_the_whole_list_serves_some_of_the_clips(tmp_path):
         ("5:90;", [(5, 90)]),
         ("[5:90, ... the first\n 140:200]; % and a remark [1:2]", [(5, 90), (140, 200)]),
         ("...\r\n  [4 ...\r\n];", [(4, 4)]),
+        ("[4];\n%{\nF{end+1}.gt_frame = [9];\n%}", [(4, 4)]),
         ("[]", []),
     ],
 )

@@ -65,9 +65,10 @@ class _Strict(yaml.SafeLoader):
         return mapping
 
     def construct_number(self, node: yaml.ScalarNode) -> object:
-        """Refuse what YAML 1.1 takes for a number to the base of 8 or 60."""
-        if ":" in node.value or re.fullmatch("[-+]?0[0-7_]+", node.value):
-            self._refuse(node, f"{node.value} is to the base of 8 or 60; rewrite it, or quote it")
+        """Refuse what YAML 1.1 takes for a number and people for a name or a time."""
+        digits = "-?(0|[1-9][0-9]*)" if node.tag.endswith(":int") else "[^:_]*"
+        if not re.fullmatch(digits, node.value):
+            self._refuse(node, f"{node.value} is no plain number; rewrite it, or quote it")
         return yaml.SafeLoader.yaml_constructors[node.tag](self, node)
 
     def _refuse(self, node: yaml.Node, words: str) -> None:

@@ -6,6 +6,7 @@ and each comes with its own timestamp, size and pixel format.
 
 import logging
 import math
+from collections import deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from pathlib import Path
@@ -28,11 +29,17 @@ logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
 # Pictures in a file that are no video: cover art, thumbnails.
 STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 GREY_FORMATS = ("gray", "ya", "mono")
-# A playlist that is called .mp4 must reach neither into other files nor into the network.
+# Lists of other files, whose contents nothing here would look at, in whatever they are called.
+LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
 OPTIONS = {"protocol_whitelist": "file"}
-# Many AVI files declare a frame more than they have, and the last frame may have no duration.
+# Containers that list their packets, and those that declare no more than was found in them.
+LISTED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
+UNDECLARED = ("mpegts", "mpeg")
+# Of durations, in frames: they are rounded, and the last frame may have none.
 MISSING_FRAMES = 2.5
 USUAL_STEP = 0.04  # seconds: where two frames in a row have the same timestamp, right at the start
+# Frames within which a guessed time of display may be exchanged with another.
+REORDERED = 16
 
 
 def read_video(
@@ -65,6 +72,9 @@ def read_video(
     """
     number = 0
     try:
+        with Path(path).open("rb") as content:
+            if content.read(64).lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(LISTS):
+                raise UnreadableError(f"{path}: is a list of other files; name these as clips")
         # Opening it reads the first packets.
         with av.logging.Capture() as said:
             file = av.open(str(Path(path).absolute()), options=OPTIONS, metadata_errors="ignore")
@@ -77,7 +87,7 @@ def read_video(
                     f"{path}: {file.format.long_name} has no timestamps; give the frames per "
                     "second with the key fps of this clip"
                 )
-            clock = _Clock(fps)
+            clock = _Clock(fps, doubts)
             for number, (stamp, frame) in enumerate(_decoded(file, video, doubts), start=1):
                 time = clock.at(number, stamp)
                 if number >= first:
@@ -96,9 +106,10 @@ def read_video(
 class _Clock:
     """Times of frames, which never stand still or run back: the last step is taken again there."""
 
-    def __init__(self, fps: float | None) -> None:
-        self._fps = fps
+    def __init__(self, fps: float | None, doubts: list[Doubt]) -> None:
+        self._fps, self._doubts = fps, doubts
         self._start, self._last, self._step = 0.0, 0.0, USUAL_STEP
+        self._is_right = True
 
     def at(self, number: int, stamp: float | None) -> float:
         """Seconds from frame 1; `stamp` is what the file says, None where it says nothing."""
@@ -112,6 +123,9 @@ class _Clock:
             self._step = time - self._last
         else:
             time = self._last + self._step
+            if self._is_right:
+                self._doubts.append(Doubt(number, "timestamps stand still or run back", "time"))
+            self._is_right = False
         self._last = time
         return time
 
@@ -128,7 +142,8 @@ def _video_stream(path: str | Path, file: InputContainer, wanted: int | None) ->
         return chosen[0]
     if not found:
         raise UnreadableError(f"{path}: no video stream in this file")
-    listed = "; ".join(f"{one.index}: {one.name} {one.width}x{one.height}" for one in found)
+    known = [one for one in found if one.codec_context is not None]
+    listed = "; ".join(f"{one.index}: {one.name} {one.width}x{one.height}" for one in known)
     raise UnreadableError(
         f"{path}: has {len(found)} video streams ({listed}); choose one with the key stream"
         if wanted is None
@@ -141,16 +156,18 @@ class _Step(NamedTuple):
 
     Attributes
     ----------
-    stamp : of the packet (s), where it has one.
-    is_order : whether this is not when its frame is shown, but only when it is decoded.
+    stamp : when the packet's frame is shown (s), as the file has it; None where it has not.
+    is_counted : whether a frame of it is to be expected.
     is_lost : whether the decoder refused it.
+    is_last : whether all frames of the packets before are out: the file ends, or begins anew.
     fault : what the libraries said of it; empty where all is well.
     """
 
     stamp: float | None
-    is_order: bool
     frames: list[av.VideoFrame]
+    is_counted: bool = False
     is_lost: bool = False
+    is_last: bool = False
     fault: str = ""
 
 
@@ -159,73 +176,132 @@ def _decoded(
 ) -> Iterator[tuple[float | None, av.VideoFrame]]:
     """Timestamp (s) and frame, in the order of display; those that are lost are stood for.
 
-    A refused packet has lost the frame of its own timestamp, unless one with that timestamp comes
-    after all. Refused packets before the first key frame are not counted: such a recording begins
-    in the middle.
+    The frame of a packet is lost where the decoder refused it, or, once there was damage, where
+    none comes out at its time (without any, the packet was never to be seen).
     """
     count = 0
     before: av.VideoFrame | None = None
-    lost: list[float] = []
-    ordered: list[float] = []
-    for step in _steps(file, video, doubts):
-        if step.is_lost:
-            heappush(lost, -math.inf if step.stamp is None else step.stamp)
-        elif step.is_order and step.stamp is not None:
-            heappush(ordered, step.stamp)
-        for frame in step.frames:
-            # Times of decoding are those of display in another order.
-            time = heappop(ordered) if ordered else _seconds(video, frame.pts)
-            while lost and (time is None or lost[0] < time):
+    expected: list[tuple[float, bool, str]] = []  # stamp, whether that frame is lost, fault
+    is_damaged = False
+    for steps, time, frame in _shown(_steps(file, video, doubts), video):
+        for step in steps:
+            if step.is_counted and (step.stamp is not None or step.is_lost or step.fault):
+                stamp = -math.inf if step.stamp is None else step.stamp
+                heappush(expected, (stamp, step.is_lost, step.fault))
+            elif step.fault:
+                doubts.append(Doubt(max(count, 1), step.fault))
+            is_damaged |= bool(step.fault)
+        while expected and (frame is None or time is None or expected[0][0] <= time):
+            stamp, is_lost, fault = heappop(expected)
+            if fault:
+                doubts.append(Doubt(count + 1, fault))
+            lacks = is_lost or (is_damaged and stamp > -math.inf)
+            if stamp != time and lacks and (stand_in := before or frame):
                 count += 1
-                yield heappop(lost), before or frame
-            if lost and lost[0] == time:
-                heappop(lost)
-            count += 1
-            if frame.is_corrupt and not step.fault:
-                doubts.append(Doubt(count, "damaged"))
-            yield time, frame
-            before = frame
-        if step.fault and (count or lost):
-            doubts.append(Doubt(max(count, 1), step.fault))
-    while lost and before:
-        yield heappop(lost), before
+                yield stamp, stand_in
+        if frame is None:
+            continue
+        count += 1
+        if frame.is_corrupt and not is_damaged:
+            doubts.append(Doubt(count, "damaged"))
+        yield time, frame
+        before = frame
+
+
+def _shown(
+    steps: Iterator[_Step], video: VideoStream
+) -> Iterator[tuple[list[_Step], float | None, av.VideoFrame | None]]:
+    """Each frame with its time, and the steps since the one before; at an end the steps alone.
+
+    Some containers (AVI) have the order of decoding only; libav then gives the frames times that
+    are right as a whole, and exchanged among neighbours. Frames come in the order of display.
+    """
+    frames: deque[av.VideoFrame] = deque()
+    stamps: list[float] = []
+    taken: list[_Step] = []
+
+    def first() -> tuple[list[_Step], float | None, av.VideoFrame]:
+        nonlocal taken
+        since, taken = taken, []
+        return since, heappop(stamps) if stamps else None, frames.popleft()
+
+    for step in steps:
+        taken.append(step)
+        for frame in step.frames:
+            frames.append(frame)
+            if (stamp := _seconds(video, frame.pts)) is not None:
+                heappush(stamps, stamp)
+        while len(frames) > (0 if step.is_last else REORDERED):
+            yield first()
+        if step.is_last:
+            yield taken, None, None
+            taken = []
 
 
 def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Iterator[_Step]:
-    """The packets of the video, one by one, decoded."""
+    """The packets of the video, one by one, decoded.
+
+    A recording may begin in the middle: what comes before the first key frame, or is shown before
+    it, is not counted.
+    """
     # One thread: what goes wrong is then known to be of this packet.
     video.codec_context.thread_count = 1
     packets = file.demux()
-    begun, is_end, count, end = False, False, 0, 0.0
+    begin, order, is_end, count, end = math.inf, -math.inf, False, 0, 0.0
     while not is_end:
         frames: list[av.VideoFrame] = []
-        stamp, is_order, of_video, is_lost = None, False, None, False
+        stamp, of_video, is_lost = None, None, False
         with av.logging.Capture() as said:
             try:
                 packet = next(packets, None)
                 is_end = packet is None
                 # An empty packet is a frame that a recorder left out, not the end.
                 if packet is not None and packet.size:
-                    # What libav gives as times of display in an AVI file is a guess.
-                    is_order = packet.pts is None or file.format.name == "avi"
-                    stamp = _seconds(packet.stream, packet.dts if is_order else packet.pts)
+                    shown = packet.dts if packet.pts is None else packet.pts
+                    stamp = _seconds(packet.stream, shown)
                     of_video = packet if packet.stream_index == video.index else None
-                    # What a file declares as a whole ends with the last of its streams.
-                    if stamp is not None and (of_video or video.duration is None):
-                        end = max(end, stamp + (_seconds(packet.stream, packet.duration) or 0.0))
+                    end = max(end, (stamp or 0.0) + (_seconds(packet.stream, packet.duration) or 0))
+                if of_video and of_video.dts is not None:
+                    # Several recordings, one after the other: the decoder gives out the one before.
+                    if of_video.dts < order and of_video.is_keyframe:
+                        rest = video.codec_context.decode(None)
+                        video.codec_context.flush_buffers()
+                        yield _Step(None, rest, is_last=True)
+                    order = of_video.dts
                 if of_video or is_end:
                     count += of_video is not None
                     frames = video.codec_context.decode(of_video)
             except (av.FFmpegError, OSError) as error:
                 said.append((av.logging.ERROR, "", _words(error)))
-                if of_video and not of_video.is_discard:
-                    is_lost = begun or of_video.is_keyframe
-        begun = begun or bool(frames) or is_lost
-        yield _Step(stamp, is_order and of_video is not None, frames, is_lost, _complaint(said))
-    declared = _declared_end(file, video)
-    if declared and end < declared - MISSING_FRAMES * end / max(count - 1, 1):
-        words = f"ends at {end:.2f} s of the {declared:.2f} s that it declares"
+                is_lost = of_video is not None
+        if begin == math.inf and (frames or (of_video and of_video.is_keyframe)):
+            begin = -math.inf if stamp is None else stamp
+        is_counted = of_video is not None and not of_video.is_discard
+        is_counted &= begin < math.inf and (stamp is None or stamp >= begin)
+        fault = _complaint(said) if begin < math.inf else ""
+        yield _Step(stamp, frames, is_counted, is_lost, is_end, fault)
+    if words := _missing(file, video, count, end):
         doubts.append(Doubt(None, words, "end"))
+
+
+def _missing(file: InputContainer, video: VideoStream, count: int, end: float) -> str:
+    """What of a file is not there that it declares, in words; empty where all is.
+
+    Parameters
+    ----------
+    count : packets of the video. end : when the last of all its streams' ends (s).
+    """
+    seconds = (file.duration or 0) / av.time_base
+    if file.format.name in LISTED:
+        listed = sum(1 for entry in video.index_entries if entry.size)
+        if count < listed:
+            return f"has {count} of the {listed} frames that it declares"
+        # What an AVI file lacks at its end is in its header alone, with frames that were left out.
+        rate = video.average_rate if file.format.name == "avi" else None
+        seconds = float(video.frames / rate) if rate else 0.0
+    if file.format.name in UNDECLARED or end >= seconds - MISSING_FRAMES * end / max(count - 1, 1):
+        return ""
+    return f"ends at {end:.2f} s of the {seconds:.2f} s that it declares"
 
 
 def _complaint(said: list[tuple[int, str, str]]) -> str:
@@ -234,16 +310,6 @@ def _complaint(said: list[tuple[int, str, str]]) -> str:
         if level <= av.logging.ERROR or text.startswith("Packet corrupt"):
             return " ".join(text.split())
     return ""
-
-
-def _declared_end(file: InputContainer, video: VideoStream) -> float | None:
-    """Seconds after which the video ends, or the whole file, as the file has it."""
-    # The duration of an AVI file is of what is there; its header counts what should be.
-    if file.format.name == "avi" and video.frames and video.average_rate:
-        return float(video.frames / video.average_rate)
-    if video.duration is not None and video.time_base is not None:
-        return float(video.duration * video.time_base)
-    return file.duration and file.duration / av.time_base
 
 
 def _seconds(stream: Stream, ticks: int | None) -> float | None:

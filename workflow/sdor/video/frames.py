@@ -285,15 +285,16 @@ def _refuse_doubts(clip: Clip, found: Reading) -> None:
     for doubt in found.doubts:
         if doubt.kind == "count":
             raise SdorError(f"clip {clip.name}: {doubt} in {clip.source}; is the copy complete?")
-    settled = {"damage", "end"} if clip.damaged == "accept" else set()
+    settled = {"damage", "end", "time"} if clip.damaged == "accept" else set()
     # Who has counted the frames knows that the file is complete, whatever it declares.
     settled |= {"end"} if clip.frames or clip.last else set()
     for doubt in found.doubts:
         if doubt.kind not in settled:
-            key = f"frames: {len(found.times)}" if doubt.kind == "end" else "damaged: accept"
+            keys = {"end": f"frames: {len(found.times)}", "time": "fps"}
             raise SdorError(
                 f"clip {clip.name}: {clip.source}: {doubt}; put a whole copy in its place, or set "
-                f"{key} for this clip in the scene file, if it is to be used as it is"
+                f"{keys.get(doubt.kind, 'damaged: accept')} for this clip in the scene file, if it "
+                "is to be used as it is"
             )
 
 

@@ -125,6 +125,10 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values())[1:], list(rows)[1:], header, dtype=object)
 
 
+def _lines_alone(found: re.Match[str]) -> str:
+    return "\n" * found[0].count("\n")
+
+
 def parse_ucsd(path: Path) -> list[list[tuple[int, int]]]:
     """Anomalous ranges (inclusive) of each entry of a UCSD ground-truth `.m` file.
 
@@ -137,7 +141,8 @@ def parse_ucsd(path: Path) -> list[list[tuple[int, int]]]:
     SdorError : with the line: anything but the next entry of one list.
     """
     # Comments in another encoding are no fault; in what counts, a strange letter is not understood.
-    text = re.sub(r"(?:%|\.\.\.).*", "", _text(path))
+    text = re.sub(r"(?ms)^\s*%\{\s*$.*?^\s*%\}\s*$", _lines_alone, _text(path))
+    text = re.sub(r"(?:%|\.\.\.).*", "", text)
     rest = re.sub(r"^\s*\w+\s*=\s*\{\s*\}", "", text)
     entries: list[list[tuple[int, int]]] = []
     name = r"\w+"

@@ -37,13 +37,13 @@ class Doubt(NamedTuple):
     ----------
     frame : number in the source, from 1; None where it is about the whole of it.
     words : what is wrong, in words for the user.
-    kind : "end": it ends earlier than it declares; "count": it has not the frames that the scene
-        file says; "damage": all else.
+    kind : "end": it has less than it declares; "count": it has not the frames that the scene file
+        says; "time": its timestamps are no times; "damage": all else.
     """
 
     frame: int | None
     words: str
-    kind: Literal["damage", "end", "count"] = "damage"
+    kind: Literal["damage", "end", "count", "time"] = "damage"
 
     def __str__(self) -> str:
         return self.words if self.frame is None else f"near frame {self.frame}: {self.words}"
