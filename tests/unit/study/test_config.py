@@ -31,25 +31,18 @@ def test_defaults_are_the_papers_settings():
     assert (study.feedback.picks, study.feedback.rounds) == (3, 5)
 
 
-def test_a_variant_lays_its_overrides_over_the_method():
-    variants = {"a": None, "b": {"epochs": 7, "pca": 5}}
-    found = read(main="a", method={"epochs": 3}, variants=variants)
-    a, b = found.methods.values()
-    assert (a.training.epochs, a.initial.pca) == (3, 100)
-    assert (b.training.epochs, b.initial.pca) == (7, 5)
-    assert found.overrides == {"a": {}, "b": {"epochs": 7, "pca": 5}}
-
-
-def test_a_variant_may_start_from_another_one():
+def test_a_variant_lays_its_overrides_over_the_method_or_another_one():
     variants = {
+        "none": None,
         "small": {"base": "head", "pca": 5},
         "head": {"trainable": "head", "pca": 20},
         "smaller": {"base": "small", "epochs": 1},
     }
     found = read(main="head", variants=variants, method={"epochs": 3})
+    assert found.overrides["none"] == {}
     assert found.overrides["small"] == {"trainable": "head", "pca": 5}
     assert found.overrides["smaller"] == {"trainable": "head", "pca": 5, "epochs": 1}
-    assert found.methods["small"].training.epochs == 3
+    assert [one.training.epochs for one in found.methods.values()] == [3, 3, 3, 1]
 
 
 @pytest.mark.parametrize(
@@ -57,34 +50,20 @@ def test_a_variant_may_start_from_another_one():
     [
         (
             {"studies": {}},
-            r"c\.yaml: studies: is now backbones, anomaly_rates and ablations, see config/README",
+            r"c\.yaml: studies: is now backbones, .* and ablations, see config/README",
         ),
         ({"variants": {"v": {"base": "w"}}}, r"variants\.v\.base: w is not in this config"),
-        ({"variants": {"v": {"base": "v"}}}, r"variants\.v\.base: v has v as its own base"),
         (
             {"variants": {"v": {"base": "w"}, "w": {"base": "x"}, "x": {"base": "w"}}},
             r"variants\.x\.base: w has x as its own base",
         ),
-        ({"variants": {"v": {"base": 3}}}, r"variants\.v\.base: 3 is not text"),
         ({"method": {"epoch": 3}}, r"c\.yaml: method\.epoch: unknown key \(did you mean epochs\?"),
-        ({"method": {"epochs": "many"}}, r"method\.epochs: 'many' is not a whole number"),
-        ({"method": {"epochs": 0}}, r"method\.epochs: 0 must be at least 1"),
-        ({"method": {"loss": "l3"}}, r"method\.loss: 'l3' is not one of l1, l2"),
-        ({"method": {"steps_per_epoch": 0}}, r"method\.steps_per_epoch: 0 must be at least 1"),
-        ({"variants": {"v": {"epoch": 1}}}, r"variants\.v\.epoch: unknown key"),
         ({"variants": {"v": {"c1": 0}}}, r"variants\.v: c1 is 0: it must be above c2"),
         ({"variants": {"frames": {}}}, r"variants: 'frames' is not a usable name"),
-        ({"variants": {"a b": {}}}, r"variants: 'a b' is not a usable name"),
-        ({"variants": {}}, r"variants: "),
-        ({"seeds": 3}, r"seeds: 3 is not a list"),
-        ({"seeds": [-1]}, r"seeds\.0: -1 must be at least 0"),
         ({"seed": [1]}, r"seed: unknown key \(did you mean seeds\?\)"),
-        ({"device": "tpu"}, r"device: 'tpu' is not one of auto, cpu, cuda"),
-        ({"weights": {"resnet": "auto"}}, r"weights\.resnet: unknown key"),
-        ({"scenes": []}, r"scenes: "),
         (
-            {"method": {"anomalous_fraction": 0.6, "normal_fraction": 0.5}},
-            r"anomalous_fraction \+ normal_fraction is 1\.1; .*at most 1",
+            {"method": {"anomalous_fraction": 0.9}},
+            r"fraction \+ normal_fraction is 1\.1; .*at most 1",
         ),
     ],
 )
@@ -94,22 +73,12 @@ def test_a_fault_is_told_in_words(changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_scenes_are_required():
-    with pytest.raises(SdorError, match=r"c\.yaml: the key scenes is missing"):
-        read_study({}, "c.yaml", data_root_given=False)
-
-
-def test_every_key_has_a_default_and_words():
-    method = yaml.safe_load((SCHEMAS / "method.schema.yaml").read_text())["properties"]
-    config = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())["properties"]
-    assert all("default" in rule and rule["description"] for rule in method.values())
-    assert all(rule["description"] for rule in config.values())
-
-
-def test_every_key_is_in_the_readme():
+def test_every_key_has_a_default_and_words_and_is_in_the_readme():
     words = (SCHEMAS.parents[1] / "config" / "README.md").read_text()
     config = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())["properties"]
     method = yaml.safe_load((SCHEMAS / "method.schema.yaml").read_text())["properties"]
+    assert all("default" in rule and rule["description"] for rule in method.values())
+    assert all(rule["description"] for rule in config.values())
     sections = [name for name, rule in config.items() if "properties" in rule]
     keys = {*config, *method} - set(sections)
     keys |= {f"{name}.{key}" for name in sections for key in config[name]["properties"]}
@@ -138,12 +107,7 @@ def loaded(content):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[1, 2]", "expected a mapping"),
-        ("", "expected a mapping"),
-        ("a: [", "line 1: "),
-        ("a:\n\t- 1", "line 2: "),
         ("a: 1\n---\nb: 2", "line 2: expected a single document"),
-        ("a: *b", "line 1: found undefined alias 'b'"),
         ("a: !!bool 3", "no YAML in UTF-8"),
         ("[" * 5000, "no YAML in UTF-8"),
         ("\x00", "no YAML in UTF-8"),
@@ -154,11 +118,8 @@ def loaded(content):
         ("a: 12:30", "line 1: 12:30 is no plain number; rewrite it, or quote it"),
         ("a: 2024_01", "line 1: 2024_01 is no plain number"),
         ("a: 0x10", "line 1: 0x10 is no plain number"),
-        ("a: 1:30.5", "line 1: 1:30.5 is no plain number"),
         ("a: [1,\n 010]", "line 2: 010 is no plain number"),
         ("no: 1", "line 1: the key no is not read as text; put it in quotes"),
-        ("8: 1", "line 1: the key 8 is not read as text"),
-        ("{{a}}: 1", "line 1: "),
     ],
 )
 def test_a_file_that_may_be_meant_otherwise_is_refused_in_one_line(content, words):
@@ -170,12 +131,8 @@ def test_a_file_may_be_written_by_any_editor(encoding):
     assert loaded("a: é\r\nb: 2\r\n".encode(encoding)) == {"a": "é", "b": 2}
 
 
-def test_plain_numbers_are_numbers():
-    text = "b: 1000\nc: 0\nd: 0.5\ne: '010'\nf: 1.0e-3"
-    assert loaded(text) == {"b": 1000, "c": 0, "d": 0.5, "e": "010", "f": 0.001}
-
-
-def test_a_merged_key_may_be_overridden():
+def test_numbers_are_read_and_a_merged_key_may_be_overridden():
+    assert loaded("a: 1000\nb: '010'\nc: 1.0e-3") == {"a": 1000, "b": "010", "c": 0.001}
     # `a` is merged into `b` before it is built itself, one level further down.
     text = "z: {y: &a {<<: {k: 1, l: 1}, k: 2}}\nb: {<<: *a, k: 3}\n"
     assert loaded(text) == {"z": {"y": {"k": 2, "l": 1}}, "b": {"k": 3, "l": 1}}

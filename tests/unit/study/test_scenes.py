@@ -5,6 +5,7 @@ import yaml
 
 from sdor.errors import SdorError
 from sdor.study.scenes import (
+    Clip,
     DataNotFound,
     FrameTable,
     GroundTruth,
@@ -35,13 +36,12 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_files_become_clips_in_natural_order(data, write_scene):
-    scene = load_scene(write_scene(clips=[{"video": "cam*.avi"}]), data)
-    assert scene.name == "gate"
+    mask = {"x": 0, "y": 2, "width": 176, "height": 32}
+    scene = load_scene(write_scene(clips=[{"video": "cam*.avi"}], masks=[mask]), data)
+    assert (scene.name, scene.masks) == ("gate", (Rectangle(x=0, y=2, width=176, height=32),))
     assert [clip.name for clip in scene.clips] == ["cam1", "cam2", "cam10"]
-    assert [clip.source for clip in scene.clips] == ["cam1.avi", "cam2.avi", "cam10.avi"]
-    assert scene.clips[2].path == data / "cam10.avi"
-    assert scene.clips[0].ground_truth is None
-    assert (scene.clips[0].split, scene.clips[0].first, scene.clips[0].last) == ("", 1, None)
+    path = data / "cam10.avi"
+    assert scene.clips[2] == Clip(name="cam10", kind="video", path=path, source="cam10.avi")
 
 
 def test_folders_become_clips_and_their_entry_tells_the_rest(data, write_scene):
@@ -63,15 +63,10 @@ def test_folders_become_clips_and_their_entry_tells_the_rest(data, write_scene):
 
 
 def test_two_ranges_of_one_video(data, write_scene):
+    truth = {"ranges": [[15100, 15200], [16000, "end"]], "numbering": "source"}
     clips = [
         {"name": "train", "video": "long.*", "last": 15000, "ground_truth": "normal"},
-        {
-            "name": "test",
-            "video": "long.*",
-            "first": 15001,
-            "last": "end",
-            "ground_truth": {"ranges": [[15100, 15200], [16000, "end"]], "numbering": "source"},
-        },
+        {"name": "test", "video": "long.*", "first": 15001, "last": "end", "ground_truth": truth},
     ]
     train, test = load_scene(write_scene(clips=clips), data).clips
     assert (train.first, train.last, train.path) == (1, 15000, data / "long.mkv")
@@ -80,29 +75,6 @@ def test_two_ranges_of_one_video(data, write_scene):
     assert test.ground_truth == GroundTruth(
         Ranges(((15100, 15200), (16000, None))), None, numbering="source"
     )
-
-
-def test_tables_name_their_columns(data, write_scene):
-    ranges = {"csv": "table.csv", "first": "from", "last": "to", "where": {"file": "{clip}.avi"}}
-    rows = {"csv": "table.csv", "frame": "n", "anomalous": "is"}
-    clips = [
-        {"video": "cam1.avi", "ground_truth": ranges},
-        {"video": "cam2.avi", "ground_truth": rows},
-        {"images": "set/Test2", "ground_truth": {"pixel_masks": "set/{clip}_gt"}},
-    ]
-    one, two, three = (
-        clip.ground_truth for clip in load_scene(write_scene(clips=clips), data).clips
-    )
-    table = data / "table.csv"
-    assert one.labels == RangeTable(table, "from", "to", (("file", "cam1.avi"),))
-    assert two.labels == FrameTable(table, "n", "is")
-    assert (three.labels, three.pixel_masks) == (None, data / "set/Test2_gt")
-
-
-def test_masks_are_rectangles_of_the_source(data, write_scene):
-    mask = {"x": 0, "y": 2, "width": 176, "height": 32}
-    scene = load_scene(write_scene(clips=[{"video": "cam1.avi"}], masks=[mask]), data)
-    assert scene.masks == (Rectangle(x=0, y=2, width=176, height=32),)
 
 
 JOINED = {"video": "Crowd.avi", "sequences": 2}
@@ -116,16 +88,13 @@ def joined_scene(write_scene, *files):
     return write_scene(joined=JOINED, clips=clips)
 
 
-def test_own_files_go_before_the_joined_one(data, write_scene):
+def test_joined_file_stands_in_for_missing_ones_under_the_same_names(data, write_scene):
     scene = load_scene(joined_scene(write_scene, "cam1.avi", "cam2.avi"), data)
     assert scene.joined is None
-    assert [(clip.source, clip.sequence, clip.frames) for clip in scene.clips] == [
-        ("cam1.avi", None, 5),
-        ("cam2.avi", None, 5),
+    assert [(clip.source, clip.sequence) for clip in scene.clips] == [
+        ("cam1.avi", None),
+        ("cam2.avi", None),
     ]
-
-
-def test_joined_file_stands_in_for_missing_ones_under_the_same_names(data, write_scene):
     scene = load_scene(joined_scene(write_scene, "cam1.avi", "gone.avi"), data)
     assert scene.joined.path == data / "Crowd.avi"
     assert [(clip.name, clip.source, clip.sequence, clip.frames) for clip in scene.clips] == [
@@ -164,68 +133,30 @@ VIDEO = {"video": "cam1.avi"}
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (
-            {"clips": [{"vidoe": "cam1.avi"}]},
-            r"clips\.0\.vidoe: unknown key \(did you mean video\?\)",
-        ),
-        ({"clip": [VIDEO], "clips": [VIDEO]}, r"clip: unknown key \(did you mean clips\?\)"),
-        ({"clips": []}, "clips"),
-        ({}, "the key clips is missing"),
-        ({"clips": [{"video": 7}]}, r"clips\.0\.video: 7 is not text"),
-        ({"clips": [{**VIDEO, "images": "set"}]}, "either video or images"),
-        ({"clips": [{"name": "a"}]}, r"clips\.0: give either video or images"),
-        ({"clips": [{**VIDEO, "first": 0}]}, r"clips\.0\.first: 0 must be at least 1"),
-        (
-            {"clips": [{**VIDEO, "first": 9, "last": 8}]},
-            r"clips\.0\.last: \[9, 8\] ends before it begins",
-        ),
+        ({"clips": [{"vidoe": "a"}]}, r"clips\.0\.vidoe: unknown key \(did you mean video\?\)"),
+        ({"clips": [{**VIDEO, "first": 9, "last": 8}]}, r"last: \[9, 8\] ends before it begins"),
         ({"clips": [{**VIDEO, "last": "edn"}]}, r"last: 'edn' is not 'end' or a whole number"),
-        ({"clips": [{**VIDEO, "split": "val"}]}, "'val' is not one of train, test"),
         ({"clips": [{**VIDEO, "last": 9, "frames": 8}]}, r"clips\.0\.frames: 8 is not 1 to 9"),
-        ({"clips": [{**VIDEO, "name": "a/b"}]}, "name: 'a/b' is not a usable name"),
         (
             {"clips": [{"video": "cam*.avi", "name": "a"}]},
-            r"clips\.0\.name: a: is for one clip, and cam\*\.avi matches 3 \(cam1\.avi, cam2\.avi",
+            r"name: a: is for one .*matches 3 \(cam1",
         ),
-        (
-            {"clips": [{"video": "cam*.avi", "count": 4}]},
-            r"clips\.0\.count: 4: cam\*\.avi matches 3 \(cam1",
-        ),
-        (
-            {"clips": [VIDEO, VIDEO]},
-            r"cam1\.avi and cam1\.avi would have the same name; .* a name of its own",
-        ),
+        ({"clips": [{"video": "cam*.avi", "count": 4}]}, r"count: 4: cam\*\.avi matches 3 \(cam1"),
+        ({"clips": [VIDEO, VIDEO]}, r"cam1\.avi and cam1\.avi would have the same name; list"),
         (
             {"clips": [{**VIDEO, "name": "a"}, {"video": "cam2.avi", "name": "A"}]},
             r"cam1\.avi and cam2\.avi would have the same name",
         ),
         ({"clips": [{**VIDEO, "name": "ab" * 20}]}, "name: 'abab.*ab' is not a usable name"),
         ({"clips": [{"video": "/cam1.avi"}]}, "must be relative to the scene's root"),
-        ({"clips": [VIDEO], "masks": [{"x": 0}]}, r"masks\.0: the key y is missing"),
         ({"clips": [{**VIDEO, "sequence": 1}]}, "sequence is for scenes with the key joined"),
         ({"clips": [VIDEO], "joined": JOINED}, "the key sequence is missing"),
         ({"clips": [{**VIDEO, "sequence": 1, "first": 2}], "joined": JOINED}, "is taken whole"),
-        (
-            {"clips": [{**VIDEO, "sequence": 3}], "joined": JOINED},
-            "3: joined.sequences is 2",
-        ),
+        ({"clips": [{**VIDEO, "sequence": 3}], "joined": JOINED}, "3: joined.sequences is 2"),
         ({"clips": [{"video": "**.avi"}]}, r"clips\.0\.video: .*\*\*\.avi.* only, as in"),
-        ({"clips": [{"video": "*.avi"}], "demo": {}}, "not one of the demo's clips"),
-        (
-            {"clips": [{"video": "clip11.avi"}], "demo": {}},
-            r"video: 'clip11\.avi' is not one of .* clip01\.avi to clip10\.avi",
-        ),
-        ({"clips": [{"video": "clip01"}], "demo": {}}, r"clips, clip01\.avi"),
-        ({"clips": [{"video": "sub/clip01.avi"}], "demo": {}}, r"clips, clip01\.avi"),
-        ({"clips": [{"images": "clip01.avi"}], "demo": {}}, "the key video is missing"),
-        (
-            {"clips": [{"video": "clip01.avi", "name": "first"}], "demo": {}},
-            r"clips\.0: .*called like its file; leave out name",
-        ),
-        (
-            {"clips": [{"video": "clip01.avi", "last": 9}, {"video": "clip01.avi"}], "demo": {}},
-            "list them one by one, each once",
-        ),
+        ({"clips": [{"video": "clip11.avi"}], "demo": {}}, r"'clip11\.avi' is not one of .*clip10"),
+        ({"clips": [{"video": "clip01.avi", "name": "a"}], "demo": {}}, "leave out name"),
+        ({"clips": [{"video": "clip01.avi"}] * 2, "demo": {}}, "one by one, each once"),
     ],
 )
 def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, message):
@@ -241,42 +172,16 @@ def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, 
     [
         ("norml", "'norml' is not 'normal' or a mapping"),
         ({"rnges": []}, r"ground_truth\.rnges: unknown key \(did you mean ranges\?\)"),
-        ({"numbering": "clip"}, "give one of ranges, ucsd and csv, or pixel_masks alone"),
-        ({"ranges": [], "ucsd": "set/list.m"}, "give one of ranges, ucsd and csv, or"),
         ({"ranges": [[5, 4]]}, r"\[5, 4\] ends before it begins"),
-        ({"ranges": [["end", 4]]}, r"ranges\.0\.0: 'end' is not a whole number"),
-        ({"ranges": [[4]]}, r"ranges\.0"),
         ({"ucsd": "set/none.m"}, "clip cam1: no file .*none.m"),
-        ({"csv": "set", "frame": "a", "anomalous": "b"}, "no file .*set"),
         ({"csv": "a" * 300, "frame": "a", "anomalous": "b"}, "clip cam1: no file"),
         ({"pixel_masks": "{clip}_gt"}, "clip cam1: no folder .*cam1_gt"),
-        ({"pixel_masks": "table.csv"}, r"no folder .*table\.csv"),
         ({"csv": "table.csv"}, "name the columns of csv"),
-        (
-            {"csv": "table.csv", "first": "a", "anomalous": "b"},
-            "lacks a column of csv: first and last",
-        ),
-        (
-            {"csv": "table.csv", "frame": "a", "anomalous": "b", "others": "normal"},
-            "the key where is missing",
-        ),
-        ({"ranges": [], "where": {"c": 1}}, "lacks a column of csv"),
-        (
-            {"csv": "gt.csv", "first": "a", "last": "b", "where": {"video": 1.10}},
-            r"where\.video: 1\.1 is not text or a whole number",
-        ),
-        ({"ranges": [[0, 4]]}, r"ranges\.0\.0: 0 must be at least 1"),
-        ({"ranges": [[1.5, 4]]}, r"ranges\.0\.0: 1\.5 is not a whole number"),
+        ({"csv": "a", "first": "a", "last": "b", "where": {"c": 1.10}}, r"where\.c: 1\.1 is not"),
+        ({"csv": "table.csv", "first": "a", "anomalous": "b"}, "lacks a column of csv: first and"),
+        ({"csv": "a", "frame": "a", "anomalous": "b", "others": "normal"}, "the key where is mi"),
         ({"ranges": [[1, 4.5]]}, r"ranges\.0\.1: 4\.5 is not 'end' or a whole number"),
-        ({"ranges": [[-1, 4]], "unit": "seconds"}, r"ranges\.0\.0: -1 must be at least 0"),
-        ({"ranges": [[5.5, 4]], "unit": "seconds"}, r"\[5.5, 4\] ends before it begins"),
-        ({"ucsd": "set/list.m", "unit": "seconds"}, "in seconds .unit. as ranges only"),
         ({"pixel_masks": "set", "unit": "seconds"}, "in seconds .unit. as ranges only"),
-        (
-            {"csv": "table.csv", "frame": "a", "anomalous": "b", "unit": "seconds"},
-            "in seconds .unit. as ranges only",
-        ),
-        ({"ranges": [], "first": "a"}, "lacks a column of csv: first and last"),
     ],
 )
 def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, message):
@@ -310,33 +215,35 @@ def test_only_what_may_hold_for_every_clip_is_said_of_several(data, write_scene,
             load_scene(file, data)
 
 
-def test_clips_may_have_a_list_each(data, write_scene):
-    for number in (1, 2, 10):
-        (data / f"cam{number}.m").touch()
+def test_clips_may_have_a_list_each_with_all_signs_of_their_names(data, write_scene):
+    for name in ("cam1", "cam2", "cam10", "cam 1.of 2"):
+        (data / f"{name}.m").touch()
+    (data / "cam 1.of 2.avi").touch()
     clips = [{"video": "cam*.avi", "ground_truth": {"ucsd": "{clip}.m"}}]
-    found = [clip.ground_truth.labels for clip in load_scene(write_scene(clips=clips), data).clips]
-    assert found == [UcsdList(data / f"cam{number}.m", 1, (number,)) for number in (1, 2, 10)]
+    found = load_scene(write_scene(clips=clips), data).clips
+    assert [clip.name for clip in found] == ["cam1", "cam2", "cam10", "cam_1_of_2"]
+    assert found[2].ground_truth.labels == UcsdList(data / "cam10.m", 1, (10,))
+    assert found[3].ground_truth.labels == UcsdList(data / "cam 1.of 2.m", 1, (2,))
 
 
-def test_ranges_in_seconds_and_tables_of_anomalous_clips(data, write_scene):
-    table = {"csv": "table.csv", "where": {"file": "{clip}.avi"}, "others": "normal"}
-    truths = [
-        {"ranges": [[0, 2], [2.5, "end"]], "unit": "seconds"},
-        {**table, "first": "from", "last": "to", "unit": "seconds", "numbering": "source"},
-        {**table, "frame": "n", "anomalous": "is"},
-    ]
-    names = ["cam1", "cam2", "cam10"]
-    clips = [
-        {"video": f"{name}.avi", "ground_truth": truth}
-        for name, truth in zip(names, truths, strict=True)
-    ]
-    found = [clip.ground_truth for clip in load_scene(write_scene(clips=clips), data).clips]
-    rows = [((("file", f"{name}.avi"),), True) for name in names]
+def test_labels_are_ranges_tables_or_masks(data, write_scene):
     path = data / "table.csv"
+    whose = {"csv": "table.csv", "where": {"file": "{clip}.avi"}, "others": "normal"}
+    seconds = {"unit": "seconds", "numbering": "source"}
+    cases = [
+        ({"video": "cam1.avi"}, {"csv": "table.csv", "frame": "n", "anomalous": "is"}),
+        ({"video": "cam2.avi"}, {**whose, "first": "from", "last": "to", **seconds}),
+        ({"video": "cam10.avi"}, {"ranges": [[0, 2], [2.5, "end"]], "unit": "seconds"}),
+        ({"images": "set/Test2"}, {"pixel_masks": "set/{clip}_gt"}),
+    ]
+    clips = [{**clip, "ground_truth": truth} for clip, truth in cases]
+    found = [clip.ground_truth for clip in load_scene(write_scene(clips=clips), data).clips]
+    rows = RangeTable(path, "from", "to", (("file", "cam2.avi"),), True)
     assert found == [
+        GroundTruth(FrameTable(path, "n", "is")),
+        GroundTruth(rows, None, "source", "seconds"),
         GroundTruth(Ranges(((0, 2), (2.5, None))), None, "clip", "seconds"),
-        GroundTruth(RangeTable(path, "from", "to", *rows[1]), None, "source", "seconds"),
-        GroundTruth(FrameTable(path, "n", "is", *rows[2])),
+        GroundTruth(None, data / "set/Test2_gt"),
     ]
 
 
@@ -344,22 +251,6 @@ def test_ranges_in_seconds_and_tables_of_anomalous_clips(data, write_scene):
 def test_scene_names_are_folder_names(data, write_scene, name):
     with pytest.raises(SdorError, match=f"{name}.yaml"):
         load_scene(write_scene(name, clips=[VIDEO]), data)
-
-
-def test_scenes_and_clips_may_be_called_like_other_things(data, write_scene):
-    clips = [{"video": "cam1.avi", "name": "frames"}, {"video": "cam2.avi", "name": "tables"}]
-    assert len(load_scene(write_scene("video", clips=clips), data).clips) == 2
-
-
-def test_unsafe_signs_of_found_files_do_not_reach_clip_names(data, write_scene):
-    (data / "gate 1.of 2.avi").touch()
-    (data / "gate 1.of 2.csv").touch()
-    truth = {"csv": "{clip}.csv", "frame": "n", "anomalous": "is"}
-    (clip,) = load_scene(
-        write_scene(clips=[{"video": "gate*.avi", "ground_truth": truth}]), data
-    ).clips
-    assert clip.name == "gate_1_of_2"
-    assert clip.ground_truth.labels.path == data / "gate 1.of 2.csv"
 
 
 def test_every_shipped_scene_is_valid(tmp_path):

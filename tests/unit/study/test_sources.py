@@ -61,14 +61,6 @@ def test_a_pattern_matches_endings_in_any_case_and_lists_what_it_cannot_use(root
         video(root, "*.mp4", benchmark=True)
 
 
-def test_what_systems_leave_behind_is_passed_over_silently(root):
-    touch(root, "a.mp4", "._a.mp4", ".DS_Store", "Thumbs.db", "__MACOSX/a.mp4", "@eaDir/a.mp4")
-    touch(root, ".cache/b.mp4", "lost+found/c.mp4")
-    touch(root, "sub/b.mp4", "sub.mp4/c.mp4")
-    for pattern in ("**/*", "**"):
-        assert video(root, pattern) == (["a.mp4", "sub.mp4/c.mp4", "sub/b.mp4"], {})
-
-
 def test_a_pattern_without_an_ending_takes_what_is_called_like_video(root):
     touch(root, "entrance.avi", "entrance.txt", "entrance.mat", "entrance.png", "entrance")
     found, over = video(root, "entrance*")
@@ -81,27 +73,24 @@ def test_a_pattern_without_an_ending_takes_what_is_called_like_video(root):
     assert video(root, "entrance.mat")[0] == ["entrance.mat"]
 
 
-def test_linked_folders_are_followed_and_none_is_seen_twice(root, tmp_path):
+def test_links_are_followed_and_nothing_is_found_twice(root, tmp_path):
     touch(root, "b/1.mp4", "c/2.mp4")
+    os.link(root / "c/2.mp4", root / "c/3.mp4")
     touch(tmp_path, "elsewhere/3.mp4")
     (root / "a").symlink_to("c")  # sorts before the folder itself
     (root / "b" / "loop").symlink_to("..")
     (root / "b" / "self").symlink_to(".")
     (root / "b" / "out").symlink_to(tmp_path / "elsewhere")
     (root / "nowhere").symlink_to("nowhere")
-    assert video(root, "**/*.mp4") == (["b/1.mp4", "b/out/3.mp4", "c/2.mp4"], {})
-    assert video(root, "*/*.mp4") == (["b/1.mp4", "c/2.mp4"], {"a/2.mp4": "the same as c/2.mp4"})
-    assert video(root, "a/*.mp4") == (["a/2.mp4"], {})
-
-
-def test_one_file_under_two_names_counts_once(root):
-    touch(root, "cam10.mp4", "far.mp4")
-    (root / "a-latest.mp4").symlink_to("cam10.mp4")
-    os.link(root / "far.mp4", root / "near.mp4")
-    assert video(root, "*.mp4") == (
-        ["cam10.mp4", "far.mp4"],
-        {"a-latest.mp4": "the same as cam10.mp4", "near.mp4": "the same as far.mp4"},
-    )
+    twice = {"c/3.mp4": "the same as c/2.mp4"}
+    assert video(root, "**/*.mp4") == (["b/1.mp4", "b/out/3.mp4", "c/2.mp4"], twice)
+    twice |= dict.fromkeys(["a/2.mp4", "a/3.mp4"], "the same as c/2.mp4")
+    assert video(root, "*/*.mp4") == (["b/1.mp4", "c/2.mp4"], twice)
+    assert video(root, "a/*.mp4")[0] == ["a/2.mp4"]
+    # What systems leave behind, and what is hidden, is passed over silently.
+    touch(root, "._c.mp4", ".DS_Store", "Thumbs.db", "__MACOSX/a.mp4", "@eaDir/a.mp4", ".x/b.mp4")
+    for pattern in ("**/*", "**"):
+        assert video(root, pattern)[0] == ["b/1.mp4", "b/out/3.mp4", "c/2.mp4"]
 
 
 def test_folders_of_images_are_found_at_any_depth(root):
@@ -158,24 +147,17 @@ def test_a_name_that_is_no_text_is_shown_with_its_bytes(root, write_scene):
     ("entry", "message"),
     [
         ({"video": "imgs/*.jpg"}, r"\(imgs/1\.jpg: an image.*\); .*images takes folders"),
-        ({"video": "one.tif"}, r"one\.tif: an image, not a video"),
         ({"video": "a.gif"}, r"a\.gif: an image, not a video"),
         ({"video": "imgs"}, r"imgs: not a file of video\); .*folder/\* for those of a folder"),
         ({"images": "*.avi"}, r"\*\.avi matches nothing of use.*not a folder of images"),
-        ({"images": "imgs/*.jpg"}, r"images takes folders, not the names in them$"),
-        ({"images": "empty*"}, r"\(empty: cannot be read \(no images in this folder\)\)"),
         ({"video": "gone.avi"}, r"gone\.avi: cannot be read \(No such file"),
-        ({"video": "a.mp4"}, r"data not found"),
         ({"video": "?.avi", "first": 2}, r"clips\.0\.first: 2: is for one clip, and \?\.avi ma"),
-        ({"video": "?.avi", "last": 2}, r"last: 2: .*2 \(a\.avi, b\.avi\); give each an entry"),
-        ({"video": ""}, r"'' must be relative to the scene's root"),
         ({"video": "~/a.avi"}, r"'~/a\.avi' must be relative to the scene's root"),
         ({"video": "a\0.avi"}, "must be relative to the scene's root"),
     ],
 )
 def test_what_is_given_as_something_else_is_told_how_to_write_it(root, write_scene, entry, message):
     touch(root, "imgs/1.jpg", "imgs/2.jpg", "one.tif", "a.avi", "b.avi", "t.csv", "a.gif")
-    (root / "empty").mkdir()
     (root / "gone.avi").symlink_to("nowhere.avi")
     with pytest.raises(SdorError, match=message) as error:
         load_scene(write_scene(clips=[entry]), root)
@@ -234,22 +216,13 @@ def names(root: Path, write_scene, *files: str, **more: object) -> list[str]:
     return [clip.name for clip in load_scene(write_scene(clips=[entry]), root).clips]
 
 
-def test_names_that_differ_only_in_signs_of_no_file_name_both_work(root, write_scene):
+def test_files_have_names_of_their_own_with_signs_of_file_names(root, write_scene):
     assert names(root, write_scene, "摄像头1.mp4", "摄像头2.mp4") == ["_1", "_2"]
     found = names(root, write_scene, "相机1.mp4", "东门.mp4", "西门.mp4")
     assert len(set(found)) == 5
     assert all(map(is_usable_name, found))
-
-
-def test_names_that_differ_in_case_only_or_seem_endless_get_digits(root, write_scene):
-    found = names(root, write_scene, "Clip1.mp4", "clip1.mp4", "a" * 30 + ".mp4")
-    assert [name[:-10] for name in found] == ["a" * 30 + "_", "Clip1_", "clip1_"]
-    assert len({name.casefold() for name in found}) == 3
-
-
-def test_files_of_one_name_in_many_folders_are_called_by_their_path(root, write_scene):
-    files = ["2024-01-01/00.mp4", "2024-01-02/00.mp4", "2024-01-02/01.mp4"]
-    assert names(root, write_scene, *files) == ["2024-01-01_00", "2024-01-02_00", "01"]
+    found = names(root, write_scene, "2024-01-01/00.mp4", "2024-01-02/00.mp4", "2024-01-02/01.mp4")
+    assert found[:3] == ["2024-01-01_00", "2024-01-02_00", "01"]
 
 
 def test_files_of_one_name_with_one_table_are_refused(root, write_scene):
@@ -264,12 +237,8 @@ def test_a_home_folder_is_found(root, write_scene, monkeypatch):
     touch(root, "a.mp4", "a.csv")
     truth = {"csv": "~/data/{clip}.csv", "frame": "n", "anomalous": "is"}
     clips = [{"video": "a.mp4", "ground_truth": truth}]
-    for scene in (
-        load_scene(write_scene(clips=clips, root="~/data"), "/nowhere"),
-        load_scene(write_scene(clips=clips, root="data"), "~"),
-    ):
-        assert scene.root == root
-        assert scene.clips[0].ground_truth.labels.path == root / "a.csv"
+    scene = load_scene(write_scene(clips=clips, root="~/data"), "/nowhere")
+    assert (scene.root, scene.clips[0].ground_truth.labels.path) == (root, root / "a.csv")
 
 
 FILE_NAMES = st.one_of(
