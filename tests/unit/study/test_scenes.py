@@ -149,6 +149,7 @@ VIDEO = {"video": "cam1.avi"}
         ),
         ({"clips": [{**VIDEO, "name": "ab" * 20}]}, "name: 'abab.*ab' is not a usable name"),
         ({"clips": [{"video": "/cam1.avi"}]}, "must be relative to the scene's root"),
+        ({"clips": [{"images": "set/Test2", "stream": 1}]}, r"clips\.0: stream is one of a video"),
         ({"clips": [{**VIDEO, "sequence": 1}]}, "sequence is for scenes with the key joined"),
         ({"clips": [VIDEO], "joined": JOINED}, "the key sequence is missing"),
         ({"clips": [{**VIDEO, "sequence": 1, "first": 2}], "joined": JOINED}, "is taken whole"),
@@ -213,6 +214,35 @@ def test_only_what_may_hold_for_every_clip_is_said_of_several(data, write_scene,
     else:
         with pytest.raises(SdorError, match=r"are for one clip, not 3|would have the same ground"):
             load_scene(file, data)
+
+
+def test_ranges_of_one_video_share_labels_that_number_it_and_never_masks(data, write_scene):
+    table = {"csv": "table.csv", "frame": "n", "anomalous": "is"}
+    source = {"numbering": "source"}
+    parts = [
+        {"video": "cam1.avi", "name": "a", "last": 10},
+        {"video": "cam1.avi", "name": "b", "first": 11, "last": 20},
+    ]
+
+    def load(*truths, clips=parts, **more):
+        both = [clip | {"ground_truth": one} for clip, one in zip(clips, truths, strict=True)]
+        return load_scene(write_scene(clips=both, **more), data)
+
+    same = r"cam1\.avi and cam1\.avi would have the same ground truth.*"
+    assert load(table | source, table | source)
+    for truths in ((table, table), (table | source, table), (table, table | source)):
+        with pytest.raises(SdorError, match=same + "numbering: source"):
+            load(*truths)
+    masks = {"pixel_masks": "set/Test2_gt"}
+    with pytest.raises(SdorError, match=same):
+        load(masks | source, masks | source)
+    again = [parts[0], parts[0] | {"name": "b"}]
+    assert load(table | masks, table | masks, clips=again)
+    (data / "cam1.avi").unlink()
+    joined = [{"video": "cam1.avi", "sequence": 1}, {"video": "gone.avi", "sequence": 2}]
+    for truth in (table, table | source, masks):
+        with pytest.raises(SdorError, match=r"Crowd\.avi and Crowd\.avi would have the same gr"):
+            load(truth, truth, clips=joined, joined=JOINED)
 
 
 def test_clips_may_have_a_list_each_with_all_signs_of_their_names(data, write_scene):

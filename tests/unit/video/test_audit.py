@@ -285,7 +285,10 @@ def test_clips_that_a_table_does_not_list_may_be_normal(clip, tmp_path):
     assert digits(table["anomalous"]) == "1000"
 
 
-NAMES_OF_A11 = ["A11.avi", "a011.avi", "a11.mp4", "a11", "set/a11.avi", "\uff41\uff11\uff11.avi"]
+NAMES_OF_A11 = [
+    *("A11.avi", "a011.avi", "a11.mp4", "a11", "set/a11.avi", "set\\a11.avi"),
+    "\uff41\uff11\uff11.avi",
+]
 
 
 @pytest.mark.parametrize("name", NAMES_OF_A11)

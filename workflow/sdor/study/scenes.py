@@ -423,8 +423,8 @@ def _check_apart(clips: Sequence[Clip], path: Path) -> None:
 
     Raises
     ------
-    SdorError : names are the same, but for case; clips of different files would have the same
-        labels; the pixel masks of a clip are another.
+    SdorError : names are the same, but for case; clips of different frames would have the same
+        pixel masks, or the same labels that do not number one video; the masks of a clip are one.
     """
     truths = [clip.ground_truth or GroundTruth(None) for clip in clips]
     masks = {identity(truth.pixel_masks) for truth in truths if truth.pixel_masks}
@@ -438,12 +438,27 @@ def _check_apart(clips: Sequence[Clip], path: Path) -> None:
         labels = None if isinstance(truth.labels, Ranges) else truth.labels
         for one in filter(None, (clip.name.casefold(), labels, truth.pixel_masks)):
             other = owners.setdefault(one, clip)
-            if other is not clip and (isinstance(one, str) or other.source != clip.source):
+            if other is not clip and (isinstance(one, str) or not _may_share(one, other, clip)):
                 what = "name" if isinstance(one, str) else "ground truth, which may contain {clip}"
+                whole = " (labels that number a whole video: numbering: source)"
                 raise SdorError(
                     f"{path}: {other.source} and {clip.source} would have the same {what}; list "
                     "them one by one, each once and with a name of its own"
+                    f"{whole * (other.source == clip.source and one is truth.labels)}"
                 )
+
+
+def _may_share(truth: object, one: Clip, other: Clip) -> bool:
+    """Whether labels or pixel masks can be of both clips."""
+    # Before its cuts are found, all sequences of a joined video have one source and one range.
+    of_both = [(clip.source, clip.sequence, clip.first, clip.last) for clip in (one, other)]
+    numbered = [clip.ground_truth and clip.ground_truth.numbering for clip in (one, other)]
+    return of_both[0] == of_both[1] or (
+        not isinstance(truth, Path)
+        and one.source == other.source
+        and one.sequence is None
+        and numbered == ["source", "source"]
+    )
 
 
 def _joined(

@@ -233,7 +233,7 @@ def _rows(
             # A clip is not left out that the table has under a name written in another way.
             none = f"{path}: no row with {column} = {value}"
             for name in table[column].unique():
-                if _bare(value) in (_bare(name), _bare(name.rpartition("/")[2])):
+                if _bare(value) in (_bare(name), _bare(re.split(r"[/\\]", name)[-1])):
                     raise SdorError(f"{none}, but with {shorten(name, 80)}: write it alike")
             if table.empty or not labels.others_normal:
                 raise SdorError(f"{none}; if it lists the anomalous clips only, say others: normal")
