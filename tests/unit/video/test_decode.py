@@ -165,20 +165,45 @@ def test_any_file_name_is_a_file_name(tmp_path, write_video, monkeypatch, name):
     assert read(Path(name))[0] == [1, 2]
 
 
-@pytest.mark.parametrize("turn", [90, 180, 270])
-def test_pictures_are_turned_as_they_are_to_be_shown(tmp_path, write_video, turn):
-    """Turned in its file, after it has been turned back in its pictures."""
-    upright = painted(3)
-    lying = np.ascontiguousarray(np.rot90(upright, -turn // 90, axes=(1, 2)))
-    flat = write_video(tmp_path / "flat.mp4", lying, "-c:v", "mpeg4", "-q:v", "2")
-    path = copied(flat, tmp_path / "turned.mp4", before=("-display_rotation", str(turn)))
-    found = list(read_video(path, doubts=[]))
-    assert found[0].pixels.shape == (64, 96, 3)
-    assert [number_in(one.pixels) for one in found] == [1, 2, 3]
+@pytest.mark.parametrize(
+    ("shown", "options"),
+    [
+        (lambda picture: picture, ()),
+        (lambda picture: np.rot90(picture, 1), ("-display_rotation", "90")),
+        (lambda picture: np.rot90(picture, 2), ("-display_rotation", "180")),
+        (lambda picture: np.rot90(picture, 3), ("-display_rotation", "270")),
+        (lambda picture: picture[:, ::-1], ("-display_hflip",)),
+        (lambda picture: picture[::-1], ("-display_vflip",)),
+        (lambda picture: picture.swapaxes(0, 1), ("-display_rotation", "270", "-display_hflip")),
+    ],
+)
+def test_pictures_are_turned_and_mirrored_as_they_are_to_be_shown(
+    tmp_path, write_video, shown, options
+):
+    flat = write_video(tmp_path / "flat.mp4", painted(2), "-c:v", "mpeg4", "-q:v", "2")
+    path = copied(flat, tmp_path / "turned.mp4", before=options)
+    for one, stored in zip(read_video(path, doubts=[]), read_video(flat, doubts=[]), strict=True):
+        np.testing.assert_array_equal(one.pixels, shown(stored.pixels))
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(12, 16), (16, 256)])
+def test_deep_grey_video_asks_for_its_bits(tmp_path, bits, factor):
+    grey = painted(3).mean(axis=3).astype(np.uint16)
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray16le", "-s", "96x64", "-i", "pipe:"]
+    command = [ffmpeg_binary(), "-y", "-loglevel", "error", *raw, "-c:v", "ffv1"]
+    path = tmp_path / "a.mkv"
+    subprocess.run([*command, str(path)], input=(grey * factor).tobytes(), check=True)
+    with pytest.raises(UnreadableError, match=r"a\.mkv: 16-bit grey .* key bits of this clip"):
+        read(path)
+    found = [one.pixels[:, :, 0] for one in read_video(path, bits=bits, doubts=[])]
+    np.testing.assert_array_equal(found, grey)
+    if bits == 16:
+        with pytest.raises(UnreadableError, match="bits in use: 12"):
+            read(path, bits=12)
 
 
 def test_a_stream_that_changes_size_is_counted_through(tmp_path):
-    """A camera that switches from day to night: other size, other format, the same stream."""
+    """A camera that switches from day to night: other size, other format, one stream."""
     rate = "libx264", Fraction(1, 25)
     day = mux(tmp_path / "day.ts", list(painted(9)), [i / 25 for i in range(9)], *rate)
     grey = painted(8, 96, 160, start=10).mean(axis=3, keepdims=True).astype(np.uint8)

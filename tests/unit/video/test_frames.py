@@ -178,6 +178,19 @@ def test_one_bad_file_stops_a_benchmark_and_no_archive(tmp_path, write_video):
         FrameStore({"bad": tmp_path / "bad.npy"})
 
 
+def test_damage_before_a_range_is_told(tmp_path, write_video):
+    """It reaches into the range, up to the next key frame."""
+    coding = ("-c:v", "mpeg4", "-q:v", "2", "-g", "100")
+    path = write_video(tmp_path / "a.avi", noise(40), *coding)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"00dc", len(content) // 3)
+    content[place + 60 : place + 200] = bytes(140)
+    path.write_bytes(content)
+    found = extract_frames(video_clip(path, first=30), [], View(16, 16), tmp_path / "door.npy")
+    assert len(found.times) == 11
+    assert found.doubts[0].frame < 30
+
+
 def test_many_doubts_are_told_in_a_few_lines():
     doubts = tuple(Doubt(number, "damaged") for number in range(9, 2, -1))
     found = Reading(np.arange(3.0), 4, 3, doubts)

@@ -13,8 +13,9 @@ from sdor.files import About, read_parquet, write_parquet
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
-# Of the largest number: what networks in float32 make of the same frame differs by a tenth of it.
+# Of the numbers' size: what networks in float32 make of the same frame differs by a tenth of it.
 ROUNDING = 1e-5
+MOST = 0.99
 # Of scores, which stand for targets 0 and 1: a sum that cancels keeps the rounding of its parts.
 LEAST_SIZE = 0.1
 
@@ -51,7 +52,9 @@ def first_alike(rows: FloatArray, least: float = 0) -> IntArray:
 
 
 def _rounding(values: FloatArray, least: float) -> float:
-    return ROUNDING * float(np.abs(values).max(initial=least))
+    # The size of most: one number far out must not level the others.
+    size = float(np.quantile(np.abs(values), MOST)) if values.size else 0.0
+    return ROUNDING * max(size, least)
 
 
 def write_scores(path: Path, scores: pd.DataFrame, about: About) -> None:

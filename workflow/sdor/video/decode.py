@@ -17,6 +17,7 @@ import av.logging
 import numpy as np
 from av.container import InputContainer
 from av.format import Flags
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
@@ -37,6 +38,7 @@ LISTED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
 UNDECLARED = ("mpegts", "mpeg")
 # Of durations, in frames: they are rounded, and the last frame may have none.
 MISSING_FRAMES = 2.5
+LONGEST_STEP = 3600.0  # seconds
 USUAL_STEP = 0.04  # seconds: where two frames in a row have the same timestamp, right at the start
 # Frames within which a guessed time of display may be exchanged with another.
 REORDERED = 16
@@ -48,12 +50,13 @@ def read_video(
     last: int | None = None,
     *,
     stream: int | None = None,
+    bits: int | None = None,
     fps: float | None = None,
     doubts: list[Doubt],
 ) -> Iterator[Picture]:
     """Frames `first` to `last` (from 1, inclusive; None: to the end) of a video file.
 
-    One frame is held at a time and reading stops behind `last`. A frame that cannot be decoded
+    A few frames are held at a time, and reading stops behind `last`. A frame that cannot be decoded
     keeps its number and time, and the one before stands for it. Frame 1 is the first that can be
     decoded, or the key frame before it that is damaged. Pictures are turned as they are to be
     shown; grey ones stay grey. Times count from frame 1. A video that ends before `last` just ends
@@ -62,13 +65,14 @@ def read_video(
     Parameters
     ----------
     stream : index of the stream, as ffmpeg counts them; needed where several are video.
+    bits : how many bits are used of 16-bit grey video, which does not tell.
     fps : frames per second, where there are no timestamps or they are not to be believed.
     doubts : what is found damaged, and an end before the declared one, is appended.
 
     Raises
     ------
-    UnreadableError : no frame can be decoded; there are no timestamps and no `fps`; or the file has
-        several videos and no `stream` chooses one.
+    UnreadableError : no frame can be decoded; there are no timestamps and no `fps`; several videos
+        and no `stream`; or 16-bit grey, and no `bits` or a value beyond them.
     """
     number = 0
     try:
@@ -91,7 +95,7 @@ def read_video(
             for number, (stamp, frame) in enumerate(_decoded(file, video, doubts), start=1):
                 time = clock.at(number, stamp)
                 if number >= first:
-                    yield Picture(number, time, _pixels(frame))
+                    yield Picture(number, time, _pixels(frame, bits, path))
                 if number == last:
                     break
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
@@ -119,7 +123,8 @@ class _Clock:
             self._start = stamp or 0.0
             return 0.0
         time = -math.inf if stamp is None else stamp - self._start
-        if time > self._last:
+        # A recording that follows another in one file may be taken for a clock that has wrapped.
+        if self._last < time < self._last + LONGEST_STEP:
             self._step = time - self._last
         else:
             time = self._last + self._step
@@ -219,12 +224,6 @@ def _shown(
     frames: deque[av.VideoFrame] = deque()
     stamps: list[float] = []
     taken: list[_Step] = []
-
-    def first() -> tuple[list[_Step], float | None, av.VideoFrame]:
-        nonlocal taken
-        since, taken = taken, []
-        return since, heappop(stamps) if stamps else None, frames.popleft()
-
     for step in steps:
         taken.append(step)
         for frame in step.frames:
@@ -232,7 +231,8 @@ def _shown(
             if (stamp := _seconds(video, frame.pts)) is not None:
                 heappush(stamps, stamp)
         while len(frames) > (0 if step.is_last else REORDERED):
-            yield first()
+            yield taken, heappop(stamps) if stamps else None, frames.popleft()
+            taken = []
         if step.is_last:
             yield taken, None, None
             taken = []
@@ -267,6 +267,7 @@ def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Ite
                         rest = video.codec_context.decode(None)
                         video.codec_context.flush_buffers()
                         yield _Step(None, rest, is_last=True)
+                        begin = math.inf
                     order = of_video.dts
                 if of_video or is_end:
                     count += of_video is not None
@@ -318,11 +319,27 @@ def _seconds(stream: Stream, ticks: int | None) -> float | None:
     return float(ticks * stream.time_base)
 
 
-def _pixels(frame: av.VideoFrame) -> Frame:
+def _pixels(frame: av.VideoFrame, bits: int | None, path: str | Path) -> Frame:
     """A frame as it is to be shown: uint8 [height, width, 1 (grey) or 3 (RGB)]."""
-    grey = frame.format.name.startswith(GREY_FORMATS)
-    pixels = np.atleast_3d(frame.to_ndarray(format="gray" if grey else "rgb24"))
-    return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))
+    name = frame.format.name
+    if name.startswith("gray16"):
+        samples = frame.to_ndarray(format="gray16le").astype(np.uint16)
+        if bits is None or samples.max() >> bits:
+            raise UnreadableError(
+                f"{path}: 16-bit grey with values up to {samples.max()}, bits in use: {bits}; say "
+                "how many are with the key bits of this clip: 10, 12, 14 or 16"
+            )
+        pixels = (samples >> (bits - 8)).astype(np.uint8)
+    else:
+        grey = name.startswith(GREY_FORMATS)
+        pixels = frame.to_ndarray(format="gray" if grey else "rgb24").astype(np.uint8, copy=False)
+    if isinstance(matrix := frame.side_data.get("DISPLAYMATRIX"), SideData):
+        # Where one unit to the right and one down of the stored picture are shown.
+        right, down = np.frombuffer(bytes(matrix), dtype=np.int32).reshape(3, 3)[:2, :2]
+        if abs(right[1]) > abs(right[0]):
+            pixels, right, down = pixels.swapaxes(0, 1), down, right
+        pixels = pixels[:: -1 if down[1] < 0 else 1, :: -1 if right[0] < 0 else 1]
+    return np.ascontiguousarray(np.atleast_3d(pixels))
 
 
 def _words(error: Exception) -> str:

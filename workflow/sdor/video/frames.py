@@ -133,8 +133,8 @@ def extract_frames(
                 yield hide(picture.pixels, hidden)
 
     store_frames(frames(), view, output)
-    here = [one for one in doubts if one.frame is None or one.frame >= clip.first]
-    return Reading(np.array(times), *sizes[0], _told(here))
+    # Damage and a wrong clock before a range reach into it.
+    return Reading(np.array(times), *sizes[0], _told(doubts))
 
 
 def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
@@ -147,17 +147,15 @@ def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
     """
     if clip.sequence is not None:
         raise ValueError(f"{clip.name} is sequence {clip.sequence} of a joined video: locate it")
-    whole = clip.path, clip.first, clip.last
+    whole, bits, fps = (clip.path, clip.first, clip.last), clip.bits, clip.fps
     if clip.kind == "images":
-        pictures = read_images(*whole, bits=clip.bits, fps=clip.fps, doubts=doubts)
+        pictures = read_images(*whole, bits=bits, fps=fps, doubts=doubts)
     else:
-        pictures = read_video(*whole, stream=clip.stream, fps=clip.fps, doubts=doubts)
-    empty = True
-    for picture in pictures:
-        empty = False
-        yield picture
-    if empty:
+        pictures = read_video(*whole, stream=clip.stream, bits=bits, fps=fps, doubts=doubts)
+    if (first := next(pictures, None)) is None:
         raise UnreadableError(f"{clip.path}: ends before frame {clip.first}, where the clip begins")
+    yield first
+    yield from pictures
 
 
 def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int:
