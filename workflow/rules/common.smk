@@ -113,6 +113,12 @@ def growing(**amounts):
     return {name: grown(amount) for name, amount in amounts.items()}
 
 
+def remarks_of(scene):
+    """What is to be said of a scene's files before any of them is decoded, a line each."""
+    passed_over = [f"passed over: {file}" for file in SCENES[scene].passed_over]
+    return [*copies(SCENES[scene], SOURCES), *passed_over]
+
+
 RUN_LOG = "results/logs/{scene}/{variant}/seed{seed}"
 RUN_TIME = "results/benchmarks/{scene}/{variant}/seed{seed}"
 RUNS = [{"scene": run.scene, "variant": run.variant, "seed": run.seed} for run in runs(STUDY)]
@@ -133,10 +139,7 @@ onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
     for scene in SCENES.values():
-        lines = [
-            *copies(scene, SOURCES),
-            *(f"passed over {file}" for file in scene.passed_over),
-        ]
+        lines = remarks_of(scene.name)
         more = [f"{len(lines) - 10} more like these"] * (len(lines) > 10)
         for line in [*lines[:10], *more]:
             say(f"scene {scene.name}: {line}")

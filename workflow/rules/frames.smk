@@ -110,6 +110,7 @@ rule clips:
                 }
                 for clip in SCENES[w.scene].clips
             ],
+            "remarks": remarks_of(w.scene),
         },
     script:
         "../scripts/clips.py"

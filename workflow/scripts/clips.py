@@ -10,7 +10,7 @@ with job(snakemake, f"clips of {w.scene}") as work:
     scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"))
     found = {Path(path).stem: Reading.read(path) for path in snakemake.input.times}
     clips, times, remarks = clips_table(scene, found)
-    remarks = [*(f"passed over: {file}" for file in scene.passed_over), *remarks]
+    remarks = [*snakemake.params.stage["remarks"], *remarks]
     for remark in remarks:
         logger.warning(remark)
     units = {"first": "frame of the source, from 1", "fps": "1/s", "begin": "s", "width": "pixels"}

@@ -238,9 +238,77 @@ def test_frames_that_count_twice_are_told(tmp_path, write_scene):
         return copies(scene, fingerprints([scene], tmp_path / "cache.json")[0])
 
     assert told([{"video": "*.mp4"}, *parts]) == [
-        "a and c have frames in common, which count twice (a.mp4, c.mp4)",
-        "1 and 2 have frames in common, which count twice (d.mp4, d.mp4)",
-        "2 and 3 have frames in common, which count twice (d.mp4, d.mp4)",
+        "a and c have frames in common, which count more than once",
+        "1, 2 and 1 more have frames in common, which count more than once",
     ]
     parts[1] |= {"stream": 1}
     assert told(parts) == []
+    for number in range(3000):
+        (tmp_path / f"n{number}.avi").touch()
+    assert told([{"video": "*.avi"}]) == [
+        "n0, n1 and 2,998 more have frames in common, which count more than once"
+    ]
+
+
+def test_what_cannot_be_read_stops_a_benchmark_and_no_archive(tmp_path, write_scene):
+    (tmp_path / "loop").symlink_to("loop")
+    for folder, name, target in (("a", "2.png", "gone"), ("b", "2.png", "../loop")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(b"one")
+        (tmp_path / folder / name).symlink_to(target)
+    for name in ("c/1.jpg", "c/001.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    words = {
+        "a": r"a/2\.png: cannot be read \(No such",
+        "b": r"b/2\.png: cannot be read \(Too many",
+        "c": r"1\.jpg and 001\.tif would be the same frame",
+    }
+    cache = tmp_path / "cache.json"
+    scene = load_scene(write_scene(clips=[{"images": "[abc]"}]), tmp_path)
+    found = fingerprints([scene], cache)[0]
+    digests = [found["gate", name]["sha256"] for name in "abc"]
+    assert digests[0] == digests[1] != digests[2] == "unreadable"
+    for name, message in words.items():
+        clips = [{"images": name, "ground_truth": "normal"}]
+        benchmark = load_scene(write_scene("benchmark", clips=clips), tmp_path)
+        with pytest.raises(SdorError, match=message):
+            fingerprints([scene, benchmark], cache)
+    (tmp_path / "a/gone").write_bytes(b"two")
+    assert fingerprints([scene], cache)[0]["gate", "a"] != found["gate", "a"]
+
+
+@pytest.mark.usefixtures("read")
+def test_what_was_read_is_kept_every_few_gigabytes(data, tmp_path, monkeypatch):
+    cache, seen, digest = tmp_path / "cache.json", [], hashlib.file_digest
+
+    def noted(file, kind):
+        seen.append(len(json.loads(cache.read_text())) if cache.exists() else 0)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", noted)
+    monkeypatch.setattr(contents, "REMEMBERED_EVERY", 8)
+    sha256_of([data / name for name in FILES], cache)
+    # 200,000, then 3, 3 and 5, then 4 and more bytes.
+    assert seen == [0, 1, 1, 1, 4, 4]
+
+
+def test_a_file_with_another_inode_is_the_same(tmp_path, read, monkeypatch):
+    file, cache = tmp_path / "a.avi", tmp_path / "cache.json"
+    file.write_bytes(b"x")
+    sha256_of([file], cache)
+    about = list(file.stat())
+    stat = Path.stat
+
+    def mounted_again(path, **options):
+        found = stat(path, **options)
+        about = list(found)
+        about[1] += 1  # st_ino
+        return os.stat_result(
+            about, {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": found.st_ctime_ns}
+        )
+
+    monkeypatch.setattr(Path, "stat", mounted_again)
+    assert file.stat().st_ino == about[1] + 1
+    sha256_of([file], cache)
+    assert read == ["a.avi"]

@@ -1,4 +1,6 @@
+import re
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +191,35 @@ def test_damage_before_a_range_is_told(tmp_path, write_video):
     found = extract_frames(video_clip(path, first=30), [], View(16, 16), tmp_path / "door.npy")
     assert len(found.times) == 11
     assert found.doubts[0].frame < 30
+
+
+def test_images_that_ask_for_the_scene_file_stop_a_benchmark_and_no_archive(tmp_path):
+    pictures = [np.full((4, 5), value, np.uint8) for value in (1, 2, 3)]
+    asked = {
+        "good": {"1.png": pictures[0], "2.png": None, "3.png": pictures[2]},
+        "twice": {"1.bmp": pictures[0], "001.png": pictures[1]},
+        "deep": {"1.png": pictures[0], "2.png": np.full((4, 5), 4000, np.uint16)},
+    }
+    clips = []
+    for name, files in asked.items():
+        (tmp_path / name).mkdir()
+        for file, picture in files.items():
+            if picture is None:
+                (tmp_path / name / file).symlink_to("gone")
+            else:
+                Image.fromarray(picture).save(tmp_path / name / file)
+        clips.append(Clip(name=name, kind="images", path=tmp_path / name, source=name))
+    found = readings(tmp_path, *clips)
+    table, _, remarks = clips_table(scene_of(*clips), found)
+    assert table[["clip", "frames"]].to_numpy().tolist() == [["good", 3]]
+    stood_for, twice, deep = remarks
+    assert "clip good: near frame 2:" in stood_for
+    assert "No such file" in stood_for
+    assert re.match(r"not read: clip twice: .*1\.bmp and 001\.png would be the same frame", twice)
+    assert re.match(r"not read: clip deep: .*2\.png: 16-bit .* add bits: 12", deep)
+    labelled = replace(clips[0], ground_truth=NORMAL, damaged="accept")
+    with pytest.raises(SdorError, match=r"^clip deep: .* add bits: 12"):
+        clips_table(scene_of(labelled, clips[2]), found)
 
 
 def test_many_doubts_are_told_in_a_few_lines():

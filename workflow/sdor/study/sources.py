@@ -263,4 +263,10 @@ def _other_kind(path: Path, root: Path, kind: Kind, part: str) -> str:
 def _images(folder: Path) -> list[str]:
     """The names of the images in a folder."""
     with os.scandir(folder) as entries:
-        return [one.name for one in entries if IMAGE.fullmatch(one.name) and not one.is_dir()]
+        return [
+            one.name
+            for one in entries
+            if IMAGE.fullmatch(one.name)
+            # A link may lead round in a circle, of which is_dir itself raises an error.
+            and not (os.path.isdir(one) if one.is_symlink() else one.is_dir())
+        ]

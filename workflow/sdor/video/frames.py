@@ -142,7 +142,7 @@ def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
 
     Raises
     ------
-    UnreadableError : nothing of the clip can be read.
+    UnreadableError : nothing of the clip can be read, or only with more in the scene file.
     ValueError : the clip is a sequence of a joined video and not located yet (`sdor.video.cuts`).
     """
     if clip.sequence is not None:
@@ -152,10 +152,14 @@ def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
         pictures = read_images(*whole, bits=bits, fps=fps, doubts=doubts)
     else:
         pictures = read_video(*whole, stream=clip.stream, bits=bits, fps=fps, doubts=doubts)
-    if (first := next(pictures, None)) is None:
-        raise UnreadableError(f"{clip.path}: ends before frame {clip.first}, where the clip begins")
-    yield first
-    yield from pictures
+    try:
+        if (first := next(pictures, None)) is not None:
+            yield first
+            yield from pictures
+            return
+    except SdorError as error:  # of images also what only the scene file can settle
+        raise UnreadableError(str(error)) from error
+    raise UnreadableError(f"{clip.path}: ends before frame {clip.first}, where the clip begins")
 
 
 def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int:

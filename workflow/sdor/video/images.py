@@ -62,7 +62,8 @@ def read_images(
     Raises
     ------
     UnreadableError : none of them can be read; with the reason of the last.
-    SdorError : the folder has no images, or `bits` must be given.
+    SdorError : two images have one number, or `bits` must be given: `read_clip` then takes the clip
+        for unreadable as a whole.
     """
     pixels: Frame | None = None
     depth: int | None = None
