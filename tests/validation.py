@@ -43,8 +43,9 @@ is absolute, and rounding is all that there should be.
 BY_HAND = """
 ## Not run by the command
 
-There is no package of these. They were compared by hand on made-up scores and maps; which commits
-of theirs was not recorded.
+There is no package of these. They were compared by hand on made-up scores and maps. Of the code of
+Georgescu et al. it was commit 01ae66b (github.com/lilygeorgescu/AED). Commits of the others were
+not recorded, so that their comparisons cannot be repeated from here.
 
 - RBDC and TBDC: code of Georgescu et al. (2021), and py-ssvad-metrics. Equal on the same regions at
   the same resolution. Published values are of boxes: 0.722 on maps where sets of pixels had 0.512.
