@@ -151,7 +151,7 @@ def test_data_of_ones_own_is_absent_then_there_in_part_then_complete(diagnosed):
     configs = ("--configfile", own_config())
     assert "the data of gate is not under recordings" in lacks(diagnosed(*configs)["mine.yaml"])
     picture("recordings/one")
-    assert "clip two: no folder recordings/two" in lacks(diagnosed(*configs)["mine.yaml"])
+    assert "clips.1: no folder recordings/two" in lacks(diagnosed(*configs)["mine.yaml"])
     picture("recordings/two")
     found = diagnosed(*configs)
     assert found["mine.yaml"] == []
