@@ -201,6 +201,8 @@ def pixel_mask_files(clip: Clip, folder: Path, frames: int) -> list[Path]:
     if clip.kind == "images":
         images = numbered(image_files(clip.path), [])[clip.first - 1 : clip.last]
         theirs = _numbers(images)
+    if len(images) != frames:
+        raise SdorError(f"{clip.path}: expected {frames} images, found {len(images)}")
     own = _numbers(masks)
     if own != list(theirs) and (doubts or (own and own[0] not in (0, 1, *theirs[:1]))):
         raise SdorError(f"{masks[0]} …: numbered neither like the frames nor from 0 or 1 on")

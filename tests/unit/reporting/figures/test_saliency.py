@@ -22,7 +22,8 @@ def scene(tmp_path):
     masks = write_maps(runs, ("paper", "vgg16"))
     source = tmp_path / "source"
     source.mkdir()
-    Image.new("L", (30, 20)).save(source / "1.png")
+    for number in range(1, 51):
+        Image.new("L", (30, 20)).save(source / f"{number}.png")
     truths = {"clip_1": GroundTruth(None, masks), "clip_2": GroundTruth(Ranges(()))}
     clips = [
         Clip(name, "images", source, name, ground_truth=truths.get(name))
