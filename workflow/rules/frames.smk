@@ -67,7 +67,8 @@ rule frames:
             "code": code_of("sdor.video.frames", "sdor.video.cuts"),
             "versions": versions_of(*DECODERS),
             "source": SOURCES[w.scene, w.clip],
-            "reading": reading_of(w),
+            # At which rate, is for the table of clips.
+            "timed": SCENES[w.scene].clip(w.clip).fps is not None,
             "masks": masks_of(w.scene, w.view),
         },
     script:

@@ -59,13 +59,13 @@ def mux(
     times: list[float],
     codec: str = "ffv1",
     tick: Fraction = Fraction(1, 1000),
-    **options: str,
+    pix_fmt: str = "",
 ) -> Path:
     """Write pictures with the timestamps that they are given (s)."""
     with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=25, options=options)
+        stream = file.add_stream(codec, rate=25)
         stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+        stream.pix_fmt = pix_fmt or ("bgr0" if codec == "ffv1" else "yuv420p")
         stream.time_base = stream.codec_context.time_base = tick
         for picture, time in zip(pictures, times, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -208,7 +208,7 @@ def test_a_stream_that_changes_size_is_counted_through(tmp_path):
     day = mux(tmp_path / "day.ts", list(painted(9)), [i / 25 for i in range(9)], *rate)
     grey = painted(8, 96, 160, start=10).mean(axis=3, keepdims=True).astype(np.uint8)
     dark = list(np.repeat(grey, 3, axis=3))
-    night = mux(tmp_path / "night.ts", dark, [1 + i / 25 for i in range(8)], *rate)
+    night = mux(tmp_path / "night.ts", dark, [1 + i / 25 for i in range(8)], *rate, "yuv444p")
     both = tmp_path / "both.ts"
     both.write_bytes(day.read_bytes() + night.read_bytes())
     numbers, times, _ = read(both)
@@ -217,6 +217,8 @@ def test_a_stream_that_changes_size_is_counted_through(tmp_path):
     assert read(both, 12, 14)[0] == [12, 13, 14]
     sizes = {one.pixels.shape[:2] for one in read_video(both, doubts=[])}
     assert sizes == {(64, 96), (96, 160)}
+    with av.open(str(both)) as file:
+        assert {one.format.name for one in file.decode(video=0)} == {"yuv420p", "yuv444p"}
 
 
 def test_a_cover_is_not_the_video(tmp_path, write_video):

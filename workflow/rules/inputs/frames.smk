@@ -19,13 +19,6 @@ def masks_of(scene, view=""):
     return [vars(mask) for mask in SCENES[scene].masks]
 
 
-def reading_of(wildcards):
-    """What the scene file says on how a clip is read."""
-    clip = SCENES[wildcards.scene].clip(wildcards.clip)
-    # At which rate, is for the table of clips.
-    return {"stream": clip.stream, "bits": clip.bits, "timed": clip.fps is not None}
-
-
 def source_of(wildcards):
     """What a clip is decoded from, where the workflow itself makes it."""
     scene = SCENES[wildcards.scene]

@@ -250,6 +250,7 @@ def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Ite
     begin, order, is_end, count, end = math.inf, -math.inf, False, 0, 0.0
     while not is_end:
         frames: list[av.VideoFrame] = []
+        rest: list[av.VideoFrame] | None = None
         stamp, of_video, is_lost = None, None, False
         with av.logging.Capture() as said:
             try:
@@ -264,10 +265,8 @@ def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Ite
                 if of_video and of_video.dts is not None:
                     # Several recordings, one after the other: the decoder gives out the one before.
                     if of_video.dts < order and of_video.is_keyframe:
-                        rest = video.codec_context.decode(None)
+                        rest, begin = video.codec_context.decode(None), math.inf
                         video.codec_context.flush_buffers()
-                        yield _Step(None, rest, is_last=True)
-                        begin = math.inf
                     order = of_video.dts
                 if of_video or is_end:
                     count += of_video is not None
@@ -275,6 +274,8 @@ def _steps(file: InputContainer, video: VideoStream, doubts: list[Doubt]) -> Ite
             except (av.FFmpegError, OSError) as error:
                 said.append((av.logging.ERROR, "", _words(error)))
                 is_lost = of_video is not None
+        if rest is not None:
+            yield _Step(None, rest, is_last=True)
         if begin == math.inf and (frames or (of_video and of_video.is_keyframe)):
             begin = -math.inf if stamp is None else stamp
         is_counted = of_video is not None and not of_video.is_discard
