@@ -26,7 +26,7 @@ def write_runs(folder, lengths=(60, 50, 40), splits=("train", "test", "test"), s
     write_parquet(folder / "ped2" / "clips.parquet", clips, {"remarks": []})
     times = base.assign(time=(frame - 1) / 10)
     write_parquet(folder / "ped2" / "times.parquet", times, {})
-    write_parquet(folder / "ped2" / "ground_truth.parquet", known, {})
+    write_parquet(folder / "ped2" / "ground_truth.parquet", known, {"remarks": []})
     for seed, run in enumerate(runs.folders):
         rng = np.random.default_rng(seed)
         scores = [base.assign(score=rng.normal(size=len(base)) + labels) for _ in range(3)]
@@ -82,8 +82,8 @@ def write_maps(runs, variants=("paper",)):
     masks = scene / "masks"
     masks.mkdir()
     for frame in range(1, 51):
-        mask = np.zeros((8, 12), np.uint8)
-        mask[:4, :6] = 255 * (frame > 34)
+        mask = np.zeros((20, 30), np.uint8)
+        mask[:10, :15] = 255 * (frame > 34)
         Image.fromarray(mask).save(masks / f"{frame:03}.png")
     return masks
 

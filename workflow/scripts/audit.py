@@ -8,8 +8,10 @@ with job(snakemake, f"label audit of {w.scene}") as work:
     scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"))
     clips, times = read_parquet(snakemake.input.clips), read_parquet(snakemake.input.times)
     table, summary = audit(scene, clips, times)
+    for remark in summary["remarks"]:
+        logger.warning(remark)
     units = {"frame": "from 1", "anomalous": "1 anomalous, 0 normal"}
-    write_parquet(snakemake.output.table, table, units)
+    write_parquet(snakemake.output.table, table, {**units, "remarks": summary["remarks"]})
     write_json(snakemake.output.summary, summary)
     work.summary = "{anomalous_frames:,} of {labelled_frames:,} frames anomalous".format(**summary)
     if summary["disagreements"]:

@@ -20,6 +20,7 @@ from sdor.reporting.tables import paper_pages
 from sdor.study.plan import Comparison, Plan
 
 SCENE = "yard<1>"
+LATE = ["clip x: a.npy: 9 labels for 10 frames; the last label stands for two"]
 REMARKS = ["not read: clip x: x.mp4: cannot be read as video (<b>)"]
 KINDS = {"timeline": "Timeline", "roc": 'ROC "curves"'}
 VARIANTS = {
@@ -82,7 +83,7 @@ def results(tmp_path_factory):
         write_parquet(folder / scene / "clips.parquet", clips, {"remarks": REMARKS})
         times = base.assign(time=(base["frame"] - 1) / 10)
         write_parquet(folder / scene / "times.parquet", times, {})
-        write_parquet(folder / scene / "ground_truth.parquet", truth, {})
+        write_parquet(folder / scene / "ground_truth.parquet", truth, {"remarks": LATE})
         ensemble = folder / scene / "paper" / "seed0" / "ensemble.parquet"
         write_parquet(ensemble, base.assign(score=scores), {})
         (folder / scene / "frames" / "8").mkdir(parents=True)
@@ -134,7 +135,7 @@ def test_user_text_is_escaped_and_everything_is_said(source):
     for tag in ("<npm>", "<door>", "<1>", "<here>", "<b>", "<invented>"):
         assert tag not in source
         assert tag in text
-    for words in ("cpu, fp32", "ffffffffffff", "abc123", "torch 2.13.0", "not run", "125.4"):
+    for words in ("cpu, fp32", "ffffffffffff", "abc123", "torch 2.13.0", "not run", "125.4", *LATE):
         assert words in text
     images = [attributes["alt"] for tag, attributes in Page(source).tags if tag == "img"]
     moment = (

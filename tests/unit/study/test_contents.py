@@ -96,6 +96,34 @@ def test_fingerprints_survive_a_move_and_tell_every_change(data, write_scene, tm
     assert all(of_parts.count(one) == 1 for one in of_parts)
 
 
+def test_arrays_boxes_and_lists_are_labels_by_content(data, write_scene, tmp_path):
+    columns = ["frame", "x", "y", "width", "height"]
+    files = {"labels.npy": b"labels", "masks.mat": b"masks", "boxes.txt": b"boxes", "list": b"list"}
+    for name, content in files.items():
+        (data / name).write_bytes(content)
+    boxes = {"boxes": "boxes.txt", "columns": columns}
+    masks = {"arrays": "masks.mat", "variable": "volLabel"}
+    arrays = {"arrays": "labels.npy", "pixel_masks": masks}
+    clips = [
+        {"video": "cam1.avi", "name": "a", "ground_truth": arrays},
+        {"video": "cam1.avi", "name": "b", "ground_truth": {"list": "list", "pixel_masks": boxes}},
+    ]
+    file, cache = write_scene(clips=clips), tmp_path / "cache.json"
+    before = prints(file, data, cache)
+    for place, name in ((0, "labels.npy"), (0, "masks.mat"), (1, "boxes.txt"), (1, "list")):
+        replace_in_place(data / name, files[name].upper())
+        frames, labels = prints(file, data, cache)
+        assert frames == before[0]
+        assert [now != then for now, then in zip(labels, before[1], strict=True)] == [
+            place == 0,
+            place == 1,
+        ]
+        replace_in_place(data / name, files[name])
+        assert prints(file, data, cache) == before
+    masks["variable"] = "other"
+    assert prints(write_scene(clips=clips), data, cache)[1][0] != before[1][0]
+
+
 def test_a_file_is_read_once_and_again_when_it_may_be_another(data, write_scene, tmp_path, read):
     clips = [*CLIPS, {"video": "cam1.avi", "name": "b", "first": 10}]
     file, cache = write_scene(clips=clips), tmp_path / "state" / "cache.json"

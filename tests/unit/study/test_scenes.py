@@ -5,6 +5,8 @@ import yaml
 
 from sdor.errors import SdorError
 from sdor.study.scenes import (
+    ArrayFile,
+    BoxTable,
     Clip,
     DataNotFound,
     FrameTable,
@@ -180,9 +182,22 @@ def test_faults_of_a_scene_file_are_one_clear_line(data, write_scene, document, 
         ({"csv": "table.csv"}, "name the columns of csv"),
         ({"csv": "a", "first": "a", "last": "b", "where": {"c": 1.10}}, r"where\.c: 1\.1 is not"),
         ({"csv": "table.csv", "first": "a", "anomalous": "b"}, "lacks a column of csv: first and"),
-        ({"csv": "a", "frame": "a", "anomalous": "b", "others": "normal"}, "the key where is mi"),
+        ({"csv": "a", "frame": "a", "anomalous": "b", "others": "normal"}, "others is for clips"),
         ({"ranges": [[1, 4.5]]}, r"ranges\.0\.1: 4\.5 is not 'end' or a whole number"),
         ({"pixel_masks": "set", "unit": "seconds"}, "in seconds .unit. as ranges only"),
+        ({"arrays": "a.npy", "ranges": []}, "give one of ranges, ucsd, csv, list and arrays"),
+        ({"arrays": "a.npz"}, r"arrays: 'a\.npz' is neither a \.npy nor a \.mat file"),
+        ({"arrays": "{clip}.npy"}, "clip cam1: no file .*cam1.npy"),
+        ({"ranges": [], "variable": "a"}, "the key arrays is missing"),
+        ({"ranges": [], "where": {"a": "b"}}, "where says which rows of csv or list"),
+        ({"arrays": "a.npy", "others": "normal"}, "others is for clips that a table"),
+        ({"pixel_masks": {"arrays": "a.npy", "folder": "a"}}, "one of folder, arrays and boxes"),
+        ({"pixel_masks": {"arrays": "{clip}.mat"}}, r"pixel_masks\.arrays: clip cam1: no file"),
+        ({"pixel_masks": {"boxes": "table.csv"}}, "pixel_masks: the key columns is missing"),
+        (
+            {"pixel_masks": {"boxes": "table.csv", "columns": [*"xy", "frame", "width", "x"]}},
+            "name each once of frame, x or center_x, y or center_y, width, height",
+        ),
     ],
 )
 def test_faults_of_ground_truth_are_one_clear_line(data, write_scene, truth, message):
@@ -277,6 +292,47 @@ def test_labels_are_ranges_tables_or_masks(data, write_scene):
     ]
 
 
+def test_labels_are_arrays_lists_or_boxes_by_name_or_number(data, write_scene):
+    columns = ["frame", "x", "y", "width", "height"]
+    for name in ("1_label.mat", "2_label.mat", "cam10.npy", "videos.txt", "cam10.txt"):
+        (data / name).touch()
+    arrays = {"arrays": "{number}_label.mat", "variable": "volLabel"}
+    boxes, others = {"boxes": "{clip}.txt", "columns": columns}, {"others": "normal"}
+    cases = [
+        ({"video": "cam[12].avi"}, {"list": "videos.txt", "pixel_masks": arrays, **others}),
+        (
+            {"video": "cam10.avi"},
+            {"arrays": "{clip}.npy", "pixel_masks": {**boxes, "optional": True}},
+        ),
+        ({"video": "long.mkv"}, {"list": "videos.txt", "where": {"class": "Long"}}),
+    ]
+    clips = [{**clip, "ground_truth": truth} for clip, truth in cases]
+    found = [clip.ground_truth for clip in load_scene(write_scene(clips=clips), data).clips]
+    rows = [
+        RangeTable(data / "videos.txt", "first", "last", (where,), others, "list")
+        for where, others in [
+            (("video", "cam1.avi"), True),
+            (("video", "cam2.avi"), True),
+            (("class", "Long"), False),
+        ]
+    ]
+    assert found == [
+        GroundTruth(rows[0], ArrayFile(data / "1_label.mat", "volLabel")),
+        GroundTruth(rows[1], ArrayFile(data / "2_label.mat", "volLabel")),
+        GroundTruth(ArrayFile(data / "cam10.npy"), BoxTable(data / "cam10.txt", tuple(columns))),
+        GroundTruth(rows[2]),
+    ]
+    (data / "cam10.txt").unlink()
+    scene = load_scene(write_scene(clips=clips[1:2]), data)
+    assert not scene.has_pixel_masks
+    clips[2]["ground_truth"] = {"arrays": "{number}.npy"}
+    with pytest.raises(SdorError, match=r"\{number\}\.npy: clip long ends in no number; use"):
+        load_scene(write_scene(clips=clips[2:]), data)
+    same = {"video": "cam*.avi", "ground_truth": {"pixel_masks": {"arrays": "cam10.npy"}}}
+    with pytest.raises(SdorError, match="would have the same ground truth"):
+        load_scene(write_scene(clips=[same]), data)
+
+
 @pytest.mark.parametrize("name", ["my scene", "tables", "benchmarks", "a.b"])
 def test_scene_names_are_folder_names(data, write_scene, name):
     with pytest.raises(SdorError, match=f"{name}.yaml"):
@@ -285,7 +341,9 @@ def test_scene_names_are_folder_names(data, write_scene, name):
 
 def test_every_shipped_scene_is_valid(tmp_path):
     files = sorted(SCENES.glob("*.yaml"))
-    assert {"plaza", "ped1", "ped2", "umn1", "umn2", "umn3"} <= {file.stem for file in files}
+    cameras = {f"shanghaitech{number:02d}" for number in range(1, 13)}
+    others = {"plaza", "ped1", "ped2", "umn1", "umn2", "umn3", "avenue", "street-scene"}
+    assert cameras | others <= {file.stem for file in files}
     for file in files:
         if "demo" in yaml.safe_load(file.read_text()):
             assert load_scene(file, tmp_path, demo_folder=tmp_path).clips

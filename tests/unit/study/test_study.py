@@ -46,7 +46,7 @@ def test_absent_data_stops_or_is_told(study):
 def test_an_unknown_scene_is_named_with_the_nearest_or_the_known_ones(study):
     with pytest.raises(SdorError, match=r"c\.yaml: scenes: plazza: .*did you mean plaza\?"):
         study(scenes=["plazza"])
-    with pytest.raises(SdorError, match=r"scenes: xyz: no scene file .*known: ped1, .*plaza"):
+    with pytest.raises(SdorError, match=r"scenes: xyz: no scene file .*known: avenue, .*plaza"):
         study(scenes=["xyz"])
 
 

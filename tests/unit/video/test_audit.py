@@ -473,7 +473,7 @@ def test_a_damaged_table_gives_the_same_labels_or_one_line(tmp_path, name, quoti
     for text in (as_csv(rows, quoting), *damaged(rows, quoting)):
         path.write_text(text)
         try:
-            found = frame_labels(clip, np.zeros(10), {}).tolist()
+            found = frame_labels(clip, np.zeros(10), {}, []).tolist()
         except SdorError as error:
             found = re.fullmatch(r".*gt\.csv: .*", str(error)) and "refused"
         answers["equal" if found == expected else found or text] += 1
@@ -533,6 +533,7 @@ def test_disagreement_of_labels_and_masks_is_counted(clip, tmp_path):
         "anomalous_frames": 4,
         "disagreements": {"Test001": {"labelled_without_mask": 2, "mask_without_label": 1}},
         "rows_of_no_clip": {},
+        "remarks": [],
     }
     json.dumps(summary)
 

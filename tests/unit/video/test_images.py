@@ -15,8 +15,9 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip
 from sdor.video.frames import read_clip
-from sdor.video.images import numbered, read_images, read_pixel_mask, read_pixel_masks
+from sdor.video.images import numbered, read_images, read_pixel_mask
 from sdor.video.images import read_image as read_image_and_depth
+from sdor.video.masks import read_pixel_masks
 from sdor.video.picture import Doubt, UnreadableError
 
 tried = settings(derandomize=True, deadline=None, max_examples=25, database=None)
@@ -484,7 +485,7 @@ class TestMasksOfAClip:
         return Clip(name="door", kind="images", path=folder, source="door", **about)
 
     def anomalous(self, clip: Clip, folder: Path, frames: int) -> list[int]:
-        masks = read_pixel_masks(clip, folder, frames, (6, 4))
+        masks = read_pixel_masks(clip, folder, frames, (6, 4), [])
         return [number for number, mask in enumerate(masks, start=1) if mask.any()]
 
     def test_masks_have_the_places_or_the_numbers_of_images(self, tmp_path):

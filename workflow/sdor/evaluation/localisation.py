@@ -82,7 +82,7 @@ from sdor.evaluation.regions import (
 from sdor.files import read_array, read_parquet, write_json
 from sdor.progress import track
 from sdor.study.scenes import Clip, Ranges, Scene
-from sdor.video.images import read_pixel_masks
+from sdor.video.masks import read_pixel_masks
 
 MEASURES = ("pixel_auc", "pixel_criterion", "rbdc", "tbdc", "rbdc_boxes", "tbdc_boxes")
 ANOMALOUS_SHARE = 0.4
@@ -277,8 +277,10 @@ def _masked_clip(clip: Clip, maps: MapArray, size: tuple[int, int]) -> MaskedCli
     truth = clip.ground_truth
     if truth is None or (truth.pixel_masks is None and truth.labels != Ranges(())):
         return None
-    folder = truth.pixel_masks
-    masks = None if folder is None else read_pixel_masks(clip, folder, len(maps), size)
+    masks = None
+    if truth.pixel_masks is not None:
+        # What is to be said of them, the audit has said.
+        masks = read_pixel_masks(clip, truth.pixel_masks, len(maps), size, [])
     return MaskedClip(clip.name, maps, masks, size[::-1], clip.split)
 
 

@@ -48,9 +48,10 @@ class Runs:
 
     @cached_property
     def remarks(self) -> list[str]:
-        """What could not be read of the scene's clips or was doubtful, a line each."""
-        about = read_about(self.results / self.scene / "clips.parquet")
-        return [str(remark) for remark in about["remarks"]]
+        """What could not be read of the scene's clips and labels or was doubtful, a line each."""
+        folder = self.results / self.scene
+        about = [read_about(folder / f"{name}.parquet") for name in ("clips", "ground_truth")]
+        return [str(remark) for one in about for remark in one["remarks"]]
 
     @cached_property
     def ground_truth(self) -> pd.DataFrame:

@@ -30,6 +30,9 @@ from sdor.study.sources import (
 
 # Folders that a run puts beside the scenes' own under results/.
 RESERVED_NAMES = ("benchmarks", "figures", "logs", "manifest", "pools", "tables", "weights")
+MASK_KINDS = {"folder", "arrays", "boxes"}
+# What a file of boxes has, of each group one: the upper left corner or the centre, in pixels.
+BOX_COLUMNS = (("frame",), ("x", "center_x"), ("y", "center_y"), ("width",), ("height",))
 PROJECT_SCENES = Path(__file__).resolve().parents[3] / "config" / "scenes"
 
 
@@ -71,12 +74,13 @@ class UcsdList:
 
 @dataclass(frozen=True)
 class RangeTable:
-    """Rows of a CSV file, each an anomalous range: its columns `first` and `last`, inclusive.
+    """Rows of a table, each an anomalous range: its columns `first` and `last`, inclusive.
 
     Attributes
     ----------
     where : column and value of the rows that are the clip's.
     others_normal : whether a clip without such a row is normal.
+    kind : a CSV file, or a list as that of UCF-Crime.
     """
 
     path: Path
@@ -84,6 +88,7 @@ class RangeTable:
     last: str
     where: tuple[tuple[str, str], ...] = ()
     others_normal: bool = False
+    kind: Literal["csv", "list"] = "csv"
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,34 @@ class FrameTable:
     others_normal: bool = False
 
 
-Labels = Ranges | UcsdList | RangeTable | FrameTable
+@dataclass(frozen=True)
+class ArrayFile:
+    """A `.npy` or `.mat` file of one clip: a label a frame, or a mask a frame.
+
+    Attributes
+    ----------
+    variable : of a `.mat` file; empty where it has only one.
+    """
+
+    path: Path
+    variable: str = ""
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """A text file of one clip with a row a box, within which all is anomalous.
+
+    Attributes
+    ----------
+    columns : what they are, in their order; one of each of `BOX_COLUMNS`, others are not looked at.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+
+
+Labels = Ranges | UcsdList | RangeTable | FrameTable | ArrayFile
+Masks = Path | ArrayFile | BoxTable
 
 
 @dataclass(frozen=True)
@@ -107,13 +139,14 @@ class GroundTruth:
     Attributes
     ----------
     labels : where the frame labels are; None when they follow from `pixel_masks`.
-    pixel_masks : folder with one picture a frame of the clip, not black where it is anomalous.
+    pixel_masks : where it is anomalous: a folder with one picture a frame of the clip (not black
+        there), an array, or boxes.
     numbering : whether the labels count from 1 at the clip's first frame or number the source's.
     unit : what ranges are given in; seconds are those of the frames' timestamps.
     """
 
     labels: Labels | None
-    pixel_masks: Path | None = None
+    pixel_masks: Masks | None = None
     numbering: Literal["clip", "source"] = "clip"
     unit: Literal["frames", "seconds"] = "frames"
 
@@ -374,7 +407,7 @@ class _Entry:
         stems, stem = self.stems, self.stems[place]
         unit = given.get("unit", "frames")
         cells = given.get("where", {}).items()
-        where = tuple((column, str(value).replace("{clip}", stem)) for column, value in cells)
+        where = tuple((column, self._filled(str(value), stem)) for column, value in cells)
         rows = where, "others" in given
         labels: Labels | None = None
         match given:
@@ -388,7 +421,8 @@ class _Entry:
                     )
             case {"ucsd": file}:
                 # Clips may have a list each, which has one entry then.
-                sharing, at = ([stem], 0) if "{clip}" in file else (stems, place)
+                own = re.search("{(clip|number)}", file)
+                sharing, at = ([stem], 0) if own else (stems, place)
                 ends = [re.search(r"[0-9]+$", one) for one in sharing]
                 numbers = tuple(end and int(end[0]) for end in ends)
                 labels = UcsdList(self._beside("ucsd", file, stem), at + 1, numbers)
@@ -396,22 +430,60 @@ class _Entry:
                 labels = FrameTable(self._beside("csv", file, stem), frame, anomalous, *rows)
             case {"csv": file, "first": first, "last": last}:
                 labels = RangeTable(self._beside("csv", file, stem), first, last, *rows)
-        masks = None
-        match given.get("pixel_masks"):
-            case {"folder": folder, "optional": True}:
-                masks = self.root / expanded(folder.replace("{clip}", stem))
-                masks = masks if self.rendered is not None or masks.is_dir() else None
-            case str(folder) | {"folder": folder}:
-                masks = self._beside("pixel_masks", folder, stem)
+            case {"list": file}:
+                whose = where or (("video", self.sources[place].name),)
+                path = self._beside("list", file, stem)
+                labels = RangeTable(path, "first", "last", whose, rows[1], "list")
+            case {"arrays": file}:
+                path = self._beside("arrays", file, stem)
+                labels = ArrayFile(path, given.get("variable", ""))
+        masks = self._masks(given.get("pixel_masks"), stem)
         if labels is None and masks is None:
             return None
         return GroundTruth(labels, masks, given.get("numbering", "clip"), unit)
 
+    def _masks(self, given: str | Document | None, stem: str) -> Masks | None:
+        """Where a clip's pixel masks are; None where they are optional and not there."""
+        keys = {"folder": given} if isinstance(given, str) else given or {}
+        for kind in MASK_KINDS & keys.keys():
+            there = os.path.exists(self._path(keys[kind], stem)) or self.rendered is not None
+            if keys.get("optional") and not there:
+                return None
+            path = self._beside(f"pixel_masks.{kind}".removesuffix(".folder"), keys[kind], stem)
+            match kind:
+                case "arrays":
+                    return ArrayFile(path, keys.get("variable", ""))
+                case "boxes":
+                    columns = keys["columns"]
+                    if any(sum(map(columns.count, one)) != 1 for one in BOX_COLUMNS):
+                        raise SdorError(
+                            f"{self.where}.ground_truth.pixel_masks.columns: {columns}: name each "
+                            f"once of {', '.join(' or '.join(one) for one in BOX_COLUMNS)}"
+                        )
+                    return BoxTable(path, tuple(columns))
+            return path
+        return None
+
+    def _filled(self, pattern: str, stem: str) -> str:
+        """With the clip's name for {clip}, and the number that it ends in for {number}."""
+        if "{number}" in pattern:
+            found = re.search("[0-9]+$", stem)
+            if found is None:
+                raise SdorError(
+                    f"{self.where}.ground_truth: {pattern}: clip {stem} ends in no number; use "
+                    "{clip}, or give the clip a name that does"
+                )
+            pattern = pattern.replace("{number}", str(int(found[0])))
+        return pattern.replace("{clip}", stem)
+
+    def _path(self, pattern: str, stem: str) -> Path:
+        return self.root / expanded(self._filled(pattern, stem))
+
     def _beside(self, key: str, pattern: str, stem: str) -> Path:
         """The file or folder that has a clip's labels."""
-        path = self.root / expanded(pattern.replace("{clip}", stem))
-        # These say no where a path cannot be looked at, or is too long to be one.
+        path = self._path(pattern, stem)
         kind = "folder" if key == "pixel_masks" else "file"
+        # These say no where a path cannot be looked at, or is too long to be one.
         there = os.path.isdir(path) if kind == "folder" else os.path.isfile(path)
         if self.rendered is None and not there:
             raise SdorError(f"{self.where}.ground_truth.{key}: clip {stem}: no {kind} {path}")
@@ -427,7 +499,8 @@ def _check_apart(clips: Sequence[Clip], path: Path) -> None:
         pixel masks, or the same labels that do not number one video; the masks of a clip are one.
     """
     truths = [clip.ground_truth or GroundTruth(None) for clip in clips]
-    masks = {identity(truth.pixel_masks) for truth in truths if truth.pixel_masks}
+    drawn = [truth.pixel_masks for truth in truths if isinstance(truth.pixel_masks, Path)]
+    masks = {identity(folder) for folder in drawn}
     owners: dict[object, Clip] = {}
     for clip, truth in zip(clips, truths, strict=True):
         if identity(clip.path) in masks:
@@ -438,23 +511,26 @@ def _check_apart(clips: Sequence[Clip], path: Path) -> None:
         labels = None if isinstance(truth.labels, Ranges) else truth.labels
         for one in filter(None, (clip.name.casefold(), labels, truth.pixel_masks)):
             other = owners.setdefault(one, clip)
-            if other is not clip and (isinstance(one, str) or not _may_share(one, other, clip)):
+            are_labels = one is truth.labels
+            if other is not clip and (
+                isinstance(one, str) or not _may_share(other, clip, are_labels=are_labels)
+            ):
                 what = "name" if isinstance(one, str) else "ground truth, which may contain {clip}"
                 whole = " (labels that number a whole video: numbering: source)"
                 raise SdorError(
                     f"{path}: {other.source} and {clip.source} would have the same {what}; list "
                     "them one by one, each once and with a name of its own"
-                    f"{whole * (other.source == clip.source and one is truth.labels)}"
+                    f"{whole * (other.source == clip.source and are_labels)}"
                 )
 
 
-def _may_share(truth: object, one: Clip, other: Clip) -> bool:
+def _may_share(one: Clip, other: Clip, *, are_labels: bool) -> bool:
     """Whether labels or pixel masks can be of both clips."""
     # Before its cuts are found, all sequences of a joined video have one source and one range.
     of_both = [(clip.source, clip.sequence, clip.first, clip.last) for clip in (one, other)]
     numbered = [clip.ground_truth and clip.ground_truth.numbering for clip in (one, other)]
     return of_both[0] == of_both[1] or (
-        not isinstance(truth, Path)
+        are_labels
         and one.source == other.source
         and one.sequence is None
         and numbered == ["source", "source"]

@@ -9,8 +9,8 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Scene
-from sdor.video.images import read_pixel_masks
 from sdor.video.labels import Labels, Tables, frame_labels
+from sdor.video.masks import read_pixel_masks
 from sdor.video.picture import fault_of, hide
 
 
@@ -29,9 +29,10 @@ def audit(
     Returns
     -------
     table : DataFrame: clip, frame (from 1), anomalous (int8: 1 or 0); labelled clips only.
-    summary : JSON-able: totals, per clip how often labels and pixel masks disagree, and how many
-        rows of a table are no clip's. These are reported, not refused: a label may begin before the
-        anomaly is drawn, a table may serve other scenes too.
+    summary : JSON-able: totals, per clip how often labels and pixel masks disagree, how many rows
+        of a table are no clip's, and remarks, a line each, on labels that do not end with their
+        clip. These are reported, not refused: a label may begin before the anomaly is drawn, a
+        table may serve other scenes too.
 
     Raises
     ------
@@ -39,6 +40,7 @@ def audit(
     """
     labelled: dict[str, Labels] = {}
     disagreements: dict[str, dict[str, int]] = {}
+    remarks: list[str] = []
     tables: Tables = {}
     taken = dict(tuple(times.groupby("clip")["time"]))
     for name, frames, width, height in zip(
@@ -51,12 +53,14 @@ def audit(
             if truth is None:
                 continue
             labels = drawn = None
+            told: list[str] = []
             if truth.pixel_masks is not None:
-                masks = read_pixel_masks(clip, truth.pixel_masks, frames, (width, height))
+                masks = read_pixel_masks(clip, truth.pixel_masks, frames, (width, height), told)
                 labels = drawn = np.array([mask.any() for mask in masks], dtype=np.int8)
             if truth.labels is not None:
-                labels = frame_labels(clip, taken[name].to_numpy(float), tables)
+                labels = frame_labels(clip, taken[name].to_numpy(float), tables, told)
         assert labels is not None
+        remarks += [f"clip {name}: {words}" for words in told]
         labelled[name] = labels
         if drawn is not None and (labels != drawn).any():
             disagreements[name] = {
@@ -64,7 +68,7 @@ def audit(
                 "mask_without_label": int((labels < drawn).sum()),
             }
     for path, (rows_read, unused) in tables.items():
-        if 0 < len(rows_read) == len(unused):
+        if unused and unused == set(rows_read.index):
             raise SdorError(
                 f"{path}: no row is of a clip of this scene, so that all would be normal; "
                 "check where, or say ground_truth: normal"
@@ -86,5 +90,6 @@ def audit(
             for path, (_, unused) in tables.items()
             if unused
         },
+        "remarks": remarks,
     }
     return table, summary

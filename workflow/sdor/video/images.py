@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip
 from sdor.study.sources import image_files
-from sdor.video.picture import Doubt, Frame, Picture, Size, UnreadableError, fault_of
+from sdor.video.picture import Doubt, Frame, Picture, UnreadableError
 
 logger = logging.getLogger("sdor")
 
@@ -75,7 +75,7 @@ def read_images(
                 raise UnreadableError(file)
             frame, used = read_image(file, bits, depth)
             if pixels is not None:
-                _expect_size(file, frame, pixels.shape[1::-1])
+                expect_size(file, frame, pixels.shape[1::-1])
         except UnreadableError as error:
             # A gap is told once.
             if str(error) != words:
@@ -167,24 +167,6 @@ def read_pixel_mask(file: Path) -> Mask:
     return np.asarray(highest >= NEARLY_WHITE)
 
 
-def read_pixel_masks(clip: Clip, folder: Path, frames: int, size: Size) -> Iterator[Mask]:
-    """The ground-truth masks of a clip's frames, as `read_pixel_mask`, in their order.
-
-    Raises
-    ------
-    SdorError : as `pixel_mask_files` does; one has another size; at the end: all look inverted.
-    """
-    background = 0.0
-    with fault_of(clip):
-        for file in pixel_mask_files(clip, folder, frames):
-            mask = read_pixel_mask(file)
-            _expect_size(file, mask, size)
-            yield mask
-            background = max(background, 1 - float(mask.mean()))
-        if background < 0.5:
-            raise SdorError(f"{folder}: every mask is mostly anomalous; are they inverted?")
-
-
 def pixel_mask_files(clip: Clip, folder: Path, frames: int) -> list[Path]:
     """The file of each frame's mask; the one before where masks and images lack the same number.
 
@@ -260,7 +242,8 @@ def _places(numbers: Sequence[int]) -> list[int]:
     return [number // step for number in numbers]
 
 
-def _expect_size(file: Path, picture: Frame | Mask, size: Sequence[int]) -> None:
+def expect_size(file: Path, picture: Frame | Mask, size: Sequence[int]) -> None:
+    """Refuse a picture of another width and height (an UnreadableError)."""
     height, width = picture.shape[:2]
     if (width, height) != tuple(size):
         raise UnreadableError(

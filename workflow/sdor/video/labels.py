@@ -1,7 +1,7 @@
 """Label files, read strictly: a shifted cell or the labels of another clip are refused, not used.
 
-Labels may be typed in the scene file, or lie in a UCSD list or in a CSV table; they count frames or
-seconds. Each becomes one number a frame.
+Labels may be typed in the scene file, or lie in a UCSD list, a CSV table, a list of videos or an
+array; they count frames or seconds. Each becomes one number a frame.
 """
 
 import csv
@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sdor.errors import SdorError
-from sdor.study.scenes import Clip, FrameTable, Ranges, RangeTable, UcsdList
+from sdor.study.scenes import ArrayFile, Clip, FrameTable, Ranges, RangeTable, UcsdList
+from sdor.video.label_files import SLACK, array_of, bridge, expect_marks, in_words, name_of, text_of
 
 Labels = npt.NDArray[np.int8]
 FloatArray = npt.NDArray[np.float64]
@@ -25,7 +26,7 @@ IntArray = npt.NDArray[np.int64]
 Unit = Literal["frames", "seconds"]
 # Where an anomalous range is written, and its ends, both included; None is the end of the video.
 LabelledRange = tuple[str, float, float | None]
-# The CSV files that were read, each with the lines that were no clip's so far.
+# The tables that were read, each with the lines that were no clip's so far.
 Tables = dict[Path, tuple[pd.DataFrame, set[int]]]
 
 # No sign, no exponent, no thousands: spreadsheets round what they write as 1E+05.
@@ -38,7 +39,7 @@ RANGES = rf"[\s,;]*(?:{RANGE}(?:[\s,;]+{RANGE})*[\s,;]*)?"
 DECIMALS = 3
 
 
-def frame_labels(clip: Clip, times: FloatArray, tables: Tables) -> Labels:
+def frame_labels(clip: Clip, times: FloatArray, tables: Tables, remarks: list[str]) -> Labels:
     """Labels of a clip's frames, from wherever its ground truth says that they are.
 
     Parameters
@@ -46,6 +47,7 @@ def frame_labels(clip: Clip, times: FloatArray, tables: Tables) -> Labels:
     clip : with labels.
     times : (frames,) when each frame was taken, seconds of the source; NaN where unknown.
     tables : read for other clips of the scene; what is read for this one is added.
+    remarks : gets a line where labels of an array or a list do not end with the clip.
 
     Returns
     -------
@@ -65,8 +67,12 @@ def frame_labels(clip: Clip, times: FloatArray, tables: Tables) -> Labels:
     match truth.labels:
         case FrameTable() as labels:
             return _labels_of_rows(labels, tables, frames, goes_on)
+        case ArrayFile() as file:
+            return _labels_of_array(file, frames, goes_on, remarks)
         case RangeTable() as labels:
             ranges = _ranges_of_rows(labels, tables, truth.unit)
+            if labels.kind == "list" and not goes_on:
+                ranges = [_within(one, int(frames[-1]), remarks) for one in ranges]
         case UcsdList(path) as labels:
             entries = parse_ucsd(path)
             entry = _entry_of(labels, len(entries))
@@ -96,7 +102,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     header: list[str] = []
     rows: dict[int, list[str]] = {}
-    for line, text in enumerate(_text(path).split("\n"), start=1):
+    for line, text in enumerate(text_of(path).split("\n"), start=1):
         where = f"{path}: line {line}"
         if "\0" in text or "\ufffd" in text:
             raise SdorError(f"{where}: not text in UTF-8; expected a table, saved as CSV in UTF-8")
@@ -125,6 +131,36 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values())[1:], list(rows)[1:], header, dtype=object)
 
 
+def read_list(path: Path) -> pd.DataFrame:
+    """A list of videos as UCF-Crime's: a name, a class, and pairs of first and last frame.
+
+    A pair of -1 is none: `Abuse028_x264.mp4  Abuse  165  240  -1  -1`.
+
+    Returns
+    -------
+    As `read_table`: video, class, first, last; a row a range, or one with empty cells.
+
+    Raises
+    ------
+    SdorError : with the line number: anything else.
+    """
+    rows: list[tuple[int, str, str, str, str]] = []
+    for line, text in enumerate(text_of(path).split("\n"), start=1):
+        name, kind, *ends = [*text.split(), "", ""]
+        ends = ends[:-2]
+        if not name:
+            continue
+        if not ends or len(ends) % 2 or not all(re.fullmatch("-?[0-9]+", end) for end in ends):
+            raise SdorError(
+                f"{path}: line {line}: expected a video, its class, and pairs of first and last "
+                f"frame (-1 -1 for none), found {shorten(text, 80)!r}"
+            )
+        pairs = [pair for pair in zip(ends[::2], ends[1::2], strict=True) if pair != ("-1", "-1")]
+        rows += [(line, name, kind, *pair) for pair in pairs or [("", "")]]
+    cells = pd.DataFrame(rows, columns=["line", "video", "class", "first", "last"], dtype=object)
+    return cells.set_index("line")
+
+
 def _lines_alone(found: re.Match[str]) -> str:
     return "\n" * found[0].count("\n")
 
@@ -141,7 +177,7 @@ def parse_ucsd(path: Path) -> list[list[tuple[int, int]]]:
     SdorError : with the line: anything but the next entry of one list.
     """
     # Comments in another encoding are no fault; in what counts, a strange letter is not understood.
-    text = re.sub(r"(?ms)^\s*%\{\s*$.*?^\s*%\}\s*$", _lines_alone, _text(path))
+    text = re.sub(r"(?ms)^\s*%\{\s*$.*?^\s*%\}\s*$", _lines_alone, text_of(path))
     text = re.sub(r"(?:%|\.\.\.).*", "", text)
     rest = re.sub(r"^\s*\w+\s*=\s*\{\s*\}", "", text)
     entries: list[list[tuple[int, int]]] = []
@@ -220,7 +256,8 @@ def _rows(
     """Where each row of the clip stands, and its cells in these columns; none if none is needed."""
     path = labels.path
     if path not in tables:
-        table = read_table(path)
+        is_list = isinstance(labels, RangeTable) and labels.kind == "list"
+        table = read_list(path) if is_list else read_table(path)
         tables[path] = table, set(table.index)
     table, unused = tables[path]
     for column in (*columns, *dict(labels.where)):
@@ -287,6 +324,33 @@ def _labels_of_rows(labels: FrameTable, tables: Tables, frames: IntArray, goes_o
     return np.array(anomalous, dtype=np.int8)
 
 
+def _labels_of_array(
+    file: ArrayFile, frames: IntArray, goes_on: bool, remarks: list[str]
+) -> Labels:
+    """The labels in an array with a number a frame; `goes_on`: those behind are others'."""
+    array, where = array_of(file), name_of(file)
+    if array.size != max(array.shape, default=0):
+        raise SdorError(
+            f"{where}: expected a label a frame, found an array of {in_words(array.shape)}; masks "
+            "are pixel_masks: {arrays: ...}"
+        )
+    values = array.ravel()[frames[0] - 1 :][: len(frames) if goes_on else None]
+    bridge(where, len(values), len(frames), remarks)
+    expect_marks(values, where)
+    labels: Labels = np.full(len(frames), values[-1], dtype=np.int8)
+    labels[: len(values)] = values[: len(frames)]
+    return labels
+
+
+def _within(one: LabelledRange, end: int, remarks: list[str]) -> LabelledRange:
+    """A range that ends shortly behind the clip's last frame, ended there."""
+    where, first, last = one
+    if last is None or not end < last <= end + SLACK or first > end:
+        return one
+    remarks.append(f"{where}: a range to frame {last:g} of {end} frames; it is cut there")
+    return where, first, end
+
+
 def _number(cell: str, where: str, unit: Unit) -> float:
     if not re.fullmatch(NUMBERS[unit], cell):
         raise SdorError(
@@ -294,11 +358,3 @@ def _number(cell: str, where: str, unit: Unit) -> float:
             "as 12.5 need unit: seconds"
         )
     return float(cell) if unit == "seconds" else int(float(cell))
-
-
-def _text(path: Path) -> str:
-    """What is in a text file; a letter in another encoding than UTF-8 becomes U+FFFD."""
-    try:
-        return path.read_text("utf-8-sig", "replace")
-    except OSError as error:
-        raise SdorError(f"{path}: cannot be read ({error.strerror})") from error

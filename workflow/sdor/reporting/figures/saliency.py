@@ -20,7 +20,7 @@ from sdor.reporting.figures import style
 from sdor.reporting.moments import top_moments
 from sdor.reporting.runs import Picture, Runs, read_scores
 from sdor.study.scenes import Scene
-from sdor.video.images import pixel_mask_files, read_pixel_mask
+from sdor.video.masks import pixel_mask
 
 Map = npt.NDArray[np.floating[Any]]
 
@@ -127,8 +127,9 @@ def rows_of(
         image, truth = first.frame(clip, frame, view), source.ground_truth
         outline = None
         if truth and truth.pixel_masks:
-            masks = pixel_mask_files(source, truth.pixel_masks, int(frames.sum()))
-            outline = read_pixel_mask(masks[frame - 1])
+            of_clip = first.clips.loc[first.clips["clip"] == clip, ["width", "height"]]
+            size = (int(of_clip["width"].item()), int(of_clip["height"].item()))
+            outline = pixel_mask(source, truth.pixel_masks, frame, int(frames.sum()), size)
         text = f"{first.scene}, {clip}, frame {frame}: {why}"
         cells = {"Frame": Cell(image, text, aspect, outline=outline)}
         for title, (low, high) in limits.items():
