@@ -369,6 +369,13 @@ def test_a_list_of_videos_with_pairs_of_frames(clip, tmp_path, text, expected):
         assert re.search(expected, refused(clip, truth))
 
 
+def test_a_range_wholly_behind_the_last_frame_is_left_out_and_told(clip, tmp_path):
+    (tmp_path / "l.txt").write_text("Test001.avi Abuse 3 4 9 10 11 12\n")
+    found, (remark,) = audited(clip, GroundTruth(replace(LIST, path=tmp_path / "l.txt")))
+    assert found == in_digits(LABELS)
+    assert remark.endswith("line 1: a range to frame 12 of 10 frames; it is cut there")
+
+
 def test_of_a_large_array_one_mask_is_in_memory_at_a_time(clip, tmp_path):
     masks = np.zeros((200, 240, 320), dtype=np.uint8)
     masks[:, 5, 5] = 1

@@ -1,5 +1,6 @@
 """Files of labels as data sets bring them: text, and arrays of NumPy or MATLAB."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from scipy.io import loadmat
 from sdor.errors import SdorError
 from sdor.study.scenes import ArrayFile
 
+logger = logging.getLogger("sdor")
 # By so many frames at a clip's end do decoders differ, and so labels from one of them.
 SLACK = 2
 NUMBERS = "biuf"  # kinds of NumPy's types that are numbers
@@ -44,6 +46,8 @@ def array_of(file: ArrayFile) -> npt.NDArray[Any]:
             if file.variable:
                 raise SdorError(f"{path}: variable: {file.variable}: a .npy file has none")
             return np.lib.format.open_memmap(path, mode="r")
+        # Some damage ends the process without a word: the log's last line is this then.
+        logger.info("reading %s", path)
         stored = loadmat(path, variable_names=[file.variable] if file.variable else None)
     except SdorError:
         raise

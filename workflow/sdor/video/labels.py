@@ -7,7 +7,7 @@ array; they count frames or seconds. Each becomes one number a frame.
 import csv
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Literal
@@ -72,7 +72,7 @@ def frame_labels(clip: Clip, times: FloatArray, tables: Tables, remarks: list[st
         case RangeTable() as labels:
             ranges = _ranges_of_rows(labels, tables, truth.unit)
             if labels.kind == "list" and not goes_on:
-                ranges = [_within(one, int(frames[-1]), remarks) for one in ranges]
+                ranges = list(_within(ranges, int(frames[-1]), remarks))
         case UcsdList(path) as labels:
             entries = parse_ucsd(path)
             entry = _entry_of(labels, len(entries))
@@ -342,13 +342,17 @@ def _labels_of_array(
     return labels
 
 
-def _within(one: LabelledRange, end: int, remarks: list[str]) -> LabelledRange:
-    """A range that ends shortly behind the clip's last frame, ended there."""
-    where, first, last = one
-    if last is None or not end < last <= end + SLACK or first > end:
-        return one
-    remarks.append(f"{where}: a range to frame {last:g} of {end} frames; it is cut there")
-    return where, first, end
+def _within(
+    ranges: Sequence[LabelledRange], end: int, remarks: list[str]
+) -> Iterator[LabelledRange]:
+    """The ranges, without what lies at most `SLACK` frames behind the clip's last."""
+    for where, first, last in ranges:
+        kept = last
+        if last is not None and first <= last and end < last <= end + SLACK:
+            remarks.append(f"{where}: a range to frame {last:g} of {end} frames; it is cut there")
+            kept = end
+        if kept == last or first <= end:
+            yield where, first, kept
 
 
 def _number(cell: str, where: str, unit: Unit) -> float:
