@@ -36,6 +36,7 @@ from sdor.study.layout import (
     runs,
     stored_frames,
 )
+from sdor.study.settings import Method, MotionMethod
 from sdor.study.study import read_study, weights_setting, with_scenes
 
 if not workflow.configfiles:
@@ -91,6 +92,7 @@ wildcard_constraints:
     view="[0-9]+(x[0-9]+-grey)?(-unmasked)?",
     backbone="|".join(ARCHITECTURES),
     layer="pool|logits|softmax",
+    looks="[a-z]+(-[a-z]+)?-[0-9]+-(all|[0-9.]+fps)",
     seed="[0-9]+",
     t="[1-9][0-9]?",
     round="[1-9][0-9]?",
@@ -117,6 +119,22 @@ def remarks_of(scene):
     """What is to be said of a scene's files before any of them is decoded, a line each."""
     passed_over = [f"passed over: {file}" for file in SCENES[scene].passed_over]
     return [*copies(SCENES[scene], SOURCES), *passed_over]
+
+
+def of_approach(name):
+    """The wildcard constraint of variants of an approach: the paper's, or "motion"."""
+    kinds = {"paper": Method, "motion": MotionMethod}
+    return "|".join(one for one, method in METHODS.items() if type(method) is kinds[name]) or "none"
+
+
+def rates_of(scene):
+    """Frames a second of the clips whose scene file tells it."""
+    return {clip.name: clip.fps for clip in SCENES[scene].clips if clip.fps is not None}
+
+
+def time_files(scene, view):
+    """The tables of times beside the stored frames of all clips of a scene, in its order."""
+    return [str(Path(file).with_suffix(".parquet")) for file in frame_files(scene, view)]
 
 
 RUN_LOG = "results/logs/{scene}/{variant}/seed{seed}"

@@ -66,7 +66,7 @@ rule figures:
             "versions": versions_of("matplotlib", "numpy", "pandas"),
             "seeds": STUDY.seeds,
             "iterations": METHODS[w.variant].iterations,
-            "loss": METHODS[w.variant].training.loss,
+            "loss": getattr(METHODS[w.variant].training, "loss", "l1"),
         },
     script:
         "../scripts/figures.py"

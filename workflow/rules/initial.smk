@@ -11,6 +11,8 @@ rule initial:
         f"{RUN_LOG}/initial.log",
     benchmark:
         f"{RUN_TIME}/initial.tsv"
+    wildcard_constraints:
+        variant=of_approach("paper"),
     conda:
         ENVIRONMENT
     threads: 2

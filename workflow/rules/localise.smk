@@ -13,6 +13,8 @@ rule saliency:
         f"{RUN_LOG}/saliency.log",
     benchmark:
         f"{RUN_TIME}/saliency.tsv"
+    wildcard_constraints:
+        variant=of_approach("paper"),
     conda:
         ENVIRONMENT
     threads: NETWORK_THREADS

@@ -10,6 +10,8 @@ rule pseudo_labels:
         f"{RUN_LOG}/iteration{{t}}/pseudo_labels.log",
     benchmark:
         f"{RUN_TIME}/iteration{{t}}/pseudo_labels.tsv"
+    wildcard_constraints:
+        variant=of_approach("paper"),
     conda:
         ENVIRONMENT
     resources:
@@ -38,6 +40,8 @@ rule train:
         f"{RUN_LOG}/iteration{{t}}/train.log",
     benchmark:
         f"{RUN_TIME}/iteration{{t}}/train.tsv"
+    wildcard_constraints:
+        variant=of_approach("paper"),
     conda:
         ENVIRONMENT
     threads: network_threads
@@ -69,6 +73,8 @@ rule ensemble:
         f"{RUN_LOG}/ensemble.log",
     benchmark:
         f"{RUN_TIME}/ensemble.tsv"
+    wildcard_constraints:
+        variant=of_approach("paper"),
     conda:
         ENVIRONMENT
     resources:

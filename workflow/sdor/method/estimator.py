@@ -161,7 +161,9 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
             if key not in NOT_OF_THE_METHOD
         }
         check(given, "method", name)
-        return read_method(given, name)
+        method = read_method(given, name)
+        assert isinstance(method, Method)
+        return method
 
     @contextmanager
     def _stored(self, frames: Clips) -> Iterator[Inputs]:

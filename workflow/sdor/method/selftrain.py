@@ -1,21 +1,29 @@
 """The paper's method on one page: self-trained deep ordinal regression (section 3), in memory.
 
-The workflow runs the same functions as stages, with files in between.
+Below it, the same loop where motion starts and appearance learns, place by place. The workflow runs
+the same functions as stages, with files in between.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sdor.method.features import frame_features, trunk_maps
 from sdor.method.initial import initial_scores
+from sdor.method.maps import MapArray, smoothed_maps
+from sdor.method.motion import Start
+from sdor.method.place_labels import place_labels
+from sdor.method.places import Heads, frame_scores, score_places, train_heads
 from sdor.method.pseudo_labels import pseudo_labels
 from sdor.method.scorer import Scorer, new_scorer
 from sdor.method.scores import FloatArray, mean_of
 from sdor.method.training import score_rows, train
+from sdor.method.units import added
 from sdor.networks.backbones import Backbone
+from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
-from sdor.study.settings import Method
+from sdor.study.settings import Method, MotionMethod
+from sdor.video.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,59 @@ def self_train(frames: Inputs, backbone: Backbone, method: Method, *, seed: int)
         iterations.append(score_rows(phi, x))
         scores = iterations[-1] if method.labels_from == "last" else mean_of(iterations)
     return SelfTraining(mean_of(iterations), initial, iterations, models)
+
+
+@dataclass(frozen=True)
+class PlaceTraining:
+    """What the iterations of the approach "motion" leave.
+
+    Attributes
+    ----------
+    scores : (frames,) the answer. initial : (frames,) of motion, what the first pseudo labels come
+        from. iterations : of each, (frames,). models : the heads of each.
+    places : of each iteration, (looked-at frames, 49).
+    """
+
+    scores: FloatArray
+    initial: FloatArray
+    iterations: list[FloatArray]
+    models: list[Heads]
+    places: list[FloatArray]
+
+
+def self_train_places(
+    maps: MapArray,
+    start: Start,
+    timeline: Timeline,
+    method: MotionMethod,
+    *,
+    seed: int,
+    compute: Compute,
+) -> PlaceTraining:
+    """The same loop with another start, another unit and another head.
+
+    Motion says where to look first; what the places there look like is learnt across the view, and
+    finds what motion missed.
+
+    Parameters
+    ----------
+    maps : (n, 49, dims) of the frames that the network looked at.
+    start : of the same scene. timeline : of all its frames.
+    """
+    rows = timeline.sampled(method.maps.fps)
+    maps = smoothed_maps(maps, rows, timeline)
+    places, moving = np.moveaxis(start.places(rows), 2, 0)
+    scores = start.score[rows]
+    done = PlaceTraining(start.score, start.score, [], [], [])
+    for t in range(1, method.iterations + 1):
+        labels = place_labels(scores, places, moving, method.labels)
+        heads, _ = train_heads(maps, labels, method.training, seed=[seed, t], compute=compute)
+        places = score_places(heads, maps, compute)
+        scores = frame_scores(places, rows, timeline, method.labels.places)
+        done.models.append(heads)
+        done.places.append(places)
+        done.iterations.append(timeline.spread(scores, rows))
+    return replace(done, scores=added([start.score, mean_of(done.iterations)]))
 
 
 def training_inputs(

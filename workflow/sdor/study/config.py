@@ -138,6 +138,9 @@ def _schema(name: str) -> Document:
     schema: Document = yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
     if name == "method":
         schema["properties"]["backbone"]["enum"] = list(ARCHITECTURES)
+    elif name == "motion":
+        still = [backbone for backbone, one in ARCHITECTURES.items() if one.frames == 1]
+        schema["properties"]["backbone"]["enum"] = still
     elif name == "config":
         each = {backbone: {"type": "string"} for backbone in ARCHITECTURES}
         schema["properties"]["weights"]["properties"] = each

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sdor.study.scenes import Scene
-from sdor.study.settings import Method
+from sdor.study.settings import Method, MotionMethod, Variant
 from sdor.study.study import Study
 
 RUN = "results/{scene}/{variant}/seed{seed}"
@@ -25,9 +26,21 @@ class Run:
     seed: int
 
     @property
-    def method(self) -> Method:
+    def method(self) -> Variant:
         """The variant's settings."""
         return self.study.methods[self.variant]
+
+    @property
+    def paper(self) -> Method:
+        """The variant's settings, where its approach is the paper's."""
+        assert isinstance(self.method, Method), f"{self.variant} has another approach"
+        return self.method
+
+    @property
+    def motion(self) -> MotionMethod:
+        """The variant's settings, where its approach is "motion"."""
+        assert isinstance(self.method, MotionMethod), f"{self.variant} has another approach"
+        return self.method
 
     @property
     def folder(self) -> str:
@@ -46,7 +59,8 @@ class Run:
 
     def features(self, layer: str = "") -> str:
         """Features of all frames, of a layer; of the one that the initial scores start from."""
-        return self._of_frames("features", f"-{layer or self.method.features}", "parquet")
+        own = self.method.features if isinstance(self.method, Method) else "pool"
+        return self._of_frames("features", f"-{layer or own}", "parquet")
 
     @property
     def bins(self) -> str:
@@ -56,7 +70,7 @@ class Run:
     @property
     def rows(self) -> list[str]:
         """What the trainable part starts from: pooled features, the trunk's maps, or frames."""
-        match self.method.training.trainable:
+        match self.paper.training.trainable:
             case "head":
                 return [self.features("pool")]
             case "layer4":
@@ -67,8 +81,30 @@ class Run:
     @property
     def mapped_rows(self) -> list[str]:
         """What saliency maps start from: the trunk's maps where they are kept, else frames."""
-        kept = self.method.training.trainable == "layer4"
+        kept = self.paper.training.trainable == "layer4"
         return self.rows if kept else list(self.frames.values())
+
+    @property
+    def motion_frames(self) -> dict[str, str]:
+        """Clip: its frames in which motion is looked for, in the scene's order."""
+        return stored_frames(self.study.scenes[self.scene], self.motion.cells)
+
+    @property
+    def flow(self) -> str:
+        """Motion in the cells of the frames."""
+        return f"results/{self.scene}/flow/{self.motion.cells}.parquet"
+
+    @property
+    def maps(self) -> str:
+        """Principal components of the places of the frames that the network looks at."""
+        method = self.motion
+        folder = f"results/{self.scene}/maps/{method.backbone}-{method.view}"
+        return f"{folder}/{method.maps.name}.npy"
+
+    @property
+    def times(self) -> dict[str, str]:
+        """Clip: the times of its frames, in the scene's order."""
+        return {clip: f"{file.removesuffix('.npy')}.parquet" for clip, file in self.frames.items()}
 
     @property
     def subset(self) -> dict[str, str]:
@@ -94,12 +130,22 @@ class Run:
         """The scores by which the pseudo labels of iteration t are chosen."""
         if t == 1:
             return [self.initial]
-        every = self.method.labels_from == "ensemble"
+        every = isinstance(self.method, Method) and self.method.labels_from == "ensemble"
         return self.each("scores.parquet", range(1, t) if every else [t - 1])
+
+    def places_before(self, t: int) -> str:
+        """The scores of places by which the pseudo labels of iteration t are chosen."""
+        first = str(Path(self.initial).with_suffix(".npy"))
+        return self.each("places.npy", [t - 1])[0] if t > 1 else first
+
+    @property
+    def seen_first(self) -> dict[str, str]:
+        """The maps, where a detector of the initial scores looks at them."""
+        return {"maps": self.maps} if "appearance" in self.motion.start.detectors else {}
 
     def model_before(self, t: int) -> list[str]:
         """The model that a warm restart goes on from; none for a restart from the backbone."""
-        cold = t == 1 or self.method.restart == "imagenet"
+        cold = t == 1 or self.paper.restart == "imagenet"
         return [] if cold else self.each("model.safetensors", [t - 1])
 
     def rounds(self, name: str, before: int | None = None) -> list[str]:
@@ -135,7 +181,9 @@ class Run:
     def _start(self) -> tuple[object, ...]:
         """What the initial scores follow from."""
         it = self.method
-        return it.backbone, it.view, it.features, it.anomaly_rate, it.initial
+        if isinstance(it, Method):
+            return it.backbone, it.view, it.features, it.anomaly_rate, it.initial
+        return it.cells, it.anomaly_rate, it.start, self.maps
 
 
 def runs(study: Study) -> Iterator[Run]:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from types import UnionType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
+MOTION_SIZE = "360x240"  # pixels of the frames that motion is looked for in
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,6 +30,11 @@ class Settings:
             }
         )
 
+    @classmethod
+    def fits(cls, document: Mapping[str, Any]) -> bool:
+        """Whether a document is of these settings, where several kinds may stand."""
+        return bool(document is not None)
+
     def as_document(self) -> dict[str, Any]:
         """The settings as a mapping that `read` takes."""
         return asdict(self)
@@ -43,7 +50,7 @@ def _typed(kind: Any, value: Any) -> Any:
     if not kinds or not isinstance(value, Mapping):
         return tuple(value) if isinstance(value, list) else value
     if get_origin(kind) in (None, UnionType):
-        return kinds[0].read(value)
+        return next(one for one in kinds if one.fits(value)).read(value)
     return {name: _typed(kinds[0], one) for name, one in value.items()}
 
 
@@ -88,15 +95,32 @@ class TrainingSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Method(Settings):
-    """All settings of one variant."""
+class Approach(Settings):
+    """What every approach has: a network, the frames that it sees, and its iterations."""
 
     backbone: str
     input_size: int
     masks: bool
     anomaly_rate: float | None
-    features: Literal["pool", "logits", "softmax"]
     iterations: int
+
+    @property
+    def view(self) -> str:
+        """Name of the frames that it sees: their size, and whether masks are left off."""
+        return f"{self.input_size}{'' if self.masks else '-unmasked'}"
+
+    def _flat(self, *parts: str) -> dict[str, Any]:
+        """The flat document that `read` takes, of settings in parts."""
+        whole = asdict(self)
+        within = [whole.pop(name) for name in parts]
+        return {key: value for part in (whole, *within) for key, value in part.items()}
+
+
+@dataclass(frozen=True)
+class Method(Approach):
+    """All settings of a variant of the paper's approach."""
+
+    features: Literal["pool", "logits", "softmax"]
     labels_from: Literal["last", "ensemble"]
     restart: Literal["imagenet", "warm"]
     initial: InitialSettings
@@ -105,14 +129,86 @@ class Method(Settings):
 
     def as_document(self) -> dict[str, Any]:
         """The flat document that `read` takes."""
-        whole = asdict(self)
-        parts = [whole.pop(name) for name in ("initial", "labels", "training")]
-        return {key: value for part in (whole, *parts) for key, value in part.items()}
+        return self._flat("initial", "labels", "training")
+
+
+@dataclass(frozen=True)
+class StartSettings(Settings):
+    """Of the detectors that say what to learn first; the schema describes each."""
+
+    detectors: tuple[Literal["speed", "relative_speed", "appearance"], ...]
+    units: Literal["variation", "minmax"]
+
+
+@dataclass(frozen=True)
+class MapSettings(Settings):
+    """Of the maps that places are looked at in."""
+
+    fps: float | None
+    stages: tuple[Literal["trunk", "top"], ...]
+    components: int
 
     @property
-    def view(self) -> str:
-        """Name of the frames that it sees: their size, and whether masks are left off."""
-        return f"{self.input_size}{'' if self.masks else '-unmasked'}"
+    def name(self) -> str:
+        """What the file of such maps is called: "trunk-top-48-5fps", or "top-48-all"."""
+        rate = "all" if self.fps is None else f"{self.fps:g}fps"
+        return f"{'-'.join(self.stages)}-{self.components}-{rate}"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The settings of that name."""
+        *stages, components, rate = name.split("-")
+        fps = None if rate == "all" else float(rate.removesuffix("fps"))
+        return cls.read({"fps": fps, "stages": stages, "components": int(components)})
+
+
+@dataclass(frozen=True)
+class PlaceLabelSettings(Settings):
+    """Of the choice of pseudo labels among places."""
+
+    places: int
+    anomalous_fraction: float
+    normal_fraction: float
+    moving_share: float
+
+
+@dataclass(frozen=True)
+class PlaceTrainingSettings(Settings):
+    """Of the heads that learn them, and of the scores that they give."""
+
+    places: int
+    heads: int
+    hidden_units: int
+    learning_rate: float
+    batch_size: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class MotionMethod(Approach):
+    """All settings of a variant of the approach "motion"."""
+
+    start: StartSettings
+    maps: MapSettings
+    labels: PlaceLabelSettings
+    training: PlaceTrainingSettings
+
+    @property
+    def cells(self) -> str:
+        """Name of the frames in which it looks for motion."""
+        return f"{MOTION_SIZE}-grey{'' if self.masks else '-unmasked'}"
+
+    @classmethod
+    def fits(cls, document: Mapping[str, Any]) -> bool:
+        """Whether a document is of this approach."""
+        return document.get("approach") == "motion"
+
+    def as_document(self) -> dict[str, Any]:
+        """The flat document that `read` takes."""
+        return {"approach": "motion", **self._flat("start", "maps", "labels", "training")}
+
+
+Variant = MotionMethod | Method
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from sdor.study.plan import (
     TrackingSettings,
 )
 from sdor.study.scenes import DataNotFound, Scene, find_scene
-from sdor.study.settings import ComputeSettings, Method, Settings
+from sdor.study.settings import ComputeSettings, Method, MotionMethod, Settings, Variant
 
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
 REGISTRIES = ("npm", "pypi")
+# Approach: the section of a config, and the schema, that its variants are laid over.
+SECTIONS = {"paper": "method", "motion": "motion"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Study(Settings):
     ----------
     file : the config file's name, for messages.
     asked : names of all scenes. scenes : those that are there.
-    methods : the complete method of each variant. overrides : in what it differs from `method:`.
+    methods : the complete method of each variant. overrides : in what it differs from `method:`
+        or `motion:`, by its approach.
     plan : what stands beside what.
     weights : backbone: where its weights come from, where it is not `auto`.
     document : the config with every default filled in, as the report prints it.
@@ -41,7 +44,7 @@ class Study(Settings):
     file: str
     asked: tuple[str, ...]
     seeds: tuple[int, ...]
-    methods: dict[str, Method]
+    methods: dict[str, Variant]
     overrides: dict[str, dict[str, object]]
     plan: Plan
     competitors: tuple[str, ...]
@@ -101,7 +104,8 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     SdorError : a key or value is wrong.
     """
     check(config, "config", file)
-    check(config.get("method", {}), "method", file, "method")
+    for approach in SECTIONS.values():
+        check(config.get(approach, {}), approach, file, approach)
     document = with_defaults(config, "config")
     if not data_root_given:
         document["data_root"] = os.environ.get("SDOR_DATA_ROOT") or document["data_root"]
@@ -110,7 +114,7 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     asked = tuple(document["scenes"])
     overrides = _overrides(document["variants"], file)
     methods = {
-        name: read_method({**document["method"], **own}, f"{file}: variants.{name}")
+        name: read_method({**document[section_of(own)], **own}, f"{file}: variants.{name}")
         for name, own in overrides.items()
     }
     plan = Plan.read(
@@ -186,19 +190,31 @@ def _overrides(variants: Document, file: str) -> dict[str, dict[str, object]]:
             line.append(base)
         layers = [variants[one] or {} for one in reversed(line)]
         found[name] = {key: it for one in layers for key, it in one.items() if key != "base"}
-        check(found[name], "method", file, "variants", name)
+        section = section_of(found[name])
+        if section == "method":
+            found[name].pop("approach", None)
+        check(found[name], section, file, "variants", name)
     return found
 
 
-def read_method(document: Document, where: str) -> Method:
+def section_of(variant: Document) -> str:
+    """The section of a config that a variant is laid over, which is its schema's name, too."""
+    return SECTIONS[variant.get("approach", "paper")]
+
+
+def read_method(document: Document, where: str) -> Variant:
     """A method, complete; here are the rules between keys, which a schema cannot say."""
-    method = Method.read(with_defaults(document, "method"))
+    section = section_of(document)
+    whole = with_defaults(document, section)
+    method = (MotionMethod if section == "motion" else Method).read(whole)
     fractions = method.labels.anomalous_fraction + method.labels.normal_fraction
     if fractions > 1:
         raise SdorError(
             f"{where}: anomalous_fraction + normal_fraction is {fractions:g}; "
             "the two sets must not overlap, so it must be at most 1"
         )
+    if isinstance(method, MotionMethod):
+        return method
     c1, c2 = method.training.c1, method.training.c2
     if c1 <= c2:
         raise SdorError(f"{where}: c1 is {c1:g}: it must be above c2 ({c2:g})")

@@ -1,0 +1,21 @@
+from pathlib import Path
+
+from sdor.method.features import open_frames
+from sdor.method.maps import write_place_maps
+from sdor.networks.compute import choose_compute
+from sdor.running.jobs import job
+from sdor.study.settings import MapSettings
+from sdor.video.store import FrameStore
+from sdor.video.timeline import Timeline
+
+w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
+with job(snakemake, f"maps of {w.scene}, {w.backbone} at {w.view}") as work:
+    settings = MapSettings.named(w.looks)
+    times = {Path(path).stem: path for path in read.times}
+    rows = Timeline.read(times, stage["rates"]).sampled(settings.fps)
+    compute = choose_compute(**stage["compute"], threads=snakemake.threads)
+    store = FrameStore({Path(path).stem: path for path in read.frames})
+    backbone, frames = open_frames(store, Path(read.weights), compute)
+    maps, basis = (Path(path) for path in snakemake.output)
+    write_place_maps(backbone, frames, rows, settings, maps=maps, basis=basis)
+    work.summary = f"{len(rows):,} frames of {len(store):,}"

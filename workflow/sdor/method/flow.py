@@ -1,0 +1,188 @@
+"""Motion in the cells of every frame: optical flow between frames a tenth of a second apart.
+
+The flow is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV
+2016). It is kept where the picture really changes: elsewhere flow is a guess from what lies around.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import local
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sdor.errors import SdorError
+from sdor.files import About, atomic, damaged, open_parquet, schema_metadata
+from sdor.progress import track
+from sdor.video.store import FrameStore
+from sdor.video.timeline import FloatArray, Rows, Timeline
+
+HEIGHT, WIDTH = 240, 360  # pixels of the grey frames
+DOWN, ACROSS = 12, 18  # cells, of 20 x 20 pixels
+CELLS = DOWN * ACROSS
+SIDE = HEIGHT // DOWN
+LAG = 0.1  # seconds between the two frames of a pair
+RATE = 10.0  # pairs a second
+CHANGED = 10  # grey values by which a pixel differs where something moves: below is noise
+STRONGEST = 20  # pixels whose mean is a cell's speed
+# Pixels by which the picture as a whole is taken to have moved: less is the flow's own error.
+SHAKEN = 0.3
+ROW_GROUP = 1024  # frames
+PARTS = {"speed": CELLS, "moving": CELLS, "change": 1}
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Motion in the cells of sampled frames.
+
+    Attributes
+    ----------
+    rows : (n,) numbers of the frames in the scene.
+    speed : (n, 12, 18) pixels a second at 360 x 240, of what moves in it; 0 where nothing does.
+    moving : (n, 12, 18) share of the cell's pixels that change.
+    change : (n,) mean difference of grey values to the frame before: of the whole picture.
+    """
+
+    rows: Rows
+    speed: FloatArray
+    moving: FloatArray
+    change: FloatArray
+
+
+def flow_of(store: FrameStore, timeline: Timeline, threads: int = 1) -> Flow:
+    """Motion in the cells of the frames, 10 a second.
+
+    Parameters
+    ----------
+    store : grey frames of 360 x 240 pixels.
+
+    Raises
+    ------
+    SdorError : the frames have another size, or colour.
+    """
+    rows = timeline.sampled(RATE)
+    parts = np.concatenate([*_batches(store, timeline, rows, threads)])
+    return _flow(rows, parts)
+
+
+def write_flow(
+    store: FrameStore, timeline: Timeline, output: Path, *, threads: int = 1, about: About
+) -> int:
+    """Write `flow_of` as a table of clip, frame, speed and moving (lists of 216), and change.
+
+    Returns
+    -------
+    How many frames were paired.
+    """
+    rows = timeline.sampled(RATE)
+    index = timeline.index().iloc[rows]
+    units = {"speed": "pixels a second at 360x240", "moving": "share of a cell", "change": "grey"}
+    done = 0
+    with atomic(output) as temporary:
+        writer: pq.ParquetWriter | None = None
+        for batch in _batches(store, timeline, rows, threads):
+            part = index.iloc[done : done + len(batch)]
+            columns: dict[str, Any] = {name: pa.array(part[name]) for name in ("clip", "frame")}
+            at = 0
+            for name, size in PARTS.items():
+                values = np.ascontiguousarray(batch[:, at : at + size])
+                columns[name] = pa.FixedSizeListArray.from_arrays(values.reshape(-1), size)
+                at += size
+            table = pa.table(columns)
+            if writer is None:
+                schema = table.schema.with_metadata(schema_metadata({**units, **about}))
+                writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+            writer.write_table(table.cast(writer.schema))
+            done += len(batch)
+        if writer is not None:
+            writer.close()
+    return done
+
+
+def read_flow(path: Path, timeline: Timeline) -> Flow:
+    """Read what `write_flow` wrote.
+
+    Raises
+    ------
+    SdorError : the file is damaged, or of other frames than the timeline.
+    """
+    rows = timeline.sampled(RATE)
+    file = open_parquet(path)
+    try:
+        table = file.read()
+    except (OSError, pa.ArrowException) as error:
+        raise SdorError(damaged(path, error)) from error
+    index = timeline.index().iloc[rows]
+    same = len(table) == len(rows) and all(
+        np.array_equal(table[name].to_numpy(), index[name]) for name in ("clip", "frame")
+    )
+    if not same:
+        raise SdorError(f"{path}: not of the frames that are there; delete it and run again")
+    parts = [
+        table[name].combine_chunks().flatten().to_numpy().reshape(-1, size)
+        for name, size in PARTS.items()
+    ]
+    return _flow(rows, np.concatenate(parts, axis=1))
+
+
+def _flow(rows: Rows, parts: NDArray[np.float32]) -> Flow:
+    speed, moving, change = np.split(parts, np.cumsum([*PARTS.values()])[:-1], axis=1)
+    shape = (-1, DOWN, ACROSS)
+    return Flow(rows, speed.reshape(shape), moving.reshape(shape), change[:, 0])
+
+
+def _batches(
+    store: FrameStore, timeline: Timeline, rows: Rows, threads: int
+) -> Iterator[NDArray[np.float32]]:
+    """Speed, moving share and change of the rows, (n, 433), a thousand rows at a time."""
+    if store.shape != (HEIGHT, WIDTH, 1):
+        height, width, channels = store.shape
+        raise SdorError(
+            f"clip {store.clips[0]}: the stored frames are {width}x{height} with {channels} "
+            f"channel(s), expected {WIDTH}x{HEIGHT} grey; delete them and run the same command "
+            "again"
+        )
+    cv2.setNumThreads(1)  # pairs are shared out among threads, not pixels
+    own = local()
+    before = timeline.before(rows, LAG)
+
+    def pair(row: int, earlier: int) -> NDArray[np.float32]:
+        if not hasattr(own, "flow"):
+            own.flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        if row == earlier:
+            return np.full(sum(PARTS.values()), np.nan, dtype=np.float32)
+        then, now = store.gather([earlier, row])[..., 0]
+        return _cells(own.flow, then, now, timeline.seconds[row] - timeline.seconds[earlier])
+
+    starts = range(0, len(rows), ROW_GROUP)
+    with ThreadPoolExecutor(threads) as pool:
+        for start in track(starts, unit="thousand frames", label="flow"):
+            chosen = slice(start, start + ROW_GROUP)
+            yield np.stack([*pool.map(pair, rows[chosen].tolist(), before[chosen].tolist())])
+
+
+def _cells(
+    dis: Any, then: NDArray[np.uint8], now: NDArray[np.uint8], seconds: float
+) -> NDArray[np.float32]:
+    """Speed and moving share of every cell, and how much the picture changes: (433,)."""
+    flow = dis.calc(then, now, None)
+    shift = np.median(flow.reshape(-1, 2), axis=0)
+    if np.hypot(*shift) > SHAKEN:  # the camera's own motion
+        flow = flow - shift
+        back = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+        moved = cv2.warpAffine(then, back, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        change = cv2.absdiff(now, moved)
+    else:
+        change = cv2.absdiff(now, then)
+    moves = change > CHANGED
+    lengths = np.where(moves, np.hypot(flow[..., 0], flow[..., 1]), 0)
+    cells = lengths.reshape(DOWN, SIDE, ACROSS, SIDE).transpose(0, 2, 1, 3).reshape(CELLS, -1)
+    strongest = np.partition(cells, -STRONGEST, axis=1)[:, -STRONGEST:].mean(axis=1) / seconds
+    share = moves.reshape(DOWN, SIDE, ACROSS, SIDE).mean(axis=(1, 3)).ravel()
+    return np.concatenate([strongest, share, [change.mean()]]).astype(np.float32)

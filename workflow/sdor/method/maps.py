@@ -1,0 +1,152 @@
+"""What the places of a frame look like: the network's last maps as principal components a place."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from sdor.errors import SdorError
+from sdor.files import atomic, damaged
+from sdor.method.motion import FEATURES, GRID
+from sdor.method.sources import outputs
+from sdor.networks.backbones import Backbone
+from sdor.networks.inputs import Inputs
+from sdor.study.settings import MapSettings
+from sdor.video.timeline import Rows, Timeline
+
+BATCH_SIZE = 32
+# Frames, evenly spread, whose places the components are fitted on: 25,000 places.
+SAMPLED = 512
+LEAST_SPREAD = 1e-6  # of a component that does not vary
+MapArray = NDArray[np.float16]
+Basis = dict[str, NDArray[np.float32]]
+
+
+def place_maps(
+    backbone: Backbone,
+    frames: Inputs,
+    rows: Rows,
+    settings: MapSettings,
+    allocate: Callable[[tuple[int, ...]], MapArray] | None = None,
+) -> tuple[Basis, MapArray]:
+    """Principal components of all places of some frames, each with a variance of 1.
+
+    Components are fitted on an even sample of the frames, and shared by all places: what is learnt
+    in one is known in all. Each frame is looked at once.
+
+    Parameters
+    ----------
+    rows : (n,) the frames that are looked at.
+    allocate : makes the array of the maps, where it is to lie in a file.
+
+    Returns
+    -------
+    basis : of each stage, its mean (channels,) and components (channels, components).
+    maps : (n, 49, components of all stages) float16.
+    """
+    sample = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).round().astype(int))
+    looked = [*_raw_maps(backbone, frames, rows[sample], settings)]
+    stages: tuple[str, ...] = settings.stages
+    kept = {name: np.concatenate([one[name] for one in looked]) for name in stages}
+    basis: Basis = {}
+    for name, one in kept.items():
+        basis[f"{name}.mean"], basis[f"{name}.components"] = _components(one, settings.components)
+    first = project(kept, basis)
+    shape = (len(rows), *first.shape[1:])
+    maps = allocate(shape) if allocate else np.empty(shape, np.float16)
+    maps[sample] = first
+    others, done = np.delete(np.arange(len(rows)), sample), 0
+    for raw in _raw_maps(backbone, frames, rows[others], settings):
+        some = project(raw, basis)
+        maps[others[done : done + len(some)]] = some
+        done += len(some)
+    return basis, maps
+
+
+def project(raw: dict[str, NDArray[np.float16]], basis: Basis) -> MapArray:
+    """The stages' maps (n, 49, channels) in the components of a basis: (n, 49, components)."""
+    parts = [
+        (one.astype(np.float32) - basis[f"{name}.mean"]) @ basis[f"{name}.components"]
+        for name, one in raw.items()
+    ]
+    return np.concatenate(parts, axis=2).astype(np.float16)
+
+
+def write_place_maps(
+    backbone: Backbone,
+    frames: Inputs,
+    rows: Rows,
+    settings: MapSettings,
+    *,
+    maps: Path,
+    basis: Path,
+) -> None:
+    """Write `place_maps` as an .npy array, and the basis beside it."""
+    with atomic(maps) as temporary:
+
+        def allocate(shape: tuple[int, ...]) -> MapArray:
+            return np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+
+        found, written = place_maps(backbone, frames, rows, settings, allocate)
+        del written  # to the disk, before the file gets its name
+    with atomic(basis) as temporary:
+        save_file(found, temporary)
+
+
+def read_basis(path: Path) -> Basis:
+    """The basis that `write_place_maps` wrote (SdorError: it is damaged)."""
+    try:
+        basis: Basis = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise SdorError(damaged(path, error)) from error
+    return basis
+
+
+def smoothed_maps(
+    maps: MapArray, rows: Rows, timeline: Timeline, known: NDArray[np.bool_] | None = None
+) -> MapArray:
+    """The maps (n, 49, components), smoothed in time a place at a time, as training needs them."""
+    smooth = np.empty(maps.shape, dtype=np.float16)
+    for place in range(maps.shape[1]):
+        values = np.asarray(maps[:, place], dtype=np.float32)
+        smooth[:, place] = timeline.smoothed(values, rows, FEATURES, known)
+    return smooth
+
+
+def _components(
+    maps: NDArray[np.float16], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and principal components of maps (n, 49, channels), scaled to a variance of 1."""
+    values = maps.reshape(-1, maps.shape[2]).astype(np.float32)
+    pca = PCA(min(count, *values.shape), svd_solver="covariance_eigh").fit(values)
+    spread = np.sqrt(np.maximum(pca.explained_variance_, LEAST_SPREAD**2))
+    return pca.mean_.astype(np.float32), (pca.components_.T / spread).astype(np.float32)
+
+
+def _raw_maps(
+    backbone: Backbone, frames: Inputs, rows: Rows, settings: MapSettings
+) -> Iterator[dict[str, NDArray[np.float16]]]:
+    """Stage: its maps averaged to 7 x 7 places, (B, 49, channels), a batch at a time."""
+
+    def both(batch: Tensor) -> Tensor:
+        trunk = backbone.trunk_maps(batch)
+        stages = {"trunk": trunk}
+        if "top" in settings.stages:
+            stages["top"] = backbone.top_maps(trunk)
+        found = [
+            nn.functional.adaptive_avg_pool2d(stages[name].float(), GRID).flatten(2).transpose(1, 2)
+            for name in settings.stages
+        ]
+        widths[:] = [one.shape[2] for one in found]
+        return torch.cat(found, dim=2).half()
+
+    widths: list[int] = []
+    for values in outputs(both, frames, rows, BATCH_SIZE, "maps"):
+        parts = np.split(values, np.cumsum(widths)[:-1], axis=2)
+        yield dict(zip(settings.stages, parts, strict=True))

@@ -1,0 +1,158 @@
+"""When each frame of a scene was taken: samples of frames, smoothing and the way between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.ndimage import gaussian_filter1d
+
+from sdor.progress import logger
+from sdor.video.frames import Reading
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Rows = npt.NDArray[np.int64]
+UNKNOWN_RATE = 10.0  # frames a second, where nothing tells: that of UCSD's and many other archives
+ROUNDING = 1e-6  # seconds: times are multiples of 1/30 and the like
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The frames of a scene, in the order of its store, in seconds.
+
+    Attributes
+    ----------
+    clips : names. clip_of : (frames,) number of each frame's clip.
+    seconds : (frames,) from the beginning of the clip's source; they rise within a clip.
+    """
+
+    clips: tuple[str, ...]
+    clip_of: Rows
+    seconds: FloatArray
+
+    @classmethod
+    def read(cls, files: Mapping[str, str | Path], rates: Mapping[str, float | None]) -> "Timeline":
+        """From the tables of times beside stored frames; clips without frames are left out.
+
+        Parameters
+        ----------
+        rates : frames a second of clips whose scene file tells it.
+        """
+        times = {name: Reading.read(path).times for name, path in files.items()}
+        return cls.of({name: one for name, one in times.items() if len(one)}, rates)
+
+    @classmethod
+    def of(
+        cls, times: Mapping[str, FloatArray], rates: Mapping[str, float | None] | None = None
+    ) -> "Timeline":
+        """From the seconds (frames,) of each clip; unknown ones follow from its rate."""
+        seconds = [_rising(name, one, (rates or {}).get(name)) for name, one in times.items()]
+        lengths = [len(one) for one in seconds]
+        return cls(tuple(times), np.repeat(np.arange(len(times)), lengths), np.concatenate(seconds))
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def index(self) -> pd.DataFrame:
+        """Clip and frame (counted from 1) of each frame."""
+        names, starts = np.array(self.clips, dtype=object), self._starts()
+        frame = np.arange(len(self)) - starts[self.clip_of] + 1
+        return pd.DataFrame({"clip": names[self.clip_of], "frame": frame})
+
+    def sampled(self, rate: float | None) -> Rows:
+        """The frames that are looked at when it is so many a second (None: all).
+
+        They are the first of each period of 1 / rate seconds since the clip's begin; of a clip with
+        fewer frames a second, all.
+        """
+        if rate is None:
+            return np.arange(len(self))
+        since = self.seconds - self.seconds[self._starts()][self.clip_of]
+        period = np.floor((since + ROUNDING) * rate).astype(np.int64)
+        new = np.diff(period, prepend=-1) != 0
+        new[self._starts()] = True
+        return np.flatnonzero(new)
+
+    def before(self, rows: Rows, lag: float) -> Rows:
+        """Of each frame, the last one of its clip that is at least `lag` seconds older.
+
+        Of a frame less than `lag` seconds after the clip's begin, the first frame of the clip: the
+        frame itself, for that one.
+        """
+        found = np.empty(len(rows), dtype=np.int64)
+        for start, stop in self.spans():
+            here = (rows >= start) & (rows < stop)
+            wanted = self.seconds[rows[here]] - lag + ROUNDING
+            at = np.searchsorted(self.seconds[start:stop], wanted, side="right") - 1
+            found[here] = start + np.maximum(at, 0)
+        return found
+
+    def smoothed(
+        self,
+        values: FloatArray,
+        rows: Rows,
+        seconds: float,
+        known: npt.NDArray[np.bool_] | None = None,
+    ) -> FloatArray:
+        """Values (rows, …) of sampled frames, smoothed in time inside each clip.
+
+        Parameters
+        ----------
+        seconds : sigma of the Gaussian, which becomes samples by the median distance of the rows.
+        known : (rows,) false where a value is no part of the scene; the others make up for it.
+        """
+        made = np.empty(values.shape, dtype=values.dtype)
+        weights = np.ones(len(rows)) if known is None else known.astype(np.float64)
+        for start, stop in self.spans():
+            here = slice(*np.searchsorted(rows, [start, stop]))
+            sigma = seconds / self._distance(rows[here])
+            weight = weights[here].reshape(-1, *[1] * (values.ndim - 1))
+            total = gaussian_filter1d(values[here] * weight, sigma, axis=0, mode="nearest")
+            share = gaussian_filter1d(weight, sigma, axis=0, mode="nearest")
+            made[here] = np.divide(total, share, out=np.zeros_like(total), where=share > 0)
+        return made
+
+    def spread(self, values: FloatArray, rows: Rows, onto: Rows | None = None) -> FloatArray:
+        """Values (rows, …) of sampled frames on all frames, or on those given: linear in time.
+
+        Before the first sampled frame of a clip and after its last, it is that one's. A clip of
+        which no frame is sampled has values only if no frame of it is asked for.
+        """
+        wanted = np.arange(len(self)) if onto is None else onto
+        right = np.searchsorted(rows, wanted)
+        inside = np.minimum(right, len(rows) - 1)
+        right = np.where(self.clip_of[rows[inside]] == self.clip_of[wanted], inside, right - 1)
+        left = np.where(rows[right] > wanted, right - 1, right)
+        left = np.where(self.clip_of[rows[left]] == self.clip_of[wanted], left, right)
+        begin, end = self.seconds[rows[left]], self.seconds[rows[right]]
+        share = np.divide(
+            self.seconds[wanted] - begin, end - begin, out=np.zeros(len(wanted)), where=end > begin
+        ).reshape(-1, *[1] * (values.ndim - 1))
+        made: FloatArray = (1 - share) * values[left] + share * values[right]
+        return made
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Each clip's first frame, and the first one behind it."""
+        starts = self._starts()
+        return list(zip(starts.tolist(), [*starts[1:].tolist(), len(self)], strict=True))
+
+    def _starts(self) -> Rows:
+        return np.flatnonzero(np.diff(self.clip_of, prepend=-1))
+
+    def _distance(self, rows: Rows) -> float:
+        """Seconds from one sampled frame to the next: the median."""
+        return float(np.median(np.diff(self.seconds[rows]))) if len(rows) > 1 else 1.0
+
+
+def _rising(name: str, times: FloatArray, rate: float | None) -> FloatArray:
+    """A clip's seconds: by its rate, as the file has them, or by a usual rate."""
+    if rate is None and len(times) and np.isfinite(times).all() and (np.diff(times) > 0).all():
+        return times
+    if rate is None:
+        gaps = np.diff(times[np.isfinite(times)])
+        rate = float(1 / np.median(gaps)) if len(gaps) and np.median(gaps) > 0 else UNKNOWN_RATE
+        logger.warning("clip %s: its frames have no times that rise, %g a second taken", name, rate)
+    return np.arange(len(times)) / rate
