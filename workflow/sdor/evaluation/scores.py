@@ -105,10 +105,8 @@ class RunTables:
         running = np.cumsum(singles, axis=0) / np.arange(1, len(singles) + 1)[:, None]
         ours = checked_scores("ensemble", self.ensemble, index)
         off = np.abs(running[-1] - ours)
-        # Where motion was added, the score is not their mean.
-        if "motion" not in self.ensemble and off.max() > ENSEMBLE_TOLERANCE * max(
-            1.0, float(np.abs(ours).max())
-        ):
+        limit = ENSEMBLE_TOLERANCE * max(1.0, float(np.abs(ours).max()))
+        if "motion" not in self.ensemble and off.max() > limit:  # else that is added to it
             clip, frame = index.iloc[int(off.argmax())][["clip", "frame"]]
             words = f"clip {clip}, frame {frame}: the score is not the mean of the iterations"
             raise SdorError(f"ensemble: {words}; delete it and run again")

@@ -77,10 +77,11 @@ class Study(Settings):
         return [name for name in self.methods if name == self.plan.main or name not in compared]
 
     def with_saliency(self, scene: str) -> list[str]:
-        """Variants whose saliency is shown and measured: the main one and other networks."""
-        own = self.methods[self.plan.main].backbone
+        """Variants whose saliency is shown and measured: the main one, other networks, motion."""
+        own, main = self.methods[self.plan.main].backbone, self.plan.main
         others = [it for it in self.plan.backbones.on(scene) if self.methods[it].backbone != own]
-        return [self.plan.main, *others] if self.saliency else []
+        others += [it for it in self.shown() if isinstance(self.methods[it], MotionMethod)]
+        return list(dict.fromkeys([main, *others])) if self.saliency else []
 
     def pools(self) -> dict[str, Pool]:
         """The pools whose scenes are all there."""
