@@ -59,7 +59,7 @@ rule localise:
             "versions": versions_of("numpy", "scipy", "pillow"),
             "labels": LABELS[w.scene],
             "draws": STUDY.evaluation.bootstrap_draws,
-            "method": METHODS[w.variant].as_document(),
+            "about": {"method": METHODS[w.variant].as_document()},
         },
     script:
         "../scripts/localise.py"

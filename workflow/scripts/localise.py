@@ -1,7 +1,6 @@
 from sdor.evaluation.about import About
 from sdor.evaluation.localisation import localise_run
 from sdor.running.jobs import job
-from sdor.study.settings import Method
 from sdor.video.cuts import located_scene
 
 w, stage = snakemake.wildcards, snakemake.params.stage
@@ -12,6 +11,8 @@ with job(snakemake, f"localisation of {w.scene}/{w.variant}/seed{w.seed}") as wo
         snakemake.input.saliency,
         snakemake.output[0],
         draws=stage["draws"],
-        about=About(w.scene, w.variant, int(w.seed), Method.read(stage["method"])),
+        about=About.read(
+            {"scene": w.scene, "variant": w.variant, "seed": int(w.seed), **stage["about"]}
+        ),
     )
     work.summary = measured.printed["pixel_auc"].in_words("pixel AUC")

@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from sdor.method.places import Looked, train_and_score_places
+from sdor.method.place_labels import Looked
+from sdor.method.places import train_and_score_places
 from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
-from sdor.study.settings import PlaceSettings
+from sdor.study.settings import PlaceTrainingSettings
 from sdor.video.timeline import Timeline
 
 w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
@@ -14,7 +15,7 @@ with job(snakemake, f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}"
         Path(read.maps),
         Path(read.pseudo_labels),
         Path(snakemake.output.model).parent,
-        PlaceSettings.read(stage["method"]),
+        PlaceTrainingSettings.read(stage["method"]),
         seed=[int(w.seed), int(w.t)],
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,

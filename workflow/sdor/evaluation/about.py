@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from sdor.files import digest_of
 from sdor.networks.provenance import Provenance
-from sdor.study.settings import Method, Settings
+from sdor.study.settings import Settings, Variant
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class About(Settings):
     scene: str
     variant: str
     seed: int
-    method: Method
+    method: Variant
     overrides: Mapping[str, object] = field(default_factory=dict)
     description: str = ""
     weights: Provenance | None = None
