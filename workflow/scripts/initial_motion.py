@@ -7,15 +7,14 @@ from sdor.video.timeline import Timeline
 
 w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"initial scores of {w.scene}/{w.variant}/seed{w.seed}") as work:
+    files = {name: Path(read.get(name)) for name in ("flow", "maps", "subset") if read.get(name)}
     table = write_initial_motion(
-        Path(read.flow),
+        files,
         Timeline.read({Path(path).stem: path for path in read.times}, stage["rates"]),
         StartSettings.read(stage["method"]),
         (Path(snakemake.output.table), Path(snakemake.output.places)),
         fps=stage["fps"],
-        about=stage,
-        subset=Path(read.subset) if read.get("subset") else None,
-        maps=Path(read.maps) if read.get("maps") else None,
         seed=int(w.seed),
+        about=stage,
     )
     work.summary = f"{len(table):,} frames"

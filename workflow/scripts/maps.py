@@ -1,6 +1,5 @@
 from pathlib import Path
 
-from sdor.method.features import open_frames
 from sdor.method.maps import write_place_maps
 from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
@@ -13,9 +12,13 @@ with job(snakemake, f"maps of {w.scene}, {w.backbone} at {w.view}") as work:
     settings = MapSettings.named(w.looks)
     times = {Path(path).stem: path for path in read.times}
     rows = Timeline.read(times, stage["rates"]).sampled(settings.fps)
-    compute = choose_compute(**stage["compute"], threads=snakemake.threads)
     store = FrameStore({Path(path).stem: path for path in read.frames})
-    backbone, frames = open_frames(store, Path(read.weights), compute)
-    maps, basis = (Path(path) for path in snakemake.output)
-    write_place_maps(backbone, frames, rows, settings, maps=maps, basis=basis)
+    write_place_maps(
+        store,
+        Path(read.weights),
+        rows,
+        settings,
+        (Path(snakemake.output.maps), Path(snakemake.output.basis)),
+        compute=choose_compute(**stage["compute"], threads=snakemake.threads),
+    )
     work.summary = f"{len(rows):,} frames of {len(store):,}"

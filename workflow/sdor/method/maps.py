@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged
+from sdor.method.features import open_frames
 from sdor.method.motion import FEATURES, GRID
 from sdor.method.sources import outputs
 from sdor.networks.backbones import Backbone
+from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
 from sdor.study.settings import MapSettings
+from sdor.video.store import FrameStore
 from sdor.video.timeline import Rows, Timeline
 
 BATCH_SIZE = 32
@@ -79,15 +82,17 @@ def project(raw: dict[str, NDArray[np.float16]], basis: Basis) -> MapArray:
 
 
 def write_place_maps(
-    backbone: Backbone,
-    frames: Inputs,
+    store: FrameStore,
+    weights: Path,
     rows: Rows,
     settings: MapSettings,
+    outputs: tuple[Path, Path],
     *,
-    maps: Path,
-    basis: Path,
+    compute: Compute,
 ) -> None:
-    """Write `place_maps` as an .npy array, and the basis beside it."""
+    """Write `place_maps` of stored frames as an .npy array, and the basis beside it."""
+    backbone, frames = open_frames(store, weights, compute)
+    maps, basis = outputs
     with atomic(maps) as temporary:
 
         def allocate(shape: tuple[int, ...]) -> MapArray:

@@ -1,5 +1,6 @@
 """Motion says what to learn first: initial scores of frames and places from flow in cells."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,48 +100,40 @@ def initial_motion(
 
 
 def write_initial_motion(
-    flow_path: Path,
+    files: Mapping[str, Path],
     timeline: Timeline,
     settings: StartSettings,
     outputs: tuple[Path, Path],
     *,
     fps: float | None,
+    seed: int,
     about: About,
-    subset: Path | None = None,
-    maps: Path | None = None,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Flow → table of (clip, frame, row, each detector, score), and an array of `Start.places`.
 
     Parameters
     ----------
+    files : "flow"; "maps" of the frames that the network looks at, for the detector "appearance";
+        "subset", a table of the clips and frames that are used, where it is not all. `row` is the
+        place of a frame among all.
     outputs : the table, one line a frame that is used; and the array, (n, 49, 2) of the frames that
-        the network looks at.
-    fps : at which it does so. maps : the maps of these, for the detector "appearance".
-    subset : table of the clips and frames that are used, where it is not all. `row` is the place of
-        a frame among all.
+        the network looks at, at `fps`.
 
     Raises
     ------
     SdorError : a file is damaged, or of other frames.
     """
     index, rows = timeline.index(), timeline.sampled(fps)
-    index["row"], known = np.arange(len(index)), None
-    if subset is not None:
-        index = index.merge(read_parquet(subset, ["clip", "frame"]), on=["clip", "frame"])
+    index["row"], known, features = np.arange(len(index)), None, None
+    if "subset" in files:
+        used = read_parquet(files["subset"], ["clip", "frame"])
+        index = index.merge(used, on=["clip", "frame"])
         known = np.isin(np.arange(len(timeline)), index["row"])
-    features = None
-    if maps is not None:
-        means = read_array(maps, len(rows)).mean(axis=1, dtype=np.float32)
-        features = np.stack([timeline.spread(one, rows) for one in means.T], axis=1)
-    start = initial_motion(
-        read_flow(flow_path, timeline),
-        timeline,
-        settings,
-        known=known,
-        appearance=features,
-        seed=seed,
-    )
+    if "maps" in files:
+        means = read_array(files["maps"], len(rows)).mean(axis=1, dtype=np.float32)
+        features = timeline.spread(means, rows)
+    flow = read_flow(files["flow"], timeline)
+    start = initial_motion(flow, timeline, settings, known=known, appearance=features, seed=seed)
     every = index["row"].to_numpy()
     scores = {**start.detectors, "score": start.score}
     table = index.assign(**{name: one[every] for name, one in scores.items()})
