@@ -28,6 +28,7 @@ EXTRAS = {
 # Name on the Python package index: names on conda-forge, for the CPU and for CUDA.
 CONDA_NAMES = {
     "matplotlib": ("matplotlib-base", "matplotlib-base"),  # `matplotlib` brings Qt
+    "opencv-python-headless": ("py-opencv", "py-opencv"),
     "torch": ("pytorch-cpu", "pytorch-gpu"),  # the build, said by the package's name
 }
 # Of the process that runs the jobs: a job's script finds Snakemake in that process's environment.
