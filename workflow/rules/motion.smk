@@ -153,10 +153,12 @@ rule train_places:
         "../scripts/train_places.py"
 
 
-rule final:
+rule answer:
     input:
-        initial=lambda w: run_of(w).initial,
-        scores=lambda w: run_of(w).each("scores.parquet"),
+        index=lambda w: run_of(w).initial,
+        flow=lambda w: run_of(w).flow,
+        places=lambda w: run_of(w).each("places.npy"),
+        times=lambda w: run_of(w).times.values(),
     output:
         f"{RUN}/ensemble.parquet",
     log:
@@ -168,37 +170,30 @@ rule final:
     conda:
         ENVIRONMENT
     resources:
-        **growing(mem_mb=1000, runtime=10),
+        **growing(mem_mb=4000, runtime=60),
     params:
-        stage={"code": code_of("sdor.method.units")},
+        stage=lambda w: {
+            "code": code_of("sdor.method.answer"),
+            "versions": versions_of("numpy", "scipy"),
+            "method": METHODS[w.variant].start.as_document(),
+            "places": METHODS[w.variant].labels.places,
+            "fps": METHODS[w.variant].maps.fps,
+            "rates": rates_of(w.scene),
+        },
     script:
-        "../scripts/final.py"
+        "../scripts/answer.py"
 
 
-rule heat:
+use rule answer as heat with:
     input:
+        index=lambda w: run_of(w).initial,
         flow=lambda w: run_of(w).flow,
         places=lambda w: run_of(w).each("places.npy"),
         times=lambda w: run_of(w).times.values(),
+        ensemble=f"{RUN}/ensemble.parquet",
     output:
         f"{RUN}/saliency.npy",
     log:
         f"{RUN_LOG}/saliency.log",
     benchmark:
         f"{RUN_TIME}/saliency.tsv"
-    wildcard_constraints:
-        variant=of_approach("motion"),
-    conda:
-        ENVIRONMENT
-    resources:
-        **growing(mem_mb=4000, runtime=60),
-    params:
-        stage=lambda w: {
-            "code": code_of("sdor.method.heat"),
-            "versions": versions_of("numpy", "scipy"),
-            "method": METHODS[w.variant].start.as_document(),
-            "fps": METHODS[w.variant].maps.fps,
-            "rates": rates_of(w.scene),
-        },
-    script:
-        "../scripts/heat.py"

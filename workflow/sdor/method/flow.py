@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -31,10 +31,11 @@ LAG = 0.1  # seconds between the two frames of a pair
 RATE = 10.0  # pairs a second
 CHANGED = 10  # grey values by which a pixel differs where something moves: below is noise
 STRONGEST = 20  # pixels whose mean is a cell's speed
+FINE = 2  # smaller cells in each direction, for where in the frame something moves
 # Pixels by which the picture as a whole is taken to have moved: less is the flow's own error.
 SHAKEN = 0.3
 ROW_GROUP = 1024  # frames
-PARTS = {"speed": CELLS, "moving": CELLS, "change": 1}
+PARTS = {"speed": CELLS, "moving": CELLS, "fine": FINE**2 * CELLS, "change": 1}
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,26 @@ class Flow:
     rows : (n,) numbers of the frames in the scene.
     speed : (n, 12, 18) pixels a second at 360 x 240, of what moves in it; 0 where nothing does.
     moving : (n, 12, 18) share of the cell's pixels that change.
-    change : (n,) mean difference of grey values to the frame before: of the whole picture.
+    fine : (n, 24, 36) speed in cells of half the size.
+    change : (n,) mean difference of grey values to the frame before, of the whole picture; NaN
+        where there is none.
     """
 
     rows: Rows
     speed: FloatArray
     moving: FloatArray
+    fine: FloatArray
     change: FloatArray
+
+    def taken(self, which: Rows) -> Self:
+        """With the flow of other frames, by their places, (n,); 0 where those have none."""
+        parts = (self.speed, self.moving, self.fine, self.change)
+        return type(self)(self.rows, *(np.nan_to_num(one[which]) for one in parts))
+
+    def last(self, rows: Rows) -> Rows:
+        """Of other frames, (m,), the places of the last frames with flow before or at each."""
+        places: Rows = np.searchsorted(self.rows, rows, side="right") - 1
+        return places
 
 
 def flow_of(store: FrameStore, timeline: Timeline, threads: int = 1) -> Flow:
@@ -74,7 +88,7 @@ def flow_of(store: FrameStore, timeline: Timeline, threads: int = 1) -> Flow:
 def write_flow(
     store: FrameStore, timeline: Timeline, output: Path, *, threads: int = 1, about: About
 ) -> int:
-    """Write `flow_of` as a table of clip, frame, speed and moving (lists of 216), and change.
+    """Write `flow_of` as a table of clip, frame and the parts of a `Flow`, as lists.
 
     Returns
     -------
@@ -132,15 +146,15 @@ def read_flow(path: Path, timeline: Timeline) -> Flow:
 
 
 def _flow(rows: Rows, parts: NDArray[np.float32]) -> Flow:
-    speed, moving, change = np.split(parts, np.cumsum([*PARTS.values()])[:-1], axis=1)
-    shape = (-1, DOWN, ACROSS)
-    return Flow(rows, speed.reshape(shape), moving.reshape(shape), change[:, 0])
+    speed, moving, fine, change = np.split(parts, np.cumsum([*PARTS.values()])[:-1], axis=1)
+    whole, half = (-1, DOWN, ACROSS), (-1, FINE * DOWN, FINE * ACROSS)
+    return Flow(rows, speed.reshape(whole), moving.reshape(whole), fine.reshape(half), change[:, 0])
 
 
 def _batches(
     store: FrameStore, timeline: Timeline, rows: Rows, threads: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Speed, moving share and change of the rows, (n, 433), a thousand rows at a time."""
+    """The `PARTS` of the rows, side by side, a thousand rows at a time."""
     if store.shape != (HEIGHT, WIDTH, 1):
         height, width, channels = store.shape
         raise SdorError(
@@ -170,7 +184,7 @@ def _batches(
 def _cells(
     dis: Any, then: NDArray[np.uint8], now: NDArray[np.uint8], seconds: float
 ) -> NDArray[np.float32]:
-    """Speed and moving share of every cell, and how much the picture changes: (433,)."""
+    """The `PARTS` of one pair, one after the other."""
     flow = dis.calc(then, now, None)
     shift = np.median(flow.reshape(-1, 2), axis=0)
     if np.hypot(*shift) > SHAKEN:  # the camera's own motion
@@ -182,7 +196,16 @@ def _cells(
         change = cv2.absdiff(now, then)
     moves = change > CHANGED
     lengths = np.where(moves, np.hypot(flow[..., 0], flow[..., 1]), 0)
-    cells = lengths.reshape(DOWN, SIDE, ACROSS, SIDE).transpose(0, 2, 1, 3).reshape(CELLS, -1)
-    strongest = np.partition(cells, -STRONGEST, axis=1)[:, -STRONGEST:].mean(axis=1) / seconds
+    speeds = [
+        _strongest(lengths, SIDE // parts, STRONGEST // parts) / seconds for parts in (1, FINE)
+    ]
     share = moves.reshape(DOWN, SIDE, ACROSS, SIDE).mean(axis=(1, 3)).ravel()
-    return np.concatenate([strongest, share, [change.mean()]]).astype(np.float32)
+    return np.concatenate([speeds[0], share, speeds[1], [change.mean()]]).astype(np.float32)
+
+
+def _strongest(lengths: FloatArray, side: int, count: int) -> FloatArray:
+    """Mean of the `count` longest of each square of so many pixels a side, row by row."""
+    squares = lengths.reshape(HEIGHT // side, side, WIDTH // side, side).transpose(0, 2, 1, 3)
+    pixels = squares.reshape(-1, side * side)
+    longest: FloatArray = np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1)
+    return longest

@@ -1,17 +1,16 @@
 """Motion says what to learn first: initial scores of frames and places from flow in cells."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from sdor.files import About, atomic, read_array, read_parquet
 from sdor.method.flow import ACROSS, DOWN, Flow, read_flow
-from sdor.method.initial import combine, sp_scores
+from sdor.method.initial import sp_scores
 from sdor.method.scores import FloatArray, write_scores
 from sdor.method.units import Units, added, between_clips
 from sdor.progress import logger
@@ -25,10 +24,42 @@ STRONGEST = 3  # cells that make a frame's score
 MOVING = 0.02  # share of a cell's pixels from which on something moves there
 FAST = 95  # percentile of a row's moving cells that others are held against
 LEAST_MOVING = 20  # cells of a row that its percentile is taken of
-# How much more than in the frames around the picture changes at a cut, and by how many grey values.
-CUT_RATIO, CUT_CHANGE, AROUND = 2.5, 2.0, 7
+# How many times more than in the pairs around the picture changes at a cut, and by how many grey
+# values; and how many pairs on either side that are.
+CUT_RATIO, CUT_CHANGE, AROUND = 2.0, 2.0, 4
 STILL = 2.0  # units up to which nothing stands out
 TELLS_CLIPS = 0.5  # share of variance between clips from which on to warn
+
+
+@dataclass(frozen=True)
+class MotionScale:
+    """What the motion of a scene is measured by.
+
+    Attributes
+    ----------
+    fast : (12,) pixels a second: of each row of cells, the 95th percentile of those that move;
+        infinite where next to nothing does.
+    units : detector: its normal variation, of the detectors of motion that are used.
+    """
+
+    fast: FloatArray
+    units: dict[str, Units]
+
+    def speeds(self, name: str, speed: FloatArray) -> FloatArray:
+        """What a detector sees in cells (n, rows, columns): speed, or speed against the row's.
+
+        Far away, all is slow: a row of the picture is about as far from a camera that looks down a
+        scene, everywhere.
+        """
+        rows = np.repeat(self.fast, speed.shape[1] // DOWN)
+        return speed if name == "speed" else speed / rows[:, np.newaxis]
+
+    def measure(self, speed: FloatArray) -> FloatArray:
+        """Cells (n, rows, columns) of smoothed speed: the sum of all detectors in their units."""
+        total = np.zeros(speed.shape)
+        for name, one in self.units.items():
+            total += one.measure(self.speeds(name, speed))
+        return total
 
 
 @dataclass(frozen=True)
@@ -38,24 +69,22 @@ class Start:
     Attributes
     ----------
     detectors : name: (K,) scores of all frames. score : (K,) their sum in units.
-    rows : (n,) numbers of the frames that flow was taken of.
+    scale : what motion was measured by.
+    flow : what is used of the scene's flow. known : (n,) its frames that are used.
     cells : (n, 12, 18) sum of the cells' motion in the same units.
-    moving : (n, 12, 18) share of each cell that moves.
     """
 
     detectors: dict[str, FloatArray]
     score: FloatArray
-    rows: Rows
+    scale: MotionScale
+    flow: Flow
     cells: FloatArray
-    moving: FloatArray
+    known: NDArray[np.bool_] | None = None
 
     def places(self, rows: Rows) -> FloatArray:
-        """Motion of the places of other frames, and the share that moves there: (m, 49, 2).
-
-        It is that of the last flow before each.
-        """
-        last = np.searchsorted(self.rows, rows, side="right") - 1
-        return np.stack([in_places(self.cells[last]), in_places(self.moving[last])], axis=2)
+        """Motion of the places of other frames, and the share that moves there: (m, 49, 2)."""
+        last = self.flow.last(rows)
+        return np.stack([in_places(self.cells[last]), in_places(self.flow.moving[last])], axis=2)
 
 
 def initial_motion(
@@ -78,25 +107,24 @@ def initial_motion(
     flow = without_cuts(flow, timeline)
     here = None if known is None else known[flow.rows]
     every = np.ones(len(timeline), dtype=bool) if known is None else known
-    speeds = {"speed": flow.speed, "relative_speed": relative_speed(flow, here)}
+    scale = MotionScale(fast_of(flow, here), {})
+    speed = timeline.smoothed(flow.speed, flow.rows, FEATURES, here)
     detectors: dict[str, FloatArray] = {}
-    cells = np.zeros(flow.speed.shape)
     for name in settings.detectors:
         if name == "appearance":
             assert appearance is not None, "the detector appearance has no features"
             scores = timeline.smoothed(
-                sp_scores(appearance, seed=seed), np.arange(len(timeline)), SCORES
+                sp_scores(appearance, seed=seed), np.arange(len(timeline)), SCORES, known
             )
         else:
-            smooth = timeline.smoothed(speeds[name], flow.rows, FEATURES, here)
-            frames = strongest(smooth.reshape(len(smooth), -1), STRONGEST)
+            frames = strongest(scale.speeds(name, speed).reshape(len(speed), -1), STRONGEST)
             scores = timeline.spread(timeline.smoothed(frames, flow.rows, SCORES, here), flow.rows)
-            cells += Units.of(scores[every]).measure(smooth)
+            scale.units[name] = Units.of(scores[every])
         detectors[name] = scores
     used = [one[every] for one in detectors.values()]
     score = np.zeros(len(timeline))
-    score[every] = added(used) if settings.units == "variation" else combine(used)
-    return Start(detectors, score, flow.rows, cells, flow.moving)
+    score[every] = added(used)
+    return Start(detectors, score, scale, flow, scale.measure(speed), here)
 
 
 def write_initial_motion(
@@ -153,48 +181,68 @@ def write_initial_motion(
     return table
 
 
-def relative_speed(flow: Flow, known: NDArray[np.bool_] | None = None) -> FloatArray:
-    """Speed of cells held against the fast ones of their row: far away, all is slow.
+def read_start(flow: Path, timeline: Timeline, settings: StartSettings, initial: Path) -> Start:
+    """What learning started from, with the scores of the table that `write_initial_motion` wrote.
 
-    A row of the picture is about as far from a camera that looks down a scene, everywhere.
-
-    Returns
-    -------
-    (n, 12, 18) speed divided by the 95th percentile of the moving cells of the row; 0 in a row
-    where next to nothing moves.
+    Raises
+    ------
+    SdorError : a file is damaged, or of other frames.
     """
+    table = read_parquet(initial)
+    known = np.zeros(len(timeline), dtype=bool)
+    known[table["row"]] = True
+    motion = tuple(name for name in settings.detectors if name != "appearance")
+    start = initial_motion(
+        read_flow(flow, timeline), timeline, replace(settings, detectors=motion), known=known
+    )
+    score = np.zeros(len(timeline))
+    score[table["row"]] = table["score"]
+    return replace(start, score=score)
+
+
+def fast_of(flow: Flow, known: NDArray[np.bool_] | None = None) -> FloatArray:
+    """See `MotionScale.fast`."""
     used = slice(None) if known is None else known
-    relative = np.zeros_like(flow.speed)
+    fast = np.full(DOWN, np.inf)
     for row in range(DOWN):
         speeds = flow.speed[used, row][flow.moving[used, row] > MOVING]
-        if len(speeds) > LEAST_MOVING and (fast := np.percentile(speeds, FAST)) > 0:
-            relative[:, row] = flow.speed[:, row] / fast
-    return relative
+        if len(speeds) > LEAST_MOVING and (high := np.percentile(speeds, FAST)) > 0:
+            fast[row] = high
+    return fast
 
 
 def without_cuts(flow: Flow, timeline: Timeline) -> Flow:
-    """What is known of the next frame in place of pairs with a hard cut between, or without a pair.
+    """The flow of the nearest good pair of the clip in place of pairs with a hard cut between.
 
-    Motion goes on for a while; a cut, a flash or a broken frame changes the picture once.
+    Motion goes on for a while; a cut, a flash or a broken frame changes the picture once. Frames
+    without a pair, at the beginning of a clip, take that of the nearest good pair too. In a clip
+    without any, nothing moves.
     """
     nearest = np.arange(len(flow.rows))
     for start, stop in timeline.spans():
         here = np.arange(*np.searchsorted(flow.rows, [start, stop]))
-        change = flow.change[here]
-        bad = np.isnan(change)
-        if bad.all():
-            continue
-        filled = np.where(bad, np.nanmedian(change), change)
-        around = median_filter(filled, AROUND, mode="mirror")
-        bad |= (filled > CUT_RATIO * around) & (filled > CUT_CHANGE)
-        if bad.any() and not bad.all():
-            good = here[~bad]
-            at = np.searchsorted(good, here[bad]).clip(1, max(len(good) - 1, 1))
-            left, right = good[at - 1], good[np.minimum(at, len(good) - 1)]
-            nearer = np.abs(here[bad] - left) <= np.abs(right - here[bad])
-            nearest[here[bad]] = np.where(nearer, left, right)
-    speed, moving = (np.nan_to_num(one[nearest]) for one in (flow.speed, flow.moving))
-    return Flow(flow.rows, speed, moving, flow.change[nearest])
+        pairs = here[np.isfinite(flow.change[here])]
+        good = pairs[~_cuts(flow.change[pairs])]
+        if len(good):
+            right = np.searchsorted(good, here).clip(0, len(good) - 1)
+            left = np.maximum(right - 1, 0)
+            nearer = np.abs(here - good[left]) <= np.abs(good[right] - here)
+            nearest[here] = np.where(nearer, good[left], good[right])
+    return flow.taken(nearest)
+
+
+def _cuts(change: FloatArray) -> NDArray[np.bool_]:
+    """Which of a clip's pairs (n,) change far more than the four on either side."""
+    around = np.full((2 * AROUND, len(change)), np.nan)
+    for away in range(1, min(AROUND + 1, len(change))):
+        around[away - 1, away:] = change[:-away]
+        around[-away, :-away] = change[away:]
+    if len(change) < 2:
+        return np.zeros(len(change), dtype=bool)
+    found: NDArray[np.bool_] = change > np.maximum(
+        CUT_CHANGE, CUT_RATIO * np.nanmedian(around, axis=0)
+    )
+    return found
 
 
 def strongest(values: FloatArray, count: int) -> FloatArray:
@@ -204,15 +252,23 @@ def strongest(values: FloatArray, count: int) -> FloatArray:
 
 
 def in_places(cells: FloatArray) -> FloatArray:
-    """The mean of cells (n, 12, 18) in each of the 7 x 7 places of the picture: (n, 49)."""
-    down, across = _shares(DOWN), _shares(ACROSS)
-    places: FloatArray = np.einsum("pi,nij,qj->npq", down, cells, across).reshape(-1, PLACES)
-    return places
+    """What cells (n, 12, 18) say of the 7 x 7 places of the picture: (n, 49).
+
+    That of the strongest cell, as far as it lies within the place: its value times the root of its
+    share that does. Cells below 0 say nothing.
+    """
+    down, across = np.sqrt(_shares(DOWN)), np.sqrt(_shares(ACROSS))
+    above = np.maximum(cells, 0)
+    places = np.empty((len(cells), GRID, GRID), dtype=cells.dtype)
+    for row, column in np.ndindex(GRID, GRID):
+        weights = down[row][:, np.newaxis] * across[column]
+        places[:, row, column] = (above * weights).max(axis=(1, 2))
+    return places.reshape(len(cells), PLACES)
 
 
 def _shares(cells: int) -> FloatArray:
-    """(7, cells) share of each place's side that each of the cells covers; rows sum to 1."""
+    """(7, cells) share of each cell's side that lies within each of the places."""
     fine = np.arange(GRID * cells)
     shares = np.zeros((GRID, cells))
-    np.add.at(shares, (fine // cells, fine // GRID), 1 / cells)
+    np.add.at(shares, (fine // cells, fine // GRID), 1 / GRID)
     return shares

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sdor.errors import fault_in
+from sdor.errors import SdorError, fault_in
 from sdor.files import About, read_array, read_parquet, write_parquet
-from sdor.method.motion import MOVING, PLACES
+from sdor.method.motion import MOVING, PLACES, SCORES, strongest
 from sdor.method.scores import FloatArray
 from sdor.study.settings import PlaceLabelSettings
 from sdor.video.timeline import Rows, Timeline
@@ -25,9 +25,10 @@ def place_labels(
 ) -> pd.DataFrame:
     """Choose A and N among the places of the frames, and how probably each is drawn.
 
-    A: the strongest places of the frames with the highest scores, drawn by their own score. N: all
-    places of the frames with the lowest scores; those where something moves make up a fixed share
-    of what is drawn, since most places are still, and nothing is learnt from them.
+    A: the strongest places of the frames with the highest scores, drawn by their own score, several
+    times with different shares of the frames: nobody knows how many are anomalous, and one share
+    that misses takes all with it. N: all places of typical frames; those where something moves make
+    up a fixed share of what is drawn, since most places are still, and nothing is learnt from them.
 
     Parameters
     ----------
@@ -37,7 +38,8 @@ def place_labels(
     Returns
     -------
     Table of row (of the frame), place (0 to 48, from left to right and top to bottom), label (1 in
-    A, 0 in N), and weight (probabilities that sum to 1 over A and over N).
+    A, 0 in N), share (which of the shares of A it is in, from 0; -1 in N), and weight
+    (probabilities that sum to 1 over each A and over N).
 
     Raises
     ------
@@ -46,41 +48,58 @@ def place_labels(
     if not (np.isfinite(frame_scores).all() and np.isfinite(place_scores).all()):
         raise ValueError("a score is not finite; lower learning_rate if training diverged")
     frames = np.arange(len(frame_scores)) if known is None else np.flatnonzero(known)
-    anomalous = int(settings.anomalous_fraction * len(frames) + 1e-9)
+    counts = [int(share * len(frames) + 1e-9) for share in settings.anomalous_fractions]
     normal = int(settings.normal_fraction * len(frames) + 1e-9)
-    if anomalous < 1 or normal < 1:
-        least = int(np.ceil(1 / min(settings.anomalous_fraction, settings.normal_fraction)))
+    if min(*counts, normal) < 1:
+        least = int(np.ceil(1 / min(*settings.anomalous_fractions, settings.normal_fraction)))
         raise ValueError(
-            f"{len(frames)} frames give {anomalous} pseudo anomalous and {normal} pseudo normal "
-            f"ones (anomalous_fraction, normal_fraction); at least {least} frames are needed"
+            f"{len(frames)} frames give {min(counts)} pseudo anomalous and {normal} pseudo normal "
+            f"ones (anomalous_fractions, normal_fraction); at least {least} frames are needed"
         )
     order = frames[np.argsort(frame_scores[frames], kind="stable")]
-    highest, lowest = np.sort(order[-anomalous:]), np.sort(order[:normal])
-    best = np.sort(np.argsort(place_scores[highest], axis=1)[:, -settings.places :], axis=1)
-    scores = np.take_along_axis(place_scores[highest], best, axis=1).ravel().astype(np.float64)
-    scores = scores - min(0.0, scores.min())
-    in_a = pd.DataFrame(
-        {
-            "row": np.repeat(highest, settings.places),
-            "place": best.ravel(),
-            "label": np.int8(1),
-            "weight": scores / scores.sum() if scores.sum() > 0 else 1 / len(scores),
-        }
-    )
-    moves = moving[lowest].ravel() > MOVING
-    share = {True: settings.moving_share, False: 1 - settings.moving_share}
+    sets = [
+        _anomalous(np.sort(order[-count:]), place_scores, settings.places).assign(share=share)
+        for share, count in enumerate(counts)
+    ]
+    others = order[: len(order) - max(counts)]
+    first = _typical(frame_scores[others], normal) if settings.normal == "typical" else 0
+    chosen = np.sort(others[first : first + normal])
+    moves = moving[chosen].ravel() > MOVING
+    parts = {True: settings.moving_share, False: 1 - settings.moving_share}
     if moves.all() or not moves.any():  # one kind alone has to do
-        share = {True: 1.0, False: 1.0}
-    each = {kind: part / max((moves == kind).sum(), 1) for kind, part in share.items()}
+        parts = {True: 1.0, False: 1.0}
+    each = {kind: part / max((moves == kind).sum(), 1) for kind, part in parts.items()}
     in_n = pd.DataFrame(
         {
-            "row": np.repeat(lowest, PLACES),
-            "place": np.tile(np.arange(PLACES), len(lowest)),
+            "row": np.repeat(chosen, PLACES),
+            "place": np.tile(np.arange(PLACES), len(chosen)),
             "label": np.int8(0),
             "weight": np.where(moves, each[True], each[False]),
+            "share": -1,
         }
     )
-    return pd.concat([in_a, in_n]).sort_values(["row", "place"], ignore_index=True)
+    table = pd.concat([*sets, in_n])
+    table = table[["row", "place", "label", "share", "weight"]].astype({"share": np.int8})
+    return table.sort_values(["row", "place", "share"], ignore_index=True)
+
+
+def _anomalous(frames: Rows, place_scores: FloatArray, count: int) -> pd.DataFrame:
+    """The strongest places of some frames, weighed by their scores, none of which is below 0."""
+    best = np.sort(np.argsort(place_scores[frames], axis=1, kind="stable")[:, -count:], axis=1)
+    scores = np.take_along_axis(place_scores[frames], best, axis=1).ravel().astype(np.float64)
+    scores -= min(0.0, scores.min())
+    weight = scores / scores.sum() if scores.sum() > 0 else np.full(len(scores), 1 / len(scores))
+    members = {"row": np.repeat(frames, count), "place": best.ravel(), "label": np.int8(1)}
+    return pd.DataFrame({**members, "weight": weight})
+
+
+def _typical(scores: FloatArray, count: int) -> int:
+    """Where the shortest interval of ascending scores begins that holds so many: the shorth.
+
+    The lowest scores are not what is usual: a place that everyone has just left is as rare as one
+    where everyone runs.
+    """
+    return int(np.argmin(scores[count - 1 :] - scores[: len(scores) - count + 1]))
 
 
 @dataclass(frozen=True)
@@ -103,7 +122,30 @@ class Looked:
     def read(cls, initial: Path, timeline: Timeline, fps: float | None) -> Self:
         """From the table of initial scores (SdorError: it is damaged)."""
         index, rows = read_parquet(initial, ["clip", "frame", "row"]), timeline.sampled(fps)
-        return cls(timeline, rows, index, np.isin(rows, index["row"]))
+        known = np.isin(rows, index["row"])
+        seen = {timeline.clips[one] for one in np.unique(timeline.clip_of[rows[known]])}
+        for clip in set(index["clip"]) - seen:
+            raise SdorError(
+                f"clip {clip}: of its frames that are used, none is looked at; raise fps"
+            )
+        return cls(timeline, rows, index, known)
+
+    @classmethod
+    def of(cls, timeline: Timeline, fps: float | None) -> Self:
+        """All frames of a scene are used."""
+        index, rows = timeline.index(), timeline.sampled(fps)
+        index = index.assign(row=np.arange(len(index)))
+        return cls(timeline, rows, index, np.ones(len(rows), dtype=bool))
+
+    def frame_scores(self, places: FloatArray, count: int) -> FloatArray:
+        """Scores (n,) of the rows: the mean of their `count` highest places, smoothed in time.
+
+        Parameters
+        ----------
+        places : (n, 49) scores.
+        """
+        highest = strongest(np.asarray(places, dtype=np.float64), count)
+        return self.timeline.smoothed(highest, self.rows, SCORES, self.known)
 
     def at_rows(self, scores: FloatArray) -> FloatArray:
         """Scores of the used frames at the rows, (n,); 0 where one is not used."""
@@ -111,11 +153,10 @@ class Looked:
         every[self.index["row"]] = scores
         return every[self.rows]
 
-    def table(self, scores: FloatArray) -> pd.DataFrame:
-        """Clip, frame and score of the used frames, from scores (n,) of the rows."""
+    def spread(self, scores: FloatArray) -> FloatArray:
+        """Scores of the used frames, from those of the rows, (n,): linear in time."""
         kept = self.rows[self.known]
-        spread = self.timeline.spread(scores[self.known], kept, self.index["row"].to_numpy())
-        return self.index[["clip", "frame"]].assign(score=spread)
+        return self.timeline.spread(scores[self.known], kept, self.index["row"].to_numpy())
 
 
 def write_place_labels(
@@ -127,7 +168,7 @@ def write_place_labels(
     *,
     about: About,
 ) -> pd.DataFrame:
-    """Scores of frames and places → table of (clip, frame, row, place, label, weight).
+    """Scores of frames and places → table of (clip, frame, row, place, label, share, weight).
 
     Parameters
     ----------
@@ -149,6 +190,7 @@ def write_place_labels(
         "row": "among the frames that the network looked at",
         "place": "0 to 48, from left to right and top to bottom",
         "label": "1 anomalous, 0 normal",
+        "share": "which of anomalous_fractions, from 0; -1 of normal ones",
         "weight": "probability to be drawn within its label",
     }
     table = pd.concat([index, members], axis=1)

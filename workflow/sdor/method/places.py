@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from sdor.errors import SdorError
 from sdor.files import About, atomic, damaged, read_array, read_parquet, write_parquet
 from sdor.method.maps import MapArray, smoothed_maps
-from sdor.method.motion import PLACES, SCORES, strongest
+from sdor.method.motion import PLACES
 from sdor.method.place_labels import Looked
-from sdor.method.scores import FloatArray, write_scores
+from sdor.method.scores import write_scores
 from sdor.networks.compute import Compute
 from sdor.progress import track
 from sdor.study.settings import PlaceTrainingSettings
-from sdor.video.timeline import Rows, Timeline
+from sdor.video.timeline import Rows
 
 SCORED = 1 << 16  # places at a time
 EPOCHS = 10  # parts of the training that the history tells of
@@ -79,12 +79,13 @@ def train_and_score_places(
     members, about = read_parquet(labels), {**about, "compute": compute.describe()}
     heads, history = train_heads(found, members, settings, seed=seed, compute=compute)
     places = score_places(heads, found, compute)
-    scores = frame_scores(places, looked.rows, looked.timeline, settings.places, looked.known)
+    scores = looked.spread(looked.frame_scores(places, settings.places))
     save_heads(heads, folder / "model.safetensors")
     write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
     with atomic(folder / "places.npy") as temporary:
         np.save(temporary, places)
-    write_scores(folder / "scores.parquet", looked.table(scores), about)
+    table = looked.index[["clip", "frame"]].assign(score=scores)
+    write_scores(folder / "scores.parquet", table, about)
     return history
 
 
@@ -98,7 +99,8 @@ def train_heads(
 ) -> tuple[Heads, pd.DataFrame]:
     """Minimise the ordinal regression loss (Eq. 8) over the places in A and N.
 
-    Half of a batch is drawn from A, half from N, each head with batches of its own.
+    Half of a batch is drawn from A, half from N, each head with batches of its own: there are
+    `heads` for each of the shares of A.
 
     Parameters
     ----------
@@ -113,22 +115,26 @@ def train_heads(
     ------
     SdorError : the loss is not finite any more.
     """
-    heads = Heads(maps.shape[2], settings.hidden_units, settings.heads, seed=seed)
+    shares = sorted(set(labels["share"]) - {-1})
+    sets = [labels[labels["share"] == share] for share in shares for _ in range(settings.heads)]
+    normal = labels[labels["share"] == -1]
+    heads = Heads(maps.shape[2], settings.hidden_units, len(sets), seed=seed)
     heads.to(compute.device)
     optimiser = torch.optim.AdamW(heads.parameters(), lr=settings.learning_rate)
     rng = np.random.default_rng(seed)
     half = settings.batch_size // 2
-    places = (labels["row"] * PLACES + labels["place"]).to_numpy()
-    sets = [(labels["label"] == label).to_numpy() for label in (1, 0)]
-    weights = labels["weight"].to_numpy()
     targets = torch.tensor([[1.0] * half + [0.0] * half], device=compute.device)
     flat, history = maps.reshape(-1, maps.shape[2]), list[dict[str, float]]()
     steps = np.array_split(np.arange(settings.steps), min(EPOCHS, settings.steps))
     for epoch, some in enumerate(track(steps, unit="epoch", label="heads"), start=1):
         started = time.monotonic()
-        shape = (len(some), settings.heads, half)
-        drawn = np.concatenate(
-            [rng.choice(places[one], shape, p=weights[one]) for one in sets], axis=2
+        shape = (len(some), half)
+        drawn = np.stack(
+            [
+                np.concatenate([_draw(one, shape, rng), _draw(normal, shape, rng)], 1)
+                for one in sets
+            ],
+            axis=1,
         )
         total = 0.0
         with compute.repeatable():
@@ -138,7 +144,7 @@ def train_heads(
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
-                total += float(loss.detach()) / settings.heads
+                total += float(loss.detach()) / len(sets)
         mean = total / len(some)
         if not math.isfinite(mean):
             raise SdorError(
@@ -147,6 +153,13 @@ def train_heads(
             )
         history.append({"epoch": epoch, "loss": mean, "seconds": time.monotonic() - started})
     return heads.eval(), pd.DataFrame(history)
+
+
+def _draw(members: pd.DataFrame, shape: tuple[int, int], rng: np.random.Generator) -> Rows:
+    """Numbers of places among all, drawn with replacement by their weight."""
+    places = (members["row"] * PLACES + members["place"]).to_numpy()
+    drawn: Rows = rng.choice(places, shape, p=members["weight"].to_numpy())
+    return drawn
 
 
 def score_places(heads: Heads, maps: MapArray, compute: Compute) -> NDArray[np.float32]:
@@ -159,18 +172,6 @@ def score_places(heads: Heads, maps: MapArray, compute: Compute) -> NDArray[np.f
             some = torch.from_numpy(np.ascontiguousarray(flat[here])).to(compute.device)
             scores[here] = heads(some.float()[None]).mean(dim=0).cpu().numpy()
     return scores.reshape(maps.shape[:2])
-
-
-def frame_scores(
-    place_scores: FloatArray,
-    rows: Rows,
-    timeline: Timeline,
-    count: int,
-    known: NDArray[np.bool_] | None = None,
-) -> FloatArray:
-    """Scores of looked-at frames: the mean of their `count` highest places, smoothed in time."""
-    highest = strongest(np.asarray(place_scores, dtype=np.float64), count)
-    return timeline.smoothed(highest, rows, SCORES, known)
 
 
 def save_heads(heads: Heads, path: Path) -> None:

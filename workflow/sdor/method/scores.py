@@ -22,7 +22,7 @@ LEAST_SIZE = 0.1
 
 def all_alike(values: FloatArray, least: float = 0) -> bool:
     """Whether numbers are equal up to rounding, so that nothing stands out (see `first_alike`)."""
-    return len(values) == 0 or bool(np.ptp(values) <= _rounding(values, least))
+    return len(values) == 0 or bool(np.ptp(values) <= rounding(values, least))
 
 
 def first_alike(rows: FloatArray, least: float = 0) -> IntArray:
@@ -40,7 +40,7 @@ def first_alike(rows: FloatArray, least: float = 0) -> IntArray:
     -------
     (rows,) positions: `rows[first_alike(rows)]` are the rows without their rounding.
     """
-    limit = _rounding(rows, least)
+    limit = rounding(rows, least)
     firsts = np.arange(len(rows))
     # Two rows of a run lie within two limits of each other, in one of their numbers as in all.
     steps = np.abs(np.diff(rows[:, 0] if rows.ndim == 2 else rows))
@@ -51,7 +51,8 @@ def first_alike(rows: FloatArray, least: float = 0) -> IntArray:
     return firsts
 
 
-def _rounding(values: FloatArray, least: float) -> float:
+def rounding(values: FloatArray, least: float = 0) -> float:
+    """How far numbers may lie apart and still be equal up to rounding (see `first_alike`)."""
     # The size of most: one number far out must not level the others.
     size = float(np.quantile(np.abs(values), MOST)) if values.size else 0.0
     return ROUNDING * max(size, least)

@@ -4,26 +4,26 @@ Below it, the same loop where motion starts and appearance learns, place by plac
 the same functions as stages, with files in between.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from sdor.method.answer import answer
 from sdor.method.features import frame_features, trunk_maps
 from sdor.method.initial import initial_scores
 from sdor.method.maps import MapArray, smoothed_maps
 from sdor.method.motion import Start
-from sdor.method.place_labels import place_labels
-from sdor.method.places import Heads, frame_scores, score_places, train_heads
+from sdor.method.place_labels import Looked, place_labels
+from sdor.method.places import Heads, score_places, train_heads
 from sdor.method.pseudo_labels import pseudo_labels
 from sdor.method.scorer import Scorer, new_scorer
 from sdor.method.scores import FloatArray, mean_of
 from sdor.method.training import score_rows, train
-from sdor.method.units import added
 from sdor.networks.backbones import Backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
 from sdor.study.settings import Method, MotionMethod
-from sdor.video.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -75,22 +75,22 @@ class PlaceTraining:
 
     Attributes
     ----------
-    scores : (frames,) the answer. initial : (frames,) of motion, what the first pseudo labels come
-        from. iterations : of each, (frames,). models : the heads of each.
-    places : of each iteration, (looked-at frames, 49).
+    table : see `answer`; its score is the answer. initial : what learning started from.
+    iterations : of each, (n,) scores of the frames that were looked at. places : (n, 49).
+    models : the heads of each.
     """
 
-    scores: FloatArray
-    initial: FloatArray
+    table: pd.DataFrame
+    initial: Start
     iterations: list[FloatArray]
-    models: list[Heads]
     places: list[FloatArray]
+    models: list[Heads]
 
 
 def self_train_places(
     maps: MapArray,
     start: Start,
-    timeline: Timeline,
+    looked: Looked,
     method: MotionMethod,
     *,
     seed: int,
@@ -104,22 +104,22 @@ def self_train_places(
     Parameters
     ----------
     maps : (n, 49, dims) of the frames that the network looked at.
-    start : of the same scene. timeline : of all its frames.
+    start : of the same scene.
     """
-    rows = timeline.sampled(method.maps.fps)
-    maps = smoothed_maps(maps, rows, timeline)
-    places, moving = np.moveaxis(start.places(rows), 2, 0)
-    scores = start.score[rows]
-    done = PlaceTraining(start.score, start.score, [], [], [])
+    maps = smoothed_maps(maps, looked.rows, looked.timeline, looked.known)
+    places, moving = np.moveaxis(start.places(looked.rows), 2, 0)
+    scores = start.score[looked.rows]
+    iterations, every, models = list[FloatArray](), list[FloatArray](), list[Heads]()
     for t in range(1, method.iterations + 1):
-        labels = place_labels(scores, places, moving, method.labels)
+        labels = place_labels(scores, places, moving, method.labels, looked.known)
         heads, _ = train_heads(maps, labels, method.training, seed=[seed, t], compute=compute)
         places = score_places(heads, maps, compute)
-        scores = frame_scores(places, rows, timeline, method.labels.places)
-        done.models.append(heads)
-        done.places.append(places)
-        done.iterations.append(timeline.spread(scores, rows))
-    return replace(done, scores=added([start.score, mean_of(done.iterations)]))
+        scores = looked.frame_scores(places, method.labels.places)
+        models.append(heads)
+        every.append(places)
+        iterations.append(scores)
+    table, _ = answer(start, iterations, every, looked)
+    return PlaceTraining(table, start, iterations, every, models)
 
 
 def training_inputs(

@@ -1,45 +1,49 @@
 """Scores of different detectors on one scale: in units of their own normal variation."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from sdor.files import About
-from sdor.method.scores import FloatArray, IntArray, all_alike, mean_scores, write_scores
+from sdor.method.scores import FloatArray, IntArray, all_alike, rounding
 
 LOW = 5.0  # percentile: as far as ordinary frames lie below the median
+CUT = 90.0  # percentile where A begins: as far as pseudo anomalies lie above it
 BELOW = 0.25  # what a unit below the median counts: quiet is no news
 
 
 @dataclass(frozen=True)
 class Units:
-    """A detector's normal variation, by which its scores are measured: (score - median) / spread.
+    """What a detector's scores are measured by: (score - median) / spread.
 
     Attributes
     ----------
-    median : of its scores. spread : from its 5th percentile to the median; 0 where all are alike.
+    median : of its scores. spread : one unit; 0 where all scores are alike.
     """
 
     median: float
     spread: float
 
     @classmethod
-    def of(cls, scores: FloatArray) -> "Units":
-        """Of the scores (frames,) of a whole scene."""
-        low, median = np.percentile(scores, [LOW, 50])
-        return cls(float(median), 0.0 if all_alike(scores) else float(median - low))
+    def of(cls, scores: FloatArray, percentile: float = LOW) -> "Units":
+        """Of the scores (frames,) of a whole scene: from a percentile to the median is one unit.
+
+        With `LOW` that is their normal variation; with `CUT` the ordinal scale, on which the median
+        frame has 0 and the first of A has 1. Where half of the scores are equal, a unit is the
+        median distance of the others.
+        """
+        end, median = np.percentile(scores, [percentile, 50])
+        away = np.abs(scores - median)
+        spread = abs(median - end)
+        if all_alike(scores):
+            spread = 0.0
+        elif all_alike(np.array([median, end])):
+            spread = np.median(away[away > rounding(scores)])
+        return cls(float(median), float(spread))
 
     def measure(self, scores: FloatArray) -> FloatArray:
         """Scores in units; all 0 where nothing varies."""
-        values = np.asarray(scores, dtype=np.float64)
-        if self.spread > 0:
-            return (values - self.median) / self.spread
-        # Half of the frames are alike: what differs at all stands out by its size alone.
-        scale = np.abs(values - self.median).max(initial=0)
-        return (values - self.median) / scale if scale > 0 else np.zeros_like(values)
+        away = np.asarray(scores, dtype=np.float64) - self.median
+        return away / self.spread if self.spread > 0 else np.zeros_like(away)
 
     def weighed(self, scores: FloatArray) -> FloatArray:
         """Scores in units, of which those below the median count a quarter: what is added up."""
@@ -48,7 +52,7 @@ class Units:
 
 
 def added(detectors: list[FloatArray]) -> FloatArray:
-    """The sum of several detectors' scores (frames,), each in units of its own."""
+    """The sum of several detectors' scores (frames,), each in units of its normal variation."""
     total: FloatArray = np.sum([Units.of(one).weighed(one) for one in detectors], axis=0)
     return total
 
@@ -63,30 +67,3 @@ def between_clips(scores: FloatArray, clip_of: IntArray) -> float:
     means = np.bincount(clips, scores) / counts
     whole = np.square(scores - scores.mean()).sum()
     return float((counts * np.square(means - scores.mean())).sum() / whole) if whole > 0 else 0.0
-
-
-def write_final(
-    initial: Path, iterations: Sequence[Path], output: Path, *, about: About
-) -> pd.DataFrame:
-    """Score tables → table of (clip, frame, motion, appearance, score).
-
-    Motion is the initial score and appearance the mean of all iterations, both in units of their
-    normal variation, which the file's metadata have; the score is their sum.
-
-    Raises
-    ------
-    SdorError : a table is damaged, or of other frames than the first.
-    """
-    found = mean_scores(iterations)
-    parts = {
-        "motion": mean_scores([initial])["score"].to_numpy(),
-        "appearance": found["score"].to_numpy(),
-    }
-    units = {name: Units.of(one) for name, one in parts.items()}
-    table = found[["clip", "frame"]].assign(
-        **{name: units[name].measure(one) for name, one in parts.items()},
-        score=added([*parts.values()]),
-    )
-    scales = {name: asdict(one) for name, one in units.items()}
-    write_scores(output, table, {**about, "units": scales})
-    return table

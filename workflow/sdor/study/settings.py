@@ -137,7 +137,6 @@ class StartSettings(Settings):
     """Of the detectors that say what to learn first; the schema describes each."""
 
     detectors: tuple[Literal["speed", "relative_speed", "appearance"], ...]
-    units: Literal["variation", "minmax"]
 
 
 @dataclass(frozen=True)
@@ -167,8 +166,9 @@ class PlaceLabelSettings(Settings):
     """Of the choice of pseudo labels among places."""
 
     places: int
-    anomalous_fraction: float
+    anomalous_fractions: tuple[float, ...]
     normal_fraction: float
+    normal: Literal["typical", "lowest"]
     moving_share: float
 
 

@@ -208,10 +208,14 @@ def read_method(document: Document, where: str) -> Variant:
     section = section_of(document)
     whole = with_defaults(document, section)
     method = (MotionMethod if section == "motion" else Method).read(whole)
-    fractions = method.labels.anomalous_fraction + method.labels.normal_fraction
+    if isinstance(method, MotionMethod):
+        highest, key = max(method.labels.anomalous_fractions), "the largest of anomalous_fractions"
+    else:
+        highest, key = method.labels.anomalous_fraction, "anomalous_fraction"
+    fractions = highest + method.labels.normal_fraction
     if fractions > 1:
         raise SdorError(
-            f"{where}: anomalous_fraction + normal_fraction is {fractions:g}; "
+            f"{where}: {key} + normal_fraction is {fractions:g}; "
             "the two sets must not overlap, so it must be at most 1"
         )
     if isinstance(method, MotionMethod):
