@@ -97,7 +97,7 @@ def run(
     no value at all. `rate`: the share of anomalous frames (0.3).
     """
     steps = {
-        "sp_iforest": start,
+        "initial": start,
         "iteration_1": (start + end) / 2,
         "iteration_2": end - 0.02,
         "ensemble_1": (start + end) / 2,

@@ -14,9 +14,8 @@ from sdor.evaluation.localisation import MEASURES
 from sdor.files import write_json, write_parquet
 from sdor.networks.provenance import Provenance
 from sdor.reporting.findings import read_findings, write_findings
-from sdor.study.config import with_defaults
 from sdor.study.plan import EvaluationSettings
-from sdor.study.settings import Method
+from sdor.study.study import read_method
 
 COMPETITORS = {
     "del_giorno_1_w100": 0.2,
@@ -47,7 +46,7 @@ def scores(frames, strength, seed):
 
 def about(scene="ped2", variant="paper", seed=0, overrides=None, **more):
     """What a run came from, with the default method but for the overrides."""
-    method = Method.read(with_defaults(overrides or {}, "method"))
+    method = read_method(overrides or {}, "")
     return About(scene, variant, seed, method, overrides or {}, **more)
 
 
@@ -87,7 +86,7 @@ def evaluation(about, frames, strengths, iterations=2):
         counts,
         {row: measure(values, frames, weights) for row, values in found.items()},
         {row: measure(one, frames, weights) for row, one in oracles.items()},
-        {"ours - sp_iforest": paired(found["ours"], found["sp_iforest"], frames, weights)},
+        {"ours - initial": paired(found["ours"], found["initial"], frames, weights)},
         [
             {
                 "iteration": t,
@@ -109,11 +108,10 @@ def write_run(folder, about, frames, strengths):
     write_parquet(folder / "draws.parquet", drawn, {})
 
 
-def strengths_of(ours, competitors=()):
+def strengths_of(ours, competitors=(), detectors=("sp", "iforest")):
     return {
-        "sp": 0.6,
-        "iforest": 0.7,
-        "sp_iforest": 0.8,
+        **dict(zip(detectors, (0.6, 0.7), strict=True)),
+        "initial": 0.8,
         **{row: COMPETITORS[row] for row in competitors},
         **{f"iteration_{number}": ours - 0.2 / number for number in (1, 2)},
         **{f"ensemble_{number}": ours - 0.1 / number for number in (1, 2)},
@@ -161,7 +159,10 @@ def write_study(
                 train, test = scenes.get(scene, (8, 8))
                 # Each seed of a part of the frames has frames of its own.
                 frames = frames_of(train + (seed if rate is not None else 0), test)
-                rows = strengths_of(ours, competitors if variant == main else ())
+                found = (
+                    ["speed", "relative_speed"] if "approach" in overrides else ["sp", "iforest"]
+                )
+                rows = strengths_of(ours, competitors if variant == main else (), found)
                 place = folder / scene / variant / f"seed{seed}"
                 if scene in pooled:
                     measured, _ = evaluation(run, frames, rows)

@@ -70,8 +70,8 @@ def test_runs_show_what_the_files_say(finished, store):
         run = store.get_run(receipt["runs"][place])
         assert (run.info.run_name, run.info.status) == (place, "FINISHED")
         assert run.data.metrics["ours/merged"] == measured["rows"]["ours"]["merged"]["value"]
-        initial = measured["rows"]["sp_iforest"]["average_precision"]["value"]
-        assert run.data.metrics["sp_iforest/average_precision"] == initial
+        initial = measured["rows"]["initial"]["average_precision"]["value"]
+        assert run.data.metrics["initial/average_precision"] == initial
         method = measured["about"]["method"]
         assert run.data.params["loss"] == method["loss"]
         assert set(method) <= set(run.data.params)

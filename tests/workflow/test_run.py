@@ -57,7 +57,7 @@ def test_metrics_say_what_they_came_from(finished):
     }
     assert metrics["counts"]["anomalous_frames"] == 6
     # Six bright frames of two hundred are found by anything that looks at the picture.
-    assert metrics["rows"]["sp_iforest"]["merged"]["value"] > 0.9
+    assert metrics["rows"]["initial"]["merged"]["value"] > 0.9
 
 
 def test_two_runs_give_the_same_bytes(finished, undisturbed):

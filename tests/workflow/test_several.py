@@ -95,7 +95,7 @@ def test_pools_hold_all_frames_of_their_scenes(several):
         assert pooled["about"]["pooled"] == ["yard", "gate"]
         assert pooled["counts"]["frames"] == 160
         assert pooled["counts"]["anomalous_frames"] == 12
-        assert 0.5 < pooled["rows"]["sp_iforest"]["merged"]["value"] <= 1
+        assert 0.5 < pooled["rows"]["initial"]["merged"]["value"] <= 1
 
 
 def test_pixel_masks_are_measured_and_other_scenes_are_not(several):

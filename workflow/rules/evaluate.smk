@@ -1,6 +1,10 @@
 # ensemble ─ evaluation: every row of the tables against the ground truth.
 
 EVALUATION = STUDY.evaluation.as_document()
+METHOD_CODE = {
+    Method: [f"sdor.method.{one}" for one in ("initial", "pseudo_labels", "training", "scores")],
+    MotionMethod: [f"sdor.method.{one}" for one in ("maps", "places", "units")],
+}
 
 
 rule evaluate:
@@ -37,10 +41,7 @@ rule evaluate:
                 "description": SCENES[w.scene].description,
                 "fingerprints": {
                     "evaluation's code": code_of("sdor.evaluation.evaluate"),
-                    "method's code": code_of(
-                        *("sdor.method.initial", "sdor.method.pseudo_labels"),
-                        *("sdor.method.training", "sdor.method.scores"),
-                    ),
+                    "method's code": code_of(*METHOD_CODE[type(METHODS[w.variant])]),
                     "labels": digest_of(LABELS[w.scene]),
                     "video": digest_of([SOURCES[w.scene, one] for one in clip_names(w.scene)]),
                 },

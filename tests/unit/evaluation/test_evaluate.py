@@ -62,17 +62,17 @@ def run(tables):
 def test_every_detector_has_every_column(tables):
     got = run(tables)
     assert list(got.rows) == [
-        *("sp", "iforest", "sp_iforest", "iteration_1", "iteration_2"),
+        *("sp", "iforest", "initial", "iteration_1", "iteration_2"),
         *("ensemble_1", "ensemble_2", "ours", "ours_smoothed"),
     ]
     assert list(got.oracles) == ["split_oracle", "clip_rate_oracle"]
     assert got.rows["ensemble_1"] == got.rows["iteration_1"]
     assert got.oracles["split_oracle"]["train_side"].value == 1.0
     assert got.oracles["split_oracle"]["test_only"].value == 0.5
-    difference = got.differences["ours - sp_iforest"]["merged"].value
+    difference = got.differences["ours - initial"]["merged"].value
     rows = got.rows
     assert difference == pytest.approx(
-        rows["ours"]["merged"].value - rows["sp_iforest"]["merged"].value
+        rows["ours"]["merged"].value - rows["initial"]["merged"].value
     )
     assert got.about == ABOUT
     json.dumps(got.as_document(), allow_nan=False)
@@ -125,7 +125,7 @@ def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
 def test_a_competitor_is_one_more_row(tables):
     other = {"unmasking": tables["initial"][["clip", "frame", "score"]]}
     got = run({**tables, "competitors": other})
-    assert got.rows["unmasking"] == got.rows["sp_iforest"]
+    assert got.rows["unmasking"] == got.rows["initial"]
 
 
 def shifted(table):

@@ -27,7 +27,7 @@ def findings(tmp_path_factory):
 
 
 def test_all_pairs_of_headline_rows_are_compared(findings):
-    headline = ["ours", "sp", "iforest", "sp_iforest", "del_giorno_1_w100", "unmasking"]
+    headline = ["ours", "sp", "iforest", "initial", "del_giorno_1_w100", "unmasking"]
     headline += ["iteration_2", "ours_smoothed"]
     cells = [one for one in comparisons(findings).every if one.key.scene == "ped2"]
     cells = [one for one in cells if one.key.metric == "merged"]
@@ -39,7 +39,7 @@ def test_all_pairs_of_headline_rows_are_compared(findings):
     rows = {row for pair in pairs for variant, row in pair if variant == "paper"}
     assert rows == set(headline)
     assert [pair for pair in sides if pair[0][0] == "rate05"] == [
-        (("rate05", "ours"), ("rate05", "sp_iforest"))
+        (("rate05", "ours"), ("rate05", "initial"))
     ]
     for cell in cells:
         assert cell.draws <= DRAWS
@@ -63,12 +63,12 @@ def test_the_page_says_what_holds_group_by_group(findings):
     ]
     rows = [row.texts for row in first.rows]
     assert len(rows) == 7 + 2 + 1 + 1
-    gain = findings.cell("ped2", "paper", against="sp_iforest")
-    assert rows[2] == ("Our method", "Sp + iForest", text(gain), "holds")
+    gain = findings.cell("ped2", "paper", against="initial")
+    assert rows[2] == ("Our method", "Initial scores", text(gain), "holds")
     assert rows[2][2].startswith("+")
-    assert rows[8][:2] == ("Sp + iForest", "Unmasking, both fused")
+    assert rows[8][:2] == ("Initial scores", "Unmasking, both fused")
     assert rows[9][:2] == ("Our method", "Our method (vgg16)")
-    assert rows[10][:2] == ("Our method (rate05)", "Sp + iForest (rate05)")
+    assert rows[10][:2] == ("Our method (rate05)", "Initial scores (rate05)")
     assert {row[3] for row in rows} == {"holds", "does not hold"}
     merged = [one for one in found.every if (one.key.scene, one.key.metric) == ("ped2", "merged")]
     holding = sum(cell.holds for cell in merged)
@@ -97,7 +97,7 @@ def test_counts_of_seeds_with_frames_of_their_own_are_said_to_be_of_the_first(tm
 def test_a_difference_without_an_interval_says_why(findings):
     cells = dict(findings.cells)
     for key, cell in cells.items():
-        if key.variant == "paper" and key.against == "sp_iforest":
+        if key.variant == "paper" and key.against == "initial":
             cells[key] = replace(cell, low=None, high=None, reason="fewer than 2 clips")
     changed = replace(findings)
     vars(changed)["cells"] = cells

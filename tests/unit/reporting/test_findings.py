@@ -207,7 +207,7 @@ def test_the_paired_interval_of_one_seed_is_that_of_its_metrics_file(tmp_path):
     files = write_study(tmp_path, {"ped2": (6, 8)}, {"paper": ({}, 1.4)}, seeds=[0])
     findings = gathered(files, Plan("paper"), tmp_path)
     for metric in ("merged", "test_only"):
-        known = read_json(files["metrics"][0])["differences"]["ours - sp_iforest"][metric]
+        known = read_json(files["metrics"][0])["differences"]["ours - initial"][metric]
         found = findings.cell("ped2", "paper", metric=metric, against=INITIAL)
         assert [found.mean, found.low, found.high] == pytest.approx(
             [100 * known[name] for name in ("value", "low", "high")]
@@ -261,8 +261,8 @@ def test_the_papers_figures_are_there_and_beside_what_they_compare_to(findings):
     # In Table 1 it would be beside ResNet-50.
     differ = "differ: backbone vgg16 (resnet50), epochs 8 (50)"
     assert beside("vgg16", against="table 1") == (83.2, differ)
-    assert beside("paper", "sp_iforest") == (67.5, "same")
-    assert beside("vgg16", "sp_iforest")[0] is None
+    assert beside("paper", "initial") == (67.5, "same")
+    assert beside("vgg16", "initial")[0] is None
     # One value of the paper stands beside both settings of its authors.
     assert beside("paper", "del_giorno_1_w10") == beside("paper", "del_giorno_1_w100")
     assert beside("paper", "unmasking") == (82.2, "other protocol: test data alone")

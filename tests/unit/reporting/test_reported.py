@@ -25,7 +25,7 @@ def test_the_papers_tables_are_typed_in_full():
     ours = [71.7, 83.2, 88.1, 92.7, 99.9, 99.9, 99.7, 97.4]
     assert table.loc["ours", SCENES].tolist() == ours
     initial = [56.3, 67.5, 80.5, 91.0, 87.3, 88.1, 91.5, 87.1]
-    assert table.loc["sp_iforest", SCENES].tolist() == initial
+    assert table.loc["initial", SCENES].tolist() == initial
     # The row of Ionescu et al. [16] is the Subway and UMN one: no value on UCSD.
     narrowed = table.loc["ionescu_narrowed_clusters", SCENES]
     assert narrowed.isna().tolist() == [True, True, *[False] * 6]
@@ -55,11 +55,18 @@ def test_the_papers_tables_are_typed_in_full():
 )
 def test_settings_that_are_not_the_papers_are_told_where_they_reach(method, initial, ours):
     run = about(overrides=method)
-    for row in ("sp", "iforest", "sp_iforest"):
+    for row in ("sp", "iforest", "initial"):
         assert differing_settings(run, row) == initial
     for row in ("ours", "del_giorno_2_w10"):
         assert differing_settings(run, row) == ours
     assert settings_text(run, "ours") == (f"differ: {ours}" if ours else "same")
+
+
+def test_another_approach_differs_as_a_whole_and_competitors_by_their_frames():
+    run = about(overrides={"approach": "motion", "input_size": 64, "iterations": 2})
+    for row in ("initial", "speed", "ours", "ours_smoothed"):
+        assert settings_text(run, row) == "differ: approach motion (paper)"
+    assert differing_settings(run, "unmasking") == "input_size 64 (224)"
 
 
 def test_a_setting_reaches_the_competitors_that_use_what_it_changes():

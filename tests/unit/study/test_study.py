@@ -79,6 +79,7 @@ VARIANTS = {
     "logits": {"features": "logits"},
     "rare": {"anomaly_rate": 0.1},
 }
+MOTION = {"main": "fast", "variants": {"fast": {"approach": "motion"}}}
 
 
 def test_a_compared_variant_runs_where_it_is_compared(study, tmp_path):
@@ -156,6 +157,14 @@ def test_our_method_is_said_where_there_is_more_than_one_variant(study):
         ),
         ({"feedback": {"rounds": 0}}, r"feedback\.rounds: 0 must be at least 1"),
         ({"competitors": ["unmask"]}, r"competitors\.0: 'unmask' is not one of del_giorno_1"),
+        (
+            {**MOTION, "competitors": ["unmasking", "del_giorno_2"]},
+            r"^c\.yaml: competitors: del_giorno_2: .* main is variant fast of .*; leave it out",
+        ),
+        (
+            {**MOTION, "feedback": {"scenes": ["plaza"]}},
+            r"^c\.yaml: feedback\.scenes: plaza: goes on from the paper's approach",
+        ),
         ({"variants": {"a": {"anomaly_rate": 2}}}, r"variants\.a\.anomaly_rate: 2 must be below 1"),
     ],
 )

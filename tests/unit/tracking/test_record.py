@@ -111,7 +111,7 @@ def test_runs_show_findings_and_losses(tmp_path):
     whole, first, second, *rounds = entries_of(tmp_path, later=LATER)
     rows = read_json(tmp_path / "yard/ours/seed0/metrics.json")["rows"]
     assert points(whole)["ours/merged", 0] == rows["ours"]["merged"]["value"]
-    assert points(whole)["sp_iforest/within_clip", 0] == rows["sp_iforest"]["within_clip"]["value"]
+    assert points(whole)["initial/within_clip", 0] == rows["initial"]["within_clip"]["value"]
     assert points(whole)["iteration/merged", 2] == rows["iteration_2"]["merged"]["value"]
     mean = rows["ensemble_1"]["average_precision"]["value"]
     assert points(whole)["ensemble/average_precision", 1] == mean

@@ -29,8 +29,13 @@ def kept_files(run):
 
 
 def kept_model(run):
-    """What a run's ensemble is put together from, where it is kept as a model; else nothing."""
+    """What a run's ensemble is put together from, where it is kept as a model; else nothing.
+
+    Heads of the approach "motion" are no model by themselves: motion comes before them.
+    """
     main = (run.variant, run.seed) == (PLAN.main, STUDY.seeds[0])
+    if isinstance(run.method, MotionMethod):
+        return {}
     if STUDY.tracking.models == "none" or (STUDY.tracking.models == "main" and not main):
         return {}
     return {

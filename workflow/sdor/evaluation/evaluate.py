@@ -96,7 +96,7 @@ def evaluate(
         _counts(tables.clips, frames),
         rows,
         oracles,
-        {"ours - sp_iforest": paired(judged["ours"], judged["sp_iforest"], frames, weights)},
+        {"ours - initial": paired(judged["ours"], judged["initial"], frames, weights)},
         [_purity(number, one, truth) for number, one in enumerate(tables.pseudo_labels, start=1)],
     )
     return measured, drawn

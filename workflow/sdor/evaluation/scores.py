@@ -117,7 +117,7 @@ class RunTables:
                 for name in self.initial.columns
                 if name not in ("clip", "frame", "row", "score")
             },
-            "sp_iforest": checked_scores("initial", self.initial, index),
+            "initial": checked_scores("initial", self.initial, index),
             **others,
             **{f"iteration_{number}": one for number, one in enumerate(singles, start=1)},
             **{f"ensemble_{number}": one for number, one in enumerate(running, start=1)},

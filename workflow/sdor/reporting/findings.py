@@ -7,8 +7,9 @@ scene : a scene, or a pool of scenes.
 variant : a variant; empty where a row is of no run.
 seed : empty for what is of no one seed: the paper's values, and paired differences over all seeds
     (of the means of their values, and of the means of every draw).
-row : what was measured: a detector (sp, iforest, sp_iforest, competitors, iteration_t, ensemble_t,
-    ours, ours_smoothed), an oracle (split_oracle, clip_rate_oracle), "feedback" (the model after a
+row : what was measured: a detector (sp, iforest, or speed, relative_speed, appearance of the
+    approach "motion"; initial, which joins them; competitors, iteration_t, ensemble_t, ours,
+    ours_smoothed), an oracle (split_oracle, clip_rate_oracle), "feedback" (the model after a
     round of it), or empty for counts of the run. For localisation it is ours. Of the paper's
     values that no run stands beside, the paper's method.
 way : how: empty for a scene's frames; "raw", "ranks" for pools; "all_clips", "test_only" for
@@ -75,7 +76,7 @@ SCHEMA = (
 MEASURED, REPORTED = "measured", "reported"
 # The columns that paired differences over all seeds are taken of.
 JUDGED = ("merged", "test_only")
-OURS, INITIAL = "ours", "sp_iforest"
+OURS, INITIAL = "ours", "initial"
 ALL_UMN = "umn"  # the paper's value for all scenes of UMN
 LOCALISED = ("all_clips", "test_only")
 MARKED = ("marked", "marked_frames")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sdor.evaluation.about import About
 from sdor.study.config import with_defaults
+from sdor.study.settings import MotionMethod
 
 FOLDER = Path(__file__).resolve().parents[2] / "report"
 # The paper's backbones by our names: Table 1 is of ResNet-50, the others are in Table 2.
@@ -16,7 +17,7 @@ TABLE_2 = {"resnet50": "resnet50", "vgg16": "vgg16", "r3d_18": "3dconv", "i3d": 
 # Its 3DConv is C3D (Tran et al. 2015): no network of ours, and at an input size it does not state.
 THREE_D, THREE_D_NETWORK = "3dconv", "C3D"
 # What does not train, and the settings that reach it.
-INITIAL_ROWS = ("sp", "iforest", "sp_iforest")
+INITIAL_ROWS = ("sp", "iforest", "speed", "relative_speed", "appearance", "initial")
 FRAME_SETTINGS = ("input_size", "anomaly_rate")
 FEATURE_SETTINGS = (*FRAME_SETTINGS, "features", "pca")
 INITIAL_SETTINGS = (
@@ -77,6 +78,8 @@ def differing_settings(about: About, row: str, *, with_backbone: bool = False) -
     every = tuple(key for key in paper if key not in NOT_COMPARED)
     keys = next((some for start, some in REACHED_BY.items() if row.startswith(start)), every)
     found = []
+    if isinstance(about.method, MotionMethod) and not set(keys) <= {*FRAME_SETTINGS}:
+        keys, found = (), ["approach motion (paper)"]
     if with_backbone:
         keys = ("backbone", *keys)
     elif TABLE_2.get(backbone) == THREE_D:

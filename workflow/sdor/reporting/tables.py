@@ -47,11 +47,10 @@ from sdor.reporting.typeset import (
     row_name,
     text,
 )
+from sdor.study.settings import MotionMethod
 
 # The test clips first: those that published figures are over.
 LOCALISED = {"test_only": "test clips", "all_clips": "all clips"}
-# Of competitors that the paper has one value of.
-PARTS = ("_appearance", "_motion")
 WAYS = {"raw": "as they are", "ranks": "as ranks"}
 
 
@@ -100,8 +99,10 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
     """Detectors and oracles of one scene and variant."""
     about = {"scene": scene, "variant": variant}
     count = findings.counts[scene, variant]
-    # The first and the last running mean stand in the table already, under other names.
-    doubled = (f"{STEPS[1]}1", f"{STEPS[1]}{count['iterations']:.0f}")
+    runs = findings.grouped[scene, variant]
+    motion = isinstance(runs[0].method, MotionMethod)
+    # The first running mean stands in the table already, and the last one, if it is the answer.
+    doubled = (f"{STEPS[1]}1", "" if motion else f"{STEPS[1]}{count['iterations']:.0f}")
     headings = dict.fromkeys(ORACLES, WORDS["oracles"])
     rows = [
         _row(findings, [row_name(row)], "scene", headings.get(row, ""), **about, row=row)
@@ -110,7 +111,6 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
     ]
     ours = _row(findings, [], "scene", **about)
     cells = dict(zip(METRICS.values(), ours.findings[:-1], strict=True))
-    runs = findings.grouped[scene, variant]
     first = " of the first seed" if (scene, variant) in findings.partial else ""
     averages = [METRICS[metric] for metric in ("within_clip", "macro_auc")]
     header = [
@@ -124,6 +124,7 @@ def scene_table(findings: Findings, scene: str, variant: str) -> Table:
     ]
     notes = [*_marks(rows), *_missing(list(cells), [ours])]
     notes += [f"{WORDS['skipped']}: {', '.join(skipped)}."] if skipped else []
+    notes += [WORDS["motion"]] if motion else []
     caption = WORDS["scene_caption"].format(
         **{name: f"{one:,.5g}" if one % 1 else f"{one:,.0f}" for name, one in count.items()},
         first=first and f" (counts{first})",
@@ -386,7 +387,8 @@ def _measured_rows(findings: Findings, places: Iterable[Place]) -> list[str]:
     """The lower block of Table 1; rows that the paper has stand there in any case."""
     keys = [(place.scene, findings.plan.main, place.way) for place in places]
     known = dict.fromkeys(row for key in keys for row in findings.rows.get(key, ()))
-    listed = [one for one in TABLES["rows"] if one in known or not one.endswith(PARTS)]
+    paper = {*reported()["method"]}
+    listed = [one for one in TABLES["rows"] if one in known or paper_method(one) in paper]
     rows = dict.fromkeys((*listed, *known))
     return [row for row in rows if not row.startswith((*STEPS, *ORACLES))]
 

@@ -133,6 +133,7 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     named |= {"feedback_scenes": document["feedback"]["scenes"], "document": document, "scenes": {}}
     study = Study.read({**document, **named})
     _check_names(study)
+    _check_approach(study)
     _check_anomaly_rates(study)
     return study
 
@@ -263,6 +264,19 @@ def _check_names(study: Study) -> None:
                 f"{study.file}: pools.{name}: a pool cannot be called like a scene, nor joint be "
                 "one of its scenes; joint is the scene that holds the clips of all of them"
             )
+
+
+def _check_approach(study: Study) -> None:
+    """Refuse what goes on from the paper's network where the main variant has none."""
+    if not isinstance(study.methods[study.plan.main], MotionMethod):
+        return
+    asked = [f"feedback.scenes: {name}" for name in study.feedback_scenes]
+    asked += [f"competitors: {it}" for it in study.competitors if it.startswith("del_giorno")]
+    for words in asked:
+        raise SdorError(
+            f"{study.file}: {words}: goes on from the paper's approach, but main is variant "
+            f"{study.plan.main} of approach motion; leave it out, or make another variant main"
+        )
 
 
 def _check_anomaly_rates(study: Study) -> None:

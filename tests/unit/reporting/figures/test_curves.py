@@ -31,7 +31,7 @@ def test_roc_curves_carry_the_auc_of_all_and_of_the_test_clips(tmp_path):
     for axes, part in zip(figure.axes, (slice(None), slice(60, None)), strict=True):
         lines = axes.lines[1:]
         names = ("initial.parquet", "iteration1/scores.parquet", "ensemble.parquet")
-        titles = ("Sp + iForest", "Iteration 1", "Our method")
+        titles = ("Initial scores", "Iteration 1", "Our method")
         for line, name, title in zip(lines, names, titles, strict=True):
             area = roc_auc_score(anomalous[part], scores_of(runs.folders[0], name)[part])
             assert line.get_label() == f"{title}: {100 * area:.1f}"

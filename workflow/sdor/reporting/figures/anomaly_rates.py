@@ -14,13 +14,13 @@ from sdor.reporting.findings import Cell, Findings
 
 # Row, by how many points it is moved aside (bars at the same rate would hide each other), style.
 LINES: Any = (
-    ("sp_iforest", -1.5, {"label": "Sp + iForest", "color": style.GREY, "fmt": "s--"}),
+    ("initial", -1.5, {"label": "Initial scores", "color": style.GREY, "fmt": "s--"}),
     ("ours", 1.5, {"label": "Our method", "color": style.ORANGE, "fmt": "o-"}),
 )
 
 
 def draw(findings: Findings) -> Figure:
-    """Merged AUC of Sp + iForest and of ours against the rate that was reached, one panel a scene.
+    """Merged AUC of the initial scores and of ours against the rate reached, one panel a scene.
 
     The variant that differs from those with fewer anomalies in nothing else stands at the scene's
     own rate. Bars are one standard deviation over the seeds, whose own values are the small dots;

@@ -22,8 +22,8 @@ FILLED = {"reported": style.BLACK, "reported, other settings": "white"}
 def draw(findings: Findings, variant: str) -> Figure:
     """A panel for each scene, and another for its test clips alone where it has a split.
 
-    t = 0 is Sp + iForest. All panels span the same number of points, so that slopes compare, each
-    around its own values. Bands are one standard deviation of the running mean over the seeds.
+    t = 0 is the initial score. All panels span the same number of points, so that slopes compare,
+    each around its own values. Bands are one standard deviation of the running mean over the seeds.
     """
     scenes, missing = findings.judged([variant])
     if not scenes:
@@ -47,7 +47,7 @@ def draw(findings: Findings, variant: str) -> Figure:
             # No room above 100 for nothing.
             top = min((low + high + span) / 2, 100 + 0.05 * span)
             axes.set_ylim(top - span, top)
-        figure.supxlabel("Iteration t (0: Sp + iForest)", fontsize=8)
+        figure.supxlabel("Iteration t (0: initial scores)", fontsize=8)
         figure.supylabel("Frame AUC (%)", fontsize=8)
         keys = [style.key("mean of models 1 to t", color="#555555", **RUNNING)]
         keys += [style.key("model t alone", color="#555555", **SINGLE)]

@@ -16,7 +16,7 @@ from sdor.reporting.runs import Runs, read_scores
 
 FILES = ("initial.parquet", "iteration1/scores.parquet", "ensemble.parquet")
 LOOKS = {
-    "Sp + iForest": {"color": style.GREY, "linestyle": "--"},
+    "Initial scores": {"color": style.GREY, "linestyle": "--"},
     "Iteration 1": {"color": style.BLUE, "linestyle": "-."},
     "Our method": {"color": style.ORANGE},
 }
