@@ -60,12 +60,14 @@ def answer(
     iterations: Sequence[FloatArray],
     places: Sequence[FloatArray],
     looked: Looked,
+    units: tuple[Units, Units] | None = None,
 ) -> tuple[pd.DataFrame, tuple[Units, Units]]:
     """Scores of all frames that are used.
 
     Parameters
     ----------
     iterations : of each, (n,) scores of the frames that were looked at. places : (n, 49).
+    units : the scales of other video of the scene; its own, where there are none.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def answer(
     """
     rows, timeline, used = looked.rows, looked.timeline, looked.index["row"].to_numpy()
     appearance, seen = mean_of(own_iterations(iterations)), mean_of(own_iterations(places))
-    units = Units.of(start.score[used], CUT), Units.of(appearance[looked.known], CUT)
+    units = units or (Units.of(start.score[used], CUT), Units.of(appearance[looked.known], CUT))
     cells = start.cells[start.flow.last(rows)]
     _, within = final_scores(start.score[rows], appearance, cells, seen, units)
     within = timeline.smoothed(within, rows, SCORES, looked.known)

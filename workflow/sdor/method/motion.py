@@ -12,7 +12,7 @@ from sdor.files import About, atomic, read_array, read_parquet
 from sdor.method.flow import ACROSS, DOWN, Flow, read_flow
 from sdor.method.initial import sp_scores
 from sdor.method.scores import FloatArray, write_scores
-from sdor.method.units import Units, added, between_clips
+from sdor.method.units import Units, between_clips
 from sdor.progress import logger
 from sdor.study.settings import StartSettings
 from sdor.video.timeline import Rows, Timeline
@@ -39,7 +39,7 @@ class MotionScale:
     ----------
     fast : (12,) pixels a second: of each row of cells, the 95th percentile of those that move;
         infinite where next to nothing does.
-    units : detector: its normal variation, of the detectors of motion that are used.
+    units : detector: its normal variation, of those that are used.
     """
 
     fast: FloatArray
@@ -58,7 +58,8 @@ class MotionScale:
         """Cells (n, rows, columns) of smoothed speed: the sum of all detectors in their units."""
         total = np.zeros(speed.shape)
         for name, one in self.units.items():
-            total += one.measure(self.speeds(name, speed))
+            if name != "appearance":
+                total += one.measure(self.speeds(name, speed))
         return total
 
 
@@ -95,6 +96,7 @@ def initial_motion(
     known: NDArray[np.bool_] | None = None,
     appearance: FloatArray | None = None,
     seed: int = 0,
+    scale: MotionScale | None = None,
 ) -> Start:
     """Score frames and cells by motion.
 
@@ -103,11 +105,12 @@ def initial_motion(
     known : (K,) frames that are used, where it is not all of the scene.
     appearance : (K, dims) features of all frames, for the detector "appearance".
     seed : of the random subsets of Sp, which only that detector has.
+    scale : what other video of the scene was measured by; its own, where there is none.
     """
     flow = without_cuts(flow, timeline)
     here = None if known is None else known[flow.rows]
     every = np.ones(len(timeline), dtype=bool) if known is None else known
-    scale = MotionScale(fast_of(flow, here), {})
+    own = scale or MotionScale(fast_of(flow, here), {})
     speed = timeline.smoothed(flow.speed, flow.rows, FEATURES, here)
     detectors: dict[str, FloatArray] = {}
     for name in settings.detectors:
@@ -117,14 +120,15 @@ def initial_motion(
                 sp_scores(appearance, seed=seed), np.arange(len(timeline)), SCORES, known
             )
         else:
-            frames = strongest(scale.speeds(name, speed).reshape(len(speed), -1), STRONGEST)
+            frames = strongest(own.speeds(name, speed).reshape(len(speed), -1), STRONGEST)
             scores = timeline.spread(timeline.smoothed(frames, flow.rows, SCORES, here), flow.rows)
-            scale.units[name] = Units.of(scores[every])
         detectors[name] = scores
-    used = [one[every] for one in detectors.values()]
-    score = np.zeros(len(timeline))
-    score[every] = added(used)
-    return Start(detectors, score, scale, flow, scale.measure(speed), here)
+    units = (
+        scale.units if scale else {name: Units.of(one[every]) for name, one in detectors.items()}
+    )
+    own = replace(own, units=units)
+    score = np.where(every, sum(units[name].weighed(one) for name, one in detectors.items()), 0.0)
+    return Start(detectors, score, own, flow, own.measure(speed), here)
 
 
 def write_initial_motion(

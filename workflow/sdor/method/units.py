@@ -51,12 +51,6 @@ class Units:
         return np.where(units > 0, units, BELOW * units)
 
 
-def added(detectors: list[FloatArray]) -> FloatArray:
-    """The sum of several detectors' scores (frames,), each in units of its normal variation."""
-    total: FloatArray = np.sum([Units.of(one).weighed(one) for one in detectors], axis=0)
-    return total
-
-
 def between_clips(scores: FloatArray, clip_of: IntArray) -> float:
     """Share of the variance of scores (frames,) that lies between clips, from 0 to 1.
 
