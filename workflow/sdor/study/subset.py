@@ -12,6 +12,8 @@ import pandas as pd
 from sdor.errors import SdorError
 from sdor.files import read_parquet, write_parquet
 
+LONG = 2  # times what is asked for, from which on the last event is shortened
+
 
 def write_subset(
     clips_path: Path, ground_truth_path: Path, output: Path, *, rate: float, seed: int
@@ -27,7 +29,8 @@ def drop_events(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Drop anomalous events in random order until the share of anomalous frames is next to `rate`.
 
-    An event is an unbroken run of anomalous frames of one clip; it goes as a whole. One stays.
+    An event is an unbroken run of anomalous frames of one clip; it goes as a whole. One stays;
+    where it alone is more than twice what is asked for, its middle does.
 
     Parameters
     ----------
@@ -66,9 +69,15 @@ def drop_events(
     left = lengths[order][::-1].cumsum()[::-1]  # anomalous frames if the first i events are dropped
     dropped = int(np.abs(left / (left + normal) - rate).argmin())
     keep = ~np.isin(event, order[:dropped] + 1)
+    of_last = np.flatnonzero(anomalous & keep)
+    wanted = max(1, round(rate / (1 - rate) * normal))
+    if dropped == len(lengths) - 1 and len(of_last) > LONG * wanted:
+        begin = (len(of_last) - wanted) // 2
+        keep[of_last] = False
+        keep[of_last[begin : begin + wanted]] = True
     facts = {
         "target": rate,
-        "rate": float(left[dropped] / (left[dropped] + normal)),
+        "rate": float(anomalous[keep].mean()),
         "events_kept": len(lengths) - dropped,
         "events": len(lengths),
         "seed": seed,
