@@ -165,6 +165,27 @@ def test_our_method_is_said_where_there_is_more_than_one_variant(study):
             {**MOTION, "feedback": {"scenes": ["plaza"]}},
             r"^c\.yaml: feedback\.scenes: plaza: goes on from the paper's approach",
         ),
+        (
+            {"variants": {"a": {"approach": "moton"}}},
+            r"variants\.a\.approach: 'moton' is not one of",
+        ),
+        (
+            {"variants": {"a": {"approach": "motion", "epochs": 3}}},
+            r"variants\.a\.epochs: unknown key",
+        ),
+        ({"variants": {"a": {"approach": "motion", "fps": 0}}}, r"variants\.a\.fps: 0 "),
+        (
+            {"variants": {"a": {"approach": "motion", "stages": ["layer3"]}}},
+            r"variants\.a\.stages\.0: 'layer3' is not one of trunk, top",
+        ),
+        (
+            {"variants": {"a": {"approach": "motion", "backbone": "r3d_18"}}},
+            r"variants\.a\.backbone: 'r3d_18' is not one of",
+        ),
+        (
+            {"variants": {"a": {"approach": "motion", "anomalous_fractions": [0.1, 0.6]}}},
+            r"variants\.a: the largest of anomalous_fractions \+ normal_fraction is 1\.1",
+        ),
         ({"variants": {"a": {"anomaly_rate": 2}}}, r"variants\.a\.anomaly_rate: 2 must be below 1"),
     ],
 )

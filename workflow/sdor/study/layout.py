@@ -118,7 +118,7 @@ class Run:
         first = self
         if self.variant not in self.study.shown():
             others = (replace(self, variant=one) for one in self.study.variants_of(self.scene))
-            first = next(one for one in others if one._start() == self._start())
+            first = next((one for one in others if one._start() == self._start()), self)
         return f"{first.folder}/initial.parquet"
 
     def each(self, name: str, iterations: Iterable[int] | None = None) -> list[str]:
