@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdor.method.scores import FloatArray, IntArray, all_alike, rounding
+from sdor.method.scores import FloatArray, IntArray, rounding
 
 LOW = 5.0  # percentile: as far as ordinary frames lie below the median
 CUT = 90.0  # percentile where A begins: as far as pseudo anomalies lie above it
@@ -32,12 +32,11 @@ class Units:
         median distance of the others.
         """
         end, median = np.percentile(scores, [percentile, 50])
-        away = np.abs(scores - median)
         spread = abs(median - end)
-        if all_alike(scores):
-            spread = 0.0
-        elif all_alike(np.array([median, end])):
-            spread = np.median(away[away > rounding(scores)])
+        if spread <= rounding(scores):
+            away = np.abs(scores - median)
+            apart = away[away > rounding(scores)]
+            spread = np.median(apart) if len(apart) else 0.0
         return cls(float(median), float(spread))
 
     def measure(self, scores: FloatArray) -> FloatArray:
