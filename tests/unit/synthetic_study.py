@@ -12,6 +12,7 @@ from sdor.evaluation.bootstrap import Measure, draw_clips, measure, paired
 from sdor.evaluation.evaluate import Evaluation
 from sdor.evaluation.localisation import MEASURES
 from sdor.files import write_json, write_parquet
+from sdor.method.units import between_clips
 from sdor.networks.provenance import Provenance
 from sdor.reporting.findings import read_findings, write_findings
 from sdor.study.plan import EvaluationSettings
@@ -97,6 +98,7 @@ def evaluation(about, frames, strengths, iterations=2):
             }
             for t in range(1, iterations + 1)
         ],
+        {row: between_clips(values, frames.clip) for row, values in (found | oracles).items()},
     )
     return measured, pd.concat(parts)
 

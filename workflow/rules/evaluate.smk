@@ -3,7 +3,7 @@
 EVALUATION = STUDY.evaluation.as_document()
 METHOD_CODE = {
     Method: [f"sdor.method.{one}" for one in ("initial", "pseudo_labels", "training", "scores")],
-    MotionMethod: [f"sdor.method.{one}" for one in ("maps", "places", "units")],
+    MotionMethod: [f"sdor.method.{one}" for one in ("maps", "places", "answer")],
 }
 
 

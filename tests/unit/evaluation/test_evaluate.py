@@ -112,6 +112,42 @@ def test_pseudo_label_precision_counts_labelled_frames_only(tables):
     }
 
 
+def test_pseudo_labels_of_places_are_judged_by_their_frames_each_once(tables):
+    members = [(3, 0, 0, -1), (3, 1, 0, -1), (26, 4, 1, 0), (26, 4, 1, 1), (26, 9, 1, 1)]
+    members += [(24, 4, 1, 1), (27, 8, 0, -1)]
+    rows, *columns = zip(*members, strict=True)
+    names = ("place", "label", "share")
+    labels = tables["ground_truth"].iloc[list(rows)][["clip", "frame"]].reset_index(drop=True)
+    labels = labels.assign(**dict(zip(names, columns, strict=True)), weight=0.5)
+    assert run({**tables, "pseudo_labels": [labels]}).pseudo_labels == [
+        {
+            "iteration": 1,
+            "anomalous": 2,
+            "anomalous_precision": 0.5,
+            "normal": 2,
+            "normal_precision": 0.5,
+            "anomalous_places": 3,
+            "normal_places": 3,
+        }
+    ]
+    twice = pd.concat([labels, labels[:1]])
+    with pytest.raises(SdorError, match="pseudo_labels of iteration 1: clip Train1, frame 4: not"):
+        run({**tables, "pseudo_labels": [twice]})
+
+
+def test_the_share_of_variance_between_clips_needs_no_label(tables):
+    clip_means = np.repeat([0.0, 0.0, 1.0, 1.0], 10) + np.tile([-0.5, 0.5], 20)
+    competitors = {"unmasking": tables["ensemble"].assign(score=clip_means)}
+    got = run({**tables, "competitors": competitors}).between_clips
+    # Two halves of variance 1/4 each: one between the clips, one inside them.
+    assert got["unmasking"] == pytest.approx(0.5)
+    assert got["split_oracle"] == got["clip_rate_oracle"] == 1
+    blind = run({**tables, "ground_truth": tables["ground_truth"][:0], "competitors": competitors})
+    assert blind.between_clips == {
+        name: share for name, share in got.items() if not name.endswith("oracle")
+    }
+
+
 def test_a_scene_without_ground_truth_has_no_numbers_but_a_reason(tables):
     tables["ground_truth"] = tables["ground_truth"][:0]
     got = run(tables)
@@ -126,6 +162,17 @@ def test_a_competitor_is_one_more_row(tables):
     other = {"unmasking": tables["initial"][["clip", "frame", "score"]]}
     got = run({**tables, "competitors": other})
     assert got.rows["unmasking"] == got.rows["initial"]
+
+
+def summed(tables):
+    """An ensemble whose score is the sum of two columns."""
+    parts = {"motion": tables["initial"]["score"], "appearance": tables["ensemble"]["score"]}
+    return tables["ensemble"].assign(**parts, score=sum(parts.values()))
+
+
+def test_an_answer_may_be_the_sum_of_its_parts(tables):
+    got = run({**tables, "ensemble": summed(tables)})
+    assert got.rows["ours"] != got.rows["ensemble_2"]
 
 
 def shifted(table):
@@ -166,6 +213,10 @@ def shifted(table):
         (
             lambda t: {**t, "ensemble": t["ensemble"].assign(score=t["ensemble"]["score"] + 1)},
             "ensemble: clip Train1, frame 4: the score is not the mean of the iterations",
+        ),
+        (
+            lambda t: {**t, "ensemble": summed(t).assign(places=0.5)},
+            r"ensemble: clip \w+, frame \d+: the score is not the sum of its parts",
         ),
         (
             lambda t: {

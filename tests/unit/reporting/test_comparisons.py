@@ -53,8 +53,9 @@ def headings(table):
 def test_the_page_says_what_holds_group_by_group(findings):
     found = comparisons(findings)
     titles = [table.title for table in found.tables]
-    assert titles == ["ped2, merged", "ped2, test-only", "yard, merged", "yard, test-only"]
-    first, *_, last = found.tables
+    metrics = ("merged", "test-only", "within-clip")
+    assert titles == [f"{scene}, {metric}" for scene in ("ped2", "yard") for metric in metrics]
+    first, _, within, _, last, _ = found.tables
     assert headings(first) == [
         "Our method against every other row",
         "The initial scores against the competitors",
@@ -77,6 +78,7 @@ def test_the_page_says_what_holds_group_by_group(findings):
         f"with an interval: 37 of 37; of these {holding} hold, where about 2 would by chance if no "
         "two rows differed."
     )
+    assert within.caption.startswith("The unit is the clip: 12 clips of both classes; clips with")
     assert last.caption.startswith(
         "The unit is the clip: 3 test clips; clips with anomalies in the scene: 3."
     )
@@ -87,7 +89,7 @@ def test_the_page_says_what_holds_group_by_group(findings):
 def test_counts_of_seeds_with_frames_of_their_own_are_said_to_be_of_the_first(tmp_path):
     variants = {"rate05": ({"anomaly_rate": 0.05}, 1.5)}
     files = write_study(tmp_path, {"ped2": (6, 12)}, variants)
-    merged, test_only = comparisons(gathered(files, Plan("paper"), tmp_path)).tables
+    merged, test_only, _ = comparisons(gathered(files, Plan("paper"), tmp_path)).tables
     unit = "clips with anomalies in the scene: 12 (counts of the first seed)."
     assert merged.caption.startswith(f"The unit is the clip: 18 labelled clips; {unit}")
     assert test_only.caption.startswith(f"The unit is the clip: 12 test clips; {unit}")

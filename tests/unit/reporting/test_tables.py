@@ -37,6 +37,7 @@ from sdor.study.plan import Comparison, Plan, Pool
 DASH, DAGGER, QUOTED = "\N{EN DASH}", "\N{DAGGER}", "\N{DOUBLE DAGGER}"
 NAMES = ["table1", "table2", "localisation", "feedback", "rates", "ablations", "comparisons"]
 PAPER = ["Ped1", "Ped2", "Subway Entrance", "Subway Exit", "UMN 1", "UMN 2", "UMN 3"]
+SHOWN = {"merged": "merged", "test-only": "test_only", "within-clip": "within_clip"}
 SCENES = {"ped2": (6, 8), "plaza": (3, 5)}
 VARIANTS = {
     "paper": ({}, 1.4),
@@ -109,19 +110,22 @@ def test_the_scene_table_has_each_row_once_and_oracles_at_the_bottom(findings):
     assert headings(table) == [(len(names) - 2, "Oracles, which use the ground truth")]
     within = "within-clip (clips: 8)"
     names = ["detector", "merged", "train-side", "test-only", within, "AP", "macro AUC (clips: 8)"]
-    names += ["EER", "reported"]
+    names += ["EER", "between clips", "reported"]
     assert table.header == names
     ours = rows_of(table)["Our method (final score)"]
     assert ours["merged"] == words(findings, "ped2")
     assert re.fullmatch(r"\d\d\.\d ± \d+\.\d \[\d\d\.\d, \d\d\.\d\]", ours["merged"])
     assert ours["reported"] == "83.2"
+    # What is the same in all frames of a clip lies between clips as a whole.
+    assert rows_of(table)["Oracle: the clip is from the test split"]["between clips"] == "100.0"
+    assert 0 < findings.cell("ped2", "paper", metric="between_clips").mean < 50
     assert rows_of(table)["Unmasking, both fused"]["reported"] == f"82.2 {QUOTED}"
     assert "±" not in rows_of(table)["Unmasking, both fused"]["merged"]
     assert "; seeds: 0, 1; " in table.caption
     assert "<npm> (sha256 ffffffffffff)" in table.caption
     assert table.notes[0].startswith(f"{QUOTED} The paper quotes these values")
     # A scene that the paper does not know has no column of its values.
-    assert scene_table(findings, "plaza", "paper").header[-1] == "EER"
+    assert scene_table(findings, "plaza", "paper").header[-1] == "between clips"
     part = scene_table(findings, "ped2", "rate05")
     assert part.header[4] == "within-clip (clips: 8 of the first seed)"
     assert "120 anomalous (counts of the first seed); seeds: 0, 1; 200 draws of 14" in part.caption
@@ -176,7 +180,7 @@ def test_missing_values_and_intervals_are_explained_once(tmp_path):
         for row in content["rows"].values():
             row["test_only"] = empty
 
-    _, test_only = table_1(of(tmp_path / "b", edit=no_test_clips)).tables
+    _, test_only, _ = table_1(of(tmp_path / "b", edit=no_test_clips)).tables
     assert rows_of(test_only)["Our method"]["Ped2"] == DASH
     assert test_only.notes == ["No value (no labelled test clips): Ped2."]
 
@@ -192,9 +196,14 @@ def test_pseudo_labels_are_told_by_iteration(findings):
 def test_the_variants_table_says_which_variant_differs(findings, tmp_path):
     (table,) = variants_table(findings)
     assert headings(table) == [(0, "ped2"), (3, "plaza")]
-    assert table.header == ["variant", "differs in", "merged", "test-only", "AP", "reported"]
-    shown = [words(findings, "ped2", metric=m) for m in ("merged", "test_only")]
-    assert table.rows[0].texts[:4] == ("paper", "", *shown)
+    columns = [it for name in SHOWN for it in (name, f"gain, {name}")]
+    assert table.header == ["variant", "differs in", *columns, "reported"]
+    shown = [
+        words(findings, "ped2", metric=metric, against=against)
+        for metric in SHOWN.values()
+        for against in ("", "initial")
+    ]
+    assert table.rows[0].texts[:-1] == ("paper", "", *shown)
     assert table.rows[1].texts[:2] == ("vgg16", "backbone vgg16")
     assert [row.texts[-1] for row in table.rows[:3]] == ["83.2", "80.0", f"83.2 {DAGGER}"]
     assert table.notes[0].endswith("variant rate05 differs in: anomaly_rate 0.05 (null).")
@@ -212,7 +221,7 @@ def test_at_a_glance_ours_stands_beside_the_initial_scores(findings):
 
 
 def test_table_1_has_the_papers_columns_then_the_others(findings):
-    merged, test_only, not_run = table_1(findings).tables
+    merged, test_only, _, not_run = table_1(findings).tables
     assert merged.header == ["method", *PAPER, "UMN all", "plaza"]
     assert test_only.header == merged.header
     assert [row.texts for row in not_run.rows] == [("ped1", NOT_RUN, "no video_here & there")]
@@ -236,7 +245,7 @@ def test_table_1_holds_the_papers_upper_block_as_it_is(findings):
 
 
 def test_table_1_has_measured_reported_and_not_run_below_each_other(findings):
-    merged, test_only, _ = table_1(findings).tables
+    merged, test_only, within_clip, _ = table_1(findings).tables
     found = rows_of(merged)
     assert found["Our method"]["Ped2"] == words(findings, "ped2")
     assert found["Our method"]["plaza"] == words(findings, "plaza")
@@ -262,6 +271,9 @@ def test_table_1_has_measured_reported_and_not_run_below_each_other(findings):
     assert oracle == words(findings, "ped2", "split_oracle")
     twin = rows_of(test_only)
     assert twin["Our method"]["Ped2"] == words(findings, "ped2", metric="test_only")
+    inside = words(findings, "ped2", metric="within_clip")
+    assert within_clip.title == "Table 1, within clips"
+    assert rows_of(within_clip)["Our method"]["Ped2"] == inside
     assert {row.style for row in test_only.rows} == {"", "strong"}
     assert list(twin) == [name for name in found if "[" not in name and name != "reported"]
     assert [note[:24] for note in merged.notes] == [
@@ -319,7 +331,7 @@ def test_umn_stands_in_three_ways(tmp_path):
 
 
 def test_table_2_has_every_backbone_of_the_paper_and_of_the_study(findings):
-    merged, test_only = table_2(findings).tables
+    merged, test_only, _ = table_2(findings).tables
     assert list(merged.header) == ["backbone", *PAPER[:4], "UMN all", "plaza"]
     found = rows_of(merged)
     assert list(found) == ["VGG, variant vgg16", "reported", "ResNet-50, variant paper", "3DConv"]
@@ -417,11 +429,15 @@ def test_ablations_are_held_against_the_main_variant_or_else_their_first(finding
     assert table.notes == ["Not run or without ground truth: ped1."]
     main, other = (row.texts for row in table.rows)
     assert main[:3] == ("paper", DASH, words(findings, "ped2"))
-    assert main[5:] == ("", "")
+    assert main[6:] == ("", "", "")
+    assert main[2:6] == tuple(
+        words(findings, "ped2", metric=metric)
+        for metric in ("merged", "train_side", "test_only", "within_clip")
+    )
     assert other[:2] == ("vgg16", "backbone vgg16")
-    assert other[5:] == tuple(
+    assert other[6:] == tuple(
         words(findings, "ped2", metric=metric, variant="vgg16", against="paper/ours")
-        for metric in ("merged", "test_only")
+        for metric in SHOWN.values()
     )
 
 
@@ -432,7 +448,7 @@ def test_ablations_without_the_main_variant_are_held_against_their_first(tmp_pat
     assert [number for number, _ in headings(table)] == [0, 2]
     assert headings(table)[0][1] == "ped2; differences to variant vgg16"
     # A variant on a part of the frames cannot be paired with one on all of them.
-    assert table.rows[1].texts[5:] == (DASH, DASH)
+    assert table.rows[1].texts[6:] == (DASH, DASH, DASH)
 
 
 def test_a_scene_without_ground_truth_has_no_rows_and_no_column_but_a_note(tmp_path):
@@ -472,7 +488,7 @@ def test_every_page_has_its_three_files_and_comparisons_two(findings, folder, tm
     whole = pd.read_csv(tmp_path / "auc.csv")
     assert len(whole) == len(findings.cells)
     assert set(COLUMNS) | {"pixel_auc", "marked", "anomalous_precision"} <= set(whole["metric"])
-    assert (tmp_path / "comparisons.md").read_text().count("## ") == 4
+    assert (tmp_path / "comparisons.md").read_text().count("## ") == 6
 
 
 def test_pages_are_escaped_in_markdown_and_latex(findings, folder, tmp_path):

@@ -20,6 +20,7 @@ from sdor.evaluation.metrics import (
 )
 from sdor.evaluation.scores import RunTables, check_known, labelled_frames
 from sdor.files import write_json, write_parquet
+from sdor.method.units import between_clips
 from sdor.study.plan import EvaluationSettings
 
 Rows = dict[str, dict[str, Measure]]
@@ -35,7 +36,8 @@ class Evaluation:
     iterations : T. counts : of clips and frames.
     rows, oracles, differences : row: column: measure.
     pseudo_labels : of each iteration, how many frames A and N had, and which share of them is right
-        (None: unknown).
+        (None: unknown); of places, how many these are.
+    between_clips : row: share of the variance of its scores that lies between clips.
     """
 
     about: About
@@ -46,6 +48,7 @@ class Evaluation:
     oracles: Rows
     differences: Rows = field(default_factory=dict)
     pseudo_labels: Sequence[LabelPurity] = ()
+    between_clips: Mapping[str, float] = field(default_factory=dict)
 
     def as_document(self) -> dict[str, Any]:
         """For JSON."""
@@ -89,6 +92,11 @@ def evaluate(
     judged = {name: values[labelled] for name, values in scores.items()}
     rows, oracles, drawn = _measure_all(judged, frames, weights)
     truth = tables.index.loc[labelled].assign(anomalous=frames.anomalous)
+    clip = tables.index["clip"].to_numpy()
+    shares = {name: between_clips(values, clip) for name, values in scores.items()}
+    if len(truth):
+        known = {"split_oracle": split_oracle(frames), "clip_rate_oracle": clip_rate_oracle(frames)}
+        shares |= {name: between_clips(one, frames.clip) for name, one in known.items()}
     measured = Evaluation(
         replace(about, subset=tables.subset),
         settings,
@@ -98,6 +106,7 @@ def evaluate(
         oracles,
         {"ours - initial": paired(judged["ours"], judged["initial"], frames, weights)},
         [_purity(number, one, truth) for number, one in enumerate(tables.pseudo_labels, start=1)],
+        shares,
     )
     return measured, drawn
 
@@ -182,19 +191,28 @@ def _counts(clips: pd.DataFrame, frames: LabelledFrames) -> dict[str, int]:
 
 
 def _purity(iteration: int, pseudo_labels: pd.DataFrame, truth: pd.DataFrame) -> LabelPurity:
-    """Share of A that is anomalous and of N that is normal, over the labelled frames."""
-    known = pseudo_labels.merge(truth, on=["clip", "frame"], how="inner")
+    """Share of A that is anomalous and of N that is normal, over the labelled frames.
+
+    Of places, their frames are judged, each once.
+    """
+    frames = pseudo_labels.drop_duplicates(["clip", "frame", "label"])
+    known = frames.merge(truth, on=["clip", "frame"], how="inner")
 
     def share(label: int) -> float | None:
         chosen = known.loc[known["label"] == label, "anomalous"]
         right = chosen.mean() if label else 1 - chosen.mean()
         return None if chosen.empty else float(right)
 
-    counts = pseudo_labels["label"].value_counts()
-    return {
+    counts = frames["label"].value_counts()
+    found = {
         "iteration": iteration,
         "anomalous": int(counts.get(1, 0)),
         "anomalous_precision": share(1),
         "normal": int(counts.get(0, 0)),
         "normal_precision": share(0),
     }
+    if "place" in pseudo_labels:
+        places = pseudo_labels.drop_duplicates(["clip", "frame", "place", "label"])["label"]
+        found |= {"anomalous_places": int((places == 1).sum())}
+        found |= {"normal_places": int((places == 0).sum())}
+    return found

@@ -28,8 +28,8 @@ class RunTables:
     ----------
     clips : clip, split, frames (and more) of every clip, in scene order.
     ground_truth : clip, frame, anomalous, for the labelled clips only.
-    initial : clip, frame, sp, iforest, score of every frame.
-    ensemble : clip, frame, score: the mean of the iterations (Eq. 9).
+    initial : clip, frame, each detector, score of every frame.
+    ensemble : clip, frame, score: the mean of the iterations (Eq. 9), or the sum of more columns.
     scores : clip, frame, score of phi_1 … phi_T.
     pseudo_labels : clip, frame, label that each iteration was trained on.
     competitors : clip, frame, score of further detectors, by row name.
@@ -104,11 +104,15 @@ class RunTables:
         ]
         running = np.cumsum(singles, axis=0) / np.arange(1, len(singles) + 1)[:, None]
         ours = checked_scores("ensemble", self.ensemble, index)
-        off = np.abs(running[-1] - ours)
+        parts = self.ensemble.columns.difference(["clip", "frame", "score"])
+        expected, name = running[-1], "mean of the iterations"
+        if len(parts):
+            expected, name = self.ensemble[parts].sum(axis=1).to_numpy(), "sum of its parts"
+        off = np.abs(expected - ours)
         limit = ENSEMBLE_TOLERANCE * max(1.0, float(np.abs(ours).max()))
-        if "motion" not in self.ensemble and off.max() > limit:  # else that is added to it
+        if not off.max() <= limit:
             clip, frame = index.iloc[int(off.argmax())][["clip", "frame"]]
-            words = f"clip {clip}, frame {frame}: the score is not the mean of the iterations"
+            words = f"clip {clip}, frame {frame}: the score is not the {name}"
             raise SdorError(f"ensemble: {words}; delete it and run again")
         others = {name: checked_scores(name, one, index) for name, one in self.competitors.items()}
         return {
@@ -186,9 +190,14 @@ def checked_scores(
 
 
 def check_known(kind: object, table: pd.DataFrame, index: pd.DataFrame) -> None:
-    """Refuse a table with a (clip, frame) row that is not in the index, or is there twice."""
+    """Refuse a table with a (clip, frame) row that is not in the index, or is there twice.
+
+    A frame of which places are told is there with each of them, and with each `share` of the
+    frames that it belongs to.
+    """
     found, known = (pd.MultiIndex.from_frame(one[["clip", "frame"]]) for one in (table, index))
-    wrong = np.flatnonzero(~found.isin(known) | found.duplicated())
+    keys = [name for name in ("clip", "frame", "place", "share") if name in table]
+    wrong = np.flatnonzero(~found.isin(known) | table.duplicated(keys))
     if len(wrong):
         clip, frame = found[wrong[0]]
         raise SdorError(

@@ -24,7 +24,7 @@ LEAST_CLIPS = 6
 
 
 def comparisons(findings: Findings) -> Page:
-    """A table for each scene and column, merged and test-only; the CSV file has every pair."""
+    """A table for each scene and column of `JUDGED`; the CSV file has every pair."""
     tables: list[Table] = []
     paired: list[Cell] = []
     for scene in findings.scenes:
@@ -72,7 +72,13 @@ def _opening(findings: Findings, scene: str, metric: str, cells: Sequence[Cell])
     variant = main if main in here else here[0]
     counts = findings.counts[scene, variant]
     first = " (counts of the first seed)" if (scene, variant) in findings.partial else ""
-    kind = "test_clips" if metric == "test_only" else "labelled_clips"
+    kind = {"merged": "labelled_clips", "test_only": "test_clips"}.get(
+        metric, "clips_of_both_classes"
+    )
+    counts = {
+        **counts,
+        "clips_of_both_classes": findings.cell(scene, variant, metric=metric).clips or 0,
+    }
     clips, anomalous = min(counts[kind], counts["labelled_clips"]), counts["clips_with_anomalies"]
     judged = [cell for cell in cells if cell.holds is not None]
     found = [

@@ -16,11 +16,12 @@ way : how: empty for a scene's frames; "raw", "ranks" for pools; "all_clips", "t
     localisation; "all", "unmarked", "before", "gain" for feedback (all frames; without those that
     were marked; the scores before any feedback on these; their paired difference).
 metric : merged, train_side, test_only, within_clip, average_precision, macro_auc, eer (the lower,
-    the better); pixel_auc, pixel_criterion, rbdc, tbdc, rbdc_boxes, tbdc_boxes;
-    anomalous_precision, normal_precision and the counts anomalous, normal of the pseudo labels (row
-    iteration_t); marked, marked_frames (row feedback); of a run (row empty) the counts of
-    `metrics.json`, iterations, draws, smoothing_sigma, anomaly_rate (reached) and, where anomalies
-    were left out, anomaly_rate_asked, events_kept, events. Empty for a scene not run.
+    the better); between_clips (share of the variance of the scores of all frames); pixel_auc,
+    pixel_criterion, rbdc, tbdc, rbdc_boxes, tbdc_boxes; anomalous_precision, normal_precision and
+    the counts anomalous, normal (of frames) and anomalous_places, normal_places of the pseudo
+    labels (row iteration_t); marked, marked_frames (row feedback); of a run (row empty) the counts
+    of `metrics.json`, iterations, draws, smoothing_sigma, anomaly_rate (reached) and, where
+    anomalies were left out, anomaly_rate_asked, events_kept, events. Empty for a scene not run.
 value, low, high : fractions of 1 (counts are numbers) and the bounds of the 95 % interval.
 clips : of within_clip and macro_auc, how many they average.
 draws : of the clip bootstrap, those behind the interval.
@@ -75,7 +76,7 @@ SCHEMA = (
 )
 MEASURED, REPORTED = "measured", "reported"
 # The columns that paired differences over all seeds are taken of.
-JUDGED = ("merged", "test_only")
+JUDGED = ("merged", "test_only", "within_clip")
 OURS, INITIAL = "ours", "initial"
 ALL_UMN = "umn"  # the paper's value for all scenes of UMN
 LOCALISED = ("all_clips", "test_only")
@@ -85,6 +86,7 @@ PERCENT = (
     *(*METRICS, "pixel_auc", "pixel_criterion"),
     *("rbdc", "tbdc", "rbdc_boxes", "tbdc_boxes"),
     *("anomalous_precision", "normal_precision", "anomaly_rate", "anomaly_rate_asked"),
+    "between_clips",
 )
 # Nothing in these is random: all seeds have the same values, so they have no spread.
 SEEDLESS = ("split_oracle", "clip_rate_oracle", "unmasking")
@@ -370,9 +372,11 @@ def _of_run(about: About, content: Any) -> Iterator[Record]:
         yield from _measures({**key, "row": row, "against": against}, measures, draws)
     for labels in content["pseudo_labels"]:
         place = {**key, "row": f"{STEPS[0]}{labels['iteration']}"}
-        for name in ("anomalous", "anomalous_precision", "normal", "normal_precision"):
+        for name in [one for one in labels if one != "iteration"]:
             reason = "no labelled frames" if labels[name] is None else ""
             yield {**place, "metric": name, "value": labels[name], "reason": reason}
+    for row, share in content["between_clips"].items():
+        yield {**key, "row": row, "metric": "between_clips", "value": share}
 
 
 def _of_localisation(about: About, content: Any) -> Iterator[Record]:

@@ -49,6 +49,7 @@ from sdor.reporting.typeset import (
 )
 from sdor.study.settings import MotionMethod
 
+JUDGED_TITLES = dict(zip(JUDGED, ("merged", "test clips alone", "within clips"), strict=True))
 # The test clips first: those that published figures are over.
 LOCALISED = {"test_only": "test clips", "all_clips": "all clips"}
 WAYS = {"raw": "as they are", "ranks": "as ranks"}
@@ -140,8 +141,10 @@ def pseudo_label_table(findings: Findings, scene: str, variant: str) -> Table:
     """How pure the pseudo labels of each iteration were (of the labelled frames)."""
     about = {"scene": scene, "variant": variant}
     steps = range(1, int(findings.counts[scene, variant]["iterations"]) + 1)
-    rows = [_row(findings, [str(t)], "pseudo_labels", **about, row=f"{STEPS[0]}{t}") for t in steps]
-    header = ["iteration", *COLUMNS["pseudo_labels"]]
+    motion = isinstance(findings.grouped[scene, variant][0].method, MotionMethod)
+    kind = "place_labels" if motion else "pseudo_labels"
+    rows = [_row(findings, [str(t)], kind, **about, row=f"{STEPS[0]}{t}") for t in steps]
+    header = ["iteration", *COLUMNS[kind]]
     return Table("Pseudo labels", header, rows, WORDS["pseudo_labels"])
 
 
@@ -171,7 +174,7 @@ def not_run_table(findings: Findings) -> list[Table]:
 
 
 def table_1(findings: Findings) -> Page:
-    """Table 1: all methods on all scenes, merged with the paper's values, and test clips alone."""
+    """Table 1: all methods on all scenes by `JUDGED`; merged stand the paper's values beside."""
     places, main = _places(findings), findings.plan.main
     measured = any(findings.is_measured(place.scene, main, place.way) for place in places)
     tables = [_table_1(findings, places, metric) for metric in JUDGED] if measured else []
@@ -179,7 +182,7 @@ def table_1(findings: Findings) -> Page:
 
 
 def table_2(findings: Findings) -> Page:
-    """Table 2: our method with other backbones, merged with the paper's values, and test-only."""
+    """Table 2: our method with other backbones by `JUDGED`; merged with the paper's values."""
     asked = findings.plan.backbones.variants
     return Page("table2", [_table_2(findings, metric) for metric in JUDGED if asked])
 
@@ -250,7 +253,7 @@ def ablations(findings: Findings) -> Page:
                 row = _row(findings, labels, "ablations", heading, scene, variant)
                 other = f"{against}/{OURS}"
                 gaps = [findings.cell(scene, variant, metric=one, against=other) for one in JUDGED]
-                cells = (*row.cells, *(gaps if variant != against else ("", "")))
+                cells = (*row.cells, *(gaps if variant != against else [""] * len(gaps)))
                 rows.append(replace(row, cells=cells))
         notes = [f"Not run or without ground truth: {', '.join(unmeasured)}."] if unmeasured else []
         name = title.replace("_", " ")
@@ -289,7 +292,7 @@ def _table_1(findings: Findings, places: Sequence[Place], metric: str) -> Table:
         notes += [f"{words}: {', '.join(blind)}."] if blind else []
     titles = [place.title for place in places]
     return Table(
-        "Table 1, merged" if merged else "Table 1, test clips alone",
+        f"Table 1, {JUDGED_TITLES[metric]}",
         ["method", *titles],
         rows,
         f"Frame AUC in percent, {METRICS[metric]}. Our method is variant {main}.",
@@ -332,7 +335,7 @@ def _table_2(findings: Findings, metric: str) -> Table:
     absent = [name for name in study.variants if name not in runs]
     notes += [f"Not run: variants {', '.join(absent)}."] if absent else []
     return Table(
-        "Table 2, merged" if merged else "Table 2, test clips alone",
+        f"Table 2, {JUDGED_TITLES[metric]}",
         ["backbone", *titles],
         rows,
         f"Frame AUC of our method in percent, {METRICS[metric]}.",

@@ -33,6 +33,8 @@ def draw(runs: Runs, iterations: int) -> Figure:
     table = read_scores(folder / "ensemble.parquet")
     table["initial"] = read_scores(folder / "initial.parquet")["score"]
     labels = read_parquet(folder / f"iteration{iterations}" / "pseudo_labels.parquet")
+    # Of places, their frames; one that has places in both sets is shown in A.
+    labels = labels.groupby(["clip", "frame"], as_index=False)[["label"]].max()
     for other, column in ((runs.ground_truth, "anomalous"), (labels, "label")):
         wanted = other[["clip", "frame", column]]
         table = table.merge(wanted, on=["clip", "frame"], how="left", validate="1:1")
