@@ -2,17 +2,31 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 from sklearn.utils import estimator_checks as checks
+from synthetic_walkers import walkers
 
 from sdor import SelfTrainedOrdinalRegression
 from sdor.errors import SdorError
+from sdor.method.answer import write_answer, write_heat
+from sdor.method.flow import write_flow
+from sdor.method.maps import write_place_maps
+from sdor.method.motion import read_start, write_initial_motion
+from sdor.method.place_labels import Looked, write_place_labels
+from sdor.method.places import train_and_score_places
 from sdor.method.scores import LEAST_SIZE, all_alike
+from sdor.networks.fetch import resolve_weights
 from sdor.study.config import with_defaults
+from sdor.video.frames import View, store_frames
+from sdor.video.store import FrameStore
+from sdor.video.timeline import Timeline
 
 SMALL = {
     "backbone": "resnet18",
@@ -23,6 +37,20 @@ SMALL = {
     "epochs": 2,
     "batch_size": 8,
     "sp_bag_size": 4,
+    "device": "cpu",
+    "precision": "fp32",
+    "random_state": 0,
+}
+
+MOTION = {
+    "variant": "motion",
+    "backbone": "resnet18",
+    "input_size": 64,
+    "weights": "random",
+    "components": 16,
+    "steps": 60,
+    "iterations": 2,
+    "clip_fps": 10,
     "device": "cpu",
     "precision": "fp32",
     "random_state": 0,
@@ -83,16 +111,29 @@ def test_fitting_is_that_of_an_estimator(check):
     check("OfMatrices", OfMatrices(**SMALL))
 
 
-def test_defaults_are_those_of_a_config():
+def test_parameters_are_the_keys_of_both_approaches():
     ours = SelfTrainedOrdinalRegression().get_params()
+    assert (ours.pop("variant"), ours.pop("clip_fps")) == ("paper", None)
     for name in ("weights", "device", "precision", "random_state"):
         del ours[name]
-    # Of a scene file, which an estimator has not.
-    assert ours == {
-        key: value
-        for key, value in with_defaults({}, "method").items()
-        if key not in ("masks", "anomaly_rate")
-    }
+    # Two are of a scene file, which an estimator has not; the approach is the variant.
+    keys = {**with_defaults({}, "method"), **with_defaults({}, "motion")}
+    assert set(ours) == set(keys) - {"masks", "anomaly_rate", "approach"}
+    assert set(ours.values()) == {None}
+
+
+@pytest.mark.parametrize("variant", ["paper", "motion"])
+def test_defaults_are_those_of_a_config(variant):
+    settings = {"backbone": "resnet18", "weights": "random", "device": "cpu", "variant": variant}
+    model = SelfTrainedOrdinalRegression(**settings)
+    section = "method" if variant == "paper" else "motion"
+    with pytest.raises((ValueError, SdorError)):  # too few frames: nothing is trained
+        model.fit(pictures(3))
+    found = model.method_.as_document()
+    expected = {**with_defaults({"backbone": "resnet18"}, section)}
+    assert {
+        key: list(one) if isinstance(one, tuple) else one for key, one in found.items()
+    } == expected
 
 
 @pytest.mark.parametrize("trainable", ["all", "layer4", "head"])
@@ -151,6 +192,10 @@ def test_windows_of_a_3d_network_stay_in_their_clip():
         ({"epochs": 2.5}, "epochs: 2.5 is not a whole number"),
         ({"anomalous_fraction": 0.9}, "the two sets must not overlap"),
         ({"weights": "none.pth"}, r"weights\.resnet18: none\.pth: no such file"),
+        ({"variant": "motoin"}, "variant: 'motoin' is not one of paper, motion"),
+        ({"steps": 9}, "SelfTrainedOrdinalRegression: steps: unknown key"),
+        ({"variant": "motion"}, r"SelfTrainedOrdinalRegression: \w+: unknown key"),
+        ({"clip_fps": 0}, "clip_fps: 0 is no rate"),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused_by_name(changes, message):
@@ -175,6 +220,138 @@ def test_too_few_frames_are_refused():
 def test_scores_before_the_training_are_refused():
     with pytest.raises(NotFittedError):
         SelfTrainedOrdinalRegression().score_samples(pictures())
+
+
+def moving(clips=None, **changes):
+    """The approach "motion", fit to squares that walk."""
+    model = SelfTrainedOrdinalRegression(**{**MOTION, **changes})
+    return model.fit(walkers()[0] if clips is None else clips)
+
+
+@pytest.fixture(scope="module")
+def motion():
+    return moving()
+
+
+def test_motion_finds_who_runs(motion):
+    anomalous = walkers()[1]
+    scores = [motion.scores_, motion.initial_scores_, *motion.iteration_scores_]
+    assert [one.shape for one in scores] == [(180,)] * 4
+    assert len(motion.models_) == 2
+    assert min(roc_auc_score(anomalous, one) for one in scores) > 0.98
+
+
+def test_motion_scores_the_same_clip_alike(motion):
+    clips, _ = walkers()
+    np.testing.assert_allclose(motion.score_samples(clips), motion.scores_, atol=1e-3)
+    np.testing.assert_allclose(motion.score_samples(clips[2]), motion.scores_[120:], atol=1e-3)
+
+
+def test_other_video_is_measured_by_the_scene_that_was_fit(motion):
+    slow = np.repeat(walkers()[0][0][:30], 2, axis=0)  # calm, at half the speed
+    assert motion.score_samples(slow).max() < np.sort(motion.scores_)[-10]
+
+
+def test_motion_is_found_where_it_is(motion):
+    heat = motion.localise(walkers()[0][2])
+    assert heat.shape == (60, 24, 36)
+    assert heat.min() >= 0
+    row, column = np.unravel_index(heat[32].argmax(), heat.shape[1:])
+    assert abs(5 * row - 60) <= 15  # pixels from the runner's middle
+    assert abs(5 * column - 69) <= 25
+
+
+def test_motion_repeats_its_scores_by_its_random_state(motion):
+    np.testing.assert_array_equal(moving().scores_, motion.scores_)
+    other = moving(random_state=1)
+    assert not np.array_equal(other.scores_, motion.scores_)
+    np.testing.assert_array_equal(other.initial_scores_, motion.initial_scores_)
+
+
+def test_motion_gives_the_scores_of_the_stages(motion, tmp_path):
+    clips, method = walkers()[0], motion.method_
+    stores = {}
+    for view in ("64", "360x240-grey"):
+        files = {f"clip{n}": tmp_path / view / f"clip{n}.npy" for n in (1, 2, 3)}
+        for file, clip in zip(files.values(), clips, strict=True):
+            store_frames(clip[..., np.newaxis], View.named(view), file)
+        stores[view] = FrameStore(files)
+    timeline = Timeline.of({name: np.arange(60) / 10 for name in files})
+    rows, compute = timeline.sampled(method.maps.fps), motion.compute_
+    resolve_weights("resnet18", "random", tmp_path / "weights.safetensors")
+    flow, maps, index = (tmp_path / one for one in ("flow.parquet", "maps.npy", "initial.parquet"))
+    write_flow(stores["360x240-grey"], timeline, flow, about={})
+    weights, basis = tmp_path / "weights.safetensors", tmp_path / "basis.safetensors"
+    write_place_maps(stores["64"], weights, rows, method.maps, (maps, basis), compute=compute)
+    table = write_initial_motion(
+        {"flow": flow},
+        timeline,
+        method.start,
+        (index, tmp_path / "initial.npy"),
+        fps=method.maps.fps,
+        seed=0,
+        about={},
+    )
+    np.testing.assert_allclose(table["score"], motion.initial_scores_)
+    looked = Looked.read(index, timeline, method.maps.fps)
+    scores, places, every = index, tmp_path / "initial.npy", []
+    for t in (1, 2):
+        folder = tmp_path / f"iteration{t}"
+        folder.mkdir()
+        labels = folder / "labels.parquet"
+        both = (places, tmp_path / "initial.npy")
+        write_place_labels(looked, scores, both, labels, method.labels, about={})
+        train_and_score_places(
+            looked, maps, labels, folder, method.training, seed=[0, t], compute=compute, about={}
+        )
+        scores, places = folder / "scores.parquet", folder / "places.npy"
+        every.append(places)
+        found = pd.read_parquet(scores)["score"]
+        np.testing.assert_allclose(found, motion.iteration_scores_[t - 1], rtol=1e-4)
+    start = read_start(flow, timeline, method.start, index)
+    output = tmp_path / "ensemble.parquet"
+    answer = write_answer(
+        looked, start, every, output, strongest_places=method.labels.places, about={}
+    )
+    np.testing.assert_allclose(answer["score"], motion.scores_, rtol=1e-4, atol=1e-4)
+    write_heat(looked, start, every, output, tmp_path / "heat.npy")
+    heat = np.load(tmp_path / "heat.npy")
+    np.testing.assert_allclose(heat, motion.localise(clips), rtol=1e-3, atol=1e-3)
+
+
+def test_video_has_its_own_times_and_the_rest_those_that_are_given(tmp_path, write_video, caplog):
+    frames = walkers()[0][2]
+    video = write_video(tmp_path / "gate.mkv", frames[..., np.newaxis], fps=5)
+    # At half the rate, everything moves half as fast.
+    small = {"steps": 5, "iterations": 1}
+    from_video = moving(video, clip_fps=10, **small)
+    from_array = moving(frames, clip_fps=5, **small)
+    np.testing.assert_allclose(from_video.initial_scores_, from_array.initial_scores_, atol=0.05)
+    assert not np.allclose(moving(frames, **small).scale_.fast, from_array.scale_.fast, rtol=0.2)
+    caplog.clear()
+    moving(frames, clip_fps=None, **small)
+    assert "its frames have no times that rise, 10 a second taken" in caplog.text
+
+
+def test_appearance_as_a_detector_scores_the_scene_alone():
+    model = moving(detectors=["speed", "appearance"], steps=5, iterations=1)
+    assert np.isfinite(model.scores_).all()
+    with pytest.raises(SdorError, match="detectors: appearance scores the frames of `fit` alone"):
+        model.score_samples(walkers()[0])
+
+
+def test_nothing_stands_out_where_nothing_moves():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = moving(pictures(1).repeat(60, axis=0), steps=5)
+    assert not model.initial_scores_.any()
+    assert all_alike(model.scores_, LEAST_SIZE)
+
+
+def test_the_papers_scores_have_no_places():
+    model = SelfTrainedOrdinalRegression(**SMALL).fit(pictures())
+    with pytest.raises(SdorError, match='localise needs variant="motion"'):
+        model.localise(pictures())
 
 
 def test_importing_the_package_brings_no_torch():

@@ -129,8 +129,8 @@ def read_flow(path: Path, timeline: Timeline) -> Flow:
     rows = timeline.sampled(RATE)
     file = open_parquet(path)
     try:
-        table = file.read()
-    except (OSError, pa.ArrowException) as error:
+        table = file.read().select(["clip", "frame", *PARTS])
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise SdorError(damaged(path, error)) from error
     index = timeline.index().iloc[rows]
     same = len(table) == len(rows) and all(

@@ -36,7 +36,9 @@ def place_maps(
     frames: Inputs,
     rows: Rows,
     settings: MapSettings,
+    *,
     allocate: Callable[[tuple[int, ...]], MapArray] | None = None,
+    basis: Basis | None = None,
 ) -> tuple[Basis, MapArray]:
     """Principal components of all places of some frames, each with a variance of 1.
 
@@ -47,6 +49,7 @@ def place_maps(
     ----------
     rows : (n,) the frames that are looked at.
     allocate : makes the array of the maps, where it is to lie in a file.
+    basis : of other video of the scene; its own, where there is none.
 
     Returns
     -------
@@ -57,9 +60,11 @@ def place_maps(
     looked = [*_raw_maps(backbone, frames, rows[sample], settings)]
     stages: tuple[str, ...] = settings.stages
     kept = {name: np.concatenate([one[name] for one in looked]) for name in stages}
-    basis: Basis = {}
-    for name, one in kept.items():
-        basis[f"{name}.mean"], basis[f"{name}.components"] = _components(one, settings.components)
+    if basis is None:
+        basis = {}
+        for name, one in kept.items():
+            mean, components = _components(one, settings.components)
+            basis |= {f"{name}.mean": mean, f"{name}.components": components}
     first = project(kept, basis)
     shape = (len(rows), *first.shape[1:])
     maps = allocate(shape) if allocate else np.empty(shape, np.float16)
@@ -98,7 +103,7 @@ def write_place_maps(
         def allocate(shape: tuple[int, ...]) -> MapArray:
             return np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
 
-        found, written = place_maps(backbone, frames, rows, settings, allocate)
+        found, written = place_maps(backbone, frames, rows, settings, allocate=allocate)
         del written  # to the disk, before the file gets its name
     with atomic(basis) as temporary:
         save_file(found, temporary)

@@ -20,6 +20,7 @@ from sdor.method.pseudo_labels import pseudo_labels
 from sdor.method.scorer import Scorer, new_scorer
 from sdor.method.scores import FloatArray, mean_of
 from sdor.method.training import score_rows, train
+from sdor.method.units import Units
 from sdor.networks.backbones import Backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
@@ -77,7 +78,7 @@ class PlaceTraining:
     ----------
     table : see `answer`; its score is the answer. initial : what learning started from.
     iterations : of each, (n,) scores of the frames that were looked at. places : (n, 49).
-    models : the heads of each.
+    models : the heads of each. units : the scales of motion and of appearance.
     """
 
     table: pd.DataFrame
@@ -85,6 +86,7 @@ class PlaceTraining:
     iterations: list[FloatArray]
     places: list[FloatArray]
     models: list[Heads]
+    units: tuple[Units, Units]
 
 
 def self_train_places(
@@ -118,8 +120,8 @@ def self_train_places(
         models.append(heads)
         every.append(places)
         iterations.append(scores)
-    table, _ = answer(start, iterations, every, looked)
-    return PlaceTraining(table, start, iterations, every, models)
+    table, units = answer(start, iterations, every, looked)
+    return PlaceTraining(table, start, iterations, every, models, units)
 
 
 def training_inputs(
