@@ -45,6 +45,16 @@ CONFIG = {
         "iforest_trees": 10,
     },
 }
+# Settings of the approach "motion" that take seconds.
+MOTION = {
+    "backbone": "resnet18",
+    "input_size": 64,
+    "components": 8,
+    "iterations": 2,
+    "heads": 1,
+    "steps": 50,
+    "batch_size": 32,
+}
 # Everything that a config may ask for beside the main variant.
 STUDIES = {
     "main": "tiny",
