@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,7 +15,7 @@ from synthetic_study import blind, change, gathered, write_feedback, write_local
 from sdor.errors import SdorError
 from sdor.files import write_parquet
 from sdor.reporting.findings import read_findings
-from sdor.reporting.report import provenance_table, times_text, write_report
+from sdor.reporting.report import provenance_table, times_text, warnings_of, write_report
 from sdor.reporting.runs import Runs
 from sdor.reporting.tables import paper_pages
 from sdor.study.plan import Comparison, Plan
@@ -109,6 +110,17 @@ def write(folder, output, *, findings=None, sections=("ped2", SCENE), **settings
 @pytest.fixture(scope="module")
 def source(results, tmp_path_factory):
     return write(results[0], tmp_path_factory.mktemp("report") / "report.html")
+
+
+def test_a_detector_that_may_tell_clips_apart_is_a_remark(results):
+    findings = read_findings(results[0] / "findings.parquet")
+    assert warnings_of(findings, "ped2", "paper") == []
+    table = findings.table.copy()
+    table.loc[(table["row"] == "sp") & (table["metric"] == "between_clips"), "value"] = 0.687
+    assert warnings_of(replace(findings, table=table), "ped2", "paper") == [
+        "Sp: 69 % of the variance of its scores lies between clips, so it may tell clips apart "
+        "rather than moments."
+    ]
 
 
 def words_of(source):

@@ -89,7 +89,7 @@ PERCENT = (
     "between_clips",
 )
 # Nothing in these is random: all seeds have the same values, so they have no spread.
-SEEDLESS = ("split_oracle", "clip_rate_oracle", "unmasking")
+SEEDLESS = ("split_oracle", "clip_rate_oracle", "unmasking", "speed", "relative_speed")
 ORACLES = ("split_oracle", "clip_rate_oracle")
 STEPS = ("iteration_", "ensemble_")
 NOT_RUN = "not run"

@@ -17,13 +17,14 @@ from sdor.files import atomic, damaged
 from sdor.reporting import tables
 from sdor.reporting.findings import OURS, Findings, read_findings
 from sdor.reporting.moments import top_moments
-from sdor.reporting.reported import differing_settings, weights_text
+from sdor.reporting.reported import INITIAL_ROWS, differing_settings, weights_text
 from sdor.reporting.runs import Runs, read_scores
 from sdor.reporting.stage_times import stages
-from sdor.reporting.typeset import WORDS, Row, Table, printed
+from sdor.reporting.typeset import WORDS, Row, Table, printed, row_name
 
 THUMBNAIL = 192  # pixels
 MOMENTS = 10  # of a scene
+TELLS_CLIPS = 50  # percent of a score's variance between clips, from which on to warn
 # Kinds of figures that show nothing of a scene without ground truth.
 NEED_TRUTH = ("roc", "iterations")
 
@@ -131,6 +132,16 @@ def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
     return moments
 
 
+def warnings_of(findings: Findings, scene: str, variant: str) -> list[str]:
+    """Detectors that training starts from and that may tell clips apart, a line each."""
+    cells = [findings.cell(scene, variant, it, metric="between_clips") for it in INITIAL_ROWS]
+    return [
+        WORDS["tells_clips"].format(row=row_name(cell.key.row), share=f"{cell.mean:.0f}")
+        for cell in cells
+        if cell.mean is not None and cell.mean > TELLS_CLIPS
+    ]
+
+
 def times_text(begin: float, end: float) -> str:
     """Begin and end of a stretch (s) in minutes and seconds; nothing where they are not known."""
     if not np.isfinite(begin):
@@ -150,7 +161,7 @@ def _section(
     start = runs.results / "figures" / runs.scene / runs.variant
     return {
         "description": findings.grouped[key][0].description,
-        "remarks": runs.remarks,
+        "remarks": [*runs.remarks, *warnings_of(findings, *key)],
         "measured": measured,
         "table": tables.scene_table(findings, *key),
         "pseudo_labels": tables.pseudo_label_table(findings, *key),

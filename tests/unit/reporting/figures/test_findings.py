@@ -57,6 +57,14 @@ def test_with_one_seed_bars_are_intervals_and_the_whole_scene_has_its_own_rate()
     assert "resampled clips (one seed)" in words(figure)
 
 
+def test_a_final_score_that_is_more_than_the_last_mean_is_marked():
+    moved = run("ped1", "moved", method={"approach": "motion"})
+    figure = iterations.draw(findings_of(moved), "moved")
+    assert figure.axes[0].lines[2].get_xydata().tolist() == [[2, pytest.approx(70)]]
+    assert "final score" in words(figure)
+    assert "final score" not in words(iterations.draw(findings_of(run("ped1")), "paper"))
+
+
 def test_iterations_begin_with_the_initial_scores_and_span_the_same_everywhere():
     findings = findings_of(
         *(run("ped1", seed=seed, end=0.7 + 0.02 * seed) for seed in (0, 1)),

@@ -42,6 +42,16 @@ def test_anomalous_frames_and_pseudo_labels_are_marked(tmp_path):
     assert not np.allclose(final, initial)
 
 
+def test_labels_of_places_mark_each_frame_once(tmp_path):
+    runs = write_runs(tmp_path)
+    path = runs.folders[0] / "iteration2" / "pseudo_labels.parquet"
+    table = pd.DataFrame({"clip": "clip_1", "frame": [11, 11, 11, 16], "label": [0, 1, 1, 0]})
+    write_parquet(path, table.assign(place=[0, 3, 4, 7], weight=0.5), {})
+    axes = next(it for it in timeline.draw(runs, 2).axes if it.get_title(loc="left") == "clip_1")
+    assert spans(axes, style.ORANGE) == [pytest.approx([0.95, 1.05])]
+    assert spans(axes, style.GREEN) == [pytest.approx([1.45, 1.55])]
+
+
 @pytest.mark.parametrize(
     ("train", "test", "shown_test", "left_out"),
     [

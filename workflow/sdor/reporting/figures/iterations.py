@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sdor.reporting.figures import style
-from sdor.reporting.findings import INITIAL, REPORTED, STEPS, Findings
+from sdor.reporting.findings import INITIAL, OURS, REPORTED, STEPS, Findings
 from sdor.reporting.reported import SAME
+from sdor.study.settings import MotionMethod
 
 RUNNING: Any = {"linestyle": "-", "marker": "o", "linewidth": 1.1, "markersize": 3.2}
 SINGLE: Any = {**RUNNING, "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
+FINAL: Any = {"linestyle": "", "marker": "D", "markersize": 4.2}
 PAPER: Any = {"linestyle": "", "marker": "<", "markersize": 5, "color": style.BLACK}
 # Filled where the paper's value is for the same settings.
 FILLED = {"reported": style.BLACK, "reported, other settings": "white"}
@@ -24,6 +26,7 @@ def draw(findings: Findings, variant: str) -> Figure:
 
     t = 0 is the initial score. All panels span the same number of points, so that slopes compare,
     each around its own values. Bands are one standard deviation of the running mean over the seeds.
+    The final score is marked where it is more than the last mean.
     """
     scenes, missing = findings.judged([variant])
     if not scenes:
@@ -52,6 +55,7 @@ def draw(findings: Findings, variant: str) -> Figure:
         keys = [style.key("mean of models 1 to t", color="#555555", **RUNNING)]
         keys += [style.key("model t alone", color="#555555", **SINGLE)]
         said = {line.get_label() for axes in places for line in axes.lines}
+        keys += [style.key("final score", color="#555555", **FINAL)] * ("final score" in said)
         filled = {name: colour for name, colour in FILLED.items() if name in said}
         keys += [style.key(name, markerfacecolor=one, **PAPER) for name, one in filled.items()]
         words = f"Variant {variant}; every panel spans {span:.0f} points of AUC"
@@ -77,6 +81,9 @@ def _panel(axes: Axes, findings: Findings, scene: str, variant: str, metric: str
     alone = np.array([one.mean for one in single], dtype=float)
     axes.plot(steps, alone, markevery=slice(1, None), color=colour, **SINGLE)
     axes.plot(steps, mean, color=colour, **RUNNING)
+    final = findings.cell(scene, variant, OURS, metric=metric).mean
+    if final is not None and isinstance(findings.grouped[scene, variant][0].method, MotionMethod):
+        axes.plot(steps[-1:], [final], label="final score", color=colour, **FINAL)
     paper = findings.cell(scene, variant, metric=metric, source=REPORTED)
     if paper.mean is not None:
         name = [*FILLED][paper.settings != SAME]
