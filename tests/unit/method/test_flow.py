@@ -107,6 +107,13 @@ def test_light_that_flickers_moves_nothing(tmp_path):
     np.testing.assert_allclose(found.change[1:], [6, 10, 30, 26], atol=0.1)
 
 
+def test_noise_moves_nothing(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 2, (4, HEIGHT, WIDTH))
+    found = flow(tmp_path, (square(140) + noise).clip(0, 255).astype(np.uint8), np.arange(4) / 10)
+    assert found.moving[1:].mean() < 0.002
+    assert found.speed[1:].max() < 0.5
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_file_holds_the_same_flow(tmp_path, threads):
     clips = [[square(100 + 3 * n) for n in range(5)], [square(40)], [square(200)] * 3]

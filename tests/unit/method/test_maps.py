@@ -89,7 +89,8 @@ def test_stages_stand_in_the_order_of_the_settings(backbone, store, stages):
 def test_equal_frames_have_finite_places(backbone, tmp_path):
     np.save(tmp_path / "gate.npy", np.full((9, 64, 64, 1), 77, np.uint8))
     frames = Inputs(FrameStore({"gate": tmp_path / "gate.npy"}), CPU)
-    _, maps = place_maps(backbone, frames, np.arange(9), BOTH)
+    many = MapSettings(fps=5, stages=("trunk", "top"), components=60)  # of 49 places, 48 may differ
+    _, maps = place_maps(backbone, frames, np.arange(9), many)
     assert np.isfinite(maps).all()
     assert not np.ptp(maps.astype(float), axis=0).any()
 

@@ -168,6 +168,13 @@ def test_frames_that_are_not_used_change_nothing():
     assert not one.score[~known].any()
 
 
+def test_a_long_time_that_is_not_used_is_not_quiet():
+    timeline, known = at(100), np.ones(100, dtype=bool)
+    known[30:70] = False
+    start = initial_motion(motion(timeline, speed=3), timeline, BOTH, known=known)
+    np.testing.assert_allclose(start.detectors["speed"][known], 3)
+
+
 def test_nothing_moves_and_all_is_finite():
     timeline = at(20, 1)
     start = initial_motion(motion(timeline, speed=0, change=0, moving=0), timeline, BOTH)

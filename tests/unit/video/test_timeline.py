@@ -51,6 +51,12 @@ def test_every_clip_is_sampled_from_its_own_begin():
     assert timeline.sampled(5).tolist() == [0, 2, 4, 6, 7, 9, 10]
 
 
+@pytest.mark.parametrize("begin", [0.3, 1234.567, 86400.1])
+def test_what_rounding_makes_of_times_changes_no_sample(begin):
+    timeline = Timeline.of({"gate": begin + np.arange(100) / 30})
+    assert timeline.sampled(10).tolist() == [*range(0, 100, 3)]
+
+
 @few
 @given(st.lists(gaps, min_size=1, max_size=4), st.floats(0.3, 20))
 def test_one_frame_a_period_whatever_the_times(clips, rate):
