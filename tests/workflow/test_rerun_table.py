@@ -20,8 +20,9 @@ from workplace import PROJECT, Workplace, copy_project, prepare, write_images
 TABLE = PROJECT / "workflow" / "reruns.md"
 HEAD = """# What runs again
 
-A finished study of one scene (three clips, one seed, two iterations, four variants, competitors,
-feedback), one change, and what `snakemake` then does. A test makes each change and compares.
+A finished study of one scene (three clips, one seed, two iterations, four variants of the paper's
+approach and one of motion, competitors, feedback), one change, and what `snakemake` then does. A
+test makes each change and compares.
 
 | change | jobs | stages that run again |
 |---|---:|---|
@@ -139,9 +140,13 @@ CHANGES = {
     ),
     "the scene file: a mask moved": scene(lambda it: it["masks"][0].update(x=8)),
     "a clip added": clip_added,
+    "`motion.places` 3 → 2": section("motion", places=2),
+    "`motion.fps` 5 → 10": section("motion", fps=10),
     "a line in `frames.py`": line_added("video/frames"),
     "a line in `initial.py`": line_added("method/initial"),
     "a line in `training.py`": line_added("method/training"),
+    "a line in `flow.py`": line_added("method/flow"),
+    "a line in `places.py`": line_added("method/places"),
     "a line in `metrics.py`": line_added("evaluation/metrics"),
     "a line in `saliency.py`": line_added("method/saliency"),
     "a line in `tables.py`": line_added("reporting/tables"),
