@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from safetensors.numpy import load_file
 from workplace import CONFIG, MOTION, Workplace, write_images
 
 FRAMES, FAST = 60, slice(30, 45)
@@ -25,13 +26,14 @@ STUDY = {
     "variants": {
         "paper": {},
         "moving": {"approach": "motion"},
+        "deep": {"base": "moving", "trainable": "layer4", "steps": 5, "learning_rate": 0.0001},
         "rare": {"base": "moving", "masks": False, "anomaly_rate": 0.05, "iterations": 1},
     },
     "anomaly_rates": {"variants": ["rare"], "scenes": ["road"]},
 }
 RUN = "results/road/{}/seed0"
 ANSWERS = [
-    *[f"{RUN.format(one)}/ensemble.parquet" for one in ("moving", "rare")],
+    *[f"{RUN.format(one)}/ensemble.parquet" for one in ("moving", "rare", "deep")],
     *["results/lane/moving/seed0/ensemble.parquet", f"{RUN.format('moving')}/saliency.npy"],
 ]
 
@@ -86,6 +88,15 @@ def test_motion_finds_what_is_fast(both):
     event = found.loc[found["clip"] == "event", "score"].to_numpy()
     assert event[FAST].mean() > np.delete(event, FAST).max()
     assert found["score"].idxmax() >= FRAMES
+
+
+def test_the_top_of_the_network_trains_with_the_heads(both):
+    folder = both.folder / RUN.format("deep")
+    for t in (1, 2):
+        state = load_file(folder / f"iteration{t}/model.safetensors")
+        assert {name.split(".")[2] for name in state if name.startswith("backbone")} == {"layer4"}
+        assert np.load(folder / f"iteration{t}/places.npy").shape == (FRAMES, 49)
+    assert np.isfinite(scores(both, "deep")["score"]).all()
 
 
 def test_heat_lies_where_the_car_is(both):

@@ -121,7 +121,8 @@ rule place_labels:
 rule train_places:
     input:
         index=lambda w: run_of(w).initial,
-        maps=lambda w: run_of(w).maps,
+        rows=lambda w: run_of(w).rows,
+        weights=lambda w: run_of(w).weights,
         pseudo_labels=f"{RUN}/iteration{{t}}/pseudo_labels.parquet",
         times=lambda w: run_of(w).times.values(),
     output:
@@ -137,16 +138,18 @@ rule train_places:
         variant=of_approach("motion"),
     conda:
         ENVIRONMENT
+    threads: network_threads
     resources:
-        **growing(mem_mb=6000, runtime=60),
+        **growing(mem_mb=training_memory, runtime=60),
         gpu=NETWORK_GPUS,
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.places"),
-            "versions": versions_of("numpy", "torch"),
+            "versions": versions_of("numpy", "torch", "torchvision"),
             "method": METHODS[w.variant].training.as_document(),
             "fps": METHODS[w.variant].maps.fps,
             "rates": rates_of(w.scene),
+            "weights": WEIGHTS[METHODS[w.variant].backbone],
             "compute": COMPUTE,
         },
     script:

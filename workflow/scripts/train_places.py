@@ -2,6 +2,7 @@ from pathlib import Path
 
 from sdor.method.place_labels import Looked
 from sdor.method.places import train_and_score_places
+from sdor.method.sources import Sources
 from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
 from sdor.study.settings import PlaceTrainingSettings
@@ -12,7 +13,7 @@ with job(snakemake, f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}"
     timeline = Timeline.read({Path(path).stem: path for path in read.times}, stage["rates"])
     history = train_and_score_places(
         Looked.read(Path(read.index), timeline, stage["fps"]),
-        Path(read.maps),
+        Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
         Path(read.pseudo_labels),
         Path(snakemake.output.model).parent,
         PlaceTrainingSettings.read(stage["method"]),

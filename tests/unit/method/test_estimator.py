@@ -22,6 +22,7 @@ from sdor.method.motion import read_start, write_initial_motion
 from sdor.method.place_labels import Looked, write_place_labels
 from sdor.method.places import train_and_score_places
 from sdor.method.scores import LEAST_SIZE, all_alike
+from sdor.method.sources import Sources
 from sdor.networks.fetch import resolve_weights
 from sdor.study.config import with_defaults
 from sdor.video.frames import View, store_frames
@@ -302,7 +303,14 @@ def test_motion_gives_the_scores_of_the_stages(motion, tmp_path):
         both = (places, tmp_path / "initial.npy")
         write_place_labels(looked, scores, both, labels, method.labels, about={})
         train_and_score_places(
-            looked, maps, labels, folder, method.training, seed=[0, t], compute=compute, about={}
+            looked,
+            Sources([maps], index, weights),
+            labels,
+            folder,
+            method.training,
+            seed=[0, t],
+            compute=compute,
+            about={},
         )
         scores, places = folder / "scores.parquet", folder / "places.npy"
         every.append(places)

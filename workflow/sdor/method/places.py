@@ -1,8 +1,12 @@
-"""Appearance learns what motion has found, place by place: heads, and what they score."""
+"""Appearance learns what motion has found, place by place: heads, and what they score.
 
+The heads start from principal components of a frozen network, or the network trains with them.
+"""
+
+import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +20,20 @@ from torch import Tensor, nn
 from sdor.errors import SdorError
 from sdor.files import About, atomic, damaged, read_array, read_parquet, write_parquet
 from sdor.method.maps import MapArray, smoothed_maps
-from sdor.method.motion import PLACES
+from sdor.method.motion import GRID, PLACES
 from sdor.method.place_labels import Looked
+from sdor.method.scorer import Scorer, save_scorer
 from sdor.method.scores import write_scores
+from sdor.method.sources import Sources, outputs
+from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute
+from sdor.networks.inputs import Inputs
 from sdor.progress import track
 from sdor.study.settings import PlaceTrainingSettings
 from sdor.video.timeline import Rows
 
 SCORED = 1 << 16  # places at a time
+FRAMES_SCORED = 64  # at a time, where the network trains
 EPOCHS = 10  # parts of the training that the history tells of
 
 
@@ -56,9 +65,33 @@ class Heads(nn.Module):
         return scores
 
 
+class PlaceScorer(Scorer):
+    """phi at every place: heads on the last maps of a backbone that trains with them.
+
+    Parameters
+    ----------
+    trainable : "all" (from frames) or "layer4" (from cached trunk maps).
+    hidden, count, seed : of the heads.
+    """
+
+    def __init__(
+        self, backbone: Backbone, hidden: int, count: int, *, trainable: str, seed: Sequence[int]
+    ) -> None:
+        super().__init__(backbone, trainable=trainable)
+        self.head = Heads(backbone.dims, hidden, count, seed=seed)  # type: ignore[assignment]
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """(B, …) rows of what the trained part starts from → (heads, B, 49) scores, float32."""
+        pooled = nn.functional.adaptive_avg_pool2d(self.last_maps(batch).float(), GRID)
+        places = pooled.flatten(2).transpose(1, 2)
+        with torch.autocast(places.device.type, enabled=False):
+            scores: Tensor = self.head(places.flatten(0, 1)[None])
+        return scores.reshape(len(scores), -1, PLACES)
+
+
 def train_and_score_places(
     looked: Looked,
-    maps: Path,
+    sources: Sources,
     labels: Path,
     folder: Path,
     settings: PlaceTrainingSettings,
@@ -69,18 +102,29 @@ def train_and_score_places(
 ) -> pd.DataFrame:
     """Train heads, score all places and frames, and write model, history, places and scores.
 
+    Parameters
+    ----------
+    sources : their rows are the maps of the frames that were looked at, where heads alone train.
+
     Raises
     ------
     SdorError : a file is damaged, or of other frames; or the loss is not finite any more.
     """
-    found = smoothed_maps(
-        read_array(maps, len(looked.rows)), looked.rows, looked.timeline, looked.known
-    )
     members, about = read_parquet(labels), {**about, "compute": compute.describe()}
-    heads, history = train_heads(found, members, settings, seed=seed, compute=compute)
-    places = score_places(heads, found, compute)
+    model = folder / "model.safetensors"
+    if settings.trainable == "head":
+        raw = read_array(sources.rows[0], len(looked.rows))
+        maps = smoothed_maps(raw, looked.rows, looked.timeline, looked.known)
+        heads, history = train_heads(maps, members, settings, seed=seed, compute=compute)
+        places = score_places(heads, maps, compute)
+        save_heads(heads, model)
+    else:
+        inputs, _ = sources.open(settings.trainable, compute)
+        backbone = load_backbone(sources.weights)
+        scorer, history = train_network(backbone, inputs, looked.rows, members, settings, seed=seed)
+        places = score_network(scorer, inputs, looked.rows)
+        save_scorer(scorer, model, about)
     scores = looked.spread(looked.frame_scores(places, settings.places))
-    save_heads(heads, folder / "model.safetensors")
     write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
     with atomic(folder / "places.npy") as temporary:
         np.save(temporary, places)
@@ -120,15 +164,13 @@ def train_heads(
     normal = labels[labels["share"] == -1]
     heads = Heads(maps.shape[2], settings.hidden_units, len(sets), seed=seed)
     heads.to(compute.device)
-    optimiser = torch.optim.AdamW(heads.parameters(), lr=settings.learning_rate)
     rng = np.random.default_rng(seed)
     half = settings.batch_size // 2
     targets = torch.tensor([[1.0] * half + [0.0] * half], device=compute.device)
-    flat, history = maps.reshape(-1, maps.shape[2]), list[dict[str, float]]()
-    steps = np.array_split(np.arange(settings.steps), min(EPOCHS, settings.steps))
-    for epoch, some in enumerate(track(steps, unit="epoch", label="heads"), start=1):
-        started = time.monotonic()
-        shape = (len(some), half)
+    flat = maps.reshape(-1, maps.shape[2])
+
+    def losses(count: int) -> Iterable[Tensor]:
+        shape = (count, half)
         drawn = np.stack(
             [
                 np.concatenate([_draw(one, shape, rng), _draw(normal, shape, rng)], 1)
@@ -136,15 +178,94 @@ def train_heads(
             ],
             axis=1,
         )
-        total = 0.0
+        for batch in drawn:
+            scores = heads(torch.from_numpy(flat[batch]).to(compute.device).float())
+            yield (scores - targets).abs().mean(dim=1)
+
+    return heads.eval(), _minimise(losses, heads, settings, compute)
+
+
+def train_network(
+    backbone: Backbone,
+    inputs: Inputs,
+    rows: Rows,
+    labels: pd.DataFrame,
+    settings: PlaceTrainingSettings,
+    *,
+    seed: Sequence[int],
+) -> tuple[PlaceScorer, pd.DataFrame]:
+    """`train_heads`, where a copy of the backbone, or its top alone, trains with the heads.
+
+    A batch holds whole frames, as many as have `batch_size` places and at least two; half of them
+    are drawn from A, half from N, by the weights of their places. All heads see the same frames;
+    the loss is that of the labelled places, weighed so that it is as if places were drawn.
+
+    Parameters
+    ----------
+    inputs : frames, or maps of the trunk, of the whole scene. rows : (n,) those looked at, whose
+        numbers the labels tell.
+    """
+    count = int(labels["share"].max()) + 1  # shares of A
+    members = np.zeros((count + 1, len(rows), PLACES), dtype=np.float32)  # N is the last of them
+    members[labels["share"], labels["row"], labels["place"]] = labels["weight"]
+    compute, half = inputs.compute, max(settings.batch_size // PLACES // 2, 1)
+    shares = np.repeat(np.arange(count), settings.heads)
+    scorer = PlaceScorer(
+        copy.deepcopy(backbone),
+        settings.hidden_units,
+        len(shares),
+        trainable=settings.trainable,
+        seed=seed,
+    )
+    compute.place(scorer)
+    scorer.eval()  # its few frames would be poor statistics for batch normalisation
+    rng = np.random.default_rng(seed)
+    targets = torch.tensor([1.0] * half + [0.0] * half, device=compute.device)[:, None]
+
+    def losses(steps: int) -> Iterable[Tensor]:
+        drawn, weights = [], []
+        for side in (members[:count], members[count:]):
+            chances = side.sum(axis=(0, 2), dtype=np.float64)
+            chances /= chances.sum()
+            some = rng.choice(len(rows), (steps, half), p=chances)
+            drawn.append(some)
+            each = side[:, some] / chances[some][..., np.newaxis]
+            weights.append(np.broadcast_to(each, (count, *each.shape[1:])))
+        batches = rows[np.concatenate(drawn, axis=1)]
+        weighed = np.concatenate(weights, axis=2)[shares].astype(np.float32)
+        for number, batch in enumerate(inputs.batches(batches)):
+            with compute.autocast():
+                scores = scorer(batch)
+            weight = torch.from_numpy(weighed[:, number]).to(compute.device)
+            yield ((scores - targets).abs() * weight).sum(dim=2).mean(dim=1)
+
+    return scorer, _minimise(losses, scorer, settings, compute)
+
+
+def _minimise(
+    losses: Callable[[int], Iterable[Tensor]],
+    network: nn.Module,
+    settings: PlaceTrainingSettings,
+    compute: Compute,
+) -> pd.DataFrame:
+    """Take all steps; returns a table of epoch, loss (mean of the heads) and seconds.
+
+    Parameters
+    ----------
+    losses : gives the losses of the heads, in each of so many batches.
+    """
+    trained = [one for one in network.parameters() if one.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate)
+    history = list[dict[str, float]]()
+    steps = np.array_split(np.arange(settings.steps), min(EPOCHS, settings.steps))
+    for epoch, some in enumerate(track(steps, unit="epoch", label="heads"), start=1):
+        started, total = time.monotonic(), 0.0
         with compute.repeatable():
-            for batch in drawn:
-                scores = heads(torch.from_numpy(flat[batch]).to(compute.device).float())
-                loss = (scores - targets).abs().mean(dim=1).sum()  # of each head
+            for loss in losses(len(some)):
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.sum().backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-                total += float(loss.detach()) / len(sets)
+                total += float(loss.detach().mean())
         mean = total / len(some)
         if not math.isfinite(mean):
             raise SdorError(
@@ -152,7 +273,7 @@ def train_heads(
                 f"({settings.learning_rate:g})"
             )
         history.append({"epoch": epoch, "loss": mean, "seconds": time.monotonic() - started})
-    return heads.eval(), pd.DataFrame(history)
+    return pd.DataFrame(history)
 
 
 def _draw(members: pd.DataFrame, shape: tuple[int, int], rng: np.random.Generator) -> Rows:
@@ -172,6 +293,16 @@ def score_places(heads: Heads, maps: MapArray, compute: Compute) -> NDArray[np.f
             some = torch.from_numpy(np.ascontiguousarray(flat[here])).to(compute.device)
             scores[here] = heads(some.float()[None]).mean(dim=0).cpu().numpy()
     return scores.reshape(maps.shape[:2])
+
+
+def score_network(scorer: PlaceScorer, inputs: Inputs, rows: Rows) -> NDArray[np.float32]:
+    """Scores (n, 49) of all places of some rows of the inputs: the mean of the heads."""
+
+    def scores(batch: Tensor) -> Tensor:
+        mean: Tensor = scorer(batch).mean(dim=0)
+        return mean
+
+    return np.concatenate([*outputs(scores, inputs, rows, FRAMES_SCORED, "scores")])
 
 
 def save_heads(heads: Heads, path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sdor.errors import SdorError
 from sdor.method.answer import answer
 from sdor.method.features import frame_features, trunk_maps
 from sdor.method.initial import initial_scores
@@ -107,7 +108,17 @@ def self_train_places(
     ----------
     maps : (n, 49, dims) of the frames that the network looked at.
     start : of the same scene.
+
+    Raises
+    ------
+    SdorError : more than the heads is to train; or the loss is not finite any more.
+    ValueError : too few frames for the pseudo labels.
     """
+    if method.training.trainable != "head":
+        raise SdorError(
+            f"trainable: {method.training.trainable}: in memory, only heads train from maps; set "
+            "trainable: head, or run the workflow"
+        )
     maps = smoothed_maps(maps, looked.rows, looked.timeline, looked.known)
     places, moving = np.moveaxis(start.places(looked.rows), 2, 0)
     scores = start.score[looked.rows]

@@ -69,10 +69,11 @@ class Run:
 
     @property
     def rows(self) -> list[str]:
-        """What the trainable part starts from: pooled features, the trunk's maps, or frames."""
-        match self.paper.training.trainable:
+        """What the trainable part starts from: features or components, trunk maps, or frames."""
+        motion = isinstance(self.method, MotionMethod)
+        match self.method.training.trainable:
             case "head":
-                return [self.features("pool")]
+                return [self.maps if motion else self.features("pool")]
             case "layer4":
                 return [self._of_frames("trunk", "", "npy")]
             case "all":

@@ -177,6 +177,7 @@ class PlaceTrainingSettings(Settings):
     """Of the heads that learn them, and of the scores that they give."""
 
     places: int
+    trainable: Literal["all", "layer4", "head"]
     heads: int
     hidden_units: int
     learning_rate: float
