@@ -26,7 +26,8 @@ class Timeline:
     Attributes
     ----------
     clips : names. clip_of : (frames,) number of each frame's clip.
-    seconds : (frames,) from the beginning of the clip's source; they rise within a clip.
+    seconds : (frames,) from the beginning of the clip's source, or of the clip where they follow
+        from its rate; they rise within a clip.
     """
 
     clips: tuple[str, ...]
