@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sdor.method.answer import answer, final_scores, heat_maps, own_iterations
+from sdor.method.answer import answer, capped, heat_maps, own_iterations, within_frames
 from sdor.method.flow import Flow
 from sdor.method.motion import MotionScale, Start
 from sdor.method.place_labels import Looked
@@ -16,13 +16,8 @@ def test_the_first_iteration_only_hands_on():
     assert own_iterations([1]) == [1]
 
 
-def test_motion_ends_where_a_begins_and_appearance_does_not():
-    units = Units(0, 1), Units(0, 1)
-    motion, appearance = np.array([0, 0.5, 7, -4.0]), np.array([0, 3, 0, -4.0])
-    still, blank = np.zeros((4, 12, 18)), np.zeros((4, 49))
-    frames, within = final_scores(motion, appearance, still, blank, units)
-    np.testing.assert_allclose(frames, [0, 3.5, 1, -2])
-    np.testing.assert_allclose(within, 0, atol=1e-12)
+def test_motion_ends_where_a_begins():
+    np.testing.assert_allclose(capped(np.array([1, 2, 15, -7.0]), Units(1, 2)), [0, 0.5, 1, -1])
 
 
 def test_cells_and_places_are_added_where_they_are():
@@ -31,7 +26,7 @@ def test_cells_and_places_are_added_where_they_are():
     cells[:, 0, 0:3] = 9  # no more than 1
     places[0, [0, 1]] = 5  # two units, where it moves
     places[1, [47, 48]] = 5  # the same elsewhere
-    _, within = final_scores(np.zeros(2), np.zeros(2), cells, places, units)
+    within = within_frames(cells, places, units)
     assert within[0] == pytest.approx(3, abs=0.3)
     assert within[1] == pytest.approx(2, abs=0.3)
 
@@ -61,6 +56,7 @@ def test_the_answer_is_the_sum_of_its_parts():
     assert list(table) == ["clip", "frame", "motion", "appearance", "places", "score"]
     parts = table[["motion", "appearance", "places"]].sum(axis=1)
     np.testing.assert_allclose(table["score"], parts)
+    np.testing.assert_array_equal(table["motion"], capped(start.score, units[0]))
     mean = looked.frame_scores(2 * places, 3)  # of the second and the third
     assert units[0] == Units.of(start.score, CUT)
     assert vars(units[1]) == pytest.approx(vars(Units.of(mean, CUT)))

@@ -24,35 +24,30 @@ def own_iterations(iterations: Sequence[FloatArray]) -> Sequence[FloatArray]:
     return iterations[1:] or iterations
 
 
-def final_scores(
-    motion: FloatArray,
-    appearance: FloatArray,
-    cells: FloatArray,
-    places: FloatArray,
-    units: tuple[Units, Units],
-) -> tuple[FloatArray, FloatArray]:
-    """What frames as wholes say, and what the places in them say: two scores (n,) to be added.
+def capped(motion: FloatArray, units: Units) -> FloatArray:
+    """Scores of motion, of any shape, on the ordinal scale, on which A begins at 1 and they end.
 
-    All is measured on the ordinal scale of the frames' scores, on which A begins at 1. Motion says
-    that something belongs to A; how far it lies beyond says no more, so it ends there. Within the
-    frame, motion and appearance are added where they are, in each cell, and the strongest count.
+    Motion says that something belongs to A; how far it lies beyond says no more.
+    """
+    return np.minimum(units.weighed(motion), 1)
+
+
+def within_frames(cells: FloatArray, places: FloatArray, units: tuple[Units, Units]) -> FloatArray:
+    """Scores (n,) of what is in the frames: motion and appearance are added where they are.
+
+    They are added in each cell, on the ordinal scale of the frames' scores, and the strongest
+    cells count.
 
     Parameters
     ----------
-    motion, appearance : (n,) scores of the frames.
     cells : (n, 12, 18) of motion. places : (n, 49) of appearance.
     units : the scales of both.
-
-    Returns
-    -------
-    Of the frames; and of the cells, which is not smoothed yet.
     """
     moves, looks = units
-    frames = np.minimum(moves.weighed(motion), 1) + looks.weighed(appearance)
     seen = looks.measure(places).reshape(-1, GRID, GRID)
     fine = zoom(seen, (1, DOWN / GRID, ACROSS / GRID), order=1, grid_mode=True, mode="nearest")
-    within = np.minimum(moves.weighed(cells), 1) + fine
-    return frames, strongest(within.reshape(len(within), -1), STRONGEST)
+    added = capped(cells, moves) + fine
+    return strongest(added.reshape(len(added), -1), STRONGEST)
 
 
 def answer(
@@ -78,10 +73,9 @@ def answer(
     appearance, seen = mean_of(own_iterations(iterations)), mean_of(own_iterations(places))
     units = units or (Units.of(start.score[used], CUT), Units.of(appearance[looked.known], CUT))
     cells = start.cells[start.flow.last(rows)]
-    _, within = final_scores(start.score[rows], appearance, cells, seen, units)
-    within = timeline.smoothed(within, rows, SCORES, looked.known)
+    within = timeline.smoothed(within_frames(cells, seen, units), rows, SCORES, looked.known)
     parts = {
-        "motion": np.minimum(units[0].weighed(start.score[used]), 1),
+        "motion": capped(start.score[used], units[0]),
         "appearance": units[1].weighed(looked.spread(appearance)),
         "places": looked.spread(within),
     }
@@ -145,7 +139,8 @@ def write_answer(
     table, units = answer(start, frames, found, looked)
     scales = {name: vars(one) for name, one in zip(("motion", "appearance"), units, strict=True)}
     note = "of the ordinal scale: 0 at the median, 1 where A begins"
-    write_scores(output, table, {**about, "units": scales, "motion": note})
+    notes = dict.fromkeys(("motion", "appearance", "places"), note)
+    write_scores(output, table, {**about, "units": scales, **notes})
     return table
 
 

@@ -4,7 +4,7 @@ The flow is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse
 2016). It is kept where the picture really changes: elsewhere flow is a guess from what lies around.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ def flow_of(store: FrameStore, timeline: Timeline, threads: int = 1) -> Flow:
     """
     rows = timeline.sampled(RATE)
     parts = np.concatenate([*_batches(store, timeline, rows, threads)])
-    return _flow(rows, parts)
+    return _flow(rows, np.split(parts, np.cumsum([*PARTS.values()])[:-1], axis=1))
 
 
 def write_flow(
@@ -96,7 +96,8 @@ def write_flow(
     """
     rows = timeline.sampled(RATE)
     index = timeline.index().iloc[rows]
-    units = {"speed": "pixels a second at 360x240", "moving": "share of a cell", "change": "grey"}
+    speed = "pixels a second at 360x240"
+    units = {"speed": speed, "moving": "share of a cell", "fine": speed, "change": "grey values"}
     done = 0
     with atomic(output) as temporary:
         writer: pq.ParquetWriter | None = None
@@ -138,17 +139,16 @@ def read_flow(path: Path, timeline: Timeline) -> Flow:
     )
     if not same:
         raise SdorError(f"{path}: not of the frames that are there; delete it and run again")
-    parts = [
-        table[name].combine_chunks().flatten().to_numpy().reshape(-1, size)
-        for name, size in PARTS.items()
-    ]
-    return _flow(rows, np.concatenate(parts, axis=1))
+    return _flow(rows, [table[name].combine_chunks().flatten().to_numpy() for name in PARTS])
 
 
-def _flow(rows: Rows, parts: NDArray[np.float32]) -> Flow:
-    speed, moving, fine, change = np.split(parts, np.cumsum([*PARTS.values()])[:-1], axis=1)
+def _flow(rows: Rows, parts: Sequence[NDArray[np.float32]]) -> Flow:
+    """From its `PARTS`, each (n, values) or one row after the other."""
+    speed, moving, fine, change = parts
     whole, half = (-1, DOWN, ACROSS), (-1, FINE * DOWN, FINE * ACROSS)
-    return Flow(rows, speed.reshape(whole), moving.reshape(whole), fine.reshape(half), change[:, 0])
+    return Flow(
+        rows, speed.reshape(whole), moving.reshape(whole), fine.reshape(half), change.ravel()
+    )
 
 
 def _batches(

@@ -12,7 +12,7 @@ from sdor.files import About, atomic, read_array, read_parquet
 from sdor.method.flow import ACROSS, DOWN, Flow, read_flow
 from sdor.method.initial import sp_scores
 from sdor.method.scores import FloatArray, write_scores
-from sdor.method.units import Units, between_clips
+from sdor.method.units import TELLS_CLIPS, Units, between_clips
 from sdor.progress import logger
 from sdor.study.settings import StartSettings
 from sdor.video.timeline import Rows, Timeline
@@ -28,7 +28,6 @@ LEAST_MOVING = 20  # cells of a row that its percentile is taken of
 # values; and how many pairs on either side that are.
 CUT_RATIO, CUT_CHANGE, AROUND = 2.0, 2.0, 4
 STILL = 2.0  # units up to which nothing stands out
-TELLS_CLIPS = 0.5  # share of variance between clips from which on to warn
 
 
 @dataclass(frozen=True)

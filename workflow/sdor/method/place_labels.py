@@ -123,10 +123,10 @@ class Looked:
         """From the table of initial scores (SdorError: it is damaged)."""
         index, rows = read_parquet(initial, ["clip", "frame", "row"]), timeline.sampled(fps)
         known = np.isin(rows, index["row"])
-        seen = {timeline.clips[one] for one in np.unique(timeline.clip_of[rows[known]])}
-        for clip in set(index["clip"]) - seen:
+        unseen = index.loc[~index["clip"].isin(timeline.index()["clip"].iloc[rows[known]]), "clip"]
+        if len(unseen):
             raise SdorError(
-                f"clip {clip}: of its frames that are used, none is looked at; raise fps"
+                f"clip {unseen.iloc[0]}: of its frames that are used, none is looked at; raise fps"
             )
         return cls(timeline, rows, index, known)
 

@@ -9,6 +9,7 @@ from sdor.method.scores import FloatArray, IntArray, rounding
 LOW = 5.0  # percentile: as far as ordinary frames lie below the median
 CUT = 90.0  # percentile where A begins: as far as pseudo anomalies lie above it
 BELOW = 0.25  # what a unit below the median counts: quiet is no news
+TELLS_CLIPS = 0.5  # share of variance between clips from which on to warn
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.evaluation.about import About
 from sdor.files import atomic, damaged
+from sdor.method.units import TELLS_CLIPS
 from sdor.reporting import tables
 from sdor.reporting.findings import OURS, Findings, read_findings
 from sdor.reporting.moments import top_moments
@@ -24,7 +25,6 @@ from sdor.reporting.typeset import WORDS, Row, Table, printed, row_name
 
 THUMBNAIL = 192  # pixels
 MOMENTS = 10  # of a scene
-TELLS_CLIPS = 50  # percent of a score's variance between clips, from which on to warn
 # Kinds of figures that show nothing of a scene without ground truth.
 NEED_TRUTH = ("roc", "iterations")
 
@@ -138,7 +138,7 @@ def warnings_of(findings: Findings, scene: str, variant: str) -> list[str]:
     return [
         WORDS["tells_clips"].format(row=row_name(cell.key.row), share=f"{cell.mean:.0f}")
         for cell in cells
-        if cell.mean is not None and cell.mean > TELLS_CLIPS
+        if cell.mean is not None and cell.mean > 100 * TELLS_CLIPS
     ]
 
 

@@ -86,11 +86,6 @@ class Run:
         return self.rows if kept else list(self.frames.values())
 
     @property
-    def motion_frames(self) -> dict[str, str]:
-        """Clip: its frames in which motion is looked for, in the scene's order."""
-        return stored_frames(self.study.scenes[self.scene], self.motion.cells)
-
-    @property
     def flow(self) -> str:
         """Motion in the cells of the frames."""
         return f"results/{self.scene}/flow/{self.motion.cells}.parquet"
