@@ -204,6 +204,11 @@ def test_parameters_that_do_not_fit_are_refused_by_name(changes, message):
         SelfTrainedOrdinalRegression(**{**SMALL, **changes}).fit(pictures())
 
 
+def test_in_memory_motion_trains_heads_alone():
+    with pytest.raises(SdorError, match="trainable: layer4: in memory, only heads train"):
+        SelfTrainedOrdinalRegression(**{**MOTION, "trainable": "layer4"}).fit(pictures())
+
+
 @pytest.mark.parametrize(
     "frames",
     [pictures().astype(float), pictures()[0], pictures()[:0], np.zeros((30, 8, 8, 2), np.uint8)],

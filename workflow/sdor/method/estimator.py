@@ -117,6 +117,7 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
     iterations: int | None = None
     normal_fraction: float | None = None
     hidden_units: int | None = None
+    trainable: str | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
     # Of the paper alone.
@@ -132,7 +133,6 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
     labels_from: str | None = None
     c1: float | None = None
     c2: float | None = None
-    trainable: str | None = None
     loss: str | None = None
     momentum: float | None = None
     weight_decay: float | None = None
