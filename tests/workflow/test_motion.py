@@ -7,6 +7,8 @@ import yaml
 from safetensors.numpy import load_file
 from workplace import CONFIG, MOTION, Workplace, write_images
 
+from sdor import SelfTrainedOrdinalRegression
+
 FRAMES, FAST = 60, slice(30, 45)
 ROAD = {
     "root": "road",
@@ -104,6 +106,20 @@ def test_heat_lies_where_the_car_is(both):
     assert len(heat) == 2 * FRAMES
     down = heat[FRAMES:][FAST].mean(axis=(0, 2))
     assert 20 / 48 <= (down.argmax() + 0.5) / len(down) <= 30 / 48
+
+
+def test_the_estimator_gives_the_scores_of_the_workflow(both):
+    clips = [pictures(slice(0)), pictures(FAST)]
+    for frames in clips:
+        frames[:, :8, :16] = 0  # the mask
+    settings = {"weights": "random", "device": "cpu", "precision": "fp32", "random_state": 0}
+    model = SelfTrainedOrdinalRegression(variant="motion", clip_fps=10, **MOTION, **settings)
+    model.fit(clips)
+    np.testing.assert_allclose(model.scores_, scores(both, "moving")["score"], rtol=1e-4, atol=1e-4)
+    initial = pd.read_parquet(both.folder / f"{RUN.format('moving')}/initial.parquet")
+    np.testing.assert_allclose(model.initial_scores_, initial["score"], rtol=1e-6, atol=1e-9)
+    heat = np.load(both.folder / f"{RUN.format('moving')}/saliency.npy")
+    np.testing.assert_allclose(model.localise(clips), heat, rtol=1e-3, atol=1e-3)
 
 
 def test_of_rare_anomalies_the_frames_that_are_left_are_scored_without_a_mask_too(both):

@@ -10,7 +10,8 @@ from scipy.ndimage import zoom
 
 from sdor.files import About, atomic, read_about, read_array
 from sdor.method.flow import ACROSS, DOWN, FINE
-from sdor.method.motion import FEATURES, GRID, SCORES, STRONGEST, Start, strongest
+from sdor.method.grid import FEATURES, GRID, SCORES
+from sdor.method.motion import STRONGEST, Start, strongest
 from sdor.method.place_labels import Looked
 from sdor.method.scores import FloatArray, mean_of, write_scores
 from sdor.method.units import CUT, Units

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sdor.errors import SdorError
 from sdor.files import atomic, damaged
 from sdor.method.features import open_frames
-from sdor.method.motion import FEATURES, GRID
+from sdor.method.grid import FEATURES, GRID
 from sdor.method.sources import outputs
 from sdor.networks.backbones import Backbone
 from sdor.networks.compute import Compute

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sdor.files import About, atomic, read_array, read_parquet
 from sdor.method.flow import ACROSS, DOWN, Flow, read_flow
+from sdor.method.grid import FEATURES, GRID, PLACES, SCORES
 from sdor.method.initial import sp_scores
 from sdor.method.scores import FloatArray, write_scores
 from sdor.method.units import TELLS_CLIPS, Units, between_clips
@@ -17,9 +18,6 @@ from sdor.progress import logger
 from sdor.study.settings import StartSettings
 from sdor.video.timeline import Rows, Timeline
 
-GRID = 7  # places on each side of the frame
-PLACES = GRID * GRID
-FEATURES, SCORES = 0.2, 0.5  # seconds: sigma by which what is measured, and scores, are smoothed
 STRONGEST = 3  # cells that make a frame's score
 MOVING = 0.02  # share of a cell's pixels from which on something moves there
 FAST = 95  # percentile of a row's moving cells that others are held against

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sdor.errors import SdorError, fault_in
 from sdor.files import About, read_array, read_parquet, write_parquet
-from sdor.method.motion import MOVING, PLACES, SCORES, strongest
+from sdor.method.grid import PLACES, SCORES
+from sdor.method.motion import MOVING, strongest
 from sdor.method.scores import FloatArray
 from sdor.study.settings import PlaceLabelSettings
 from sdor.video.timeline import Rows, Timeline
