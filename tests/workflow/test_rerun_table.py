@@ -139,6 +139,7 @@ CHANGES = {
         lambda it: it["clips"][1].update(ground_truth={"ranges": [[12, 16]]})
     ),
     "the scene file: a mask moved": scene(lambda it: it["masks"][0].update(x=8)),
+    "the scene file: its clips in another order": scene(lambda it: it["clips"].reverse()),
     "a clip added": clip_added,
     "`motion.places` 3 → 2": section("motion", places=2),
     "`motion.fps` 5 → 10": section("motion", fps=10),

@@ -128,8 +128,11 @@ def of_approach(name):
 
 
 def rates_of(scene):
-    """Frames a second of the clips whose scene file tells it."""
-    return {clip.name: clip.fps for clip in SCENES[scene].clips if clip.fps is not None}
+    """Frames a second of all clips, None where the scene file does not tell it.
+
+    It tells their order, too: clips in another order are to be looked at again.
+    """
+    return {clip.name: clip.fps for clip in SCENES[scene].clips}
 
 
 def time_files(scene, view):

@@ -66,6 +66,7 @@ rule figures:
             "versions": versions_of("matplotlib", "numpy", "pandas"),
             "seeds": STUDY.seeds,
             "iterations": METHODS[w.variant].iterations,
+            # Heads of the approach "motion" have no other loss.
             "loss": getattr(METHODS[w.variant].training, "loss", "l1"),
         },
     script:

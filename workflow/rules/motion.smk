@@ -145,7 +145,7 @@ rule train_places:
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.places"),
-            "versions": versions_of("numpy", "torch", "torchvision"),
+            "versions": versions_of("numpy", "scipy", "torch", "torchvision"),
             "method": METHODS[w.variant].training.as_document(),
             "fps": METHODS[w.variant].maps.fps,
             "rates": rates_of(w.scene),
@@ -200,3 +200,5 @@ use rule answer as heat with:
         f"{RUN_LOG}/saliency.log",
     benchmark:
         f"{RUN_TIME}/saliency.tsv"
+    resources:
+        **growing(mem_mb=8000, runtime=60),  # 864 cells of all pairs, as float64, some times

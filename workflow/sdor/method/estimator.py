@@ -221,6 +221,10 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         frames : as `fit` takes them.
+
+        Raises
+        ------
+        SdorError : of the paper's approach; or as `score_samples` does.
         """
         check_is_fitted(self, "models_")
         if not isinstance(self.method_, MotionMethod):

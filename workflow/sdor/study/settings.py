@@ -33,7 +33,8 @@ class Settings:
     @classmethod
     def fits(cls, document: Mapping[str, Any]) -> bool:
         """Whether a document is of these settings, where several kinds may stand."""
-        return bool(document is not None)
+        del document
+        return True
 
     def as_document(self) -> dict[str, Any]:
         """The settings as a mapping that `read` takes."""
