@@ -151,7 +151,7 @@ class MapSettings(Settings):
     @property
     def name(self) -> str:
         """What the file of such maps is called: "trunk-top-48-5fps", or "top-48-all"."""
-        rate = "all" if self.fps is None else f"{self.fps:g}fps"
+        rate = "all" if self.fps is None else f"{self.fps}fps"
         return f"{'-'.join(self.stages)}-{self.components}-{rate}"
 
     @classmethod

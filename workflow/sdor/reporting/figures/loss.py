@@ -30,8 +30,8 @@ def draw(runs: Runs, iterations: int, kind: str) -> Figure:
             if len(paths) > 1:
                 axes.plot(losses.index, losses, color=colour, linewidth=0.5, alpha=0.5)
             mean = losses.mean(axis=1)
-            marker = "o" if len(mean) < 10 else ""
-            axes.plot(mean.index, mean, marker, ls="-", ms=3, color=colour, label=f"t = {t}")
+            marker = "o" if len(mean) < 10 else None
+            axes.plot(mean.index, mean, marker=marker, ms=3, color=colour, label=f"t = {t}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.set(xlabel="Epoch", ylabel=f"Mean {NAMES.get(kind, f'{kind} loss')}", title=runs.title)
         axes.set_ylim(bottom=0)
