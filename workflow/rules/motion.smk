@@ -140,7 +140,10 @@ rule train_places:
         ENVIRONMENT
     threads: network_threads
     resources:
-        **growing(mem_mb=training_memory, runtime=60),
+        **growing(
+            mem_mb=training_memory,
+            runtime=lambda w: 60 if METHODS[w.variant].training.trainable == "head" else 480,
+        ),
         gpu=NETWORK_GPUS,
     params:
         stage=lambda w: {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sdor.method.answer import answer, capped, heat_maps, own_iterations, within_frames
+from sdor.method.answer import answer, damped, heat_maps, own_iterations, within_frames
 from sdor.method.flow import Flow
 from sdor.method.motion import MotionScale, Start
 from sdor.method.place_labels import Looked
@@ -16,14 +16,15 @@ def test_the_first_iteration_only_hands_on():
     assert own_iterations([1]) == [1]
 
 
-def test_motion_ends_where_a_begins():
-    np.testing.assert_allclose(capped(np.array([1, 2, 15, -7.0]), Units(1, 2)), [0, 0.5, 1, -1])
+def test_motion_counts_less_and_less_beyond_where_a_begins():
+    scores = np.array([1, 2, 3, 15, -7.0])
+    np.testing.assert_allclose(damped(scores, Units(1, 2)), [0, 0.5, 1, 1 + np.log(7), -1])
 
 
 def test_cells_and_places_are_added_where_they_are():
     units = Units(0, 1), Units(1, 2)  # a place of 1 is ordinary
     cells, places = np.zeros((2, 12, 18)), np.ones((2, 49))
-    cells[:, 0, 0:3] = 9  # no more than 1
+    cells[:, 0, 0:3] = 1  # where A begins
     places[0, [0, 1]] = 5  # two units, where it moves
     places[1, [47, 48]] = 5  # the same elsewhere
     within = within_frames(cells, places, units)
@@ -56,12 +57,11 @@ def test_the_answer_is_the_sum_of_its_parts():
     assert list(table) == ["clip", "frame", "motion", "appearance", "places", "score"]
     parts = table[["motion", "appearance", "places"]].sum(axis=1)
     np.testing.assert_allclose(table["score"], parts)
-    np.testing.assert_array_equal(table["motion"], capped(start.score, units[0]))
+    np.testing.assert_array_equal(table["motion"], damped(start.score, units[0]))
     mean = looked.frame_scores(2 * places, 3)  # of the second and the third
     assert units[0] == Units.of(start.score, CUT)
     assert vars(units[1]) == pytest.approx(vars(Units.of(mean, CUT)))
     np.testing.assert_allclose(table["appearance"], units[1].weighed(looked.spread(mean)))
-    assert table["motion"].max() <= 1
     assert 9 <= table["score"].argmax() <= 13
     # What other video of the scene is measured by: the same scales.
     again, same = answer(start, iterations, [0 * places, places, 3 * places], looked, units)

@@ -106,7 +106,9 @@ def test_weights_are_probabilities(seed, count, normal):
 
 
 def test_too_few_frames_and_scores_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match=r"9 frames give 0 pseudo anomalous .* at least 10 frames"):
+    with pytest.raises(
+        ValueError, match=r"9 looked-at frames .* give 0 pseudo anomalous .* at least 10 frames"
+    ):
         place_labels(*scored(9), asked())
     for part in (0, 1):
         given = scored()

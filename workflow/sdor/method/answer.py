@@ -25,12 +25,15 @@ def own_iterations(iterations: Sequence[FloatArray]) -> Sequence[FloatArray]:
     return iterations[1:] or iterations
 
 
-def capped(motion: FloatArray, units: Units) -> FloatArray:
-    """Scores of motion, of any shape, on the ordinal scale, on which A begins at 1 and they end.
+def damped(motion: FloatArray, units: Units) -> FloatArray:
+    """Scores of motion, of any shape, on the ordinal scale, on which A begins at 1: 1 + ln beyond.
 
-    Motion says that something belongs to A; how far it lies beyond says no more.
+    Motion says that something belongs to A. How far it lies beyond counts less and less, since
+    speed has no bound and appearance has one; it counts still, for what is rarer than A.
     """
-    return np.minimum(units.weighed(motion), 1)
+    measured = units.weighed(motion)
+    beyond: FloatArray = np.where(measured > 1, 1 + np.log(np.maximum(measured, 1)), measured)
+    return beyond
 
 
 def within_frames(cells: FloatArray, places: FloatArray, units: tuple[Units, Units]) -> FloatArray:
@@ -47,7 +50,7 @@ def within_frames(cells: FloatArray, places: FloatArray, units: tuple[Units, Uni
     moves, looks = units
     seen = looks.measure(places).reshape(-1, GRID, GRID)
     fine = zoom(seen, (1, DOWN / GRID, ACROSS / GRID), order=1, grid_mode=True, mode="nearest")
-    added = capped(cells, moves) + fine
+    added = damped(cells, moves) + fine
     return strongest(added.reshape(len(added), -1), STRONGEST)
 
 
@@ -76,7 +79,7 @@ def answer(
     cells = start.cells[start.flow.last(rows)]
     within = timeline.smoothed(within_frames(cells, seen, units), rows, SCORES, looked.known)
     parts = {
-        "motion": capped(start.score[used], units[0]),
+        "motion": damped(start.score[used], units[0]),
         "appearance": units[1].weighed(looked.spread(appearance)),
         "places": looked.spread(within),
     }

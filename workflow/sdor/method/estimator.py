@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -275,7 +276,8 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
             raise SdorError(
                 f"{name}: variant: {self.variant!r} is not one of {', '.join(SECTIONS)}"
             )
-        if self.clip_fps is not None and not 0 < self.clip_fps < np.inf:
+        rate = self.clip_fps
+        if rate is not None and not (isinstance(rate, Real) and 0 < rate < np.inf):
             raise SdorError(f"{name}: clip_fps: {self.clip_fps!r} is no rate; it must be above 0")
         section = SECTIONS[self.variant]
         given = {

@@ -54,8 +54,9 @@ def place_labels(
     if min(*counts, normal) < 1:
         least = int(np.ceil(1 / min(*settings.anomalous_fractions, settings.normal_fraction)))
         raise ValueError(
-            f"{len(frames)} frames give {min(counts)} pseudo anomalous and {normal} pseudo normal "
-            f"ones (anomalous_fractions, normal_fraction); at least {least} frames are needed"
+            f"{len(frames)} looked-at frames (fps) give {min(counts)} pseudo anomalous and "
+            f"{normal} pseudo normal ones (anomalous_fractions, normal_fraction); at least {least} "
+            "frames are needed"
         )
     order = frames[np.argsort(frame_scores[frames], kind="stable")]
     sets = [

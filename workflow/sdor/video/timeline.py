@@ -156,5 +156,6 @@ def _rising(name: str, times: FloatArray, rate: float | None) -> FloatArray:
         gaps = np.diff(times[np.isfinite(times)])
         rate = float(1 / np.median(gaps)) if len(gaps) and np.median(gaps) > 0 else UNKNOWN_RATE
         words = "clip %s: its frames have no times that rise, %g a second taken; if it is another "
-        logger.warning(words + "rate, give the clip's fps in the scene file", name, rate)
+        words += "rate, give it as the clip's fps (clip_fps of the estimator)"
+        logger.warning(words, name, rate)
     return np.arange(len(times)) / rate
