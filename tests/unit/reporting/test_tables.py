@@ -518,7 +518,7 @@ def test_pages_with_nothing_to_show_say_why_in_one_line(tmp_path):
     why = {
         "table1": "not run: no scene with ground truth was run.",
         "table2": "not run: the configuration compares no backbones.",
-        "localisation": "not run: no saliency maps were asked for.",
+        "localisation": "not run: no saliency maps were asked for, or no scene has pixel masks.",
         "feedback": "not run: feedback was asked for on no scene that is there.",
         "rates": "not run: no anomaly rates are compared.",
         "ablations": "not run: there is no ablation.",
