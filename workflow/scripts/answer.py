@@ -11,7 +11,7 @@ w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
 ensemble, output = read.get("ensemble"), Path(snakemake.output[0])
 what = "saliency" if ensemble else "ensemble"
 with job(snakemake, f"{what} of {w.scene}/{w.variant}/seed{w.seed}"):
-    timeline = Timeline.read({Path(path).stem: path for path in read.times}, stage["rates"])
+    timeline = Timeline.read(read.times, stage["rates"])
     looked = Looked.read(Path(read.index), timeline, stage["fps"])
     settings = StartSettings.read(stage["method"])
     start = read_start(Path(read.flow), timeline, settings, Path(read.index))

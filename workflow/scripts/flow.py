@@ -9,7 +9,7 @@ w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"flow of {w.scene}") as work:
     pairs = write_flow(
         FrameStore({Path(path).stem: path for path in read.frames}),
-        Timeline.read({Path(path).stem: path for path in read.times}, stage["rates"]),
+        Timeline.read(read.times, stage["rates"]),
         Path(snakemake.output[0]),
         threads=snakemake.threads,
         about=stage,

@@ -10,7 +10,7 @@ with job(snakemake, f"initial scores of {w.scene}/{w.variant}/seed{w.seed}") as 
     files = {name: Path(read.get(name)) for name in ("flow", "maps", "subset") if read.get(name)}
     table = write_initial_motion(
         files,
-        Timeline.read({Path(path).stem: path for path in read.times}, stage["rates"]),
+        Timeline.read(read.times, stage["rates"]),
         StartSettings.read(stage["method"]),
         (Path(snakemake.output.table), Path(snakemake.output.places)),
         fps=stage["fps"],

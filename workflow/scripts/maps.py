@@ -10,8 +10,7 @@ from sdor.video.timeline import Timeline
 w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"maps of {w.scene}, {w.backbone} at {w.view}") as work:
     settings = MapSettings.named(w.looks)
-    times = {Path(path).stem: path for path in read.times}
-    rows = Timeline.read(times, stage["rates"]).sampled(settings.fps)
+    rows = Timeline.read(read.times, stage["rates"]).sampled(settings.fps)
     store = FrameStore({Path(path).stem: path for path in read.frames})
     write_place_maps(
         store,

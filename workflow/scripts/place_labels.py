@@ -7,7 +7,7 @@ from sdor.video.timeline import Timeline
 
 w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"pseudo labels of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}") as work:
-    timeline = Timeline.read({Path(path).stem: path for path in read.times}, stage["rates"])
+    timeline = Timeline.read(read.times, stage["rates"])
     table = write_place_labels(
         Looked.read(Path(read.index), timeline, stage["fps"]),
         Path(read.scores[0]),

@@ -10,7 +10,7 @@ from sdor.video.timeline import Timeline
 
 w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"training of {w.scene}/{w.variant}/seed{w.seed}, t = {w.t}") as work:
-    timeline = Timeline.read({Path(path).stem: path for path in read.times}, stage["rates"])
+    timeline = Timeline.read(read.times, stage["rates"])
     history = train_and_score_places(
         Looked.read(Path(read.index), timeline, stage["fps"]),
         Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),

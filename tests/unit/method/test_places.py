@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sdor.errors import SdorError
 from sdor.files import write_parquet
 from sdor.method.place_labels import Looked
 from sdor.method.places import (
     Heads,
-    load_heads,
     save_heads,
     score_network,
     score_places,
@@ -120,10 +120,9 @@ def test_a_score_is_the_mean_of_the_heads(monkeypatch):
 def test_a_file_holds_the_heads(tmp_path):
     heads, path = trained()[0], tmp_path / "model.safetensors"
     save_heads(heads, path)
-    assert state(load_heads(path)) == state(heads)
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(SdorError, match=r"model\.safetensors"):
-        load_heads(path)
+    again = Heads(*heads.weight.shape[1:], len(heads.weight), seed=[9])
+    again.load_state_dict(load_file(path))
+    assert state(again) == state(heads)
 
 
 @pytest.mark.filterwarnings("ignore:overflow")

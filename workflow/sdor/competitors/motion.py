@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from sdor.errors import SdorError
 from sdor.video.store import FrameStore
 
 HEIGHT, WIDTH = 120, 160  # pixels of the grey frames
@@ -46,13 +45,7 @@ class MotionCubes:
     """
 
     def __init__(self, store: FrameStore, still: float = STILL) -> None:
-        if store.shape != (HEIGHT, WIDTH, 1):
-            height, width, channels = store.shape
-            raise SdorError(
-                f"clip {store.clips[0]}: the stored frames are {width}x{height} with {channels} "
-                f"channel(s), expected {WIDTH}x{HEIGHT} grey; delete them and run the same command "
-                "again"
-            )
+        store.expect_grey(WIDTH, HEIGHT)
         self.store = store
         self.still = still
 

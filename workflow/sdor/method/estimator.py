@@ -44,8 +44,8 @@ CELLS = View(WIDTH, HEIGHT, grey=True)
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Clips in files, as "motion" looks at them.
+class Views:
+    """Clips in files, in both views that "motion" looks at.
 
     Attributes
     ----------
@@ -234,7 +234,7 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         heat = heat_maps(start, mean_of(own_iterations(places)), self.units_, looked)
         return heat(np.arange(len(looked.timeline)))
 
-    def _fit_motion(self, scene: Scene, method: MotionMethod, seed: int) -> None:
+    def _fit_motion(self, scene: Views, method: MotionMethod, seed: int) -> None:
         """What `fit` does where motion starts."""
         looked = Looked.of(scene.timeline, method.maps.fps)
         self.basis_, maps = place_maps(self.backbone_, scene.frames, looked.rows, method.maps)
@@ -296,12 +296,12 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
             yield Inputs(store, self.compute_, window=self.backbone_.architecture.frames), times
 
     @contextmanager
-    def _scene(self, frames: Clips) -> Iterator[Scene]:
+    def _scene(self, frames: Clips) -> Iterator[Views]:
         """Frames in both views, and when they were taken."""
         with self._looked_at(frames) as (inputs, times), _stored(frames, CELLS) as (cells, _):
             timeless = [name for name, one in times.items() if not np.isfinite(one).all()]
             rates = dict.fromkeys(timeless, self.clip_fps)
-            yield Scene(inputs, cells, Timeline.of(times, rates))
+            yield Views(inputs, cells, Timeline.of(times, rates))
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def write_flow(
 
     Returns
     -------
-    How many frames were paired.
+    How many frames the table has.
     """
     rows = timeline.sampled(RATE)
     index = timeline.index().iloc[rows]
@@ -155,13 +155,7 @@ def _batches(
     store: FrameStore, timeline: Timeline, rows: Rows, threads: int
 ) -> Iterator[NDArray[np.float32]]:
     """The `PARTS` of the rows, side by side, a thousand rows at a time."""
-    if store.shape != (HEIGHT, WIDTH, 1):
-        height, width, channels = store.shape
-        raise SdorError(
-            f"clip {store.clips[0]}: the stored frames are {width}x{height} with {channels} "
-            f"channel(s), expected {WIDTH}x{HEIGHT} grey; delete them and run the same command "
-            "again"
-        )
+    store.expect_grey(WIDTH, HEIGHT)
     cv2.setNumThreads(1)  # pairs are shared out among threads, not pixels
     own = local()
     before = timeline.before(rows, LAG)

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from sdor.errors import SdorError
-from sdor.files import atomic, damaged
+from sdor.files import atomic
 from sdor.method.features import open_frames
 from sdor.method.grid import FEATURES, GRID
 from sdor.method.sources import outputs
@@ -107,15 +105,6 @@ def write_place_maps(
         del written  # to the disk, before the file gets its name
     with atomic(basis) as temporary:
         save_file(found, temporary)
-
-
-def read_basis(path: Path) -> Basis:
-    """The basis that `write_place_maps` wrote (SdorError: it is damaged)."""
-    try:
-        basis: Basis = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise SdorError(damaged(path, error)) from error
-    return basis
 
 
 def smoothed_maps(

@@ -113,9 +113,9 @@ def initial_motion(
     for name in settings.detectors:
         if name == "appearance":
             assert appearance is not None, "the detector appearance has no features"
-            scores = timeline.smoothed(
-                sp_scores(appearance, seed=seed), np.arange(len(timeline)), SCORES, known
-            )
+            scores: FloatArray = np.zeros(len(timeline))
+            scores[every] = sp_scores(appearance[every], seed=seed)
+            scores = timeline.smoothed(scores, np.arange(len(timeline)), SCORES, known)
         else:
             frames = strongest(own.speeds(name, speed).reshape(len(speed), -1), STRONGEST)
             scores = timeline.spread(timeline.smoothed(frames, flow.rows, SCORES, here), flow.rows)

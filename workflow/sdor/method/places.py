@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sdor.errors import SdorError
-from sdor.files import About, atomic, damaged, read_array, read_parquet, write_parquet
+from sdor.files import About, atomic, read_array, read_parquet, write_parquet
 from sdor.method.grid import GRID, PLACES
 from sdor.method.maps import MapArray, smoothed_maps
 from sdor.method.place_labels import Looked
@@ -309,15 +308,3 @@ def save_heads(heads: Heads, path: Path) -> None:
     """Write the heads' weights."""
     with atomic(path) as temporary:
         save_file({name: one.contiguous() for name, one in heads.state_dict().items()}, temporary)
-
-
-def load_heads(path: Path) -> Heads:
-    """The heads of a file written by `save_heads` (SdorError: it is damaged)."""
-    try:
-        state = load_file(path)
-        count, dims, hidden = state["weight"].shape
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise SdorError(damaged(path, error)) from error
-    heads = Heads(dims, hidden, count, seed=[0])
-    heads.load_state_dict(state)
-    return heads.eval()

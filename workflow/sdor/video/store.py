@@ -67,6 +67,16 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self.clip_of)
 
+    def expect_grey(self, width: int, height: int) -> None:
+        """Refuse frames of another size, or in colour (an SdorError)."""
+        if self.shape != (height, width, 1):
+            down, across, channels = self.shape
+            raise SdorError(
+                f"clip {self.clips[0]}: the stored frames are {across}x{down} with {channels} "
+                f"channel(s), expected {width}x{height} grey; delete them and run the same command "
+                "again"
+            )
+
     def index(self) -> pd.DataFrame:
         """Clip and frame (counted from 1) of each row, in the order of the store."""
         names = np.array(self.clips, dtype=object)

@@ -1,6 +1,6 @@
 """When each frame of a scene was taken: samples of frames, smoothing and the way between them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
+from sdor.files import read_parquet
 from sdor.progress import logger
-from sdor.video.frames import Reading
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Rows = npt.NDArray[np.int64]
@@ -35,14 +35,22 @@ class Timeline:
     seconds: FloatArray
 
     @classmethod
-    def read(cls, files: Mapping[str, str | Path], rates: Mapping[str, float | None]) -> "Timeline":
+    def read(cls, files: Iterable[str | Path], rates: Mapping[str, float | None]) -> "Timeline":
         """From the tables of times beside stored frames; clips without frames are left out.
 
         Parameters
         ----------
+        files : each is called like its clip.
         rates : frames a second of clips whose scene file tells it.
+
+        Raises
+        ------
+        SdorError : a file is damaged.
         """
-        times = {name: Reading.read(path).times for name, path in files.items()}
+        times = {
+            Path(path).stem: read_parquet(path, ["time"])["time"].to_numpy(dtype=float)
+            for path in files
+        }
         return cls.of({name: one for name, one in times.items() if len(one)}, rates)
 
     @classmethod
