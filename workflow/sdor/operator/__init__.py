@@ -1,1 +1,1 @@
-"""What an operator with a disk full of video uses: a watchlist of the few moments worth watching."""
+"""What an operator with a disk full of video uses: a watchlist of moments worth watching."""

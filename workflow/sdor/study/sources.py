@@ -100,40 +100,19 @@ def find_sources(
                 "or write a pattern that leaves it out"
             )
 
-    parts = Path(given).parts or (".",)
-    parts += ("*",) * (kind == "video" and parts[-1] == "**")
-    fixed = next((at for at, part in enumerate(parts[:-1]) if MAGIC.search(part)), len(parts) - 1)
-    found: Iterable[Path] = [root / given]
-    if not (named := os.path.lexists(root / given)):
-        found = _matches(root.joinpath(*parts[:fixed]), parts[fixed:], unreadable)
-    sources = []
-    for one in dict.fromkeys(found):
-        try:
-            if "**" in parts and one.is_dir() and not (kind == "images" and _images(one)):
-                continue  # ** has looked into it
-            if other := _other_kind(one, root, kind, "" if named else parts[-1]):
-                passed_over[one] = other
-            else:
-                sources.append(one)
-        except OSError as error:
-            unreadable(one, error)
+    sources, others = matching(root, given, kind, unreadable)
+    passed_over |= others
+    magic = next((at for at, one in enumerate(Path(given).parts) if MAGIC.search(one)), 0)
     if truths := [
         one
-        for one in ([] if named else sources)
-        if any(map(GROUND_TRUTH.search, (*one.relative_to(root).parts[fixed:], one.stem)))
+        for one in ([] if os.path.lexists(root / given) else sources)
+        if any(map(GROUND_TRUTH.search, (*one.relative_to(root).parts[magic:], one.stem)))
     ]:
         raise SdorError(
             f"{where} matches {some_of(sources, root)}, of which {some_of(truths, root)} is called "
             "like ground truth; write a pattern that leaves it out, as Test*[0-9], or list each"
         )
-    real, own = os.path.realpath(root), dict[object, Path]()
-    sources.sort(key=lambda one: natural_key(one.relative_to(root).as_posix()))
-    # What is reached without a link comes first.
-    for one in sorted(
-        sources, key=lambda one: os.path.realpath(one) != os.path.join(real, one.relative_to(root))
-    ):
-        if own.setdefault(identity(one), one) != one:
-            passed_over[one] = f"the same as {own[identity(one)].relative_to(root)}"
+    passed_over |= repeated(sources, root)
     kept = [one for one in sources if one not in passed_over]
     if passed_over and not kept:
         few = list(passed_over)[:SHOWN]
@@ -143,6 +122,41 @@ def find_sources(
             "or folder/* for those of a folder, and images takes folders, not the names in them"
         )
     return kept, passed_over
+
+
+def matching(
+    root: Path, given: str, kind: Kind, unreadable: Unreadable
+) -> tuple[list[Path], dict[Path, str]]:
+    """What a name or a pattern stands for, in natural order, and its matches of another kind."""
+    parts = Path(given).parts or (".",)
+    parts += ("*",) * (kind == "video" and parts[-1] == "**")
+    fixed = next((at for at, part in enumerate(parts[:-1]) if MAGIC.search(part)), len(parts) - 1)
+    found: Iterable[Path] = [root / given]
+    if not (named := os.path.lexists(root / given)):
+        found = _matches(root.joinpath(*parts[:fixed]), parts[fixed:], unreadable)
+    sources, others = [], {}
+    for one in dict.fromkeys(found):
+        try:
+            if "**" in parts and one.is_dir() and not (kind == "images" and _images(one)):
+                continue  # ** has looked into it
+            if other := _other_kind(one, root, kind, "" if named else parts[-1]):
+                others[one] = other
+            else:
+                sources.append(one)
+        except OSError as error:
+            unreadable(one, error)
+    return sorted(sources, key=lambda one: natural_key(one.relative_to(root).as_posix())), others
+
+
+def repeated(sources: Sequence[Path], root: Path) -> dict[Path, str]:
+    """The sources that are there under another path, too; what needs no link is not one of them."""
+    real, own, found = os.path.realpath(root), dict[object, Path](), {}
+    for one in sorted(
+        sources, key=lambda one: os.path.realpath(one) != os.path.join(real, one.relative_to(root))
+    ):
+        if own.setdefault(identity(one), one) != one:
+            found[one] = f"the same as {own[identity(one)].relative_to(root)}"
+    return found
 
 
 def some_of(paths: Sequence[Path], root: Path) -> str:
@@ -166,14 +180,14 @@ def is_usable_name(name: str) -> bool:
     return bool(USABLE.fullmatch(name))
 
 
-def names_from(stem: str, source: str) -> tuple[str, str, str]:
+def names_from(stem: str, source: str, what: str = "clip") -> tuple[str, str, str]:
     """Names for a clip, the better first: of its file, with its folders, with digits of its path.
 
-    Signs that are not letters, digits, _ or - become one _.
+    Signs that are not letters, digits, _ or - become one _; one of nothing else is called `what`.
     """
     path = (Path(source).parent / stem).as_posix()
     short, long = (re.sub(r"[^A-Za-z0-9_-]+", "_", one) for one in (stem, path))
-    base = short[:80] if re.search(r"[A-Za-z0-9]", short) else "clip"
+    base = short[:80] if re.search(r"[A-Za-z0-9]", short) else what
     return short, long, f"{base}_{digest(os.fsencode(source))[:10]}"
 
 
