@@ -219,3 +219,12 @@ class ComputeSettings(Settings):
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class EventSettings(Settings):
+    """Of the events that a person is shown: a budget of attention, no threshold."""
+
+    budget: int
+    per: Literal["scene", "day"]
+    lead: float  # s that are watched before an event begins

