@@ -46,6 +46,18 @@ def test_a_key_that_is_there_twice_is_one_line(lean):
         one_line(lean.run("--dry-run"), words)
 
 
+def test_tables_of_a_folder_of_video_are_one_line(lean):
+    """Nothing is read of it, and the config is the operator's."""
+    (lean.folder / "rec").mkdir()
+    (lean.folder / "rec/a.mp4").write_text("no video")
+    os.utime(lean.folder / "rec/a.mp4", (1e9, 1e9))
+    command = lean.command("--dry-run", "--config", "videos=rec")
+    command = [one for one in command if one not in ("--configfile", "config.yaml")]
+    done = subprocess.run(command, cwd=lean.folder, capture_output=True, text=True)
+    done.stdout += done.stderr
+    one_line(done, "operator.yaml: scenes: all needs some", "watchlist --config videos=rec")
+
+
 def test_a_clone_in_a_folder_with_braces_is_one_line(lean, tmp_path):
     project = copy_project(tmp_path / "take{2}")
     done = Workplace(lean.folder, project).run("--dry-run")

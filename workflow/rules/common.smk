@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 # Not workflow.basedir: as a module of another workflow, that is the folder of the other one.
@@ -15,6 +16,8 @@ os.environ.update(
 )
 # Trainings run side by side: threads that wait must not spin on each other's cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Each job looks into the folder of video, too: what comes there during a run is left for the next.
+os.environ.setdefault("SDOR_NOW", str(time.time()))
 
 from sdor.errors import SdorError, say
 from sdor.files import digest_of, file_sha256
@@ -41,7 +44,7 @@ from sdor.study.study import read_study, weights_setting, with_scenes
 
 if not workflow.configfiles:
 
-    configfile: str(PROJECT / "config/config.yaml")
+    configfile: str(PROJECT / "config" / f"{'operator' if 'videos' in config else 'config'}.yaml")
 
 
 with one_line_faults():
@@ -57,7 +60,8 @@ with one_line_faults():
             config,
             os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config",
             data_root_given="data_root" in workflow.config_settings.config,
-        )
+        ),
+        now=float(os.environ["SDOR_NOW"]),
     )
     SOURCES, LABELS = fingerprints(STUDY.scenes.values(), STATE / "sdor" / "contents.json")
     WEIGHTS = {
@@ -66,9 +70,9 @@ with one_line_faults():
     }
 
 # Scripts find a scene's files by this, and no absolute path gets into a job's params.
-config["data_root"] = STUDY.data_root
-config["scene_folder"] = STUDY.scene_folder
-METHODS, SCENES, PLAN = STUDY.methods, STUDY.scenes, STUDY.plan
+for key in ("videos", "data_root", "scene_folder"):
+    config[key] = getattr(STUDY, key)
+METHODS, SCENES, CAMERAS, PLAN = STUDY.methods, STUDY.scenes, STUDY.cameras, STUDY.plan
 # On a cluster, and only there, Snakemake has a limit of jobs (--jobs). Each network job asks for a GPU
 # there, whatever the host is that Snakemake runs on; jobs themselves are told by a variable.
 HAS_GPU = STUDY.compute.device == "cuda" or (
@@ -86,7 +90,7 @@ COMPUTE = STUDY.compute.as_document()
 
 
 wildcard_constraints:
-    scene="|".join(SCENES) or "none",
+    scene="|".join({**SCENES, **CAMERAS}) or "none",
     clip="[A-Za-z0-9_-]+",
     variant="|".join(METHODS),
     view="[0-9]+(x[0-9]+-grey)?(-unmasked)?",
@@ -97,6 +101,17 @@ wildcard_constraints:
     t="[1-9][0-9]?",
     round="[1-9][0-9]?",
     pool="|".join(STUDY.pools()) or "none",
+
+
+def require_scenes(wildcards):
+    """No files, where there are scenes to make tables, figures and a report of."""
+    with one_line_faults():
+        if not SCENES:
+            raise SdorError(
+                f"{STUDY.file}: scenes: all needs some; of a folder of video, the target is watchlist: "
+                f"snakemake --cores all watchlist --config videos={STUDY.videos}"
+            )
+    return []
 
 
 def growing(**amounts):
@@ -159,11 +174,11 @@ def network_threads(wildcards):
 onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
-    for scene in SCENES.values():
-        lines = remarks_of(scene.name)
+    remarks = {f"scene {scene}": remarks_of(scene) for scene in SCENES}
+    for where, lines in {**remarks, STUDY.videos: STUDY.left}.items():
         more = [f"{len(lines) - 10} more like these"] * (len(lines) > 10)
         for line in [*lines[:10], *more]:
-            say(f"scene {scene.name}: {line}")
+            say(f"{where}: {line}")
 
 
 onerror:

@@ -85,7 +85,7 @@ rule report:
             "config": {
                 key: value
                 for key, value in STUDY.document.items()
-                if not key.endswith(("_root", "_folder"))
+                if not key.endswith(("_root", "_folder", "videos"))
             },
         },
     script:

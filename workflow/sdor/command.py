@@ -46,6 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="remove what is damaged, and give whole results back the times that a copy lost",
     )
     verify.set_defaults(run=_verify)
+    scene = commands.add_parser(
+        "scene",
+        help="print a scene file for a folder of video, for masks and ranges",
+        description="Print a scene file for a folder of video of one camera, to be kept in a scene "
+        "folder under the scene's name: sdor scene FOLDER > config/scenes/gate.yaml. A watchlist "
+        "needs none; with one, parts of the picture and of the video can be left out.",
+    )
+    scene.add_argument("folder", metavar="FOLDER", help="the folder that the camera's video is in")
+    scene.set_defaults(run=_scene)
     asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
@@ -75,6 +84,13 @@ def _doctor(asked: argparse.Namespace) -> int:
     diagnosis = diagnose(asked.configfile)
     print(json.dumps(diagnosis.as_json(), indent=2) if asked.json else diagnosis.page())
     return 1 if next(iter(diagnosis.missing.values())) else 0
+
+
+def _scene(asked: argparse.Namespace) -> int:
+    from sdor.study.cameras import scene_file
+
+    print(scene_file(asked.folder), end="")
+    return 0
 
 
 def _verify(asked: argparse.Namespace) -> int:

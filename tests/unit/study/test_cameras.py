@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sdor.command import main
 from sdor.errors import SdorError
 from sdor.study import sources
 from sdor.study.cameras import Cameras, find_cameras, scene_file
@@ -213,6 +214,17 @@ def test_a_scene_file_for_a_folder_is_accepted(folder, tmp_path, files, pattern)
     assert sorted(clip.last or 0 for clip in changed.clips) == [0] * (len(files) - 1) + [1500]
     assert len(changed.masks) == 1
     assert scene_file(folder) == text
+
+
+def test_the_command_prints_a_scene_file_or_one_line(folder, capsys):
+    assert main(["scene", str(folder)]) == 1
+    assert capsys.readouterr() == (
+        "",
+        f"sdor: videos: {folder}: no video to look at, at any depth (empty)\n",
+    )
+    record(folder, "1.mp4", at=time.time())
+    assert main(["scene", str(folder)]) == 0
+    assert capsys.readouterr() == (scene_file(folder), "")
 
 
 def test_a_scene_file_is_of_one_camera(folder):

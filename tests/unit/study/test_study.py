@@ -1,20 +1,29 @@
+import os
+
 import pytest
 import yaml
 
 from sdor.errors import SdorError
+from sdor.study.config import load_yaml
+from sdor.study.layout import judged
 from sdor.study.plan import Plan
-from sdor.study.scenes import find_scene
+from sdor.study.scenes import PROJECT_SCENES, find_scene
 from sdor.study.study import read_study, weights_setting, with_scenes
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SDOR_DATA_ROOT", raising=False)
 
     def load(**config):
         return with_scenes(
-            read_study({"scenes": ["plaza"], **config}, "c.yaml", data_root_given=False)
+            read_study(
+                {key: it for key, it in {"scenes": ["plaza"], **config}.items() if it is not None},
+                "c.yaml",
+                data_root_given=False,
+            )
         )
 
     return load
@@ -71,6 +80,37 @@ def test_the_home_folder_stands_for_its_sign(study, tmp_path, monkeypatch):
 def test_scripts_find_the_scene_by_the_settings(study):
     found = study()
     assert find_scene("plaza", found.scene_folder, found.data_root) == found.scenes["plaza"]
+
+
+def test_a_folder_of_video_has_the_cameras(study, tmp_path):
+    for name in ("gate", "yard"):
+        (tmp_path / "rec" / name).mkdir(parents=True)
+        (tmp_path / "rec" / name / "1.mp4").write_text("no video")
+        os.utime(tmp_path / "rec" / name / "1.mp4", (1e9, 1e9))
+    (tmp_path / "rec" / "yard" / "2.mp4").touch()
+    found = study(videos="~/rec")
+    assert (list(found.scenes), list(found.cameras)) == (["plaza"], ["gate", "yard"])
+    assert found.videos == str(tmp_path / "rec")
+    assert found.left == ("yard/2.mp4: still being written: left for the next run",)
+    assert study().cameras == study().scenes
+    (tmp_path / "rec" / "gate").rename(tmp_path / "rec" / "Plaza")
+    with pytest.raises(
+        SdorError, match=r"^c\.yaml: scenes: Plaza: a camera in .*rec is called so; "
+    ):
+        study(videos="rec")
+
+
+def test_the_operators_config_needs_a_folder_and_no_scenes(study, tmp_path):
+    (tmp_path / "gate.mp4").write_text("no video")
+    os.utime(tmp_path / "gate.mp4", (1e9, 1e9))
+    config = load_yaml(PROJECT_SCENES.parent / "operator.yaml")
+    found = study(scenes=None, videos=".", **config)
+    assert (list(found.scenes), list(found.cameras)) == ([], [tmp_path.name])
+    assert (found.plan.main, list(judged(found).values())) == ("motion", [[]] * 5)
+    with pytest.raises(
+        SdorError, match=r"^c\.yaml: scenes: is missing; .* --config videos=FOLDER$"
+    ):
+        study(scenes=None, **config)
 
 
 VARIANTS = {

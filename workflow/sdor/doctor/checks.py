@@ -259,7 +259,7 @@ def find_weights(given: str, backbone: str, torch: Torch) -> str:
 
 
 def data(study: Study) -> Found:
-    """The clips of each scene of a study; what else in it does not fit together is a fault."""
+    """The clips of each scene and camera of a study; what else does not fit together is a fault."""
     there = with_scenes(replace(study, missing_data="skip"))
     not_run = there.plan.not_run
     seen = [f"{name}: {reason}" for name, reason in not_run.items()]
@@ -267,6 +267,8 @@ def data(study: Study) -> Found:
         labelled = sum(clip.ground_truth is not None for clip in scene.clips)
         place = "rendered by the run" if scene.demo else f"in {scene.root}"
         seen.append(f"{name}: {len(scene.clips)} clips, {labelled} with ground truth, {place}")
+    for name, camera in there.cameras.items() if study.videos else ():
+        seen.append(f"{name}: {len(camera.clips):,} files of video in {camera.root}")
     if not not_run or (study.missing_data == "skip" and there.scenes):
         return Found(seen)
     advice = "put it there (config/scenes/README.md), or set SDOR_DATA_ROOT to its folder"

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from sdor.errors import SdorError
 from sdor.files import file_sha256
 from sdor.study.backbones import ARCHITECTURES
+from sdor.study.cameras import Cameras, find_cameras
 from sdor.study.config import Document, check, hint, with_defaults
 from sdor.study.plan import (
     EvaluationSettings,
@@ -41,6 +42,8 @@ class Study(Settings):
     ----------
     file : the config file's name, for messages.
     asked : names of all scenes. scenes : those that are there.
+    videos : the folder that `cameras` are found in; "": they are the scenes.
+    left : what in that folder is not looked at, a line each.
     methods : the complete method of each variant. overrides : in what it differs from `method:`
         or `motion:`, by its approach.
     plan : what stands beside what.
@@ -63,11 +66,14 @@ class Study(Settings):
     tracking: TrackingSettings
     compute: ComputeSettings
     weights: dict[str, str]
+    videos: str
     data_root: str
     scene_folder: str
     missing_data: Literal["stop", "skip"]
     document: dict[str, object]
     scenes: dict[str, Scene]
+    cameras: dict[str, Scene] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     def variants_of(self, scene: str) -> list[str]:
         """The variants that run on a scene, in the config's order.
@@ -118,7 +124,7 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     document = with_defaults(config, "config")
     if not data_root_given:
         document["data_root"] = os.environ.get("SDOR_DATA_ROOT") or document["data_root"]
-    for key in ("data_root", "scene_folder"):
+    for key in ("videos", "data_root", "scene_folder"):
         document[key] = os.path.expanduser(document[key])
     asked = tuple(document["scenes"])
     overrides = _overrides(document["variants"], file)
@@ -146,13 +152,22 @@ def read_study(config: Document, file: str, *, data_root_given: bool) -> Study:
     return study
 
 
-def with_scenes(study: Study) -> Study:
-    """The study with the scenes that are there, and the reasons why others are not run.
+def with_scenes(study: Study, *, now: float | None = None) -> Study:
+    """The study with the scenes and cameras that are there, and why others are not run.
+
+    Parameters
+    ----------
+    now : see `find_cameras`.
 
     Raises
     ------
-    SdorError : a scene file is missing or wrong, or data is missing.
+    SdorError : a scene file is missing or wrong, or data is missing, or nothing is asked for.
     """
+    if not study.asked and not study.videos:
+        raise SdorError(
+            f"{study.file}: scenes: is missing; name scenes, or give a folder of video to make a "
+            "watchlist of: --config videos=FOLDER"
+        )
     scenes, not_run = {}, {}
     for name in study.asked:
         try:
@@ -162,7 +177,10 @@ def with_scenes(study: Study) -> Study:
                 advice = "set data_root (or SDOR_DATA_ROOT), or missing_data: skip"
                 raise SdorError(f"{error}; {advice}") from error
             not_run[name] = str(error).removeprefix(f"scene {name}: ")
+    found = find_cameras(study.videos, now=now) if study.videos else Cameras(scenes)
     study = replace(study, scenes=scenes, plan=replace(study.plan, not_run=not_run))
+    study = replace(study, cameras=found.scenes, left=found.left)
+    _check_cameras(study)
     _check_labels(study)
     return study
 
@@ -299,6 +317,17 @@ def _check_anomaly_rates(study: Study) -> None:
             raise SdorError(
                 f"{key}: anomaly_rate is for variants of anomaly_rates that are neither main nor "
                 "in backbones; list it there, or take anomaly_rate out"
+            )
+
+
+def _check_cameras(study: Study) -> None:
+    """Refuse a camera that would have its files where a scene has them."""
+    scenes = {name.casefold() for name in study.asked}
+    for name, camera in study.cameras.items() if study.videos else ():
+        if name.casefold() in scenes:
+            raise SdorError(
+                f"{study.file}: scenes: {name}: a camera in {study.videos} is called so; rename "
+                f"its folder {camera.description} or the scene's file, or leave out one of the two"
             )
 
 
