@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdor.method.events import DAY, days_of, find_events, highest_ordinary, of_clips
+from sdor.method.events import DAY, box_of, days_of, find_events, highest_ordinary, of_clips
 from sdor.study.settings import EventSettings
 
 TEN = EventSettings(budget=10, per="scene", lead=3)
@@ -154,6 +154,16 @@ def test_clips_of_the_workflow_are_stretches_and_unknown_times_stay_unknown():
     assert rows(found, "clip", "peak") == [["b", 4]]
     assert found["begin"].isna().all()
     assert found["end_seconds"].tolist() == pytest.approx([0.3])
+
+
+def test_a_box_is_around_what_is_hot_next_to_the_hottest_cell():
+    heat = np.ones((24, 36))
+    heat[6:9, 9:18] = 3  # half of the height of the hottest
+    heat[8, 17], heat[9, 18] = 5, 4  # the latter touches at a corner
+    heat[20, 30] = 4.9  # hot as well, elsewhere
+    heat[5, 9] = 2.9
+    assert box_of(heat) == (9 / 36, 6 / 24, 19 / 36, 10 / 24)
+    assert box_of(np.full((24, 36), 0.3, dtype=np.float32)) is None
 
 
 some_scores = st.lists(st.integers(0, 20), min_size=1, max_size=60)

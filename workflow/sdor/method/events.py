@@ -7,6 +7,7 @@ a budget says how many events there is time for.
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
 
 from sdor.files import digest
 from sdor.method.scores import LEAST_SIZE, FloatArray, IntArray, all_alike, rounding
@@ -109,6 +110,29 @@ def of_clips(scores: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     by_clip = table.groupby("clip", sort=False)["time"]
     seconds = Timeline.of({str(clip): one.to_numpy() for clip, one in by_clip}).seconds
     return table.assign(stretch=table["clip"], seconds=seconds)
+
+
+def box_of(heat: FloatArray) -> tuple[float, float, float, float] | None:
+    """Where in the picture an event is: the box around what is hot next to the hottest cell.
+
+    Like an event it reaches down to half of the height above the median.
+
+    Parameters
+    ----------
+    heat : (rows, columns) map of the whole picture.
+
+    Returns
+    -------
+    left, top, right and bottom as shares of the picture's width and height; None where all cells
+    are alike.
+    """
+    if all_alike(heat.ravel()):
+        return None
+    usual, peak = np.median(heat), np.unravel_index(heat.argmax(), heat.shape)
+    parts, _ = label(heat >= (usual + heat[peak]) / 2, structure=np.ones((3, 3)))
+    down, across = find_objects((parts == parts[peak]).astype(int))[0]
+    tall, wide = heat.shape
+    return across.start / wide, down.start / tall, across.stop / wide, down.stop / tall
 
 
 def highest_ordinary(unusual: FloatArray) -> float:

@@ -1,0 +1,37 @@
+"""The events of cameras as a table for other programs."""
+
+import pandas as pd
+
+COLUMNS = "event rank camera clip source begin end peak clock first last peak_frame score unusual"
+COLUMNS += " percentile box preview"
+SIDES = ["x0", "y0", "x1", "y1"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute, of a file's name
+
+
+def events_csv(events: pd.DataFrame) -> str:
+    """The events as CSV; where a text could be taken for a formula, an apostrophe is before it.
+
+    Parameters
+    ----------
+    events : in order, with the columns of `find_events`, and camera, source (file), clock (local
+        time of the peak; NaT), x0, y0, x1, y1 (shares of the picture; NaN), preview (file, or "").
+
+    Returns
+    -------
+    Columns: event, rank, camera, clip, source; begin, end, peak (s in the source); clock (ISO 8601,
+    empty where unknown); first, last, peak_frame (of the source); score, unusual, percentile; box
+    (left, top, right, bottom from 0 to 1, with blanks between; empty where unknown); preview.
+    """
+    boxes = events[SIDES].to_numpy(dtype=float)
+    words = ["" if (box != box).any() else " ".join(f"{one:.3f}" for one in box) for box in boxes]
+    clocks = pd.to_datetime(events["clock"])
+    known = [one.isoformat(timespec="milliseconds") if one == one else "" for one in clocks]
+    table = events.assign(box=words, clock=known)
+    table = table.rename(columns={"peak": "peak_frame", "peak_time": "peak"})[COLUMNS.split()]
+    texts = table.select_dtypes(["object", "str"]).columns
+    table[texts] = table[texts].map(_plain)
+    return table.to_csv(index=False, float_format="%.3f", lineterminator="\n")
+
+
+def _plain(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
