@@ -19,7 +19,7 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 def _nothing_of_another_test() -> Iterator[None]:
     """What a store's address and a run's name are told to all later processes by."""
     yield
-    for name in ("MLFLOW_TRACKING_URI", "SDOR_RUN"):
+    for name in ("MLFLOW_TRACKING_URI", "SDOR_RUN", "SDOR_NOW"):
         os.environ.pop(name, None)
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 # Not workflow.basedir: as a module of another workflow, that is the folder of the other one.
@@ -16,13 +15,19 @@ os.environ.update(
 )
 # Trainings run side by side: threads that wait must not spin on each other's cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# Each job looks into the folder of video, too: what comes there during a run is left for the next.
-os.environ.setdefault("SDOR_NOW", str(time.time()))
 
 from sdor.errors import SdorError, say
 from sdor.files import digest_of, file_sha256
 from sdor.running.cluster import ON_CLUSTER
-from sdor.running.run import STATE, begin, faults, one_line_faults, pass_on_lines, require_writable
+from sdor.running.run import (
+    STATE,
+    began,
+    begin,
+    faults,
+    one_line_faults,
+    pass_on_lines,
+    require_writable,
+)
 from sdor.study.backbones import ARCHITECTURES
 from sdor.study.config import load_yaml
 from sdor.study.contents import copies, fingerprints
@@ -61,7 +66,7 @@ with one_line_faults():
             os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config",
             data_root_given="data_root" in workflow.config_settings.config,
         ),
-        now=float(os.environ["SDOR_NOW"]),
+        now=began(),
     )
     SOURCES, LABELS = fingerprints(STUDY.scenes.values(), STATE / "sdor" / "contents.json")
     WEIGHTS = {

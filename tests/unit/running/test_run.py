@@ -128,3 +128,13 @@ def test_a_path_that_the_system_refuses_is_one_line(capsys, tmp_path):
     assert capsys.readouterr().err == said
     with pytest.raises(OSError, match="no file's"), run.one_line_faults():
         raise OSError("no file's")
+
+
+def test_jobs_know_when_the_rules_were_first_read():
+    before = time.time()
+    first = run.began()
+    assert before <= first <= time.time()
+    assert run.began() == first
+    said = "from sdor.running.run import began; print(began())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(sdor.__file__).parents[1])}
+    assert float(subprocess.check_output([sys.executable, "-c", said], env=environment)) == first

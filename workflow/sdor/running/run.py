@@ -22,6 +22,7 @@ TICKETS = STATE / "sdor" / "jobs"
 # A file for each line of a job on another machine, until it was said on this one.
 LINES = STATE / "sdor" / "lines"
 RUN = "SDOR_RUN"  # tells a job which run it is of: the process of the run, and when it began
+NOW = "SDOR_NOW"  # tells a job when the rules of its run were first read
 ROOM = 64 << 20  # bytes: less is full, since Snakemake must keep its books
 LOOK = 2.0  # seconds between two looks for lines
 _held: list[BinaryIO] = []  # open, and so locked, until the process ends
@@ -46,6 +47,14 @@ def begin(*, on_cluster: bool) -> None:
         say(f"cancelled {len(orphans)} cluster jobs of a killed run: {', '.join(orphans)}")
     if on_cluster:
         threading.Thread(target=_keep_passing_on, daemon=True).start()
+
+
+def began() -> float:
+    """When the rules of this run were first read, in seconds since 1970.
+
+    Each job reads them again, and is to find the folder of video as they did.
+    """
+    return float(os.environ.setdefault(NOW, str(time.time())))
 
 
 def require_writable(*folders: Path, room: int = 0) -> None:
