@@ -162,6 +162,18 @@ def test_data_of_ones_own_is_absent_then_there_in_part_then_complete(diagnosed):
     assert "scene gate has no ground truth" in lacks(diagnosed(*configs)["mine.yaml"])
 
 
+def test_the_cameras_of_a_folder_of_video_are_counted(diagnosed, capsys):
+    config = own_config(videos="rec")
+    picture("recordings/one")
+    picture("recordings/two")
+    assert "videos: rec: no such folder" in lacks(diagnosed("--configfile", config)["mine.yaml"])
+    Path("rec").mkdir()
+    Path("rec/1.mp4").write_text("no video")
+    os.utime("rec/1.mp4", (1e9, 1e9))
+    assert main(["doctor", "--configfile", config]) == 0
+    assert "rec: 1 clips in rec" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

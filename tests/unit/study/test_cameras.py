@@ -68,7 +68,7 @@ def test_else_each_folder_with_video_at_any_depth_is_one(folder):
 
 
 @pytest.mark.parametrize(
-    "day", ["2026-11-26", "20261126", "2026/11/26", "2026_11_26", "20261126AM"]
+    "day", ["2026-11-26", "20261126", "2026/11/26", "2026-11/26", "2026_11_26", "20261126AM"]
 )
 def test_a_folder_of_a_day_is_no_camera(folder, day):
     record(folder, f"gate/{day}/13/05.12.mp4", f"{day}/13/yard/05.12.mp4", f"{day}/yard/1.mp4")

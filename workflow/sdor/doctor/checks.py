@@ -268,7 +268,7 @@ def data(study: Study) -> Found:
         place = "rendered by the run" if scene.demo else f"in {scene.root}"
         seen.append(f"{name}: {len(scene.clips)} clips, {labelled} with ground truth, {place}")
     for name, camera in there.cameras.items() if study.videos else ():
-        seen.append(f"{name}: {len(camera.clips):,} files of video in {camera.root}")
+        seen.append(f"{name}: {len(camera.clips):,} clips in {camera.root}")
     if not not_run or (study.missing_data == "skip" and there.scenes):
         return Found(seen)
     advice = "put it there (config/scenes/README.md), or set SDOR_DATA_ROOT to its folder"

@@ -25,9 +25,9 @@ from sdor.study.sources import (
 
 SETTLED = 60.0  # seconds
 # What recorders file video under by its time, and no camera is called: 2026-11-26, 20261126AM,
-# 2026/11/26, and hours in them.
+# 2026/11/26, 2026-11/26, and hours in them.
 DATES = re.compile(
-    r"((19|20)\d\d([-_.]?)[01]\d\3[0-3]\d([AP]M|[0-2]\d)?|(19|20)\d\d/[01]\d(/[0-3]\d)?)/([0-2]\d/)*"
+    r"((19|20)\d\d([-_.]?)[01]\d\3[0-3]\d([AP]M|[0-2]\d)?|(19|20)\d\d[-/][01]\d(/[0-3]\d)?)/([0-2]\d/)*"
 )
 SCENE = """\
 # {count:,} files of video. What else can be said of a scene is in config/scenes/README.md. To use
