@@ -4,6 +4,7 @@ Nothing is believed that a container says of its content: frames are counted as 
 and each comes with its own timestamp, size and pixel format.
 """
 
+import contextlib
 import logging
 import math
 from collections import deque
@@ -42,6 +43,53 @@ LONGEST_STEP = 3600.0  # seconds
 USUAL_STEP = 0.04  # seconds: where two frames in a row have the same timestamp, right at the start
 # Frames within which a guessed time of display may be exchanged with another.
 REORDERED = 16
+# Seconds before a moment to which a file is wound, one after the other: some wind too far.
+WOUND = (0.0, 10.0, math.inf)
+
+
+def frame_at(
+    path: str | Path, time: float, *, stream: int | None = None, bits: int | None = None
+) -> tuple[Frame, float] | None:
+    """The frame of a video file that is shown at a time (s from frame 1), without all before it.
+
+    Returns
+    -------
+    frame : as `read_video` gives it. shape : width of one of its pixels in heights.
+    None where winding leads to no such frame; `read_video` may still have it.
+
+    Raises
+    ------
+    UnreadableError : several videos and no `stream`; 16-bit grey, and no `bits`.
+    """
+    with (
+        contextlib.suppress(av.FFmpegError, OSError, ValueError, OverflowError),
+        av.open(str(Path(path).absolute()), options=OPTIONS, metadata_errors="ignore") as file,
+    ):
+        video = _video_stream(path, file, stream)
+        # Threads of libav that say something while a file is wound wait for Python for ever.
+        video.codec_context.thread_count = 1
+        begin = next((stamp for stamp, _ in _stamped(file, video)), math.nan)
+        for back in WOUND:
+            shown: av.VideoFrame | None = None
+            file.seek(int(max(begin, begin + time - back) * av.time_base))
+            for stamp, frame in _stamped(file, video):
+                if stamp > begin + time + 1e-3:
+                    break
+                shown = frame
+            if shown is not None:
+                pixels, shape = _pixels(shown, bits, path), video.sample_aspect_ratio or 1
+                turned = pixels.shape[:2] != (shown.height, shown.width)
+                return pixels, float(1 / shape if turned else shape)
+    return None
+
+
+def _stamped(file: InputContainer, video: VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Frames from where a file is wound to, with when each is shown (s); damaged ones left out."""
+    for packet in file.demux(video):
+        with contextlib.suppress(av.FFmpegError):
+            for frame in video.codec_context.decode(packet):
+                if (stamp := _seconds(video, frame.pts)) is not None:
+                    yield stamp, frame
 
 
 def read_video(
