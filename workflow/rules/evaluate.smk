@@ -12,6 +12,7 @@ rule evaluate:
         unpack(lambda w: run_of(w).subset),
         clips="results/{scene}/clips.parquet",
         ground_truth="results/{scene}/ground_truth.parquet",
+        times="results/{scene}/times.parquet",
         initial=lambda w: run_of(w).initial,
         scores=lambda w: run_of(w).each("scores.parquet"),
         pseudo_labels=lambda w: run_of(w).each("pseudo_labels.parquet"),
@@ -34,6 +35,7 @@ rule evaluate:
             "code": code_of("sdor.evaluation.evaluate"),
             "versions": versions_of("numpy", "scikit-learn", "scipy", "torch", "torchvision"),
             "evaluation": EVALUATION,
+            "lead": STUDY.events.lead,
             "competitors": list(run_of(w).competitors),
             "about": {
                 "method": METHODS[w.variant].as_document(),

@@ -1,6 +1,15 @@
 # evaluation ─ findings ─ tables.
 
-TABLE_NAMES = ("auc", "table1", "table2", "localisation", "feedback", "rates", "ablations")
+TABLE_NAMES = (
+    "auc",
+    "table1",
+    "table2",
+    "events",
+    "localisation",
+    "feedback",
+    "rates",
+    "ablations",
+)
 PRINTED = [
     *expand("results/tables/{name}.{suffix}", name=TABLE_NAMES, suffix=["csv", "md", "tex"]),
     *expand("results/tables/comparisons.{suffix}", suffix=["csv", "md"]),

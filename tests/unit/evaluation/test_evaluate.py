@@ -20,22 +20,24 @@ from sdor.study.plan import EvaluationSettings
 
 ABOUT = about("yard", seed=3, versions={"numpy": "1"}, weights=Provenance("resnet50", "npm", "f"))
 SETTINGS = EvaluationSettings(smoothing_sigma=1.0, bootstrap_draws=50)
+NAMES = ["Train1", "Train2", "Test1", "Test2"]
+FRAMES = pd.DataFrame({"clip": np.repeat(NAMES, 10), "frame": np.tile(np.arange(1, 11), 4)})
+TIMES = FRAMES.assign(time=(FRAMES["frame"] - 1) * 5.0)
 
 
 @pytest.fixture
 def tables():
     """Two training and two test clips of 10 frames; the last clip is not labelled."""
-    names = ["Train1", "Train2", "Test1", "Test2"]
     clips = pd.DataFrame(
         {
-            "clip": names,
+            "clip": NAMES,
             "split": ["train", "train", "test", "test"],
             "fps": 10.0,
             "frames": 10,
             "labelled": [True, True, True, False],
         }
     )
-    base = pd.DataFrame({"clip": np.repeat(names, 10), "frame": np.tile(np.arange(1, 11), 4)})
+    base = FRAMES
     truth = base[:30].assign(anomalous=np.repeat([0, 1], [25, 5]).astype("int8"))
     rng = np.random.default_rng(0)
     initial = base.assign(sp=rng.random(40), iforest=rng.random(40))
@@ -56,7 +58,7 @@ def tables():
 
 def run(tables):
     given = {"competitors": {}, "index": index_of(tables["clips"]), **tables}
-    return evaluate(RunTables(**given), SETTINGS, ABOUT)[0]
+    return evaluate(RunTables(**given), SETTINGS, ABOUT, times=TIMES, lead=3)[0]
 
 
 def test_every_detector_has_every_column(tables):
@@ -98,7 +100,21 @@ def test_counts_are_those_of_the_scene_and_of_its_labelled_part(tables):
         "frames": 40,
         "labelled_frames": 30,
         "anomalous_frames": 5,
+        "anomalies": 1,
     }
+
+
+def test_events_are_those_of_the_labelled_frames_for_the_answer_and_what_it_began_with(tables):
+    # The last five frames of Test1 are anomalous; the highest of all have no label.
+    for table in (tables["ensemble"], *tables["scores"]):
+        table["score"] = [0.0] * 27 + [5.0, 4.0, 3.0] + [9.0] * 10
+    assert run(tables).events["ours"] == {
+        "anomalies_found": [1],
+        "true_events": [1],
+        "seconds_watched": [13.0],
+    }
+    assert run(tables).events.keys() == {"initial", "ours"}
+    assert run({**tables, "ground_truth": tables["ground_truth"][:0]}).events == {}
 
 
 def test_pseudo_label_precision_counts_labelled_frames_only(tables):
@@ -259,7 +275,9 @@ def files(tables, tmp_path):
 
 def run_files(files, folder, **more):
     output, draws = folder / "metrics.json", folder / "draws.parquet"
-    evaluate_run(RunTables.read(**files, **more), SETTINGS, ABOUT, output, draws)
+    evaluate_run(
+        RunTables.read(**files, **more), SETTINGS, ABOUT, output, draws, times=TIMES, lead=3
+    )
     return json.loads(output.read_text())
 
 

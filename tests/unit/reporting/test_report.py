@@ -80,9 +80,9 @@ def results(tmp_path_factory):
             drawn.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         clips = pd.DataFrame({"clip": ["<door>"], "split": [""], "fps": [10.0], "frames": [100]})
         truth = base.assign(anomalous=(base["frame"] == 50).astype("int8"))
-        scores = np.where(base["frame"].between(41, 50), base["frame"] / 25, 0)
+        scores = np.where(base["frame"].between(48, 50), base["frame"] / 25, 0)
         write_parquet(folder / scene / "clips.parquet", clips, {"remarks": REMARKS})
-        times = base.assign(time=(base["frame"] - 1) / 10)
+        times = base.assign(time=(base["frame"] - 1) * 5.0)
         write_parquet(folder / scene / "times.parquet", times, {})
         write_parquet(folder / scene / "ground_truth.parquet", truth, {"remarks": LATE})
         ensemble = folder / scene / "paper" / "seed0" / "ensemble.parquet"
@@ -151,7 +151,7 @@ def test_user_text_is_escaped_and_everything_is_said(source):
         assert words in text
     images = [attributes["alt"] for tag, attributes in Page(source).tags if tag == "img"]
     moment = (
-        "Peak frame of moment 1. <door>, 0:04.0 to 0:04.9, frames 41 to 50, score 2.000 at 50: "
+        "Peak frame of moment 1. <door>, 3:55.0 to 4:05.0, frames 48 to 50, score 2.000 at 50: "
     )
     moment += "anomalous"
     assert images == ["Figure 6 & more", *[moment, "Timeline", 'ROC "curves"'] * 2]
@@ -160,7 +160,8 @@ def test_user_text_is_escaped_and_everything_is_said(source):
 def test_the_parts_come_in_order(source):
     headings = [re.sub("<[^>]*>", "", text) for text in re.findall("<h[23].*?</h[23]>", source)]
     assert headings == [
-        *("Results", "At a glance", "Table 1: all methods", "Table 2: backbones", "Localisation"),
+        *("Results", "At a glance", "Table 1: all methods", "Table 2: backbones"),
+        *("Anomalies found against seconds watched", "Localisation"),
         *("Figure 3 in numbers: feedback of an expert", "Figure 5 in numbers: anomaly rates"),
         *("Ablations", "Which differences hold", "Not run", "Figures of the whole study"),
         *("ped2, variant paper", "Moments to look at first", "Detectors", "Pseudo labels"),
@@ -245,7 +246,7 @@ def test_provenance_names_each_fact_once_with_its_runs(results):
 
 def test_a_moment_is_listed_with_time_score_and_truth_and_shows_its_peak(results, source):
     text = words_of(source)
-    assert "1. <door>, 0:04.0 to 0:04.9, frames 41 to 50, score 2.000 at 50: anomalous" in text
+    assert "1. <door>, 3:55.0 to 4:05.0, frames 48 to 50, score 2.000 at 50: anomalous" in text
     (picture, *_) = re.findall(r"data:image/jpeg;base64,([^\"]*)", source)
     content = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
     assert content.mean() == pytest.approx(200, abs=2)

@@ -18,6 +18,7 @@ from sdor.evaluation.metrics import COLUMNS
 from sdor.reporting.findings import NOT_RUN, Findings
 from sdor.reporting.tables import (
     ablations,
+    events,
     feedback,
     glance_table,
     localisation,
@@ -35,7 +36,16 @@ from sdor.reporting.typeset import text
 from sdor.study.plan import Comparison, Plan, Pool
 
 DASH, DAGGER, QUOTED = "\N{EN DASH}", "\N{DAGGER}", "\N{DOUBLE DAGGER}"
-NAMES = ["table1", "table2", "localisation", "feedback", "rates", "ablations", "comparisons"]
+NAMES = [
+    "table1",
+    "table2",
+    "events",
+    "localisation",
+    "feedback",
+    "rates",
+    "ablations",
+    "comparisons",
+]
 PAPER = ["Ped1", "Ped2", "Subway Entrance", "Subway Exit", "UMN 1", "UMN 2", "UMN 3"]
 SHOWN = {"merged": "merged", "test-only": "test_only", "within-clip": "within_clip"}
 SCENES = {"ped2": (6, 8), "plaza": (3, 5)}
@@ -372,6 +382,18 @@ def test_a_backbone_that_the_paper_does_not_have_names_itself(tmp_path):
     assert table.notes[3].endswith("r3d: input_size 112; i3d: no more; small: no more.")
 
 
+def test_anomalies_are_found_against_seconds_watched(findings):
+    (table,) = events(findings).tables
+    assert table.header[:5] == ["ranked by", "anomalies", "true, of 5", "found, 5", "seconds, 5"]
+    assert headings(table) == [(0, "ped2"), (2, "plaza")]
+    # Seeds 0 and 1 take 50 and 51 seconds; there are six events, so ten are six.
+    ours = table.rows[0].texts
+    assert ours == ("Our method (final score)", "8", *("3", "3", "50.5"), *("3", "3", "60.5") * 2)
+    assert table.rows[1].texts == ("Initial scores", *ours[1:])
+    watched = findings.cell("ped2", "paper", way="first_5", metric="seconds_watched")
+    assert watched.by_seed == {0: 50, 1: 51}
+
+
 def test_localisation_has_its_measures_and_names_scenes_without_masks(findings):
     page = localisation(findings)
     (table,) = page.tables
@@ -518,6 +540,7 @@ def test_pages_with_nothing_to_show_say_why_in_one_line(tmp_path):
     why = {
         "table1": "not run: no scene with ground truth was run.",
         "table2": "not run: the configuration compares no backbones.",
+        "events": "not run: no scene with ground truth was run.",
         "localisation": "not run: no saliency maps were asked for, or no scene has pixel masks.",
         "feedback": "not run: feedback was asked for on no scene that is there.",
         "rates": "not run: no anomaly rates are compared.",

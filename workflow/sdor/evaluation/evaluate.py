@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import Measure, draw_clips, measure_draws, paired
+from sdor.evaluation.events import Watched, anomalies_of, watched
 from sdor.evaluation.metrics import (
     COLUMNS,
     FloatArray,
@@ -38,6 +39,7 @@ class Evaluation:
     pseudo_labels : of each iteration, how many frames A and N had, and which share of them is right
         (None: unknown); of places, how many these are.
     between_clips : row: share of the variance of its scores that lies between clips.
+    events : row: what is found when its first events are watched.
     """
 
     about: About
@@ -49,6 +51,7 @@ class Evaluation:
     differences: Rows = field(default_factory=dict)
     pseudo_labels: Sequence[LabelPurity] = ()
     between_clips: Mapping[str, float] = field(default_factory=dict)
+    events: Mapping[str, Watched] = field(default_factory=dict)
 
     def as_document(self) -> dict[str, Any]:
         """For JSON."""
@@ -61,6 +64,9 @@ def evaluate_run(
     about: About,
     output: str | Path,
     draws_output: str | Path,
+    *,
+    times: pd.DataFrame,
+    lead: float,
 ) -> Evaluation:
     """Evaluate one run (scene, variant, seed).
 
@@ -68,16 +74,26 @@ def evaluate_run(
     and the columns). Draws are the same for all runs of a scene: any two rows can be paired. Raises
     an SdorError as `evaluate` does.
     """
-    measured, drawn = evaluate(tables, settings, about)
+    measured, drawn = evaluate(tables, settings, about, times=times, lead=lead)
     write_parquet(draws_output, drawn, {"unit": "fractions of 1"})
     write_json(output, measured.as_document())
     return measured
 
 
 def evaluate(
-    tables: RunTables, settings: EvaluationSettings, about: About
+    tables: RunTables,
+    settings: EvaluationSettings,
+    about: About,
+    *,
+    times: pd.DataFrame,
+    lead: float,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Metrics of every detector of one run, and a table of their draws.
+
+    Parameters
+    ----------
+    times : clip, frame, time (s in the source; NaN when unknown) of every frame.
+    lead : seconds that are watched before an event.
 
     Raises
     ------
@@ -94,19 +110,24 @@ def evaluate(
     truth = tables.index.loc[labelled].assign(anomalous=frames.anomalous)
     clip = tables.index["clip"].to_numpy()
     shares = {name: between_clips(values, clip) for name, values in scores.items()}
+    counts, events = _counts(tables.clips, frames), {}
     if len(truth):
+        counts["anomalies"] = int(anomalies_of(truth).max())
+        for name in ("initial", "ours"):
+            events[name] = watched(truth.assign(score=judged[name]), times, lead)
         known = {"split_oracle": split_oracle(frames), "clip_rate_oracle": clip_rate_oracle(frames)}
         shares |= {name: between_clips(one, frames.clip) for name, one in known.items()}
     measured = Evaluation(
         replace(about, subset=tables.subset),
         settings,
         len(tables.scores),
-        _counts(tables.clips, frames),
+        counts,
         rows,
         oracles,
         {"ours - initial": paired(judged["ours"], judged["initial"], frames, weights)},
         [_purity(number, one, truth) for number, one in enumerate(tables.pseudo_labels, start=1)],
         shares,
+        events,
     )
     return measured, drawn
 

@@ -14,12 +14,14 @@ row : what was measured: a detector (sp, iforest, or speed, relative_speed, appe
     values that no run stands beside, the paper's method.
 way : how: empty for a scene's frames; "raw", "ranks" for pools; "all_clips", "test_only" for
     localisation; "all", "unmarked", "before", "gain" for feedback (all frames; without those that
-    were marked; the scores before any feedback on these; their paired difference).
+    were marked; the scores before any feedback on these; their paired difference); "first_5",
+    "first_10", "first_20" for what is found when so many events are watched.
 metric : merged, train_side, test_only, within_clip, average_precision, macro_auc, eer (the lower,
     the better); between_clips (share of the variance of the scores of all frames); pixel_auc,
     pixel_criterion, rbdc, tbdc, rbdc_boxes, tbdc_boxes; anomalous_precision, normal_precision and
     the counts anomalous, normal (of frames) and anomalous_places, normal_places of the pseudo
-    labels (row iteration_t); marked, marked_frames (row feedback); of a run (row empty) the counts
+    labels (row iteration_t); anomalies_found, true_events, seconds_watched (rows initial and ours);
+    marked, marked_frames (row feedback); of a run (row empty) the counts
     of `metrics.json`, iterations, draws, smoothing_sigma, anomaly_rate (reached) and, where
     anomalies were left out, anomaly_rate_asked, events_kept, events. Empty for a scene not run.
 value, low, high : fractions of 1 (counts are numbers) and the bounds of the 95 % interval.
@@ -52,6 +54,7 @@ import pandas as pd
 from sdor.errors import SdorError
 from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import Measure, mean_draws, read_draws, with_interval
+from sdor.evaluation.events import FIRST, after
 from sdor.evaluation.metrics import COLUMNS as METRICS
 from sdor.evaluation.metrics import FloatArray
 from sdor.files import damaged, read_about, read_json, read_parquet, write_parquet
@@ -377,6 +380,10 @@ def _of_run(about: About, content: Any) -> Iterator[Record]:
             yield {**place, "metric": name, "value": labels[name], "reason": reason}
     for row, share in content["between_clips"].items():
         yield {**key, "row": row, "metric": "between_clips", "value": share}
+    for row, curves in content["events"].items():
+        for (metric, curve), first in product(curves.items(), FIRST):
+            value = {"metric": metric, "value": after(curve, first)}
+            yield {**key, "row": row, "way": f"first_{first}", **value}
 
 
 def _of_localisation(about: About, content: Any) -> Iterator[Record]:

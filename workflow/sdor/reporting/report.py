@@ -14,17 +14,18 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.evaluation.about import About
 from sdor.files import atomic, damaged
+from sdor.method.events import find_events, of_clips
 from sdor.method.units import TELLS_CLIPS
 from sdor.reporting import tables
 from sdor.reporting.findings import OURS, Findings, read_findings
-from sdor.reporting.moments import top_moments
 from sdor.reporting.reported import INITIAL_ROWS, differing_settings, weights_text
 from sdor.reporting.runs import Runs, read_scores
 from sdor.reporting.stage_times import stages
 from sdor.reporting.typeset import WORDS, Row, Table, printed, row_name
+from sdor.study.settings import EventSettings
 
 THUMBNAIL = 192  # pixels
-MOMENTS = 10  # of a scene
+MOMENTS = EventSettings(budget=10, per="scene", lead=0)
 # Kinds of figures that show nothing of a scene without ground truth.
 NEED_TRUTH = ("roc", "iterations")
 
@@ -119,14 +120,14 @@ def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
     truth = runs.ground_truth.set_index(["clip", "frame"])["anomalous"] > 0
     words = {True: ": anomalous", False: ": normal", None: ": not labelled"}
     moments = []
-    for number, one in enumerate(top_moments(runs.times, scores, count=MOMENTS).to_dict("records")):
+    for one in find_events(of_clips(scores, runs.times), MOMENTS).to_dict("records"):
         clip, first, last, peak = (one[name] for name in ("clip", "first", "last", "peak"))
         memory = io.BytesIO()
         picture = Image.fromarray(runs.frame(clip, peak, view))
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         picture.save(memory, "JPEG", quality=82)
         parts = (clip, times_text(one["begin"], one["end"]), f"frames {first:,} to {last:,}")
-        caption = f"{number + 1}. {', '.join(filter(None, parts))}, score {one['score']:.3f} at "
+        caption = f"{one['rank']}. {', '.join(filter(None, parts))}, score {one['score']:.3f} at "
         caption += f"{peak:,}{words[truth.get((clip, peak))] if len(truth) else ''}"
         moments.append((embedded(Path("peak.jpeg"), memory.getvalue()), caption))
     return moments

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from sdor.files import atomic
 from sdor.reporting.comparisons import comparisons
 from sdor.reporting.findings import (
     ALL_UMN,
+    INITIAL,
     JUDGED,
     NOT_RUN,
     ORACLES,
@@ -92,7 +94,7 @@ def scene_page(findings: Findings) -> Page:
 
 def paper_pages(findings: Findings) -> list[Page]:
     """The paper's tables, the numbers of its figures and ours, in the order of the report."""
-    makers = (table_1, table_2, localisation, feedback, rates, ablations, comparisons)
+    makers = (table_1, table_2, events, localisation, feedback, rates, ablations, comparisons)
     return [maker(findings) for maker in makers]
 
 
@@ -185,6 +187,17 @@ def table_2(findings: Findings) -> Page:
     """Table 2: our method with other backbones by `JUDGED`; merged with the paper's values."""
     asked = findings.plan.backbones.variants
     return Page("table2", [_table_2(findings, metric) for metric in JUDGED if asked])
+
+
+def events(findings: Findings) -> Page:
+    """Anomalies found against seconds watched, of the main variant and of its initial scores."""
+    rows, main = [], findings.plan.main
+    for scene, row in product(findings.scenes, (OURS, INITIAL)):
+        line = _row(findings, [row_name(row)], "events", scene, scene, main, row=row)
+        rows += [line] if all(cell.by_seed for cell in line.findings) else []
+    header = ["ranked by", *COLUMNS["events"]]
+    table = Table(TABLES["pages"]["events"]["title"], header, rows)
+    return Page("events", [table] if rows else [])
 
 
 def localisation(findings: Findings) -> Page:

@@ -16,10 +16,11 @@ from scipy.ndimage import binary_fill_holes
 
 from sdor.evaluation.metrics import BoolArray
 from sdor.files import read_array
+from sdor.method.events import find_events, of_clips
 from sdor.reporting.figures import style
-from sdor.reporting.moments import top_moments
 from sdor.reporting.runs import Picture, Runs, read_scores
 from sdor.study.scenes import Scene
+from sdor.study.settings import EventSettings
 from sdor.video.masks import pixel_mask
 
 Map = npt.NDArray[np.floating[Any]]
@@ -91,8 +92,9 @@ def choose_frames(
     table = ensemble.merge(truth, on=["clip", "frame"], how="left")
     anomalous = table[table["anomalous"] > 0]
     if anomalous.empty:
-        moments = top_moments(times, ensemble, count=count).rename(columns={"peak": "frame"})
-        moments = moments[["clip", "frame"]].merge(table, on=["clip", "frame"])
+        found = find_events(of_clips(ensemble, times), EventSettings(count, "scene", lead=0))
+        moments = found[["clip", "peak"]].rename(columns={"peak": "frame"})
+        moments = moments.merge(table, on=["clip", "frame"])
         known = np.where(moments["anomalous"] == 0, "false alarm", "top moment, no ground truth")
         return moments[["clip", "frame"]].assign(why=known)
     begins = (anomalous["frame"].diff() != 1) | (anomalous["clip"] != anomalous["clip"].shift())
