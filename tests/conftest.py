@@ -32,7 +32,7 @@ def data_root() -> Path:
     return Path(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_video() -> VideoWriter:
     """Writes uint8 frames [T, H, W, 1 or 3] as a video; FFV1, which loses nothing, by default."""
 

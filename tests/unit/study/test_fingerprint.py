@@ -269,11 +269,12 @@ def test_a_literal_counts_in_every_module_and_words_in_none(monkeypatch, tmp_pat
 def test_files_of_the_project_that_are_read_count_in_the_stages_that_read_them():
     """The paper's own values, words and templates of tables and report; others serve no stage."""
     readers = {"reporting.reported", "study.config", "study.scenes"}
-    readers |= {"study.fingerprint", "doctor.checks"}
+    readers |= {"study.fingerprint", "doctor.checks", "operator.page"}
     found = {name for name in MODULES if "__file__" in PATH(name).read_text()}
     assert found == {f"sdor.{name}" for name in readers}
     assert '"reported": REPORTED,' in STAGES["findings"][2]
     assert "report.html.j2" in STAGES["report"][2]
+    assert "watchlist.html.j2" in STAGES["camera_page"][2]
     assert all(
         '"layout": LAYOUT,' in STAGES[name][2] for name in ("tables", "stage_times", "report")
     )

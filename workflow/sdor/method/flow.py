@@ -69,6 +69,28 @@ class Flow:
         return places
 
 
+class CellMotion:
+    """Measures pairs of frames, in any thread."""
+
+    def __init__(self) -> None:
+        self._own = local()
+
+    def __call__(
+        self, then: NDArray[np.uint8], now: NDArray[np.uint8], seconds: float
+    ) -> NDArray[np.float32]:
+        """The `PARTS` of one pair of grey frames (240, 360), one after the other.
+
+        Parameters
+        ----------
+        seconds : between them; where there are none, all is NaN.
+        """
+        if not seconds:
+            return np.full(sum(PARTS.values()), np.nan, dtype=np.float32)
+        if not hasattr(self._own, "flow"):
+            self._own.flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        return _cells(self._own.flow, then, now, seconds)
+
+
 def flow_of(store: FrameStore, timeline: Timeline, threads: int = 1) -> Flow:
     """Motion in the cells of the frames, 10 a second.
 
@@ -157,16 +179,11 @@ def _batches(
     """The `PARTS` of the rows, side by side, a thousand rows at a time."""
     store.expect_grey(WIDTH, HEIGHT)
     cv2.setNumThreads(1)  # pairs are shared out among threads, not pixels
-    own = local()
-    before = timeline.before(rows, LAG)
+    motion, before = CellMotion(), timeline.before(rows, LAG)
 
     def pair(row: int, earlier: int) -> NDArray[np.float32]:
-        if not hasattr(own, "flow"):
-            own.flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        if row == earlier:
-            return np.full(sum(PARTS.values()), np.nan, dtype=np.float32)
         then, now = store.gather([earlier, row])[..., 0]
-        return _cells(own.flow, then, now, timeline.seconds[row] - timeline.seconds[earlier])
+        return motion(then, now, timeline.seconds[row] - timeline.seconds[earlier])
 
     starts = range(0, len(rows), ROW_GROUP)
     with ThreadPoolExecutor(threads) as pool:

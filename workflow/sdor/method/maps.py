@@ -1,7 +1,8 @@
 """What the places of a frame look like: the network's last maps as principal components a place."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,24 +56,29 @@ def place_maps(
     maps : (n, 49, components of all stages) float16.
     """
     sample = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).round().astype(int))
-    looked = [*_raw_maps(backbone, frames, rows[sample], settings)]
+    looked = [*raw_maps(backbone, frames, rows[sample], settings)]
     stages: tuple[str, ...] = settings.stages
     kept = {name: np.concatenate([one[name] for one in looked]) for name in stages}
-    if basis is None:
-        basis = {}
-        for name, one in kept.items():
-            mean, components = _components(one, settings.components)
-            basis |= {f"{name}.mean": mean, f"{name}.components": components}
+    basis = basis or fit_basis(kept, settings.components)
     first = project(kept, basis)
     shape = (len(rows), *first.shape[1:])
     maps = allocate(shape) if allocate else np.empty(shape, np.float16)
     maps[sample] = first
     others, done = np.delete(np.arange(len(rows)), sample), 0
-    for raw in _raw_maps(backbone, frames, rows[others], settings):
+    for raw in raw_maps(backbone, frames, rows[others], settings):
         some = project(raw, basis)
         maps[others[done : done + len(some)]] = some
         done += len(some)
     return basis, maps
+
+
+def fit_basis(raw: Mapping[Any, NDArray[np.float16]], count: int) -> Basis:
+    """Principal components of the stages' maps (n, 49, channels), scaled to a variance of 1."""
+    basis: Basis = {}
+    for name, one in raw.items():
+        mean, components = _components(one, count)
+        basis |= {f"{name}.mean": mean, f"{name}.components": components}
+    return basis
 
 
 def project(raw: dict[str, NDArray[np.float16]], basis: Basis) -> MapArray:
@@ -118,17 +124,7 @@ def smoothed_maps(
     return smooth
 
 
-def _components(
-    maps: NDArray[np.float16], count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and principal components of maps (n, 49, channels), scaled to a variance of 1."""
-    values = maps.reshape(-1, maps.shape[2]).astype(np.float32)
-    pca = PCA(min(count, *values.shape), svd_solver="covariance_eigh").fit(values)
-    spread = np.sqrt(np.maximum(pca.explained_variance_, LEAST_SPREAD**2))
-    return pca.mean_.astype(np.float32), (pca.components_.T / spread).astype(np.float32)
-
-
-def _raw_maps(
+def raw_maps(
     backbone: Backbone, frames: Inputs, rows: Rows, settings: MapSettings
 ) -> Iterator[dict[str, NDArray[np.float16]]]:
     """Stage: its maps averaged to 7 x 7 places, (B, 49, channels), a batch at a time."""
@@ -149,3 +145,13 @@ def _raw_maps(
     for values in outputs(both, frames, rows, BATCH_SIZE, "maps"):
         parts = np.split(values, np.cumsum(widths)[:-1], axis=2)
         yield dict(zip(settings.stages, parts, strict=True))
+
+
+def _components(
+    maps: NDArray[np.float16], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and principal components of maps (n, 49, channels), scaled to a variance of 1."""
+    values = maps.reshape(-1, maps.shape[2]).astype(np.float32)
+    pca = PCA(min(count, *values.shape), svd_solver="covariance_eigh").fit(values)
+    spread = np.sqrt(np.maximum(pca.explained_variance_, LEAST_SPREAD**2))
+    return pca.mean_.astype(np.float32), (pca.components_.T / spread).astype(np.float32)

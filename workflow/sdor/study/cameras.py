@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdor.errors import SdorError
-from sdor.study.scenes import RESERVED_NAMES, Clip, Scene
+from sdor.files import About
+from sdor.study.scenes import RESERVED_NAMES, Clip, Scene, find_scene
 from sdor.study.sources import (
     NO_TEXT,
     VIDEO,
@@ -111,6 +112,21 @@ def find_cameras(
         said = "; ".join(lines[:3]) + f"; {len(lines) - 3} more like these" * (len(lines) > 3)
         raise SdorError(f"videos: {folder}: no video to look at, at any depth ({said or 'empty'})")
     return Cameras(_scenes(root, found), tuple(lines))
+
+
+def find_camera(name: str, config: About, now: float) -> Scene:
+    """A camera of a config, as the rules of a run found it, for one of its jobs.
+
+    Raises
+    ------
+    SdorError : it is not there any more.
+    """
+    if not config.get("videos"):
+        return find_scene(name, config["scene_folder"], config["data_root"])
+    found = find_cameras(config["videos"], now=now).scenes
+    if name not in found:
+        raise SdorError(f"videos: {config['videos']}: the camera {name} is gone from there")
+    return found[name]
 
 
 def scene_file(folder: str | Path) -> str:

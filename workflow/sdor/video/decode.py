@@ -8,7 +8,8 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import NamedTuple
@@ -143,7 +144,7 @@ def read_video(
             for number, (stamp, frame) in enumerate(_decoded(file, video, doubts), start=1):
                 time = clock.at(number, stamp)
                 if number >= first:
-                    yield Picture(number, time, _pixels(frame, bits, path))
+                    yield Picture(number, time, partial(_pixels, frame, bits, path))
                 if number == last:
                     break
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
@@ -153,6 +154,53 @@ def read_video(
     if number == 0:
         reason = f" ({doubts[0].words})" if doubts else ""
         raise UnreadableError(f"{path}: no frame of it can be decoded{reason}")
+
+
+class Declared(NamedTuple):
+    """What a video file says of itself, which need not be so.
+
+    Attributes
+    ----------
+    seconds, frames : how much it is, 0 where it does not say.
+    begin : its clock at its first frame (s). metadata : such as `creation_time`.
+    """
+
+    seconds: float
+    frames: int
+    begin: float
+    metadata: dict[str, str]
+
+
+def declared(path: str | Path) -> Declared | None:
+    """What a video file says of itself, without decoding it; None where it cannot be opened."""
+    try:
+        with av.open(str(Path(path).absolute()), options=OPTIONS, metadata_errors="ignore") as file:
+            seconds = (file.duration or 0) / av.time_base
+            rate = next((one.average_rate for one in file.streams.video), None)
+            begin = (file.start_time or 0) / av.time_base
+            frames = round(seconds * rate) if rate else 0
+            return Declared(seconds, frames, begin, dict(file.metadata))
+    except (av.FFmpegError, OSError, ValueError):
+        return None
+
+
+def key_frames(path: str | Path, times: Sequence[float], stream: int | None = None) -> list[Frame]:
+    """The key frames before some times (s) of a video file, each once; none where it has no such.
+
+    Only these are decoded: a sample of hours in seconds.
+    """
+    found: dict[int | None, Frame] = {}
+    try:
+        with av.open(str(Path(path).absolute()), options=OPTIONS, metadata_errors="ignore") as file:
+            video = _video_stream(path, file, stream)
+            for time in times:
+                file.seek(int((time + (file.start_time or 0) / av.time_base) * av.time_base))
+                frame = next(file.decode(video), None)
+                if frame is not None and frame.pts not in found:
+                    found[frame.pts] = _pixels(frame, None, path)
+    except (av.FFmpegError, OSError, ValueError, UnreadableError):
+        pass  # whoever looks at all of it says what is wrong
+    return [*found.values()]
 
 
 class _Clock:
@@ -380,8 +428,12 @@ def _pixels(frame: av.VideoFrame, bits: int | None, path: str | Path) -> Frame:
             )
         pixels = (samples >> (bits - 8)).astype(np.uint8)
     else:
-        grey = name.startswith(GREY_FORMATS)
-        pixels = frame.to_ndarray(format="gray" if grey else "rgb24").astype(np.uint8, copy=False)
+        kind = "gray" if name.startswith(GREY_FORMATS) else "rgb24"
+        try:
+            pixels = frame.to_ndarray(format=kind).astype(np.uint8, copy=False)
+        except (av.FFmpegError, ValueError) as error:
+            words = f"pictures of {name} cannot be converted ({_words(error)})"
+            raise UnreadableError(f"{path}: {words}") from error
     if isinstance(matrix := frame.side_data.get("DISPLAYMATRIX"), SideData):
         # Where one unit to the right and one down of the stored picture are shown.
         right, down = np.frombuffer(bytes(matrix), dtype=np.int32).reshape(3, 3)[:2, :2]

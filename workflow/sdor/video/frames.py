@@ -177,7 +177,7 @@ def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int
     with atomic(output) as temporary, temporary.open("w+b") as file:
         file.seek(HEADER)
         for frame in frames:
-            small = _resized(frame, view)
+            small = resized(frame, view)
             if small.shape[2] > channels:
                 _widen(file, count, view.height * view.width)
                 channels = 3
@@ -312,8 +312,8 @@ def _told(doubts: Sequence[Doubt]) -> tuple[Doubt, ...]:
     return (*ordered[:TOLD], *([Doubt(None, f"and in {more} more places")] if more > 0 else []))
 
 
-def _resized(frame: Frame, view: View) -> Frame:
-    """A frame as large as the view; with one channel when it has no colour."""
+def resized(frame: Frame, view: View) -> Frame:
+    """A frame as large as the view (bilinear); with one channel when it has no colour."""
     picture = Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame)
     if view.grey:
         picture = picture.convert("L")

@@ -5,6 +5,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,7 +88,9 @@ def read_images(
                 logger.info("%s: 16-bit images, of which %d bits are used", folder, used)
             pixels, depth = frame, used or depth
         for shown in range(due, number + 1):
-            yield Picture(shown, (shown - 1) / fps if fps else math.nan, pixels)
+            yield Picture(
+                shown, (shown - 1) / fps if fps else math.nan, partial(np.asarray, pixels)
+            )
         due = number + 1
     if pixels is None and words:
         raise UnreadableError(words)

@@ -1,7 +1,9 @@
 """A picture of a clip, as every reader gives it, and what was doubtful on the way to it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,20 +16,33 @@ Frame = npt.NDArray[np.uint8]  # [height, width, channels], channels = 1 (grey) 
 Size = tuple[int, int]  # width, height in pixels
 
 
-class Picture(NamedTuple):
+@dataclass(frozen=True)
+class Picture:
     """One frame of a source.
 
     Attributes
     ----------
     number : of the frame in its source, from 1.
     time : seconds from the source's beginning; NaN where nothing tells.
-    pixels : uint8 [height, width, channels]. Where the frame itself cannot be read, those of the
-        one before it stand for it (of the first that can be read, where there is none before).
+    convert : gives `pixels`; a frame that nobody looks at costs its decoding only.
     """
 
     number: int
     time: float
-    pixels: Frame
+    convert: Callable[[], Frame]
+
+    @cached_property
+    def pixels(self) -> Frame:
+        """uint8 [height, width, channels].
+
+        Where the frame itself cannot be read, those of the one before stand for it (of the first
+        that can be read, where there is none before).
+
+        Raises
+        ------
+        UnreadableError : it cannot be converted.
+        """
+        return self.convert()
 
 
 class Doubt(NamedTuple):

@@ -1,0 +1,304 @@
+"""One look sees what the workflow's stages see, once a file; what was learnt scores any piece."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+from synthetic_walkers import RUNS, walkers
+
+from sdor.errors import SdorError
+from sdor.method.flow import flow_of
+from sdor.networks.backbones import load_backbone
+from sdor.networks.compute import choose_compute
+from sdor.networks.fetch import resolve_weights
+from sdor.operator.archive import Archive, look_at_camera
+from sdor.operator.basis import camera_basis
+from sdor.operator.look import CELLS, Eye, look, sampled
+from sdor.operator.model import MARGIN, CameraModel
+from sdor.operator.moments import write_moments
+from sdor.operator.pace import Pace, duration
+from sdor.operator.rank import rank
+from sdor.study.scenes import Clip, Scene
+from sdor.study.settings import EventSettings
+from sdor.study.study import read_method
+from sdor.video.frames import extract_frames, read_clip
+from sdor.video.picture import Picture
+from sdor.video.store import FrameStore
+from sdor.video.timeline import Timeline
+
+METHOD = read_method(
+    {
+        "approach": "motion",
+        "backbone": "resnet18",
+        "input_size": 64,
+        "iterations": 2,
+        "components": 8,
+        "steps": 60,
+        "hidden_units": 20,
+    },
+    "test",
+)
+COMPUTE = choose_compute("cpu", "fp32")
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    resolve_weights("resnet18", "random", file)
+    return load_backbone(file)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory, write_video):
+    """Three files of six seconds, in the last of which one runs."""
+    folder = tmp_path_factory.mktemp("films")
+    for number, frames in enumerate(walkers()[0], start=1):
+        write_video(folder / f"{number}.mkv", frames[..., np.newaxis], fps=10)
+    return folder
+
+
+@pytest.fixture
+def camera(films, tmp_path):
+    root = Path(shutil.copytree(films, tmp_path / "films"))
+    clips = [Clip(f"clip{n}", "video", root / f"{n}.mkv", f"{n}.mkv") for n in (1, 2, 3)]
+    return Scene("gate", root, tuple(clips))
+
+
+@pytest.fixture(scope="module")
+def eye(films, backbone):
+    clips = [Clip(f"clip{n}", "video", films / f"{n}.mkv", f"{n}.mkv") for n in (1, 2, 3)]
+    scene = Scene("gate", films, tuple(clips))
+    basis = camera_basis(scene, backbone, COMPUTE, METHOD.maps, METHOD.input_size)
+    return Eye(backbone, COMPUTE, METHOD.maps, basis, METHOD.input_size)
+
+
+@pytest.fixture(scope="module")
+def watched(films, eye, tmp_path_factory):
+    """A folder with all that is made of the camera."""
+    folder = tmp_path_factory.mktemp("watch")
+    clips = [Clip(f"clip{n}", "video", films / f"{n}.mkv", f"{n}.mkv") for n in (1, 2, 3)]
+    looked_at(Scene("gate", films, tuple(clips)), eye, folder)
+    ranked(folder, eye)
+    return folder
+
+
+def looked_at(camera, eye, folder, said=None):
+    return look_at_camera(
+        camera,
+        eye,
+        (folder / "looks.parquet", folder / "looks"),
+        threads=1,
+        say=[].append if said is None else said.append,
+        about={},
+    )
+
+
+def ranked(folder, eye):
+    outputs = [folder / name for name in ("model.safetensors", "scores.parquet")]
+    return rank(
+        folder / "looks.parquet",
+        folder / "looks",
+        tuple(outputs),
+        METHOD,
+        eye.basis,
+        seed=0,
+        compute=COMPUTE,
+        about={},
+    )
+
+
+@pytest.mark.parametrize("rate", [5, 10, 24, 30])
+def test_frames_are_sampled_as_on_a_timeline(eye, rate):
+    times = np.arange(3 * rate) / rate + 0.5
+    pictures = [
+        Picture(n, t, lambda: np.zeros((8, 8, 3), np.uint8)) for n, t in enumerate(times, 1)
+    ]
+    rows = [*sampled(pictures, eye)]
+    timeline = Timeline.of({"clip": times})
+    expected = timeline.sampled(10.0)
+    assert [row.frame - 1 for row in rows] == expected.tolist()
+    before = times[timeline.before(expected, 0.1)]
+    np.testing.assert_allclose([row.pair[2] for row in rows], times[expected] - before)
+    looked = [row.frame - 1 for row in rows if row.picture is not None]
+    assert looked == timeline.sampled(5.0).tolist()
+
+
+def test_only_what_is_needed_of_a_picture_is_converted(eye):
+    converted = []
+
+    def convert(number):
+        converted.append(number)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    pictures = [Picture(n, n / 100, lambda n=n: convert(n)) for n in range(100)]
+    assert len([*sampled(pictures, eye)]) == 10
+    assert len(converted) == len(set(converted)) <= 20
+
+
+def test_motion_is_that_of_the_stage(camera, eye, tmp_path):
+    file = tmp_path / "clip3.npy"
+    found = extract_frames(camera.clips[2], [], CELLS, file)
+    expected = flow_of(FrameStore({"clip3": file}), Timeline.of({"clip3": found.times}))
+    looks = [*look(read_clip(camera.clips[2], []), eye)]
+    for name in ("speed", "moving", "change"):
+        seen = np.concatenate([getattr(one, name) for one in looks])
+        np.testing.assert_allclose(seen, getattr(expected, name), rtol=1e-6)
+
+
+def test_a_new_day_is_looked_at_alone(camera, eye, tmp_path):
+    days, said = tmp_path / "watch", []
+    first = Scene("gate", camera.root, camera.clips[:2])
+    looked_at(first, eye, days, said)
+    times = {path: path.stat().st_mtime_ns for path in days.glob("looks/*/*.npz")}
+    table = looked_at(camera, eye, days, said)
+    assert [*table["clip"]] == ["clip1", "clip2", "clip3"]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert len([*days.glob("looks/*/*.npz")]) == 3
+    assert said[-1].endswith("; 2 files were looked at before")
+    looked_at(first, eye, days)  # what is gone is forgotten
+    assert len([*days.glob("looks/*")]) == 2
+
+
+def test_a_moved_file_keeps_its_look_and_a_changed_one_does_not(camera, eye, tmp_path):
+    before = looked_at(camera, eye, tmp_path / "watch")["look"]
+    shutil.copy(camera.clips[0].path, camera.root / "copy")
+    (camera.root / "copy").rename(camera.clips[0].path)
+    assert [*looked_at(camera, eye, tmp_path / "watch")["look"]] == [*before]
+    shutil.copy(camera.clips[2].path, camera.clips[0].path)
+    after = looked_at(camera, eye, tmp_path / "watch")["look"]
+    assert (after != before).sum() == 1
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(camera, eye, tmp_path):
+    (camera.root / "text.mp4").write_text("no video")
+    (camera.root / "empty.mp4").touch()
+    more = [
+        Clip(n, "video", camera.root / f"{n}.mp4", f"{n}.mp4") for n in ("text", "empty", "gone")
+    ]
+    table = looked_at(Scene("gate", camera.root, (*more, *camera.clips)), eye, tmp_path / "watch")
+    wrong = table[table["look"] == ""]
+    assert [*wrong["clip"]] == ["text", "empty", "gone"]
+    assert all(wrong["failure"])
+    assert [*table["clip"]][:3] == ["clip1", "clip2", "clip3"]
+    with pytest.raises(SdorError, match="camera gate: nothing of it can be read"):
+        looked_at(Scene("gate", camera.root, tuple(more)), eye, tmp_path / "none")
+
+
+def test_a_look_that_is_broken_off_leaves_nothing_and_the_next_goes_on(
+    camera, eye, tmp_path, monkeypatch
+):
+    import sdor.operator.archive as archive
+
+    whole, calls = archive.look, []
+
+    def broken(*given):
+        calls.append(given)
+        yield from whole(*given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "look", broken)
+    with pytest.raises(KeyboardInterrupt):
+        looked_at(camera, eye, tmp_path / "watch")
+    assert len([*(tmp_path / "watch").glob("looks/*")]) == 1
+    looked_at(camera, eye, tmp_path / "watch")
+    assert len(calls) == 4
+
+
+def test_who_runs_is_ranked_highest(watched):
+    scores = pd.read_parquet(watched / "scores.parquet")
+    assert [*scores.columns[:5]] == ["clip", "frame", "time", "stretch", "seconds"]
+    assert len(scores) == 180
+    assert roc_auc_score(walkers()[1], scores["score"]) > 0.98
+
+
+def test_a_saved_model_scores_a_piece_as_the_whole(watched):
+    scores = pd.read_parquet(watched / "scores.parquet")
+    model = CameraModel.load(watched / "model.safetensors", COMPUTE)
+    archive = Archive.read(watched / "looks.parquet", watched / "looks")
+    clip = scores[scores["clip"] == "clip3"].reset_index(drop=True)
+    stretch = clip["stretch"][0]
+    for begin, end in ((0.0, 1.0), (1.0, 2.0), (5.0, 9.0)):
+        piece = archive.piece(stretch, begin - MARGIN, end + MARGIN)
+        found, _ = model.score(piece.looks, piece.seconds)
+        own = (piece.seconds >= begin) & (piece.seconds < end)
+        expected = clip[(clip["seconds"] >= begin) & (clip["seconds"] < end)]
+        np.testing.assert_allclose(found["score"][own], expected["score"], atol=1e-5)
+    quantiles = model.about["quantiles"]
+    assert (quantiles[0], quantiles[-1]) == (scores["score"].min(), scores["score"].max())
+
+
+def test_a_moment_is_when_and_where_one_runs(watched, tmp_path):
+    archive = Archive.read(watched / "looks.parquet", watched / "looks")
+    outputs = (tmp_path / "events.parquet", tmp_path / "heat.npy")
+    files = (watched / "model.safetensors", watched / "scores.parquet")
+    settings = EventSettings(budget=3, per="scene", lead=3.0)
+    found = write_moments(archive, files, outputs, settings, compute=COMPUTE, about={})
+    first = found.iloc[0]
+    assert (first["clip"], first["kind"], first["rank"]) == ("clip3", "moment", 1)
+    assert RUNS[1] <= first["peak"] - 1 <= RUNS[2]
+    row, column = np.unravel_index(np.load(outputs[1])[0].argmax(), (24, 36))
+    assert abs(5 * row - 60) <= 15  # pixels from the runner's middle
+    assert abs(5 * column - (20 + 7 * (first["peak"] - 1 - RUNS[1]))) <= 25
+    assert first["x0"] <= (column + 0.5) / 36 <= first["x1"]
+    assert len(np.load(outputs[1])) == len(found)
+
+
+def test_damage_is_named_with_what_to_do(camera, eye, tmp_path):
+    looked_at(camera, eye, tmp_path)
+    part = next(tmp_path.glob("looks/*/*.npz"))
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(
+        SdorError, match=r"looks/clip\d-.*npz: damaged or missing .*delete its folder"
+    ):
+        Archive.read(tmp_path / "looks.parquet", tmp_path / "looks")
+    (tmp_path / "model.safetensors").write_bytes(b"no model")
+    with pytest.raises(SdorError, match=r"model\.safetensors: damaged"):
+        CameraModel.load(tmp_path / "model.safetensors", COMPUTE)
+
+
+def test_pictures_are_seen_without_what_masks_hide(camera, eye):
+    from dataclasses import replace
+
+    from sdor.study.scenes import Rectangle
+
+    hidden = replace(eye, masks=(Rectangle(0, 0, 180, 120),))
+    looks = next(look(read_clip(camera.clips[2], []), hidden))
+    assert not looks.thumb.any()
+    assert not np.nan_to_num(looks.speed).any()
+
+
+def test_facts_of_a_file(camera, eye, tmp_path):
+    looked_at(camera, eye, tmp_path)
+    facts = json.loads(next(tmp_path.glob("looks/clip1*/facts.json")).read_text())
+    assert (facts["frames"], facts["width"], facts["height"]) == (60, 180, 120)
+    assert facts["fps"] == pytest.approx(10, abs=0.01)
+    assert facts["seconds"] == pytest.approx(6, abs=0.01)
+
+
+def test_pace_says_how_far_it_is(monkeypatch):
+    now, said = [0.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pace = Pace("gate", [(3600.0, 90_000), (600.0, 15_000)], [(600.0, 15_000)], said.append)
+    assert said == [
+        "camera gate: 2 files, 1 h 10 min of video, 105,000 frames; 1 files were looked at before"
+    ]
+    now[0] = 4.0
+    pace.at("b", 20.0)
+    assert len(said) == 1
+    now[0] = 10.0
+    pace.at("b", 100.0)
+    assert said[1:] == [
+        "camera gate: 1 min 40 s of 10 min 0 s looked at, 10.0 x real time; about 50 s left"
+    ]
+    now[0] = 39.0
+    pace.at("b", 300.0)
+    assert len(said) == 2
+
+
+def test_durations():
+    assert [duration(one) for one in (11.6, 200, 18_120)] == ["12 s", "3 min 20 s", "5 h 2 min"]

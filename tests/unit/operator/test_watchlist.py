@@ -1,0 +1,107 @@
+"""From video to the page: what is shown of cameras, whose files some are wrong."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_walkers import walkers
+
+from sdor.files import write_parquet
+from sdor.operator.watchlist import make_previews, write_watchlist
+from sdor.study.scenes import Clip, Scene
+
+EVENT = {
+    "event": "0123456789",
+    "rank": 1,
+    "clip": "night",
+    "first": 20,
+    "last": 40,
+    "peak": 30,
+    "begin": 1.9,
+    "end": 3.9,
+    "peak_time": 2.9,
+    "score": 2.0,
+    "unusual": 9.0,
+    "percentile": 100.0,
+    "group": "unlike",
+    "kind": "moment",
+    "clock": pd.Timestamp("2026-11-26 13:00:02.900"),
+    "x0": 0.1,
+    "y0": 0.2,
+    "x1": 0.3,
+    "y1": 0.4,
+}
+CHANGE = {"event": "change50", "rank": 0, "group": "", "kind": "picture changed"}
+CHANGE |= dict.fromkeys(("score", "unusual", "percentile", "x0", "y0", "x1", "y1"), np.nan)
+
+
+@pytest.fixture
+def gate(tmp_path, write_video):
+    """A camera with one file, and what was made of it."""
+    path = write_video(tmp_path / "night.mkv", walkers()[0][2][..., np.newaxis], fps=10)
+    scene = Scene("gate", tmp_path, (Clip("night", "video", path, path.name),))
+    folder = tmp_path / "results/gate/watch"
+    write_parquet(folder / "events.parquet", pd.DataFrame([EVENT, {**EVENT, **CHANGE}]), {})
+    heat = np.zeros((2, 24, 36), dtype=np.float32)
+    heat[0, 5:9, 4:12] = 3
+    np.save(folder / "heat.npy", heat)
+    scores = {"clip": "night", "time": np.arange(60) / 10, "score": np.arange(60.0)}
+    write_parquet(folder / "scores.parquet", pd.DataFrame(scores), {})
+    rows = [
+        {"source": "night.mkv", "seconds": 6.0, "failure": "", "remarks": ["near frame 3: odd"]},
+        {
+            "source": "<i>.mp4",
+            "seconds": 0.0,
+            "failure": f"{tmp_path}/<i>.mp4: cannot be read",
+            "remarks": [],
+        },
+    ]
+    write_parquet(folder / "looks.parquet", pd.DataFrame(rows), {})
+    return scene, folder
+
+
+def written(gate, tmp_path, **more):
+    scene, folder = gate
+    assert make_previews(scene, folder, folder / "previews", 3.0) == 2
+    outputs = tmp_path / "results/watchlist.html", tmp_path / "results/watchlist.csv"
+    given = {"lead": 3.0, "settings": {"events": {"budget": 20}}, **more}
+    assert write_watchlist([scene], [folder], outputs, **given) == 2
+    return outputs[0].read_text(), list(csv.DictReader(outputs[1].open()))
+
+
+def test_a_page_shows_moments_changes_and_what_was_not_read(gate, tmp_path):
+    page, _ = written(gate, tmp_path, left=["late.mp4: is still being written"])
+    assert page.count("data:video/mp4;base64,") == 2
+    for words in ("2026-11-26 13:00:02", "cannot be read", "odd", "is still being written"):
+        assert words in page
+    assert "<i>.mp4" not in page
+    assert str(tmp_path / "<i>") not in page
+    assert "budget: 20" in page
+
+
+def test_a_table_has_a_row_a_moment_with_its_preview(gate, tmp_path):
+    _, rows = written(gate, tmp_path)
+    assert [row["event"] for row in rows] == ["0123456789", "change50"]
+    first = rows[0]
+    assert (first["camera"], first["rank"], first["peak_frame"]) == ("gate", "1", "30")
+    assert (tmp_path / "results" / first["preview"]).is_file()
+    assert Path(first["preview"]).parts[:2] == ("gate", "watch")
+    assert first["clock"] == "2026-11-26T13:00:02.900"
+
+
+def test_cameras_share_one_order(gate, tmp_path):
+    scene, folder = gate
+    other = folder.parents[1] / "yard/watch"
+    for name in ("heat.npy", "scores.parquet", "looks.parquet"):
+        other.mkdir(parents=True, exist_ok=True)
+        (other / name).write_bytes((folder / name).read_bytes())
+    rows = [{**EVENT, "event": "a", "unusual": 20.0}, {**EVENT, "event": "b", "group": "ordinary"}]
+    write_parquet(other / "events.parquet", pd.DataFrame(rows), {})
+    yard = Scene("yard", scene.root, scene.clips)
+    outputs = tmp_path / "results/watchlist.html", tmp_path / "results/watchlist.csv"
+    write_watchlist([scene, yard], [folder, other], outputs, lead=3.0, settings={})
+    table = pd.read_csv(outputs[1], dtype={"event": str})
+    assert [*table["event"]] == ["a", "0123456789", "b", "change50"]
+    assert [*table["rank"]][:3] == [1, 2, 3]

@@ -1,0 +1,115 @@
+"""What the places of a camera look like, as principal components fitted once, on a sample of it."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from sdor.errors import SdorError
+from sdor.files import About, atomic, damaged, digest_of, file_sha256
+from sdor.method.maps import Basis, fit_basis, raw_maps
+from sdor.networks.backbones import Backbone, load_backbone
+from sdor.networks.compute import Compute
+from sdor.networks.inputs import Inputs
+from sdor.operator.look import Eye
+from sdor.study.scenes import Rectangle, Scene
+from sdor.study.settings import MapSettings
+from sdor.video.decode import declared, key_frames
+from sdor.video.frames import View, read_clip, resized
+from sdor.video.picture import Frame, UnreadableError, hide
+
+SAMPLED = 96  # frames: 4,700 places
+ENOUGH = 32  # key frames, which a sample of hours has; a short video, or odd coding, has fewer
+EVERY = 0.4  # seconds between frames of a video that is read from its beginning
+
+
+def camera_basis(
+    scene: Scene, backbone: Backbone, compute: Compute, settings: MapSettings, size: int
+) -> Basis:
+    """Fit the components on frames from all over a camera's video.
+
+    Raises
+    ------
+    SdorError : none of it can be read.
+    """
+    frames = _key_frames(scene)
+    if len(frames) < ENOUGH:
+        frames = [*islice(_from_the_beginning(scene), SAMPLED)]
+    if not frames:
+        raise SdorError(f"camera {scene.name}: no frame of its video can be read")
+    view = View(size, size)
+    small = [resized(hide(one, scene.masks), view) for one in frames]
+    pictures = np.stack([np.broadcast_to(one, (size, size, 3)) for one in small])
+    inputs = Inputs(pictures, compute)
+    raw = [*raw_maps(backbone, inputs, np.arange(len(pictures)), settings)]
+    kept = {name: np.concatenate([one[name] for one in raw]) for name in settings.stages}
+    return fit_basis(kept, settings.components)
+
+
+def open_eye(
+    weights: Path,
+    basis: Path,
+    compute: Compute,
+    stage: About,
+    masks: tuple[Rectangle, ...],
+) -> Eye:
+    """What looks at a camera, with the weights and the basis of files.
+
+    Parameters
+    ----------
+    stage : settings of the stage: maps, size, and all that tells its looks from those of another.
+    """
+    backbone = load_backbone(weights)
+    compute.place(backbone)
+    same = [stage[key] for key in ("look", "weights", "maps", "size", "masks", "compute")]
+    key = digest_of([*same, file_sha256(basis)])
+    maps = MapSettings.read(stage["maps"])
+    return Eye(backbone, compute, maps, read_basis(basis), stage["size"], masks, key)
+
+
+def read_basis(path: Path) -> Basis:
+    """The basis of a file (SdorError: it is damaged)."""
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise SdorError(damaged(path, error)) from error
+
+
+def write_basis(path: Path, basis: Basis) -> None:
+    """Write it."""
+    with atomic(path) as temporary:
+        save_file(basis, temporary)
+
+
+def _key_frames(scene: Scene) -> list[Frame]:
+    """Of whole files, evenly spread over all of their time."""
+    whole = [one for one in scene.clips if one.kind == "video" and one.first == 1 and not one.last]
+    told = [declared(clip.path) for clip in whole]
+    ends = np.cumsum([one.seconds if one else 0.0 for one in told])
+    if not len(ends) or not ends[-1]:
+        return []
+    times = (np.arange(SAMPLED) + 0.5) / SAMPLED * ends[-1]
+    of_clip: NDArray[np.int64] = np.searchsorted(ends, times, side="right")
+    frames = list[Frame]()
+    for place in np.unique(of_clip):
+        within = times[of_clip == place] - (ends[place - 1] if place else 0.0)
+        frames += key_frames(whole[place].path, within.tolist(), whole[place].stream)
+    return frames
+
+
+def _from_the_beginning(scene: Scene) -> Iterator[Frame]:
+    """Frames of clip after clip, each some time after the one before."""
+    for clip in scene.clips:
+        due = 0.0
+        try:
+            for picture in read_clip(clip, []):
+                time = picture.time if np.isfinite(picture.time) else picture.number / 10
+                if time >= due:
+                    due = time + EVERY
+                    yield picture.pixels
+        except (UnreadableError, OSError):
+            continue

@@ -1,0 +1,103 @@
+"""The moments of a camera that are worth watching, with where in the picture they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sdor.files import About, atomic, read_about, read_parquet, write_parquet
+from sdor.method.events import box_of, find_events
+from sdor.method.flow import ACROSS, DOWN, FINE
+from sdor.networks.compute import Compute
+from sdor.operator.archive import Archive
+from sdor.operator.model import MARGIN, CameraModel
+from sdor.study.settings import EventSettings
+
+CHANGED = "picture changed"
+
+
+def write_moments(
+    archive: Archive,
+    files: tuple[Path, Path],
+    outputs: tuple[Path, Path],
+    settings: EventSettings,
+    *,
+    compute: Compute,
+    about: About,
+) -> pd.DataFrame:
+    """Write a table of the events, and changes of the picture, and an array of heat maps.
+
+    Parameters
+    ----------
+    files : model and scores, as `rank` wrote them.
+    outputs : the table, with the columns of `find_events`, and kind ("moment", or "picture
+        changed"), words (what changed), clock (local time of the peak, NaT where nothing tells) and
+        x0, y0, x1, y1 (0 to 1; where it is); and the heat maps (events, 24, 36).
+
+    Raises
+    ------
+    SdorError : a file is damaged.
+    """
+    model, scores = CameraModel.load(files[0], compute), read_parquet(files[1])
+    scores["clock"] = clocks_of(scores, archive.clips)
+    found = find_events(scores, settings, scores["blocked"].to_numpy()).assign(
+        kind="moment", words=""
+    )
+    changes = [_change(scores, *one) for one in read_about(files[1])["changes"]]
+    if changes:
+        found = pd.concat([found, pd.DataFrame(changes)], ignore_index=True)
+    heat = np.stack([*(_heat(archive, model, *one) for one in _peaks(found)), _blank()])[:-1]
+    rows = scores.set_index(["clip", "frame"])["clock"]
+    found["clock"] = [
+        rows.get(key, pd.NaT) for key in zip(found["clip"], found["peak"], strict=True)
+    ]
+    boxes = [box_of(one) for one in heat]
+    for place, name in enumerate(("x0", "y0", "x1", "y1")):
+        found[name] = [box[place] if box else np.nan for box in boxes]
+    write_parquet(outputs[0], found, about)
+    with atomic(outputs[1]) as temporary:
+        np.save(temporary, heat)
+    return found
+
+
+def clocks_of(scores: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
+    """When each row was recorded, in local time; NaT where nothing tells."""
+    table = clips.set_index("clip")
+    begins = pd.to_datetime(table["clock"].replace("", None))
+    first = scores.groupby("clip")["time"].transform("first")
+    since: pd.Series = pd.to_timedelta(scores["time"] - first, unit="s")
+    return scores["clip"].map(begins) + since
+
+
+def _change(scores: pd.DataFrame, row: int, words: str) -> dict[str, object]:
+    """A change of the picture as an event without a score."""
+    at = scores.iloc[row]
+    frame, time, seconds = int(at["frame"]), float(at["time"]), float(at["seconds"])
+    frames = dict.fromkeys(("first", "last", "peak"), frame)
+    times = dict.fromkeys(("begin", "end", "peak_time"), time)
+    times |= dict.fromkeys(("begin_seconds", "end_seconds", "peak_seconds"), seconds)
+    name = {"event": f"change{row}", "rank": 0, "stretch": at["stretch"], "clip": at["clip"]}
+    rest = {"score": np.nan, "unusual": np.nan, "percentile": np.nan, "group": "", "kind": CHANGED}
+    return {**name, **frames, **times, **rest, "words": words}
+
+
+def _peaks(found: pd.DataFrame) -> list[tuple[str, int, float]]:
+    return [*zip(found["kind"], found["stretch"], found["peak_seconds"], strict=True)]
+
+
+def _heat(
+    archive: Archive, model: CameraModel, kind: str, stretch: int, peak: float
+) -> NDArray[np.float32]:
+    """The map of the row at a peak; of a change of the picture, none."""
+    if kind == CHANGED:
+        return _blank()
+    piece = archive.piece(stretch, peak - MARGIN, peak + MARGIN)
+    _, places = model.score(piece.looks, piece.seconds)
+    row = np.abs(piece.seconds - peak).argmin()
+    heat: NDArray[np.float32] = model.heat(piece.looks, piece.seconds, places, np.array([row]))[0]
+    return heat
+
+
+def _blank() -> NDArray[np.float32]:
+    return np.zeros((FINE * DOWN, FINE * ACROSS), dtype=np.float32)

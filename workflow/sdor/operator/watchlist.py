@@ -1,0 +1,138 @@
+"""The watchlist of all cameras, from the files of each."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from sdor.files import About, atomic, read_array, read_parquet
+from sdor.operator.moments import CHANGED
+from sdor.operator.page import (
+    Camera,
+    Moment,
+    NotRead,
+    watchlist_csv,
+    watchlist_page,
+    write_previews,
+)
+from sdor.study.scenes import Scene
+
+SHOWN = 50  # moments of all cameras that one page holds; each camera's own page has the rest
+
+
+def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
+    """The moments of a camera, in order.
+
+    Parameters
+    ----------
+    folder : where its events, heat maps, scores, looks and previews are. lead : s shown before.
+
+    Raises
+    ------
+    SdorError : a file is damaged.
+    """
+    events = read_parquet(folder / "events.parquet")
+    heat = read_array(folder / "heat.npy", len(events))
+    scores = read_parquet(folder / "scores.parquet", ["clip", "time", "score"])
+    curves = {
+        name: one[["time", "score"]].to_numpy() for name, one in scores.groupby("clip", sort=False)
+    }
+    hottest = float(heat.max()) if len(heat) else 0.0
+    moments = []
+    for row, one in zip(events.to_dict("records"), heat, strict=True):
+        clip = camera.clip(row["clip"])
+        box = tuple(row[side] for side in ("x0", "y0", "x1", "y1"))
+        is_change = row["kind"] == CHANGED
+        moments.append(
+            Moment(
+                event=row["event"],
+                rank=row["rank"],
+                camera=camera.name,
+                clip=clip,
+                source=clip.source,
+                kind="picture changed" if is_change else "moment",
+                group="unlike" if row["group"] == "unlike" else "ordinary",
+                begin=row["begin"],
+                end=row["end"],
+                peak=row["peak_time"],
+                clock=None if pd.isna(row["clock"]) else row["clock"].to_pydatetime(),
+                first=row["first"],
+                last=row["last"],
+                peak_frame=row["peak"],
+                score=row["score"],
+                unusual=row["unusual"],
+                percentile=row["percentile"],
+                box=None if np.isnan(box).any() else box,
+                heat=None if is_change or not hottest else one / hottest,
+                curve=curves[row["clip"]],
+                lead=lead,
+                shown=folder / "previews" / f"{row['event']}.mp4",
+            )
+        )
+    return moments
+
+
+def make_previews(camera: Scene, folder: Path, output: Path, lead: float) -> int:
+    """Make picture and loop of each moment of a camera; returns how many there are."""
+    return len([*write_previews(moments_of(camera, folder, lead), output, camera.masks)])
+
+
+def write_watchlist(
+    cameras: Sequence[Scene],
+    folders: Sequence[Path],
+    outputs: tuple[Path, Path],
+    *,
+    lead: float,
+    left: Sequence[str] = (),
+    home: str = "",
+    settings: About,
+) -> int:
+    """Write the page and the table of one camera or of several.
+
+    Parameters
+    ----------
+    folders : of each; see `moments_of`. outputs : page and table.
+    lead : s shown before a moment. left : lines of what was not looked at.
+    home : the page of all cameras, where this is that of one. settings : that it was made with.
+
+    Returns
+    -------
+    How many moments there are.
+    """
+    page, table = outputs
+    moments, facts, wrong = list[Moment](), list[Camera](), list[NotRead]()
+    for camera, folder in zip(cameras, folders, strict=True):
+        moments += moments_of(camera, folder, lead)
+        looks = read_parquet(folder / "looks.parquet")
+        own = "" if home else f"{camera.name}/{page.name}"
+        facts.append(Camera(camera.name, float(looks["seconds"].sum()), len(looks), own))
+        for row in looks.to_dict("records"):
+            words = [row["failure"]] if row["failure"] else list(row["remarks"])
+            path = f"{camera.root / row['source']}: "
+            wrong += [NotRead(camera.name, row["source"], it.removeprefix(path)) for it in words]
+    # One order for all: what stands out most of its own camera comes first.
+    ranked = sorted(
+        (one for one in moments if one.kind == "moment"),
+        key=lambda one: (one.group != "unlike", -one.unusual),
+    )
+    ranked = [replace(one, rank=rank) for rank, one in enumerate(ranked, start=1)]
+    changes = [one for one in moments if one.kind != "moment"]
+    wrong += [NotRead("", *line.partition(": ")[::2]) for line in left]
+    text = watchlist_page(
+        [*ranked[:SHOWN], *changes[:SHOWN]],
+        facts,
+        wrong,
+        settings=yaml.safe_dump(dict(settings), sort_keys=False),
+        made=datetime.now(),
+        table=table.name,
+        home=home,
+    )
+    with atomic(page) as temporary:
+        temporary.write_text(text)
+    with atomic(table) as temporary:
+        temporary.write_text(watchlist_csv([*ranked, *changes], page.parent))
+    return len(moments)
