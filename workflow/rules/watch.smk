@@ -56,7 +56,7 @@ rule look:
         stage=lambda w: {
             "code": code_of("sdor.operator.archive", "sdor.operator.basis", "sdor.study.cameras"),
             # What was looked at by other code is looked at again.
-            "look": code_of("sdor.operator.look"),
+            "look": code_of("sdor.operator.look", "sdor.method.maps"),
             "versions": versions_of(
                 "numpy", "av", "opencv-python-headless", "torch", "torchvision"
             ),
@@ -75,6 +75,7 @@ rule rank:
     input:
         looks=rules.look.output[0],
         basis=rules.basis.output[0],
+        weights=rules.basis.input.weights,
     output:
         model=f"{WATCH}/model.safetensors",
         scores=f"{WATCH}/scores.parquet",
@@ -94,6 +95,7 @@ rule rank:
             "versions": versions_of("numpy", "scipy", "torch"),
             "method": WATCHING.as_document(),
             "seed": STUDY.seeds[0],
+            "masks": [vars(mask) for mask in CAMERAS[w.scene].masks],
             "compute": COMPUTE,
         },
     script:
@@ -121,7 +123,6 @@ rule moments:
             "code": code_of("sdor.operator.moments"),
             "versions": versions_of("numpy", "scipy", "torch"),
             "events": STUDY.events.as_document(),
-            "compute": COMPUTE,
         },
     script:
         "../scripts/moments.py"

@@ -20,6 +20,6 @@ with job(snakemake, f"look at {name}") as work:
         (output, output.with_name("looks")),
         threads=snakemake.threads,
         say=say_line,
-        about={key: stage[key] for key in stage if key != "files"},
+        about={**stage, "files": None, "root": str(camera.root.absolute())},
     )
     work.summary = f"{duration(table['seconds'].sum())} of video in {len(table):,} files"

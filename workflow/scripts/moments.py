@@ -1,6 +1,5 @@
 from pathlib import Path
 
-from sdor.networks.compute import choose_compute
 from sdor.operator.archive import Archive
 from sdor.operator.moments import write_moments
 from sdor.running.jobs import job
@@ -14,7 +13,6 @@ with job(snakemake, f"events of {snakemake.wildcards.scene}") as work:
         (Path(read.model), Path(read.scores)),
         (Path(output.events), Path(output.heat)),
         EventSettings.read(stage["events"]),
-        compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
     )
     work.summary = f"{len(found)} moments"

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from sdor.files import file_sha256
 from sdor.networks.compute import choose_compute
 from sdor.operator.basis import read_basis
 from sdor.operator.rank import rank
@@ -7,7 +8,8 @@ from sdor.running.jobs import job
 from sdor.study.settings import MotionMethod
 
 stage, read, output = snakemake.params.stage, snakemake.input, snakemake.output
-with job(snakemake, f"ranking of {snakemake.wildcards.scene}") as work:
+name = snakemake.wildcards.scene
+with job(snakemake, f"ranking of {name}") as work:
     scores = rank(
         Path(read.looks),
         Path(read.looks).with_name("looks"),
@@ -16,6 +18,6 @@ with job(snakemake, f"ranking of {snakemake.wildcards.scene}") as work:
         read_basis(Path(read.basis)),
         seed=stage["seed"],
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
-        about=stage,
+        about={**stage, "weights": file_sha256(Path(read.weights)), "camera": name},
     )
     work.summary = f"{len(scores):,} moments scored"

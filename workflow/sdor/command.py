@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sdor.errors import SdorError
 
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     scene.add_argument("folder", metavar="FOLDER", help="the folder that the camera's video is in")
     scene.set_defaults(run=_scene)
+    _add_overlay(commands)
+    _add_export(commands)
     asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
@@ -69,13 +72,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "sdor":
             raise
-        print(
-            f"sdor: the package {error.name} is not installed in {sys.executable}: set the "
-            "project up with python3 envs/bootstrap.py doctor, or pip install -e .",
-            file=sys.stderr,
-        )
+        how = "set the project up with python3 envs/bootstrap.py doctor, or pip install -e ."
+        if (error.name or "").startswith("onnx"):
+            how = "pip install -e '.[export]'"
+        words = f"the package {error.name} is not installed in {sys.executable}: {how}"
+        print(f"sdor: {words}", file=sys.stderr)
         return 1
     return status
+
+
+def _add_overlay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    overlay = commands.add_parser(
+        "overlay",
+        help="show a clip with what the model of its camera finds in it, as a video",
+        description="Write a clip as H.264 with a heat map over the picture, and below it the "
+        "clock, the curve of the scores with the present moment, and its events. The dotted line "
+        "is what one in a thousand frames of the camera's archive reaches.",
+    )
+    overlay.add_argument("clip", type=Path, metavar="CLIP", help="a video, or a folder of images")
+    overlay.add_argument("--model", type=Path, required=True, metavar="FILE", help="of the camera")
+    overlay.add_argument(
+        "--output", type=Path, metavar="FILE", help="(default: CLIP-overlay.mp4, here)"
+    )
+    overlay.set_defaults(run=_overlay)
+
+
+def _overlay(asked: argparse.Namespace) -> int:
+    from sdor.operator.camera import open_camera, threads
+    from sdor.operator.overlay import overlay
+    from sdor.study.scenes import Clip
+
+    path, output = asked.clip, asked.output or Path(f"{asked.clip.stem}-overlay.mp4")
+    clip = Clip(path.stem, "images" if path.is_dir() else "video", path, path.name)
+    model, eye, _ = open_camera(asked.model)
+    print(f"{output}: {overlay(clip, model, eye, output, threads() or 1):,} frames")
+    return 0
+
+
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser(
+        "export",
+        help="write the model of a camera with its network as ONNX, which needs no torch",
+        description="Write the model of a camera with its network as ONNX, if ONNX Runtime gives "
+        "what torch gives. It takes the place of the model wherever one is asked for.",
+    )
+    export.add_argument("model", type=Path, metavar="MODEL", help="model.safetensors of a camera")
+    export.add_argument("output", type=Path, metavar="FILE.onnx", help="what is written")
+    export.add_argument("--weights", type=Path, metavar="FILE", help="of the network")
+    export.set_defaults(run=_export)
+
+
+def _export(asked: argparse.Namespace) -> int:
+    from sdor.operator.export import export
+
+    found = export(asked.model, asked.output, asked.weights)
+    words = "{frames} frames of {of}: components differ by {apart:.1e} at most, of a deviation of 1"
+    print(f"{asked.output}: {words.format(**found)}")
+    return 0
 
 
 def _doctor(asked: argparse.Namespace) -> int:

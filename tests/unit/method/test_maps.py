@@ -8,7 +8,8 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from sdor.method import maps as module
-from sdor.method.maps import place_maps, project, smoothed_maps, write_place_maps
+from sdor.method.grid import smoothed_maps
+from sdor.method.maps import place_maps, project, write_place_maps
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import Compute
 from sdor.networks.fetch import resolve_weights

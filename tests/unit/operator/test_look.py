@@ -12,6 +12,7 @@ from synthetic_walkers import RUNS, walkers
 
 from sdor.errors import SdorError
 from sdor.method.flow import flow_of
+from sdor.method.maps import seeing
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
 from sdor.networks.fetch import resolve_weights
@@ -69,20 +70,25 @@ def camera(films, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def eye(films, backbone):
+def basis(films, backbone):
     clips = [Clip(f"clip{n}", "video", films / f"{n}.mkv", f"{n}.mkv") for n in (1, 2, 3)]
     scene = Scene("gate", films, tuple(clips))
-    basis = camera_basis(scene, backbone, COMPUTE, METHOD.maps, METHOD.input_size)
-    return Eye(backbone, COMPUTE, METHOD.maps, basis, METHOD.input_size)
+    return camera_basis(scene, backbone, COMPUTE, METHOD.maps, METHOD.input_size)
 
 
 @pytest.fixture(scope="module")
-def watched(films, eye, tmp_path_factory):
+def eye(backbone, basis):
+    see = seeing(backbone, COMPUTE, METHOD.maps, basis)
+    return Eye(see, METHOD.input_size, METHOD.maps.fps)
+
+
+@pytest.fixture(scope="module")
+def watched(films, eye, basis, tmp_path_factory):
     """A folder with all that is made of the camera."""
     folder = tmp_path_factory.mktemp("watch")
     clips = [Clip(f"clip{n}", "video", films / f"{n}.mkv", f"{n}.mkv") for n in (1, 2, 3)]
     looked_at(Scene("gate", films, tuple(clips)), eye, folder)
-    ranked(folder, eye)
+    ranked(folder, basis)
     return folder
 
 
@@ -97,14 +103,14 @@ def looked_at(camera, eye, folder, said=None):
     )
 
 
-def ranked(folder, eye):
+def ranked(folder, basis):
     outputs = [folder / name for name in ("model.safetensors", "scores.parquet")]
     return rank(
         folder / "looks.parquet",
         folder / "looks",
         tuple(outputs),
         METHOD,
-        eye.basis,
+        basis,
         seed=0,
         compute=COMPUTE,
         about={},
@@ -218,7 +224,7 @@ def test_who_runs_is_ranked_highest(watched):
 
 def test_a_saved_model_scores_a_piece_as_the_whole(watched):
     scores = pd.read_parquet(watched / "scores.parquet")
-    model = CameraModel.load(watched / "model.safetensors", COMPUTE)
+    model = CameraModel.load(watched / "model.safetensors")
     archive = Archive.read(watched / "looks.parquet", watched / "looks")
     clip = scores[scores["clip"] == "clip3"].reset_index(drop=True)
     stretch = clip["stretch"][0]
@@ -237,7 +243,7 @@ def test_a_moment_is_when_and_where_one_runs(watched, tmp_path):
     outputs = (tmp_path / "events.parquet", tmp_path / "heat.npy")
     files = (watched / "model.safetensors", watched / "scores.parquet")
     settings = EventSettings(budget=3, per="scene", lead=3.0)
-    found = write_moments(archive, files, outputs, settings, compute=COMPUTE, about={})
+    found = write_moments(archive, files, outputs, settings, about={})
     first = found.iloc[0]
     assert (first["clip"], first["kind"], first["rank"]) == ("clip3", "moment", 1)
     assert RUNS[1] <= first["peak"] - 1 <= RUNS[2]
@@ -258,7 +264,7 @@ def test_damage_is_named_with_what_to_do(camera, eye, tmp_path):
         Archive.read(tmp_path / "looks.parquet", tmp_path / "looks")
     (tmp_path / "model.safetensors").write_bytes(b"no model")
     with pytest.raises(SdorError, match=r"model\.safetensors: damaged"):
-        CameraModel.load(tmp_path / "model.safetensors", COMPUTE)
+        CameraModel.load(tmp_path / "model.safetensors")
 
 
 def test_pictures_are_seen_without_what_masks_hide(camera, eye):

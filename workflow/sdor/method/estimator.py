@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from sdor.errors import SdorError
 from sdor.method.answer import answer, heat_maps, own_iterations
 from sdor.method.flow import HEIGHT, WIDTH, Flow, flow_of
-from sdor.method.maps import place_maps, smoothed_maps
+from sdor.method.grid import smoothed_maps
+from sdor.method.maps import place_maps
 from sdor.method.motion import Start, initial_motion
 from sdor.method.place_labels import Looked
 from sdor.method.places import score_places

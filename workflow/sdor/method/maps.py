@@ -13,20 +13,19 @@ from torch import Tensor, nn
 
 from sdor.files import atomic
 from sdor.method.features import open_frames
-from sdor.method.grid import FEATURES, GRID
+from sdor.method.grid import GRID, MapArray
 from sdor.method.sources import outputs
 from sdor.networks.backbones import Backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
 from sdor.study.settings import MapSettings
 from sdor.video.store import FrameStore
-from sdor.video.timeline import Rows, Timeline
+from sdor.video.timeline import Rows
 
 BATCH_SIZE = 32
 # Frames, evenly spread, whose places the components are fitted on: 25,000 places.
 SAMPLED = 512
 LEAST_SPREAD = 1e-6  # of a component that does not vary
-MapArray = NDArray[np.float16]
 Basis = dict[str, NDArray[np.float32]]
 
 
@@ -113,15 +112,16 @@ def write_place_maps(
         save_file(found, temporary)
 
 
-def smoothed_maps(
-    maps: MapArray, rows: Rows, timeline: Timeline, known: NDArray[np.bool_] | None = None
-) -> MapArray:
-    """The maps (n, 49, components), smoothed in time a place at a time, as training needs them."""
-    smooth = np.empty(maps.shape, dtype=np.float16)
-    for place in range(maps.shape[1]):
-        values = np.asarray(maps[:, place], dtype=np.float32)
-        smooth[:, place] = timeline.smoothed(values, rows, FEATURES, known)
-    return smooth
+def seeing(
+    backbone: Backbone, compute: Compute, settings: MapSettings, basis: Basis
+) -> Callable[[NDArray[np.uint8]], MapArray]:
+    """What makes of pictures (n, size, size, 3) their maps in a basis, (n, 49, components)."""
+
+    def see(pictures: NDArray[np.uint8]) -> MapArray:
+        raw = raw_maps(backbone, Inputs(pictures, compute), np.arange(len(pictures)), settings)
+        return np.concatenate([project(one, basis) for one in raw])
+
+    return see
 
 
 def raw_maps(

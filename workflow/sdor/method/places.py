@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from sdor.errors import SdorError
 from sdor.files import About, atomic, read_array, read_parquet, write_parquet
-from sdor.method.grid import GRID, PLACES
-from sdor.method.maps import MapArray, smoothed_maps
+from sdor.method.grid import GRID, PLACES, MapArray, smoothed_maps
 from sdor.method.place_labels import Looked
 from sdor.method.scorer import Scorer, save_scorer
 from sdor.method.scores import write_scores

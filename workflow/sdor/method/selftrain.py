@@ -12,8 +12,8 @@ import pandas as pd
 from sdor.errors import SdorError
 from sdor.method.answer import answer
 from sdor.method.features import frame_features, trunk_maps
+from sdor.method.grid import MapArray, smoothed_maps
 from sdor.method.initial import initial_scores
-from sdor.method.maps import MapArray, smoothed_maps
 from sdor.method.motion import Start
 from sdor.method.place_labels import Looked, place_labels
 from sdor.method.places import Heads, score_places, train_heads

@@ -97,7 +97,7 @@ def _look(clip: Clip, eye: Eye, output: Path, threads: int, pace: Pace) -> None:
         temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
         doubts = list[Doubt]()
-        seen = _Seen(read_clip(clip, doubts))
+        seen = Seen(read_clip(clip, doubts))
         waiting, part = list[Looks](), 0
         for looks in look(seen, eye, threads):
             waiting.append(looks)
@@ -148,7 +148,7 @@ def content_of(clip: Clip) -> list[Any]:
     return [found.hexdigest(), *how]
 
 
-class _Seen:
+class Seen:
     """Passes pictures on, and remembers what is to be said of all of them."""
 
     def __init__(self, pictures: Iterator[Picture]) -> None:

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from sdor.errors import SdorError
 from sdor.files import About, atomic, damaged, digest_of, file_sha256
-from sdor.method.maps import Basis, fit_basis, raw_maps
+from sdor.method.maps import Basis, fit_basis, raw_maps, seeing
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
@@ -36,14 +36,9 @@ def camera_basis(
     ------
     SdorError : none of it can be read.
     """
-    frames = _key_frames(scene)
-    if len(frames) < ENOUGH:
-        frames = [*islice(_from_the_beginning(scene), SAMPLED)]
-    if not frames:
+    pictures = sample(scene, size)
+    if not len(pictures):
         raise SdorError(f"camera {scene.name}: no frame of its video can be read")
-    view = View(size, size)
-    small = [resized(hide(one, scene.masks), view) for one in frames]
-    pictures = np.stack([np.broadcast_to(one, (size, size, 3)) for one in small])
     inputs = Inputs(pictures, compute)
     raw = [*raw_maps(backbone, inputs, np.arange(len(pictures)), settings)]
     kept = {name: np.concatenate([one[name] for one in raw]) for name in settings.stages}
@@ -68,7 +63,18 @@ def open_eye(
     same = [stage[key] for key in ("look", "weights", "maps", "size", "masks", "compute")]
     key = digest_of([*same, file_sha256(basis)])
     maps = MapSettings.read(stage["maps"])
-    return Eye(backbone, compute, maps, read_basis(basis), stage["size"], masks, key)
+    see = seeing(backbone, compute, maps, read_basis(basis))
+    return Eye(see, stage["size"], maps.fps, masks, key)
+
+
+def sample(scene: Scene, size: int, count: int = SAMPLED) -> NDArray[np.uint8]:
+    """Frames from all over a camera's video, as the network sees them, (n, size, size, 3)."""
+    frames = _key_frames(scene, count)
+    if len(frames) < min(ENOUGH, count):
+        frames = [*islice(_from_the_beginning(scene), count)]
+    small = [resized(hide(one, scene.masks), View(size, size)) for one in frames]
+    shape = (size, size, 3)
+    return np.array([np.broadcast_to(one, shape) for one in small], np.uint8).reshape(-1, *shape)
 
 
 def read_basis(path: Path) -> Basis:
@@ -85,14 +91,14 @@ def write_basis(path: Path, basis: Basis) -> None:
         save_file(basis, temporary)
 
 
-def _key_frames(scene: Scene) -> list[Frame]:
-    """Of whole files, evenly spread over all of their time."""
+def _key_frames(scene: Scene, count: int) -> list[Frame]:
+    """So many, or fewer, of whole files of video, evenly spread over all of their time."""
     whole = [one for one in scene.clips if one.kind == "video" and one.first == 1 and not one.last]
     told = [declared(clip.path) for clip in whole]
     ends = np.cumsum([one.seconds if one else 0.0 for one in told])
     if not len(ends) or not ends[-1]:
         return []
-    times = (np.arange(SAMPLED) + 0.5) / SAMPLED * ends[-1]
+    times = (np.arange(count) + 0.5) / count * ends[-1]
     of_clip: NDArray[np.int64] = np.searchsorted(ends, times, side="right")
     frames = list[Frame]()
     for place in np.unique(of_clip):

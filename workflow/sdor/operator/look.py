@@ -5,7 +5,7 @@ A day of video becomes a few gigabytes, whatever the size of its pictures.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -17,13 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdor.method.flow import ACROSS, DOWN, FINE, HEIGHT, LAG, PARTS, RATE, SIDE, WIDTH, CellMotion
-from sdor.method.grid import PLACES
-from sdor.method.maps import Basis, project, raw_maps
-from sdor.networks.backbones import Backbone
-from sdor.networks.compute import Compute
-from sdor.networks.inputs import Inputs
+from sdor.method.grid import PLACES, MapArray
 from sdor.study.scenes import Rectangle
-from sdor.study.settings import MapSettings
 from sdor.video.frames import View, resized
 from sdor.video.picture import Picture, hide
 from sdor.video.timeline import ROUNDING, UNKNOWN_RATE
@@ -39,16 +34,15 @@ class Eye:
 
     Attributes
     ----------
-    settings : of the maps. basis : their principal components, the same for all of a camera.
-    size : side of the frames that the network sees. masks : hidden from all that is computed.
+    see : the network: pictures (n, size, size, 3) to maps of their places, (n, 49, components).
+    size : side of the pictures. fps : how many a second it sees; None: all.
+    masks : hidden from all that is computed.
     key : tells its looks from those of another: code, weights, settings, basis.
     """
 
-    backbone: Backbone
-    compute: Compute
-    settings: MapSettings
-    basis: Basis
+    see: Callable[[NDArray[np.uint8]], MapArray]
     size: int
+    fps: float | None
     masks: tuple[Rectangle, ...] = ()
     key: str = ""
 
@@ -75,7 +69,7 @@ class Looks:
     thumb: NDArray[np.uint8]
     colour: NDArray[np.float32]
     looked: NDArray[np.int64]
-    maps: NDArray[np.float16]
+    maps: MapArray
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -114,6 +108,7 @@ def look(pictures: Iterable[Picture], eye: Eye, threads: int = 1) -> Iterator[Lo
     """
     cv2.setNumThreads(1)  # pairs are shared out among threads, not pixels
     motion, rows = CellMotion(), sampled(pictures, eye)
+    maps = np.zeros((0, PLACES, 0), np.float16)  # the first frame is looked at: it tells how wide
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as pool:
 
         def read() -> Future[list[Row]]:
@@ -125,7 +120,7 @@ def look(pictures: Iterable[Picture], eye: Eye, threads: int = 1) -> Iterator[Lo
             flows = pool.map(motion, *zip(*(row.pair for row in chunk), strict=True))
             looked = np.flatnonzero([row.picture is not None for row in chunk])
             pictured = [row.picture for row in chunk if row.picture is not None]
-            maps = _maps(np.stack(pictured), eye) if pictured else _no_maps(eye)
+            maps = eye.see(np.stack(pictured)) if pictured else maps[:0]
             yield _looks(chunk, np.stack([*flows]), looked, maps)
 
 
@@ -164,7 +159,7 @@ def sampled(pictures: Iterable[Picture], eye: Eye) -> Iterator[Row]:
         if (now := int((time - begin + ROUNDING) * RATE)) == period:
             continue
         period, shown, before = now, recent[-1], recent[0]
-        rate = eye.settings.fps or RATE
+        rate = eye.fps or RATE
         is_looked = (now := int((time - begin + ROUNDING) * rate)) != look_period
         look_period = now
         pair = (before.grey, shown.grey, time - before.time)
@@ -201,23 +196,11 @@ class _Shown:
         return float((some.max(axis=2).astype(np.int16) - some.min(axis=2)).mean())
 
 
-def _maps(pictured: NDArray[np.uint8], eye: Eye) -> NDArray[np.float16]:
-    inputs = Inputs(pictured, eye.compute)
-    rows = np.arange(len(pictured))
-    raw = raw_maps(eye.backbone, inputs, rows, eye.settings)
-    return np.concatenate([project(one, eye.basis) for one in raw])
-
-
-def _no_maps(eye: Eye) -> NDArray[np.float16]:
-    width = sum(one.shape[1] for name, one in eye.basis.items() if name.endswith(".components"))
-    return np.zeros((0, PLACES, width), dtype=np.float16)
-
-
 def _looks(
     chunk: Sequence[Row],
     flows: NDArray[np.float32],
     looked: NDArray[np.int64],
-    maps: NDArray[np.float16],
+    maps: MapArray,
 ) -> Looks:
     speed, moving, fine, change = np.split(flows, np.cumsum([*PARTS.values()])[:-1], axis=1)
     return Looks(

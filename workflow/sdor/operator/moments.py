@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sdor.files import About, atomic, read_about, read_parquet, write_parquet
 from sdor.method.events import box_of, find_events
 from sdor.method.flow import ACROSS, DOWN, FINE
-from sdor.networks.compute import Compute
 from sdor.operator.archive import Archive
 from sdor.operator.model import MARGIN, CameraModel
 from sdor.study.settings import EventSettings
@@ -22,8 +21,6 @@ def write_moments(
     files: tuple[Path, Path],
     outputs: tuple[Path, Path],
     settings: EventSettings,
-    *,
-    compute: Compute,
     about: About,
 ) -> pd.DataFrame:
     """Write a table of the events, and changes of the picture, and an array of heat maps.
@@ -39,7 +36,7 @@ def write_moments(
     ------
     SdorError : a file is damaged.
     """
-    model, scores = CameraModel.load(files[0], compute), read_parquet(files[1])
+    model, scores = CameraModel.load(files[0]), read_parquet(files[1])
     scores["clock"] = clocks_of(scores, archive.clips)
     found = find_events(scores, settings, scores["blocked"].to_numpy()).assign(
         kind="moment", words=""

@@ -1,18 +1,25 @@
 """Train on what was seen of a camera, and score all of it."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from sdor.errors import fault_in
+from sdor.errors import SdorError, fault_in
 from sdor.files import About, write_parquet
 from sdor.method.maps import Basis
+from sdor.method.motion import initial_motion
+from sdor.method.selftrain import self_train_places
 from sdor.networks.compute import Compute
 from sdor.operator.archive import Archive
 from sdor.operator.changes import find_changes, levelled
-from sdor.operator.model import MARGIN, QUANTILES, train
+from sdor.operator.look import Looks
+from sdor.operator.model import MARGIN, QUANTILES, CameraModel, flow_of, looked_of
 from sdor.study.settings import MotionMethod
+from sdor.video.timeline import Timeline
 
 # Looked-at frames that are trained on: eight hours at five a second. Of more video, parts of half
 # an hour from all over it, so that memory does not grow with the archive.
@@ -57,7 +64,7 @@ def rank(
         piece = archive.piece(some["stretch"].iloc[0], some["begin"].min(), some["end"].max())
         spans.append((piece.looks, piece.seconds))
     with fault_in(table, "a camera needs a minute of video or more"):
-        model = train(spans, method, basis, seed=seed, compute=compute, about=dict(about))
+        model = train(spans, method, basis, seed=seed, compute=compute, about=about)
     del spans
     tables, thumbs, colours = [], [], []
     for part in parts.to_dict("records"):
@@ -85,7 +92,40 @@ def rank(
     moments = zip(changes.moments.tolist(), changes.words, strict=True)
     notes = {"changes": [list(one) for one in moments]}
     quantiles = np.quantile(score, np.linspace(0, 1, QUANTILES + 1)).tolist()
-    model.about.update(quantiles=quantiles)
-    model.save(outputs[0])
+    replace(model, about={**about, "quantiles": quantiles}).save(outputs[0])
     write_parquet(outputs[1], whole, {**about, **notes})
     return whole
+
+
+def train(
+    spans: Sequence[tuple[Looks, NDArray[np.float64]]],
+    method: MotionMethod,
+    basis: Basis,
+    *,
+    seed: int,
+    compute: Compute,
+    about: About,
+) -> CameraModel:
+    """Train on stretches of a camera, of each what was seen and its seconds.
+
+    Raises
+    ------
+    SdorError : settings that need more than what was seen.
+    ValueError : too few frames for the pseudo labels.
+    """
+    if "appearance" in method.start.detectors or method.training.trainable != "head":
+        raise SdorError(
+            "a watchlist takes detectors speed and relative_speed, and trainable: head; its video "
+            "is seen once"
+        )
+    looks = Looks.joined([one for one, _ in spans])
+    names = tuple(str(place) for place in range(len(spans)))
+    clip_of = np.repeat(np.arange(len(spans)), [len(one) for one, _ in spans])
+    timeline = Timeline(names, clip_of, np.concatenate([seconds for _, seconds in spans]))
+    start = initial_motion(flow_of(looks), timeline, method.start)
+    looked = looked_of(looks, timeline)
+    done = self_train_places(looks.maps, start, looked, method, seed=seed, compute=compute)
+    heads = [
+        {name: one.cpu().numpy() for name, one in each.state_dict().items()} for each in done.models
+    ]
+    return CameraModel(method, heads, basis, start.scale, done.units, about)
