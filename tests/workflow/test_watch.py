@@ -1,0 +1,109 @@
+"""From a folder of video to the page of moments, by one command; tomorrow's video costs its own."""
+
+import csv
+import os
+import re
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import yaml
+from synthetic_walkers import RUNS, walkers
+from workplace import MOTION, Workplace
+
+CONFIG = {
+    "weights": {"resnet18": "random"},
+    "device": "cpu",
+    "precision": "fp32",
+    "tracking": {"enabled": False},
+    "variants": {"motion": {"approach": "motion"}},
+    "motion": MOTION,
+    "events": {"budget": 3},
+}
+LOOKED = re.compile(
+    r"camera (\w+): (\d+) files, .*?(?:; (\d+) files? were looked at before)?$", re.M
+)
+
+
+def record(write_video, path, frames):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, frames[..., np.newaxis], fps=10)
+    os.utime(path, (1e9, 1e9))
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory, write_video):
+    """A gate, whose recorder writes six seconds a file; a still yard; and odd files."""
+    work = Workplace(tmp_path_factory.mktemp("watch"))
+    calm, other, event = walkers()[0]
+    for second, frames in zip(("00", "06", "12"), (calm, other, event), strict=True):
+        record(write_video, work.folder / f"rec/gate/2026-11-26_13-00-{second}.mkv", frames)
+    record(write_video, work.folder / "rec/yard/still.mkv", np.repeat(calm[:1], 60, axis=0))
+    for name, content in {"text.mp4": b"no video", "notes.txt": b"", "empty.mp4": b""}.items():
+        (work.folder / "rec/gate" / name).write_bytes(content)
+        os.utime(work.folder / "rec/gate" / name, (1e9, 1e9))
+    write_video(work.folder / "rec/gate/late.mkv", calm[..., np.newaxis], fps=10)  # just now
+    (work.folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "videos": "rec"}))
+    done = work.run("watchlist")
+    assert done.returncode == 0, done.stdout
+    return work, done.stdout
+
+
+def moments(work):
+    with (work.folder / "results/watchlist.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_moment_is_found_with_its_clock_and_its_file(watched):
+    first = moments(watched[0])[0]
+    assert (first["camera"], first["rank"], first["kind"]) == ("gate", "1", "moment")
+    assert first["source"] == "2026-11-26_13-00-12.mkv"
+    assert RUNS[1] <= int(first["peak_frame"]) - 1 <= RUNS[2]
+    assert first["clock"].startswith("2026-11-26T13:00:1")
+    assert (watched[0].folder / "results" / first["preview"]).is_file()
+
+
+def test_nothing_stands_out_where_nothing_happens(watched):
+    assert Counter(row["camera"] for row in moments(watched[0]))["yard"] == 0
+    assert "othing stands out" in (watched[0].folder / "results/yard/watchlist.html").read_text()
+
+
+def test_what_was_not_read_is_on_the_page_and_stops_nothing(watched):
+    page = (watched[0].folder / "results/watchlist.html").read_text()
+    for name in ("text.mp4", "empty.mp4", "late.mkv"):
+        assert name in page, name
+
+
+def test_files_that_adjoin_are_one_stretch(watched):
+    import pandas as pd
+
+    looks = pd.read_parquet(watched[0].folder / "results/gate/watch/looks.parquet")
+    read = looks[looks["look"] != ""]
+    assert [*read["stretch"]] == [0, 0, 0]
+    np.testing.assert_allclose(read["offset"], [0, 6, 12], atol=0.2)
+
+
+def test_it_says_what_there_is_and_makes_no_tables(watched):
+    work, said = watched
+    found = {one[1]: int(one[2]) for one in LOOKED.finditer(said)}
+    assert found == {"gate": 4, "yard": 1}
+    assert not (work.folder / "results/tables").exists()
+    assert not (work.folder / "mlflow.db").exists()
+
+
+def test_a_new_file_is_looked_at_alone_and_without_one_nothing_is_done(
+    watched, tmp_path, write_video
+):
+    shutil.copytree(watched[0].folder, tmp_path / "work", symlinks=True)
+    work = Workplace(tmp_path / "work")
+    os.remove(work.folder / "rec/gate/late.mkv")
+    record(write_video, work.folder / "rec/gate/2026-11-26_13-00-18.mkv", walkers()[0][2][::-1])
+    before = set((work.folder / "results/gate/watch/looks").iterdir())
+    done = work.run("watchlist")
+    assert done.returncode == 0, done.stdout
+    assert {one[1]: (one[2], one[3]) for one in LOOKED.finditer(done.stdout)} == {
+        "gate": ("5", "3")
+    }
+    assert before < set((work.folder / "results/gate/watch/looks").iterdir())
+    assert "Nothing to be done" in work.run("watchlist").stdout
