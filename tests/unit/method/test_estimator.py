@@ -218,6 +218,12 @@ def test_what_is_no_array_of_pictures_is_refused(frames):
         SelfTrainedOrdinalRegression(**SMALL).fit(frames)
 
 
+def test_a_list_of_single_pictures_is_not_taken_for_clips():
+    one = np.zeros((48, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match="is one picture, or a clip of pictures 3 pixels wide"):
+        SelfTrainedOrdinalRegression(**SMALL).fit([one] * 30)
+
+
 def test_too_few_frames_are_refused():
     with pytest.raises(ValueError, match="at least 10 frames"):
         SelfTrainedOrdinalRegression(**SMALL).fit(pictures(8 + 20)[20:])
