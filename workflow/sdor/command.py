@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scene.set_defaults(run=_scene)
     _add_overlay(commands)
     _add_export(commands)
+    _add_score(commands)
     asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
@@ -128,6 +129,68 @@ def _export(asked: argparse.Namespace) -> int:
     found = export(asked.model, asked.output, asked.weights)
     words = "{frames} frames of {of}: components differ by {apart:.1e} at most, of a deviation of 1"
     print(f"{asked.output}: {words.format(**found)}")
+    return 0
+
+
+def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    score = commands.add_parser(
+        "score",
+        help="score tomorrow's video with the model of its camera, and tell its events",
+        description="Score video as it streams by with what was learnt of its camera. Events are "
+        "lines of JSON, of which the start, end, gap and skipped are the kinds. What was scored "
+        "with this model before, by the ledger beside the file of scores (else of events), is "
+        "passed over: a line in a crontab keeps up with a recorder.",
+    )
+    score.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="a file, a folder of one camera, - (standard input), or the address of a stream "
+        "(rtsp://, http://)",
+    )
+    score.add_argument("--model", type=Path, required=True, metavar="FILE", help="of the camera")
+    score.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="of the network (default: those in the results that the model lies in)",
+    )
+    score.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="add the scores of ten frames a second to this CSV, or Parquet (.parquet: at the end)",
+    )
+    score.add_argument(
+        "--events", default="-", metavar="FILE", help="add events to it (default: print them)"
+    )
+    bar = score.add_mutually_exclusive_group()
+    bar.add_argument(
+        "--above",
+        type=float,
+        default=99.9,
+        metavar="PERCENTILE",
+        help="of the scores of the archive, above which an event begins (default: 99.9)",
+    )
+    bar.add_argument(
+        "--budget", metavar="N/day", help="the bar that would have given so many in the archive"
+    )
+    score.add_argument(
+        "--previews", type=Path, metavar="FOLDER", help="write a short silent loop of each event"
+    )
+    score.add_argument(
+        "--follow",
+        action="store_true",
+        help="go on with files that a recorder adds to the folder, or ask for the stream again",
+    )
+    score.set_defaults(run=_score)
+
+
+def _score(asked: argparse.Namespace) -> int:
+    from sdor.operator.stream import Wish, score
+
+    given = {name: value for name, value in vars(asked).items() if name != "run"}
+    score(Wish(**given))
     return 0
 
 

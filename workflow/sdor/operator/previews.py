@@ -104,7 +104,7 @@ def preview(clip: Clip, begin: float, end: float, lead: float) -> bytes:
         source = ffmpeg.input(path, ss=begin, t=seconds, protocol_whitelist="file")
         source = source if clip.stream is None else source[str(clip.stream)]
         try:
-            return _encoded(source, seconds)
+            return encoded(source, seconds)
         except ffmpeg.Error:  # of damage, say, that frame by frame can be passed over
             pass
     frames = _frames(clip, begin, begin + seconds)
@@ -113,13 +113,13 @@ def preview(clip: Clip, begin: float, end: float, lead: float) -> bytes:
     raw = {"format": "rawvideo", "pix_fmt": "rgb24", "s": f"{width}x{height}", "framerate": RATE}
     content = b"".join(frame.tobytes() for frame in chain([first], frames))
     try:
-        return _encoded(ffmpeg.input("pipe:", **raw), seconds, content)
+        return encoded(ffmpeg.input("pipe:", **raw), seconds, content)
     except ffmpeg.Error as error:
         words = last_lines(error.stderr.decode(errors="replace"))
         raise SdorError(f"clip {clip.name}: ffmpeg makes no preview of it: {words}") from error
 
 
-def _encoded(source: Any, seconds: float, content: bytes | None = None) -> bytes:
+def encoded(source: Any, seconds: float, content: bytes | None = None) -> bytes:
     """What ffmpeg makes of a source (ffmpeg.Error: it fails, or nothing comes out)."""
     # x264 spends what its buffer has at first, 0.9 of it, and what flows in: here another half.
     half = int(8 * LOOP_BYTES / 1.9)

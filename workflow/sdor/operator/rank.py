@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sdor.errors import SdorError, fault_in
 from sdor.files import About, write_parquet
+from sdor.method.events import find_events
 from sdor.method.maps import Basis
 from sdor.method.motion import initial_motion
 from sdor.method.selftrain import self_train_places
@@ -18,12 +19,13 @@ from sdor.operator.archive import Archive
 from sdor.operator.changes import find_changes, levelled
 from sdor.operator.look import Looks
 from sdor.operator.model import MARGIN, QUANTILES, CameraModel, flow_of, looked_of
-from sdor.study.settings import MotionMethod
+from sdor.study.settings import EventSettings, MotionMethod
 from sdor.video.timeline import Timeline
 
 # Looked-at frames that are trained on: eight hours at five a second. Of more video, parts of half
 # an hour from all over it, so that memory does not grow with the archive.
 TRAINED = 150_000
+PEAKS = 5000  # events whose heights the model's file has
 
 
 def rank(
@@ -92,7 +94,13 @@ def rank(
     moments = zip(changes.moments.tolist(), changes.words, strict=True)
     notes = {"changes": [list(one) for one in moments]}
     quantiles = np.quantile(score, np.linspace(0, 1, QUANTILES + 1)).tolist()
-    replace(model, about={**about, "quantiles": quantiles}).save(outputs[0])
+    found = find_events(whole, EventSettings(PEAKS, "scene", 0.0), changes.blocked)
+    row = pd.Series(np.arange(len(whole)), [whole["clip"], whole["frame"]])
+    ends = [row[[*zip(found["clip"], found[side], strict=True)]] for side in ("first", "last")]
+    peaks = [float(score[a : b + 1].max()) for a, b in zip(*ends, strict=True)]
+    hours = float(parts["end"].sub(parts["begin"]).sum()) / 3600
+    known = {"quantiles": quantiles, "peaks": sorted(peaks, reverse=True), "hours": hours}
+    replace(model, about={**about, **known}).save(outputs[0])
     write_parquet(outputs[1], whole, {**about, **notes})
     return whole
 

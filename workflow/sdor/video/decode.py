@@ -8,11 +8,12 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import NamedTuple
+from time import monotonic
+from typing import NamedTuple, Protocol
 
 import av
 import av.logging
@@ -35,6 +36,9 @@ GREY_FORMATS = ("gray", "ya", "mono")
 # Lists of other files, whose contents nothing here would look at, in whatever they are called.
 LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
 OPTIONS = {"protocol_whitelist": "file"}
+PIPED = {"protocol_whitelist": "pipe"}
+REMOTE = "http,https,tcp,tls,udp,rtp,rtsp,rtsps,rtmp,srtp,crypto"  # no file of this machine
+SILENCE = 10.0  # seconds without a packet after which a stream has ended
 # Containers that list their packets, and those that declare no more than was found in them.
 LISTED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
 UNDECLARED = ("mpegts", "mpeg")
@@ -93,6 +97,13 @@ def _stamped(file: InputContainer, video: VideoStream) -> Iterator[tuple[float, 
                     yield stamp, frame
 
 
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int) -> bytes:
+        """At most so many; none at the end."""
+
+
 def read_video(
     path: str | Path,
     first: int = 1,
@@ -123,26 +134,66 @@ def read_video(
     UnreadableError : no frame can be decoded; there are no timestamps and no `fps`; several videos
         and no `stream`; or 16-bit grey, and no `bits` or a value beyond them.
     """
-    number = 0
-    try:
+
+    def opened() -> InputContainer:
         with Path(path).open("rb") as content:
             if content.read(64).lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(LISTS):
                 raise UnreadableError(f"{path}: is a list of other files; name these as clips")
+        return av.open(str(Path(path).absolute()), options=OPTIONS, metadata_errors="ignore")
+
+    yield from _pictures(path, opened, (first, last), stream, bits, fps, doubts)
+
+
+def read_stream(source: str | Readable, name: str, doubts: list[Doubt]) -> Iterator[Picture]:
+    """The frames of a stream as they come, as `read_video` has those of a file.
+
+    Parameters
+    ----------
+    source : address that libav knows, or what is read from. name : of it in messages.
+
+    Raises
+    ------
+    UnreadableError : as `read_video`; nothing comes for `SILENCE`.
+    """
+    live = isinstance(source, str)
+    options = {"protocol_whitelist": REMOTE, "rtsp_transport": "tcp"} if live else PIPED
+
+    def opened() -> InputContainer:
+        timeout = (SILENCE, SILENCE) if live else None
+        return av.open(source, "r", options=options, metadata_errors="ignore", timeout=timeout)
+
+    yield from _pictures(name, opened, (1, None), None, None, None, doubts, live)
+
+
+def _pictures(
+    path: str | Path,
+    opened: Callable[[], InputContainer],
+    numbers: tuple[int, int | None],
+    stream: int | None,
+    bits: int | None,
+    fps: float | None,
+    doubts: list[Doubt],
+    live: bool = False,
+) -> Iterator[Picture]:
+    """The frames of what is opened; where nothing else tells when a live one is of, its arrival."""
+    number, (first, last) = 0, numbers
+    try:
         # Opening it reads the first packets.
         with av.logging.Capture() as said:
-            file = av.open(str(Path(path).absolute()), options=OPTIONS, metadata_errors="ignore")
+            file = opened()
         with file:
             if words := _complaint([one for one in said if one[1] == file.format.name]):
                 doubts.append(Doubt(None, words))
             video = _video_stream(path, file, stream)
-            if fps is None and Flags.no_timestamps in Flags(file.format.flags):
+            untimed = Flags.no_timestamps in Flags(file.format.flags)
+            if fps is None and untimed and not live:
                 raise UnreadableError(
                     f"{path}: {file.format.long_name} has no timestamps; give the frames per "
                     "second with the key fps of this clip"
                 )
             clock = _Clock(fps, doubts)
             for number, (stamp, frame) in enumerate(_decoded(file, video, doubts), start=1):
-                time = clock.at(number, stamp)
+                time = clock.at(number, monotonic() if untimed and live else stamp)
                 if number >= first:
                     yield Picture(number, time, partial(_pixels, frame, bits, path))
                 if number == last:

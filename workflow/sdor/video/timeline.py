@@ -16,6 +16,7 @@ from sdor.progress import logger
 FloatArray = npt.NDArray[np.floating[Any]]
 Rows = npt.NDArray[np.int64]
 UNKNOWN_RATE = 10.0  # frames a second, where nothing tells: that of UCSD's and many other archives
+STEPS = 20  # within which a pattern of steps repeats, at the usual rates of video
 ROUNDING = 1e-6  # seconds: times are multiples of 1/30 and the like
 
 
@@ -152,8 +153,14 @@ class Timeline:
         return np.flatnonzero(np.diff(self.clip_of, prepend=-1))
 
     def _distance(self, rows: Rows) -> float:
-        """Seconds from one sampled frame to the next: the median."""
-        return float(np.median(np.diff(self.seconds[rows]))) if len(rows) > 1 else 1.0
+        """Seconds from one sampled frame to the next: the median.
+
+        Of many steps at a time, so that any piece of a clip has the same: ten a second of 25 frames
+        are two and three frames apart.
+        """
+        steps = min(STEPS, len(rows) - 1)
+        taken = self.seconds[rows]
+        return float(np.median(taken[steps:] - taken[:-steps])) / steps if steps > 0 else 1.0
 
 
 def _rising(name: str, times: FloatArray, rate: float | None) -> FloatArray:
