@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_walkers import HEIGHT, WIDTH, walkers
 
@@ -189,12 +190,18 @@ def test_an_exported_model_gives_the_same_scores_without_torch(clip, saved, tmp_
         with (tmp_path / "spool").open("w+b") as spool:
             scores.append(score_clip(clip, model, eye, spool).score)
     np.testing.assert_allclose(*scores, atol=0.02)
-    for command in (["overlay", str(clip.path), "--output", str(tmp_path / "seen.mp4")],):
-        arguments = [sys.executable, "-c", WITHOUT_TORCH, *command, "--model", str(output)]
-        environment = {"PYTHONPATH": str(Path(overlay.__file__).parents[2])}
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    seen, table = tmp_path / "seen.mp4", tmp_path / "scores.csv"
+    for command in (["overlay", "--output", seen], ["score", "--scores", table]):
+        arguments = [*map(str, command), str(clip.path), "--model", str(output)]
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_TORCH, *arguments],
+            env={"PYTHONPATH": str(Path(overlay.__file__).parents[2])},
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("seen.mp4: 60 frames\n")
+    assert len([*read_video(seen, doubts=[])]) == 60
+    np.testing.assert_allclose(pd.read_csv(table)["score"], scores[1], atol=1e-3)
     monkeypatch.setattr(export, "AGREES", -1.0)
     with pytest.raises(SdorError, match=r"model.onnx: not written: ONNX Runtime .* differ by"):
         export.export(saved, output)
