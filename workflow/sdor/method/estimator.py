@@ -337,8 +337,8 @@ def _pictures(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frames with an axis of channels."""
     if frames.ndim == 3 and frames.shape[2] in (1, 3):
         raise ValueError(
-            f"frames: {frames.shape} is one picture, or a clip of pictures {frames.shape[2]} pixels "
-            "wide; give a clip as one array (frames, height, width, 3)"
+            f"frames: {frames.shape} is one picture, or a clip of pictures {frames.shape[2]} "
+            "pixels wide; give a clip as one array (frames, height, width, 3)"
         )
     found = frames[..., np.newaxis] if frames.ndim == 3 else frames
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] not in (1, 3) or not found.size:
