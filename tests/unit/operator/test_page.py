@@ -85,7 +85,7 @@ class Page(HTMLParser):
 
 
 def page_of(moments, cameras=CAMERAS, not_read=(), **how):
-    how = {"settings": "fps: 5", "made": MADE} | how
+    how = {"settings": "fps: 5", "made": MADE, "limit": 50} | how
     page = Page(watchlist_page(moments, cameras, not_read, **how))
     page.words = re.sub(r"\s+", " ", page.words)
     return page
@@ -161,7 +161,7 @@ def test_names_are_text_and_nothing_is_loaded_from_elsewhere(tmp_path):
 def test_what_was_not_read_is_said_and_folded_where_it_is_long():
     one = NotRead("lawn", "cut.avi", "ends at 0:14.2")
     page = page_of([MOMENT], not_read=[one, one._replace(reason="damaged")])
-    assert "Not read, or not all of it (1 of 4 files)" in page.words
+    assert "Not looked at, or not all of it (1 of 4 files)" in page.words
     assert "lawn/cut.avi: ends at 0:14.2" in page.words
     assert "open" in page.all("details")[0]
     assert "open" not in page_of([MOMENT], not_read=[one] * 30).all("details")[0]
@@ -172,7 +172,29 @@ def test_nothing_stands_out():
     assert "Nothing stands out All 1 h of video was looked at" in page.words
     assert "to watch" not in page.words
     assert not page.all("article")
-    assert "No video could be read." in page_of([], [Camera("plaza", 0, 2)]).words
+    unread = Camera("plaza", 0, 2, failure="nothing of it can be read")
+    words = page_of([], [unread]).words
+    assert "No video could be read." in words
+    assert "Nothing stands out" not in words
+
+
+def test_a_camera_that_was_not_ranked_is_not_called_ordinary():
+    short = CAMERAS[1]._replace(failure="too little video")
+    page = page_of([], [short], [NotRead("lawn", "", "too little video")])
+    assert "tands out" not in page.words
+    assert "Not looked at, or not all of it lawn: too little video" in page.words
+    words = page_of([], [CAMERAS[0], short]).words
+    assert "plaza: 1 h, nothing stands out · lawn: 22 s, too little video" in words
+    assert "All 1 h of video was looked at" in words
+
+
+def test_moments_that_are_not_shown_are_counted():
+    moments = [MOMENT, MOMENT, replace(MOMENT, camera="lawn")]
+    page = page_of(moments, limit=2)
+    assert "3 moments (2 of 3 are shown, the rest is in watchlist.csv), 19 s to watch" in page.words
+    assert "plaza: 1 h, 2 moments · lawn: 22 s, 1 moment" in page.words
+    assert len(page.all("article")) == 2
+    assert "shown, the rest" not in page_of(moments, limit=3).words
 
 
 def test_a_page_of_one_camera_leads_back():
@@ -184,7 +206,7 @@ def test_a_page_of_one_camera_leads_back():
 def test_fifty_moments_at_their_largest_are_below_ten_megabytes(tmp_path):
     largest = replace(MOMENT, shown=shown(tmp_path, PICTURE_BYTES, LOOP_BYTES))
     moments = [replace(largest, rank=1 + place) for place in range(50)]
-    size = len(watchlist_page(moments, CAMERAS, [], settings="", made=MADE))
+    size = len(watchlist_page(moments, CAMERAS, [], limit=50, settings="", made=MADE))
     assert 9e6 < size < 10e6
 
 

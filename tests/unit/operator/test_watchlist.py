@@ -1,6 +1,7 @@
 """From video to the page: what is shown of cameras, whose files some are wrong."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +51,22 @@ def gate(tmp_path, write_video):
     scores = {"clip": "night", "time": np.arange(60) / 10, "score": np.arange(60.0)}
     write_parquet(folder / "scores.parquet", pd.DataFrame(scores), {})
     rows = [
-        {"source": "night.mkv", "seconds": 6.0, "failure": "", "remarks": ["near frame 3: odd"]},
         {
+            "clip": "night",
+            "source": "night.mkv",
+            "seconds": 6.0,
+            "failure": "",
+            "remarks": ["near frame 3: odd"],
+        },
+        {
+            "clip": "i",
             "source": "<i>.mp4",
             "seconds": 0.0,
             "failure": f"{tmp_path}/<i>.mp4: cannot be read",
             "remarks": [],
         },
     ]
-    write_parquet(folder / "looks.parquet", pd.DataFrame(rows), {})
+    write_parquet(folder / "looks.parquet", pd.DataFrame(rows), {"root": str(tmp_path)})
     return scene, folder
 
 
@@ -105,3 +113,50 @@ def test_cameras_share_one_order(gate, tmp_path):
     table = pd.read_csv(outputs[1], dtype={"event": str})
     assert [*table["event"]] == ["a", "0123456789", "b", "change50"]
     assert [*table["rank"]][:3] == [1, 2, 3]
+
+
+def test_a_file_that_a_recorder_deletes_meanwhile_loses_its_pictures_only(gate, tmp_path, caplog):
+    scene, folder = gate
+    scene.clips[0].path.unlink()
+    page, rows = written((replace(scene, clips=()), folder), tmp_path)
+    assert page.count("no picture can be made of it") == 2
+    assert f"ffplay -ss 1.9 -t 2.0 {tmp_path}/night.mkv" in page
+    assert [(row["source"], row["preview"]) for row in rows] == [("night.mkv", "")] * 2
+    assert "moment 0123456789 is not shown" in caplog.text
+
+
+@pytest.mark.parametrize(("home", "shown"), [("", 50), ("../watchlist.html", 200)])
+def test_a_page_has_a_limit_for_moments_and_changes_together(gate, tmp_path, home, shown):
+    scene, folder = gate
+    events = [*([EVENT] * 180), *([{**EVENT, **CHANGE}] * 60)]
+    write_parquet(folder / "events.parquet", pd.DataFrame(events), {})
+    np.save(folder / "heat.npy", np.zeros((240, 24, 36), dtype=np.float32))
+    outputs = tmp_path / "watchlist.html", tmp_path / "watchlist.csv"
+    write_watchlist([scene], [folder], outputs, lead=3.0, home=home, settings={})
+    page = outputs[0].read_text()
+    assert page.count("<article") == shown
+    assert f"240 moments ({shown} of 240 are shown, the rest is in watchlist.csv)" in page
+    assert len(pd.read_csv(outputs[1])) == 240
+
+
+@pytest.mark.parametrize(
+    ("seconds", "failure", "reason"),
+    [(0.0, "", "nothing of it can be read"), (6.0, "too little video", "too little video")],
+)
+def test_a_camera_without_scores_is_listed_with_the_reason(
+    gate, tmp_path, seconds, failure, reason
+):
+    scene, folder = gate
+    looks = pd.read_parquet(folder / "looks.parquet").assign(seconds=seconds)
+    write_parquet(folder / "looks.parquet", looks, {"root": str(tmp_path)})
+    for name in ("events", "scores"):
+        table = pd.read_parquet(folder / f"{name}.parquet").iloc[:0]
+        write_parquet(folder / f"{name}.parquet", table, {"failure": failure} if failure else {})
+    np.save(folder / "heat.npy", np.zeros((0, 24, 36), dtype=np.float32))
+    assert make_previews(scene, folder, folder / "previews", 3.0) == 0
+    outputs = tmp_path / "watchlist.html", tmp_path / "watchlist.csv"
+    assert write_watchlist([scene], [folder], outputs, lead=3.0, settings={}) == 0
+    page = outputs[0].read_text()
+    assert f"<code><bdi>gate</bdi></code>: {reason}" in page
+    assert "tands out" not in page
+    assert outputs[1].read_text().count("\n") == 1

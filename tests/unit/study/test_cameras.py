@@ -10,7 +10,7 @@ import pytest
 from sdor.command import main
 from sdor.errors import SdorError
 from sdor.study import sources
-from sdor.study.cameras import Cameras, find_cameras, scene_file
+from sdor.study.cameras import Cameras, cameras_of, find_camera, find_cameras, scene_file
 from sdor.study.scenes import load_scene
 from sdor.study.sources import is_usable_name
 
@@ -102,6 +102,26 @@ def test_what_is_still_written_is_left_and_empty_files_are_told(folder):
     # What came after a run began is not its own, whenever a job of it looks.
     assert sources_of(find_cameras(folder, now=now - 2)) == {"ahead": ["1.mp4"]}
     assert len(find_cameras(folder, settled=30, now=now).scenes["gate"].clips) == 3
+
+
+def test_jobs_find_the_cameras_at_one_look_and_a_camera_that_is_gone_has_no_clips(
+    folder, monkeypatch
+):
+    record(folder, "gate/1.mp4", "yard/1.mp4")
+    looks = list[Path]()
+
+    def counted(root, **how):
+        looks.append(root)
+        return find_cameras(root, **how)
+
+    monkeypatch.setattr("sdor.study.cameras.find_cameras", counted)
+    config, now = {"videos": str(folder)}, time.time()
+    found = cameras_of(["gate", "yard", "hall"], config, now)
+    assert looks == [folder]
+    assert [(one.name, len(one.clips)) for one in found] == [("gate", 1), ("yard", 1), ("hall", 0)]
+    assert find_camera("yard", config, now) == found[1]
+    with pytest.raises(SdorError, match=r"recordings: the camera hall is gone from there$"):
+        find_camera("hall", config, now)
 
 
 def test_links_are_followed_and_nothing_is_taken_twice(folder, tmp_path):

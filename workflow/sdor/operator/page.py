@@ -89,16 +89,18 @@ class Camera(NamedTuple):
     ----------
     seconds : of video that could be read. files : how many there are, read or not.
     page : where its own page is, as this one links to it; empty where there is none.
+    failure : why no moment can be told from the rest of it.
     """
 
     name: str
     seconds: float
     files: int
     page: str = ""
+    failure: str = ""
 
 
 class NotRead(NamedTuple):
-    """A file of which nothing or not all could be read, and why."""
+    """What was not looked at, or not all of it, and why: a file, or a camera (no source)."""
 
     camera: str
     source: str
@@ -152,6 +154,7 @@ def watchlist_page(
     cameras: Sequence[Camera],
     not_read: Sequence[NotRead],
     *,
+    limit: int,
     settings: str,
     made: datetime,
     table: str = "watchlist.csv",
@@ -164,7 +167,7 @@ def watchlist_page(
 
     Parameters
     ----------
-    moments : in the order of their ranks.
+    moments : in the order of their ranks. limit : how many of them the page shows.
     settings : the YAML that the run was made with.
     table, home : how the page links to the CSV file, and to the page of all cameras (empty on it).
     """
@@ -178,13 +181,15 @@ def watchlist_page(
     environment.filters |= {"span": span_text, "minute": minute_text, "sha256": _sha256}
     most = max([FULL, *(one.unusual for one in moments if math.isfinite(one.unusual))])
     whose = "this" if home or len(cameras) == 1 else "their"
-    cards = [_card(one, most) for one in moments]
+    cards = [_card(one, most) for one in moments[:limit]]
     page = environment.get_template("watchlist.html.j2").render(
         title=f"Watchlist of {cameras[0].name}" if home else "Watchlist",
         cameras=[(one, sum(each.camera == one.name for each in moments)) for one in cameras],
         seconds=sum(one.seconds for one in cameras),
+        looked=sum(one.seconds for one in cameras if not one.failure),
         moments=moments,
-        watched=sum(one.watched for one in moments),
+        cards=cards,
+        watched=sum(one.watched for one in moments[:limit]),
         groups={
             f"Unlike the rest of {whose} camera": [
                 one for one in cards if one.moment.group == "unlike"
@@ -194,7 +199,7 @@ def watchlist_page(
             ],
         },
         not_read=not_read,
-        unread=len({one[:2] for one in not_read}),
+        unread=len({one[:2] for one in not_read if one.source}),
         files=sum(one.files for one in cameras),
         unfolded=len(not_read) <= OPEN,
         settings=settings.strip(),

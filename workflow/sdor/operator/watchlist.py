@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from sdor.files import About, atomic, read_array, read_parquet
+from sdor.files import About, atomic, read_about, read_array, read_parquet
 from sdor.operator.moments import CHANGED
 from sdor.operator.page import (
     Camera,
@@ -19,9 +19,10 @@ from sdor.operator.page import (
     watchlist_page,
     write_previews,
 )
-from sdor.study.scenes import Scene
+from sdor.study.scenes import Clip, Scene
 
-SHOWN = 50  # moments of all cameras that one page holds; each camera's own page has the rest
+# Moments that a page holds, of all cameras and of one: 10 MB are 50. The table has them all.
+SHOWN, SHOWN_OF_ONE = 50, 200
 
 
 def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
@@ -41,10 +42,11 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
     curves = {
         name: one[["time", "score"]].to_numpy() for name, one in scores.groupby("clip", sort=False)
     }
+    clips = _clips(camera, folder / "looks.parquet")
     hottest = float(heat.max()) if len(heat) else 0.0
     moments = []
     for row, one in zip(events.to_dict("records"), heat, strict=True):
-        clip = camera.clip(row["clip"])
+        clip = clips[row["clip"]]
         box = tuple(row[side] for side in ("x0", "y0", "x1", "y1"))
         is_change = row["kind"] == CHANGED
         moments.append(
@@ -109,7 +111,11 @@ def write_watchlist(
         moments += moments_of(camera, folder, lead)
         looks = read_parquet(folder / "looks.parquet")
         own = "" if home else f"{camera.name}/{page.name}"
-        facts.append(Camera(camera.name, float(looks["seconds"].sum()), len(looks), own))
+        seconds = float(looks["seconds"].sum())
+        failure = read_about(folder / "scores.parquet").get("failure", "")
+        failure = failure or ("" if seconds else "nothing of it can be read")
+        facts.append(Camera(camera.name, seconds, len(looks), own, failure))
+        wrong += [NotRead(camera.name, "", failure)] if failure else []
         for row in looks.to_dict("records"):
             words = [row["failure"]] if row["failure"] else list(row["remarks"])
             path = f"{camera.root / row['source']}: "
@@ -123,16 +129,28 @@ def write_watchlist(
     changes = [one for one in moments if one.kind != "moment"]
     wrong += [NotRead("", *line.partition(": ")[::2]) for line in left]
     text = watchlist_page(
-        [*ranked[:SHOWN], *changes[:SHOWN]],
+        [*ranked, *changes],
         facts,
         wrong,
+        limit=SHOWN_OF_ONE if home else SHOWN,
         settings=yaml.safe_dump(dict(settings), sort_keys=False),
         made=datetime.now(),
         table=table.name,
         home=home,
     )
     with atomic(page) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     with atomic(table) as temporary:
-        temporary.write_text(watchlist_csv([*ranked, *changes], page.parent))
+        temporary.write_text(watchlist_csv([*ranked, *changes], page.parent), encoding="utf-8")
     return len(moments)
+
+
+def _clips(camera: Scene, looks: Path) -> dict[str, Clip]:
+    """Clips by name, with those that a recorder deleted since they were looked at."""
+    root = Path(read_about(looks).get("root", camera.root))
+    table = read_parquet(looks, ["clip", "source"])
+    seen = [
+        Clip(name=name, kind="video", path=root / source, source=source)
+        for name, source in zip(table["clip"], table["source"], strict=True)
+    ]
+    return {clip.name: clip for clip in [*seen, *camera.clips]}

@@ -121,12 +121,19 @@ def find_camera(name: str, config: About, now: float) -> Scene:
     ------
     SdorError : it is not there any more.
     """
-    if not config.get("videos"):
-        return find_scene(name, config["scene_folder"], config["data_root"])
-    found = find_cameras(config["videos"], now=now).scenes
-    if name not in found:
+    [camera] = cameras_of([name], config, now)
+    if not camera.clips:
         raise SdorError(f"videos: {config['videos']}: the camera {name} is gone from there")
-    return found[name]
+    return camera
+
+
+def cameras_of(names: Iterable[str], config: About, now: float) -> list[Scene]:
+    """Cameras of a config, each with the clips that are still there, if any."""
+    if not config.get("videos"):
+        return [find_scene(name, config["scene_folder"], config["data_root"]) for name in names]
+    root = Path(os.path.expanduser(config["videos"]))
+    found = find_cameras(root, now=now).scenes
+    return [found.get(name) or Scene(name=name, root=root, clips=()) for name in names]
 
 
 def scene_file(folder: str | Path) -> str:
