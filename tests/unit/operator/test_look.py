@@ -1,7 +1,11 @@
 """One look sees what the workflow's stages see, once a file; what was learnt scores any piece."""
 
+import errno
 import json
+import os
 import shutil
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +20,11 @@ from sdor.method.maps import seeing
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
 from sdor.networks.fetch import resolve_weights
-from sdor.operator.archive import Archive, look_at_camera
+from sdor.operator.archive import Archive, content_of, look_at_camera
 from sdor.operator.basis import camera_basis
 from sdor.operator.look import CELLS, Eye, look, sampled
 from sdor.operator.model import MARGIN, CameraModel
-from sdor.operator.moments import write_moments
+from sdor.operator.moments import clocks_of, write_moments
 from sdor.operator.pace import Pace, duration
 from sdor.operator.rank import rank
 from sdor.study.scenes import Clip, Scene
@@ -44,6 +48,7 @@ METHOD = read_method(
     "test",
 )
 COMPUTE = choose_compute("cpu", "fp32")
+BLIND = Eye(lambda pictures: np.zeros((len(pictures), 49, 1), np.float16), 8, 5.0)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +148,11 @@ def test_only_what_is_needed_of_a_picture_is_converted(eye):
     pictures = [Picture(n, n / 100, lambda n=n: convert(n)) for n in range(100)]
     assert len([*sampled(pictures, eye)]) == 10
     assert len(converted) == len(set(converted)) <= 20
+
+
+def test_images_without_a_rate_begin_at_nought():
+    images = [Picture(n, np.nan, lambda: np.zeros((8, 8, 3), np.uint8)) for n in (1, 2, 3)]
+    assert [row.time for row in sampled(images, BLIND)] == [0.0, 0.1, 0.2]
 
 
 def test_motion_is_that_of_the_stage(camera, eye, tmp_path):
@@ -267,9 +277,80 @@ def test_damage_is_named_with_what_to_do(camera, eye, tmp_path):
         CameraModel.load(tmp_path / "model.safetensors")
 
 
-def test_pictures_are_seen_without_what_masks_hide(camera, eye):
-    from dataclasses import replace
+def test_a_look_that_is_gone_in_part_is_named(camera, tmp_path, monkeypatch):
+    monkeypatch.setattr("sdor.operator.archive.PART", 30)
+    monkeypatch.setattr("sdor.operator.look.CHUNK", 30)
+    table = looked_at(camera, BLIND, tmp_path)
+    assert [*table["parts"]] == [2, 2, 2]
+    gone = tmp_path / "looks" / table["look"][1]
+    (gone / "0001.npz").unlink()
+    for words in (f"{gone.name}/0001.npz: damaged or missing", f"{gone.name}/0000.npz"):
+        with pytest.raises(SdorError, match=words):
+            Archive.read(tmp_path / "looks.parquet", tmp_path / "looks")
+        shutil.rmtree(gone, ignore_errors=True)
 
+
+def test_parts_of_a_file_have_their_own_clocks_and_adjoin(camera, tmp_path):
+    path = camera.clips[0].path.rename(camera.root / "20261126_130000.mkv")
+    whole = Clip("a", "video", path, path.name, last=29)
+    clips = whole, replace(whole, name="b", first=30, last=None)
+    table = looked_at(Scene("gate", camera.root, clips), BLIND, tmp_path)
+    assert [*table["clock"]] == ["2026-11-26T13:00:00", "2026-11-26T13:00:02.900000"]
+    assert [*table["first"]] == [*table["begin"]] == [*table["offset"]] == [0.0, 2.9]
+    assert [*table["stretch"]] == [0, 0]
+    archive = Archive.read(tmp_path / "looks.parquet", tmp_path / "looks")
+    scores = pd.DataFrame({"clip": ["a", "b", "b"], "time": [0.0, 2.9, 3.0]})
+    clocks = [one.isoformat()[17:21] for one in clocks_of(scores, archive.clips)]
+    assert clocks == ["00", "02.9", "03"]
+
+
+def test_a_clock_that_is_mended_reaches_looks_that_are_kept(camera, tmp_path, monkeypatch):
+    looked_at(camera, BLIND, tmp_path)
+    monkeypatch.setattr("sdor.operator.archive.clock_of", lambda *_: datetime(2026, 11, 26))
+    assert [*looked_at(camera, BLIND, tmp_path)["clock"]] == 3 * ["2026-11-26T00:00:00"]
+
+
+def test_what_a_disk_does_not_give_is_a_file_not_read_and_what_it_does_not_take_ends(
+    camera, tmp_path, monkeypatch
+):
+    def failing(number):
+        def fail(*_, **__):
+            raise OSError(number, os.strerror(number))
+
+        return fail
+
+    def bad(clip, doubts):
+        return failing(errno.ESTALE)() if clip.name == "clip1" else read_clip(clip, doubts)
+
+    monkeypatch.setattr("sdor.operator.archive.read_clip", bad)
+    table = looked_at(camera, BLIND, tmp_path)
+    assert table["failure"].tolist() == ["", "", os.strerror(errno.ESTALE)]
+    monkeypatch.undo()
+    monkeypatch.setattr(np, "savez", failing(errno.ENOSPC))
+    with pytest.raises(SdorError, match=r"No space left on device\); make room for it"):
+        looked_at(camera, BLIND, tmp_path)
+
+
+def test_looks_have_the_rights_of_other_folders(camera, tmp_path):
+    (tmp_path / "other").mkdir()
+    looked_at(camera, BLIND, tmp_path)
+    modes = {one.stat().st_mode for one in (tmp_path / "other", *tmp_path.glob("looks/*"))}
+    assert len(modes) == 1
+
+
+def test_a_folder_of_images_is_known_by_some_of_their_bytes(tmp_path):
+    clip = Clip("a", "images", tmp_path, "a")
+    contents = [content_of(clip)]
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(b"before")
+    contents.append(content_of(clip))
+    for number in (0, 2, 4):
+        (tmp_path / f"{number}.png").write_bytes(b"behind")
+        contents.append(content_of(clip))
+    assert len({str(one) for one in contents}) == 5
+
+
+def test_pictures_are_seen_without_what_masks_hide(camera, eye):
     from sdor.study.scenes import Rectangle
 
     hidden = replace(eye, masks=(Rectangle(0, 0, 180, 120),))
@@ -291,7 +372,7 @@ def test_pace_says_how_far_it_is(monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     pace = Pace("gate", [(3600.0, 90_000), (600.0, 15_000)], [(600.0, 15_000)], said.append)
     assert said == [
-        "camera gate: 2 files, 1 h 10 min of video, 105,000 frames; 1 files were looked at before"
+        "camera gate: 2 files, 1 h 10 min of video, 105,000 frames; 1 file was looked at before"
     ]
     now[0] = 4.0
     pace.at("b", 20.0)
@@ -304,6 +385,24 @@ def test_pace_says_how_far_it_is(monkeypatch):
     now[0] = 39.0
     pace.at("b", 300.0)
     assert len(said) == 2
+
+
+def test_pace_of_parts_of_files_counts_what_is_theirs(camera, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("sdor.operator.pace.FIRST", 0.0)
+    clip = replace(camera.clips[0], first=31, last=45)
+    looked_at(Scene("gate", camera.root, (clip,)), BLIND, tmp_path, said)
+    assert said[0] == "camera gate: 1 file, 2 s of video, 15 frames"
+    assert said[1].startswith("camera gate: 1 s of 2 s looked at")
+
+
+def test_pace_of_a_single_frame_has_no_rate(monkeypatch):
+    now, said = [0.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pace = Pace("gate", [(3600.0, 90_000)], [(3600.0, 90_000)], said.append)
+    now[0] = 10.0
+    pace.at("a", 0.0)
+    assert said[1:] == ["camera gate: 0 s of 1 h 0 min looked at"]
 
 
 def test_durations():

@@ -1,12 +1,11 @@
 """What was seen of all video of a camera, a folder a clip: a new day adds to it, and no more."""
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -17,15 +16,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sdor.errors import SdorError
-from sdor.files import About, digest_of, opening, read_json, read_parquet, write_parquet
+from sdor.files import (
+    About,
+    atomic,
+    digest_of,
+    opening,
+    read_json,
+    read_parquet,
+    write_json,
+    write_parquet,
+)
 from sdor.operator.look import Eye, Looks, look
 from sdor.operator.pace import Pace
 from sdor.study.scenes import Clip, Scene
 from sdor.video.clock import clock_of, stretches
-from sdor.video.decode import declared
+from sdor.video.decode import Declared, declared
 from sdor.video.frames import read_clip
 from sdor.video.picture import Doubt, Picture, UnreadableError
-from sdor.video.timeline import ROUNDING
+from sdor.video.timeline import ROUNDING, seconds_of
 
 PART = 18_000  # rows of a file: half an hour
 PIECE = 1 << 20  # bytes at the begin, in the middle and at the end by which a file is known
@@ -46,9 +54,10 @@ def look_at_camera(
     Returns
     -------
     One row a clip, in the order of time: clip, source, look (its folder; "" where nothing of it can
-    be read), frames, seconds, fps, width, height, clock (local time of its first frame, ISO 8601;
-    "" where nothing tells), stretch (number, shared by clips that adjoin), offset (seconds of its
-    first frame since the stretch's), failure and remarks (lists of text).
+    be read), parts (files in it), frames, first (seconds of its first frame in the source),
+    seconds, fps, width, height, begin (timestamp of its first frame), clock (local time of that,
+    ISO 8601; "" where nothing tells), stretch (number, shared by clips that adjoin), offset
+    (seconds of its first frame since the stretch's), failure and remarks (lists of text).
 
     Raises
     ------
@@ -56,13 +65,15 @@ def look_at_camera(
     """
     output, folder = outputs
     looks = {clip.name: folder / _name(clip, eye) for clip in scene.clips}
-    lengths = {clip.name: _length(clip) for clip in scene.clips}
+    told = {one.name: declared(one.path) if one.kind == "video" else None for one in scene.clips}
+    lengths = {clip.name: _length(clip, told[clip.name]) for clip in scene.clips}
     new = [lengths[name] for name, look in looks.items() if not look.is_dir()]
     pace = Pace(scene.name, [*lengths.values()], new, say)
     rows = []
     for clip in scene.clips:
         facts = _looked_at(clip, eye, looks[clip.name], threads, pace)
-        rows.append({"clip": clip.name, "source": clip.source, **facts})
+        when = _when(clip, told[clip.name], facts["first"])
+        rows.append({"clip": clip.name, "source": clip.source, **facts, **when})
     table = pd.DataFrame(rows)
     if not table["look"].any():
         raise SdorError(f"camera {scene.name}: nothing of it can be read ({rows[0]['failure']})")
@@ -73,8 +84,9 @@ def look_at_camera(
     read = read.sort_values(["stretch", "offset"], kind="stable")
     table = pd.concat([read, table[table["look"] == ""].assign(stretch=-1, offset=0.0)])
     write_parquet(output, table.reset_index(drop=True), about)
+    kept = set(read["look"])
     for other in folder.iterdir():  # of clips that are gone, or of other settings
-        if other.name not in set(read["look"]):
+        if other.name not in kept:
             shutil.rmtree(other, ignore_errors=True)
     return table
 
@@ -87,36 +99,34 @@ def _looked_at(clip: Clip, eye: Eye, output: Path, threads: int, pace: Pace) -> 
         return {**read_json(output / "facts.json"), "look": output.name, "failure": ""}
     except (UnreadableError, OSError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        blank = dict.fromkeys(("frames", "seconds", "fps", "width", "height", "begin"), 0)
-        return {**blank, "clock": "", "remarks": [], "look": "", "failure": words}
+        names = ("parts", "frames", "first", "seconds", "fps", "width", "height")
+        return {**dict.fromkeys(names, 0), "remarks": [], "look": "", "failure": words}
 
 
 def _look(clip: Clip, eye: Eye, output: Path, threads: int, pace: Pace) -> None:
     """Write parts of half an hour, and the facts, in a folder that gets its name at the end."""
     with opening(output):
-        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
+        around = tempfile.TemporaryDirectory(
+            dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True
+        )
+    with around:
+        temporary = Path(around.name, output.name)  # which others may read, unlike what is around
         doubts = list[Doubt]()
         seen = Seen(read_clip(clip, doubts))
         waiting, part = list[Looks](), 0
         for looks in look(seen, eye, threads):
             waiting.append(looks)
-            pace.at(clip.name, float(looks.time[-1]))
+            pace.at(clip.name, float(looks.time[-1]) - seen.first)
             if sum(map(len, waiting)) >= PART:
                 _write_part(waiting, temporary / f"{part:04}.npz")
                 waiting, part = [], part + 1
         if waiting:
             _write_part(waiting, temporary / f"{part:04}.npz")
-        facts = {**seen.facts(), "remarks": [str(one) for one in doubts]}
-        told = declared(clip.path) if clip.kind == "video" else None
-        when = clock_of(clip.path, told.metadata if told else {})
-        facts |= {"clock": when.isoformat() if when else "", "begin": told.begin if told else 0.0}
-        (temporary / "facts.json").write_text(json.dumps(facts))
-        os.replace(temporary, output)
-    except OSError as error:
-        raise SdorError(f"{output}: not written ({error.strerror}); make room for it") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            part += 1
+        facts = {**seen.facts(), "parts": part, "remarks": [str(one) for one in doubts]}
+        write_json(temporary / "facts.json", facts)
+        with opening(output):
+            os.replace(temporary, output)
 
 
 def _name(clip: Clip, eye: Eye) -> str:
@@ -127,48 +137,71 @@ def _name(clip: Clip, eye: Eye) -> str:
         return clip.name
 
 
-def _length(clip: Clip) -> tuple[float, int]:
-    """Seconds and frames of a clip, as it says itself; 0 where it does not."""
-    told = declared(clip.path) if clip.kind == "video" else None
-    return (told.seconds, told.frames) if told else (0.0, 0)
+def _when(clip: Clip, told: Declared | None, first: float) -> About:
+    """Clock and timestamp of a clip's first frame, which is some seconds into its source."""
+    clock = clock_of(clip.path, told.metadata if told else {})
+    words = (clock + timedelta(seconds=first)).isoformat() if clock else ""
+    return {"clock": words, "begin": (told.begin if told else 0.0) + first}
+
+
+def _length(clip: Clip, told: Declared | None) -> tuple[float, int]:
+    """Seconds and frames of a clip, as its source says itself; 0 where it does not."""
+    if not told or not told.frames:
+        return (told.seconds if told else 0.0), 0
+    frames = max(0, min(clip.last or told.frames, told.frames) - clip.first + 1)
+    return told.seconds * frames / told.frames, frames
 
 
 def content_of(clip: Clip) -> list[Any]:
     """What tells a clip from others: some of its content, and which part of it is meant."""
     how = [clip.first, clip.last, clip.fps, clip.stream, clip.bits]
     if clip.kind == "images":
-        stats = sorted((one.name, one.stat().st_size) for one in clip.path.iterdir())
-        return [digest_of(stats), *how]
-    size = clip.path.stat().st_size
+        files = sorted(one for one in clip.path.iterdir() if one.is_file())
+        stats = [(one.name, one.stat().st_size) for one in files]
+        some = sorted({*files[:1], *files[len(files) // 2 :][:1], *files[-1:]})
+        return [digest_of([stats, [_some_of(one) for one in some]]), *how]
+    return [_some_of(clip.path), *how]
+
+
+def _some_of(path: Path) -> str:
+    """SHA-256 of a file's size, and of its bytes at three places."""
+    size = path.stat().st_size
     found = sha256(str(size).encode())
-    with clip.path.open("rb") as file:
+    with path.open("rb") as file:
         for place in (0, size // 2, max(size - PIECE, 0)):
             file.seek(place)
             found.update(file.read(PIECE))
-    return [found.hexdigest(), *how]
+    return found.hexdigest()
 
 
 class Seen:
-    """Passes pictures on, and remembers what is to be said of all of them."""
+    """Passes pictures on, and remembers what is to be said of all of them.
+
+    Attributes
+    ----------
+    first : when in the source the first of them is (s).
+    """
 
     def __init__(self, pictures: Iterator[Picture]) -> None:
         self._pictures = pictures
-        self._count, self._first, self._last, self._size = 0, 0.0, 0.0, (0, 0)
+        self._count, self.first, self._last, self._size = 0, 0.0, 0.0, (0, 0)
 
     def __iter__(self) -> Iterator[Picture]:
         for picture in self._pictures:
+            time = seconds_of(picture.number, picture.time)
             if not self._count:
-                self._first, self._size = picture.time, picture.pixels.shape[1::-1]
-            self._count, self._last = self._count + 1, picture.time
+                self.first, self._size = time, picture.pixels.shape[1::-1]
+            self._count, self._last = self._count + 1, time
             yield picture
 
     def facts(self) -> About:
         """Number of frames, seconds from the first to behind the last, rate, and size."""
-        between = self._last - self._first
+        between = self._last - self.first
         step = between / (self._count - 1) if self._count > 1 and between > 0 else 0.1
         width, height = self._size
         return {
             "frames": self._count,
+            "first": self.first,
             "seconds": self._count * step,
             "fps": 1 / step,
             "width": width,
@@ -177,8 +210,8 @@ class Seen:
 
 
 def _write_part(parts: list[Looks], path: Path) -> None:
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **Looks.joined(parts).arrays())
+    with atomic(path) as temporary:
+        np.savez(temporary, allow_pickle=False, **Looks.joined(parts).arrays())
 
 
 @dataclass(frozen=True)
@@ -218,7 +251,8 @@ class Archive:
         rows = list[About]()
         for clip in clips.to_dict("records"):
             first = None
-            for path in sorted((folder / clip["look"]).glob("*.npz")):
+            for part in range(clip["parts"]):
+                path = folder / clip["look"] / f"{part:04}.npz"
                 found = _members(path, "time", "looked")
                 time = found["time"]
                 first = time[0] if first is None else first
@@ -226,8 +260,6 @@ class Archive:
                 about = {"path": path, "clip": clip["clip"], "stretch": clip["stretch"]}
                 ends = {"begin": time[0] + shift, "end": time[-1] + shift, "shift": shift}
                 rows.append({**about, **ends, "looked": len(found["looked"])})
-        if not rows:
-            raise SdorError(f"{folder}: what was looked at is gone; delete {table} and run again")
         return cls(clips, pd.DataFrame(rows))
 
     def piece(self, stretch: int, begin: float, end: float) -> Piece:

@@ -21,6 +21,7 @@ from sdor.study.settings import MapSettings
 from sdor.video.decode import declared, key_frames
 from sdor.video.frames import View, read_clip, resized
 from sdor.video.picture import Frame, UnreadableError, hide
+from sdor.video.timeline import seconds_of
 
 SAMPLED = 96  # frames: 4,700 places
 ENOUGH = 32  # key frames, which a sample of hours has; a short video, or odd coding, has fewer
@@ -113,7 +114,7 @@ def _from_the_beginning(scene: Scene) -> Iterator[Frame]:
         due = 0.0
         try:
             for picture in read_clip(clip, []):
-                time = picture.time if np.isfinite(picture.time) else picture.number / 10
+                time = seconds_of(picture.number, picture.time)
                 if time >= due:
                     due = time + EVERY
                     yield picture.pixels

@@ -21,7 +21,7 @@ from sdor.method.grid import PLACES, MapArray
 from sdor.study.scenes import Rectangle
 from sdor.video.frames import View, resized
 from sdor.video.picture import Picture, hide
-from sdor.video.timeline import ROUNDING, UNKNOWN_RATE
+from sdor.video.timeline import ROUNDING, seconds_of
 
 CELLS = View(WIDTH, HEIGHT, grey=True)
 CHUNK = 64  # rows that are computed at a time
@@ -35,7 +35,8 @@ class Eye:
     Attributes
     ----------
     see : the network: pictures (n, size, size, 3) to maps of their places, (n, 49, components).
-    size : side of the pictures. fps : how many a second it sees; None: all.
+    size : side of the pictures.
+    fps : how many a second it sees, of the ten that are kept; None, or more than these: all ten.
     masks : hidden from all that is computed.
     key : tells its looks from those of another: code, weights, settings, basis.
     """
@@ -151,7 +152,7 @@ def sampled(pictures: Iterable[Picture], eye: Eye) -> Iterator[Row]:
     period = look_period = -1
     begin = 0.0
     for picture in pictures:
-        time = picture.time if np.isfinite(picture.time) else picture.number / UNKNOWN_RATE
+        time = seconds_of(picture.number, picture.time)
         begin = begin if recent else time
         recent.append(_Shown(picture, time, eye))
         while len(recent) > 1 and recent[1].time <= time - LAG + ROUNDING:

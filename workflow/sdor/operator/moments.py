@@ -61,7 +61,7 @@ def write_moments(
 def clocks_of(scores: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
     """When each row was recorded, in local time; NaT where nothing tells."""
     table = clips.set_index("clip")
-    begins = pd.to_datetime(table["clock"].replace("", None))
+    begins = pd.to_datetime(table["clock"].replace("", None), format="ISO8601")
     first = scores.groupby("clip")["time"].transform("first")
     since: pd.Series = pd.to_timedelta(scores["time"] - first, unit="s")
     return scores["clip"].map(begins) + since

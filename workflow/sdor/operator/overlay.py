@@ -30,7 +30,7 @@ from sdor.video.decode import declared
 from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 from sdor.video.frames import read_clip
 from sdor.video.picture import Frame, Picture
-from sdor.video.timeline import UNKNOWN_RATE
+from sdor.video.timeline import seconds_of
 
 WIDEST = 640  # pixels
 TEXT, CURVE, PAD = 22, 74, 4  # pixels: height of the line of text and of the curve, and around it
@@ -151,7 +151,7 @@ def drawer(
     colour = np.full((height, width, 3), HOT, dtype=np.uint8)
 
     def draw(picture: Picture) -> Frame:
-        time = picture.time if np.isfinite(picture.time) else picture.number / UNKNOWN_RATE
+        time = seconds_of(picture.number, picture.time)
         shown = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
         small = cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)
         heat = (scored.at(time, scored.heat) / full).astype(np.float32)

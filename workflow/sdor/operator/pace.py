@@ -31,12 +31,13 @@ class Pace:
         self._due = self._started + FIRST
         frames = sum(frames for _, frames in every)
         video = duration(sum(seconds for seconds, _ in every))
-        line = f"camera {camera}: {len(every):,} files, {video} of video, {frames:,} frames"
+        line = f"camera {camera}: {_files(len(every))}, {video} of video, {frames:,} frames"
         seen = len(every) - len(new)
-        say(f"{line}; {seen:,} files were looked at before" if seen else line)
+        before = f"{_files(seen)} {'was' if seen == 1 else 'were'} looked at before"
+        say(f"{line}; {before}" if seen else line)
 
     def at(self, clip: str, seconds: float) -> None:
-        """Tell that a clip was looked at up to a second of it."""
+        """Tell that so many seconds of a clip were looked at."""
         if clip != self._clip:
             self._clip, self._before = clip, self._before + self._within
         self._within = seconds
@@ -49,9 +50,16 @@ class Pace:
         line = f"camera {self._camera}: {duration(done)} of {duration(self._total)} looked at"
         if not self._total:  # folders of images do not say how long they are
             line = f"camera {self._camera}: {duration(done)} looked at"
+        if not rate:  # of a clip of one frame
+            self._say(line)
+            return
         left = max(self._total - done, 0.0) / rate
         more = f"; about {duration(left)} left" if self._total else ""
         self._say(f"{line}, {rate:.1f} x real time{more}")
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'s' * (count != 1)}"
 
 
 def duration(seconds: float) -> str:

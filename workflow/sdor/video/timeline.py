@@ -1,5 +1,6 @@
 """When each frame of a scene was taken: samples of frames, smoothing and the way between them."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,11 @@ class Timeline:
         steps = min(STEPS, len(rows) - 1)
         taken = self.seconds[rows]
         return float(np.median(taken[steps:] - taken[:-steps])) / steps if steps > 0 else 1.0
+
+
+def seconds_of(number: int, time: float) -> float:
+    """Seconds of a frame, numbered from 1, in its source: of its file, or by a usual rate."""
+    return time if math.isfinite(time) else (number - 1) / UNKNOWN_RATE
 
 
 def _rising(name: str, times: FloatArray, rate: float | None) -> FloatArray:
