@@ -1,6 +1,7 @@
 """The watchlist page: everything of a moment, whatever names files have, and nothing else."""
 
 import base64
+import hashlib
 import io
 import re
 import shlex
@@ -64,7 +65,7 @@ class Page(HTMLParser):
     def __init__(self, source: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words, self.open = "", list[str]()
+        self.words, self.script, self.open = "", "", list[str]()
         self.feed(source)
         assert not self.open
 
@@ -77,6 +78,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open[-1:] == ["script"]:
+            self.script += data
         if self.open and self.open[-1] not in ("style", "script"):
             self.words += data
 
@@ -130,15 +133,16 @@ def test_a_card_says_all_of_its_moment(tmp_path):
 
 def test_a_picture_that_changed_is_called_so_and_an_unknown_time_too(tmp_path):
     one = replace(MOMENT, kind="picture changed", clock=None, curve=None, unusual=np.nan)
-    page = page_of([replace(one, group="ordinary")], CAMERAS[:1])
-    assert "The picture changed" in page.words
+    page = page_of([replace(one, group="", rank=0)], CAMERAS[:1])
+    assert "The picture changed no picture can be made of it The picture changed" in page.words
+    assert "The picture changed plaza \N{MIDDLE DOT} time unknown" in page.words
+    assert "Highest of the ordinary" not in page.words
+    assert page.all("article")[0]["aria-label"] == "Change of the picture of plaza"
     assert "usual spread" not in page.words.partition("What the numbers say")[0]
-    assert "time unknown" in page.words
     assert "Unlike the rest of this camera Nothing stands out." in page.words
-    assert "no picture can be made of it" in page.words
     shown(tmp_path, loop=0).unlink()
     page = page_of([replace(one, shown=tmp_path / "0123456789.mp4")])
-    assert "Moment 1 of plaza: its peak frame" in page.all("img")[0]["alt"]
+    assert "Change of the picture of plaza: its peak frame" in page.all("img")[0]["alt"]
 
 
 def test_names_are_text_and_nothing_is_loaded_from_elsewhere(tmp_path):
@@ -155,7 +159,8 @@ def test_names_are_text_and_nothing_is_loaded_from_elsewhere(tmp_path):
     assert all(one.startswith("data:") for one in loaded)
     policy = page.all("meta")[1]["content"]
     assert policy.startswith("default-src 'none'")
-    assert "unsafe-inline'; script" in policy
+    digest = hashlib.sha256(page.script.encode()).digest()
+    assert f"unsafe-inline'; script-src 'sha256-{base64.b64encode(digest).decode()}';" in policy
 
 
 def test_what_was_not_read_is_said_and_folded_where_it_is_long():
@@ -164,6 +169,10 @@ def test_what_was_not_read_is_said_and_folded_where_it_is_long():
     assert "Not looked at, or not all of it (1 of 4 files)" in page.words
     assert "lawn/cut.avi: ends at 0:14.2" in page.words
     assert "open" in page.all("details")[0]
+    left = [NotRead("", "gate/3: 4.mp4", "still being written"), NotRead("", "", "passed over: x")]
+    page = page_of([MOMENT], not_read=[one, *left])
+    assert "Not looked at, or not all of it (2 of 5 files)" in page.words
+    assert " gate/3: 4.mp4: still being written passed over: x What the numbers" in page.words
     assert "open" not in page_of([MOMENT], not_read=[one] * 30).all("details")[0]
 
 

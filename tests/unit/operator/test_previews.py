@@ -76,7 +76,7 @@ def test_pictures_are_in_their_true_shape(tmp_path, write_video):
 def test_heat_is_red_where_it_is_high_and_masks_are_outlined(tmp_path):
     folder = folder_of(tmp_path / "a", shades(1, height=360, width=480) + 100)
     heat = np.full((24, 36), 0.2)
-    heat[6:12, 18:27] = 2.0
+    heat[6:12, 18:27] = 1.0
     masks = [Rectangle(20, 200, 100, 60)]
     pixels = np.asarray(opened(picture(clip_of(folder), 1, np.nan, heat, masks))).astype(int)
     redness = pixels[..., 0] - pixels[..., 2]
@@ -87,6 +87,11 @@ def test_heat_is_red_where_it_is_high_and_masks_are_outlined(tmp_path):
     assert edge.max() > 200
     # What the mask hides from the method is still to be seen.
     assert pixels[210:250, 30:110].mean() == pytest.approx(120, abs=2)
+    # The same scale for all of a camera: what is a third of its highest is so much fainter.
+    third = opened(picture(clip_of(folder), 1, np.nan, heat / 3))
+    fainter = np.asarray(third).astype(int)[100:170, 250:350]
+    share = (fainter[..., 0] - fainter[..., 2]).mean() / redness[100:170, 250:350].mean()
+    assert share == pytest.approx(1 / 3, abs=0.05)
     plain = np.asarray(opened(picture(clip_of(folder), 1, np.nan, np.zeros((24, 36)))))
     assert np.ptp(plain) < 4
 

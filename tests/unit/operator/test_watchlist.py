@@ -10,7 +10,7 @@ import pytest
 from synthetic_walkers import walkers
 
 from sdor.files import write_parquet
-from sdor.operator.watchlist import make_previews, write_watchlist
+from sdor.operator.watchlist import make_previews, moments_of, write_watchlist
 from sdor.study.scenes import Clip, Scene
 
 EVENT = {
@@ -80,10 +80,14 @@ def written(gate, tmp_path, **more):
 
 
 def test_a_page_shows_moments_changes_and_what_was_not_read(gate, tmp_path):
-    page, _ = written(gate, tmp_path, left=["late.mp4: is still being written"])
+    page, _ = written(gate, tmp_path, left=[("a: b.mp4", "is still being written")])
     assert page.count("data:video/mp4;base64,") == 2
     for words in ("2026-11-26 13:00:02", "cannot be read", "odd", "is still being written"):
         assert words in page
+    assert "<bdi>a: b.mp4</bdi></code>: is still being written" in page
+    assert "(3 of 3 files)" in page
+    assert page.count("<section aria-labelledby") == 2
+    assert "Highest of the ordinary" not in page
     assert "<i>.mp4" not in page
     assert str(tmp_path / "<i>") not in page
     assert "budget: 20" in page
@@ -160,3 +164,12 @@ def test_a_camera_without_scores_is_listed_with_the_reason(
     assert f"<code><bdi>gate</bdi></code>: {reason}" in page
     assert "tands out" not in page
     assert outputs[1].read_text().count("\n") == 1
+
+
+def test_heat_is_on_one_scale_for_a_camera(gate):
+    scene, folder = gate
+    write_parquet(folder / "events.parquet", pd.DataFrame([EVENT, {**EVENT, "event": "b"}]), {})
+    heat = np.load(folder / "heat.npy")
+    heat[1] = heat[0] / 4
+    np.save(folder / "heat.npy", heat)
+    assert [one.heat.max() for one in moments_of(scene, folder, 3.0)] == [1, 0.25]

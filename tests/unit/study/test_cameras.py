@@ -10,7 +10,7 @@ import pytest
 from sdor.command import main
 from sdor.errors import SdorError
 from sdor.study import sources
-from sdor.study.cameras import Cameras, cameras_of, find_camera, find_cameras, scene_file
+from sdor.study.cameras import Cameras, Left, cameras_of, find_camera, find_cameras, scene_file
 from sdor.study.scenes import load_scene
 from sdor.study.sources import is_usable_name
 
@@ -40,8 +40,10 @@ def test_files_in_the_folder_are_one_camera_called_like_it(folder, monkeypatch):
     found = find_cameras(folder)
     assert sources_of(found) == {"recordings": ["1.avi", "2.mp4", "10.MP4"]}
     assert found.left == (
-        "yard: not looked at, as 1.avi makes the folder itself the camera",
-        "passed over, as not called like video: 1.jpg, README, empty/notes.txt, notes.txt",
+        Left("yard", "not looked at, as 1.avi makes the folder itself the camera", "recordings"),
+        Left(
+            "", "passed over, as not called like video: 1.jpg, README, empty/notes.txt, notes.txt"
+        ),
     )
     scene = found.scenes["recordings"]
     assert scene.clips[0].path == folder / "1.avi"
@@ -64,7 +66,7 @@ def test_else_each_folder_with_video_at_any_depth_is_one(folder):
     gate = found.scenes["gate_2"]
     assert [clip.name for clip in gate.clips] == ["1", "a_b_c_1"]
     assert (gate.root, gate.description) == (folder / "gate 2", "gate 2")
-    assert found.left == ("passed over, as not called like video: x/1.txt",)
+    assert found.left == (Left("", "passed over, as not called like video: x/1.txt"),)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,11 @@ def test_what_is_still_written_is_left_and_empty_files_are_told(folder):
     found = find_cameras(folder, now=now)
     assert sources_of(found) == {"ahead": ["1.mp4"], "gate": ["1.mp4", "a/2.mp4"]}
     left = "still being written: left for the next run"
-    assert found.left == (f"gate/3.mp4: {left}", "gate/4.mp4: an empty file", f"new/1.mp4: {left}")
+    assert found.left == (
+        Left("gate/3.mp4", left, "gate"),
+        Left("gate/4.mp4", "an empty file", "gate"),
+        Left("new/1.mp4", left),
+    )
     # What came after a run began is not its own, whenever a job of it looks.
     assert sources_of(find_cameras(folder, now=now - 2)) == {"ahead": ["1.mp4"]}
     assert len(find_cameras(folder, settled=30, now=now).scenes["gate"].clips) == 3
@@ -136,7 +142,7 @@ def test_links_are_followed_and_nothing_is_taken_twice(folder, tmp_path):
     os.mkfifo(folder / "gate/4.mp4")  # is not opened
     found = find_cameras(folder)
     assert sources_of(found) == {"disk": ["1.mp4"], "gate": ["1.mp4", "2.mp4"]}
-    assert found.left == (
+    assert tuple(map(str, found.left)) == (
         "gate/0.mp4: the same as gate/1.mp4",
         "gate/3.mp4: the same as gate/2.mp4",
         "gate/gone.mp4: cannot be read (No such file or directory)",
@@ -156,7 +162,7 @@ def test_what_cannot_be_read_is_told(folder, monkeypatch):
     monkeypatch.setattr(sources.os, "listdir", refuse)
     found = find_cameras(folder)
     assert sources_of(found) == {"gate": ["1.mp4"]}
-    assert found.left == (
+    assert tuple(map(str, found.left)) == (
         r"'gate/\udcff.mp4': cannot be read (its name is no UTF-8 text)",
         "shut: cannot be read (Permission denied)",
     )

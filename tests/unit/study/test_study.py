@@ -91,7 +91,7 @@ def test_a_folder_of_video_has_the_cameras(study, tmp_path):
     found = study(videos="~/rec")
     assert (list(found.scenes), list(found.cameras)) == (["plaza"], ["gate", "yard"])
     assert found.videos == str(tmp_path / "rec")
-    assert found.left == ("yard/2.mp4: still being written: left for the next run",)
+    assert found.left == (("yard/2.mp4", "still being written: left for the next run", "yard"),)
     assert study().cameras == study().scenes
     (tmp_path / "rec" / "gate").rename(tmp_path / "rec" / "Plaza")
     with pytest.raises(

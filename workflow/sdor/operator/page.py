@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sdor.errors import SdorError
+from sdor.method.events import ORDINARY, UNLIKE
 from sdor.operator.events import SIDES, events_csv
 from sdor.operator.previews import SHORTEST, Heat, logger, picture, preview
 from sdor.study.scenes import Clip, Rectangle
@@ -43,12 +44,13 @@ class Moment:
     ----------
     event : its stable id. rank : from 1.
     source : the clip's file or folder, below the camera's.
-    group : "unlike" the rest of its camera, or the highest of the "ordinary".
+    group : of `find_events`; empty of a change of the picture.
     begin, end, peak : seconds in the source. clock : local time of the peak; None where unknown.
     first, last, peak_frame : frames of the source, from 1.
     unusual : usual spreads of the camera's scores above their median.
     percentile : of the camera's scores that are not above it.
-    box : left, top, right, bottom as shares of the picture. heat : (rows, columns) over it.
+    box : left, top, right, bottom as shares of the picture.
+    heat : (rows, columns) over it, from 0 to 1, the highest of all of its camera.
     curve : (k, 2) seconds in the source, and score, of the clip. lead : seconds shown before it.
     shown : where `write_previews` put its loop (.mp4), the picture beside it (.jpg).
     """
@@ -59,7 +61,7 @@ class Moment:
     clip: Clip
     source: str
     kind: Literal["moment", "picture changed"]
-    group: Literal["unlike", "ordinary"]
+    group: str
     begin: float
     end: float
     peak: float
@@ -191,16 +193,18 @@ def watchlist_page(
         cards=cards,
         watched=sum(one.watched for one in moments[:limit]),
         groups={
-            f"Unlike the rest of {whose} camera": [
-                one for one in cards if one.moment.group == "unlike"
-            ],
-            "Highest of the ordinary: look here if there is time": [
-                one for one in cards if one.moment.group == "ordinary"
-            ],
+            title: [one for one in cards if one.moment.group == group]
+            for group, title in (
+                (UNLIKE, f"Unlike the rest of {whose} camera"),
+                (ORDINARY, "Highest of the ordinary: look here if there is time"),
+                ("", "The picture changed"),
+            )
         },
         not_read=not_read,
         unread=len({one[:2] for one in not_read if one.source}),
-        files=sum(one.files for one in cameras),
+        # What was left before anything was looked at is of no camera's files.
+        files=sum(one.files for one in cameras)
+        + len({one.source for one in not_read if one.source and not one.camera}),
         unfolded=len(not_read) <= OPEN,
         settings=settings.strip(),
         made=made,

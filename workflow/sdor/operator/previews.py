@@ -33,7 +33,7 @@ PICTURE_BYTES, LOOP_BYTES = 45_000, 100_000  # at most
 QUALITIES = (82, 70, 55, 40, 25)  # of a JPEG, until it is small enough
 RATE = 12.5  # frames a second of a loop
 SHORTEST = 1.0  # seconds of a loop, also of a moment that is one frame
-RED, DENSEST = (255, 45, 30), 0.6  # of the heat map, and its opacity where it is highest
+RED, DENSEST = (255, 45, 30), 0.6  # of the heat map, and its opacity where it is 1
 DASH = 6  # pixels
 # As wide or as high as a loop may be, the other even as H.264 wants it, and pixels square.
 SCALE = {
@@ -54,7 +54,7 @@ def picture(
     Parameters
     ----------
     frame, time : its number in the source, from 1, and seconds from the source's first.
-    heat : (rows, columns) over the whole frame, from 0 up; laid over it in red.
+    heat : (rows, columns) over the whole frame, from 0 to 1; laid over it in red.
 
     Raises
     ------
@@ -164,8 +164,7 @@ def _scaled(width: float, height: float, side: int) -> tuple[int, int]:
 
 def _opacity(heat: Heat, size: tuple[int, int]) -> Image.Image:
     """How dense the colour of the heat is: nothing where it is as in most of the picture."""
-    above = np.maximum(heat - np.median(heat), 0.0)
-    share = above / max(float(above.max()), 1e-9)
+    share = np.clip(heat - np.median(heat), 0.0, 1.0)
     mask = Image.fromarray((255 * DENSEST * share).astype(np.uint8))
     return mask.resize(size, Image.Resampling.BICUBIC)
 

@@ -446,7 +446,7 @@ def _clips_of(path: Path, settled: float) -> tuple[tuple[Clip, ...], tuple[str, 
     found = find_cameras(path, settled=settled)
     if len(found.scenes) > 1:
         raise SdorError(f"{path}: holds {len(found.scenes)} cameras; give the folder of one")
-    return next(iter(found.scenes.values())).clips, found.left
+    return next(iter(found.scenes.values())).clips, tuple(map(str, found.left))
 
 
 def _new(clips: tuple[Clip, ...], ledger: Ledger, key: str) -> Iterator[Source]:

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from sdor.files import About, atomic, read_about, read_array, read_parquet
+from sdor.method.events import UNLIKE
 from sdor.operator.moments import CHANGED
 from sdor.operator.page import (
     Camera,
@@ -57,7 +58,7 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
                 clip=clip,
                 source=clip.source,
                 kind="picture changed" if is_change else "moment",
-                group="unlike" if row["group"] == "unlike" else "ordinary",
+                group=row["group"],
                 begin=row["begin"],
                 end=row["end"],
                 peak=row["peak_time"],
@@ -89,7 +90,7 @@ def write_watchlist(
     outputs: tuple[Path, Path],
     *,
     lead: float,
-    left: Sequence[str] = (),
+    left: Sequence[tuple[str, str]] = (),
     home: str = "",
     settings: About,
 ) -> int:
@@ -98,7 +99,7 @@ def write_watchlist(
     Parameters
     ----------
     folders : of each; see `moments_of`. outputs : page and table.
-    lead : s shown before a moment. left : lines of what was not looked at.
+    lead : s shown before a moment. left : paths that were not looked at (or none), and why.
     home : the page of all cameras, where this is that of one. settings : that it was made with.
 
     Returns
@@ -123,11 +124,11 @@ def write_watchlist(
     # One order for all: what stands out most of its own camera comes first.
     ranked = sorted(
         (one for one in moments if one.kind == "moment"),
-        key=lambda one: (one.group != "unlike", -one.unusual),
+        key=lambda one: (one.group != UNLIKE, -one.unusual),
     )
     ranked = [replace(one, rank=rank) for rank, one in enumerate(ranked, start=1)]
     changes = [one for one in moments if one.kind != "moment"]
-    wrong += [NotRead("", *line.partition(": ")[::2]) for line in left]
+    wrong += [NotRead("", path, reason) for path, reason in left]
     text = watchlist_page(
         [*ranked, *changes],
         facts,

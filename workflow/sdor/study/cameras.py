@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sdor.errors import SdorError
 from sdor.files import About
@@ -46,6 +47,23 @@ clips:
 """
 
 
+class Left(NamedTuple):
+    """What is not looked at, and why.
+
+    Attributes
+    ----------
+    path : below the folder of all; empty of a line that is of several files.
+    camera : whose it is; empty where no camera is known by it.
+    """
+
+    path: str
+    reason: str
+    camera: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
 @dataclass(frozen=True)
 class Cameras:
     """What a folder holds.
@@ -53,11 +71,11 @@ class Cameras:
     Attributes
     ----------
     scenes : by their names, in natural order of their folders.
-    left : what is not looked at, a line each with the reason.
+    left : what is not looked at.
     """
 
     scenes: dict[str, Scene]
-    left: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
 
 
 def find_cameras(
@@ -102,16 +120,20 @@ def find_cameras(
     found = {
         name: kept for name, it in of.items() if (kept := [one for one in it if one not in left])
     }
+    scenes = _scenes(root, found)
+    called = dict(zip(found, scenes, strict=True))
     lines = [
-        f"{some_of([one], root)}: {left[one]}"
+        Left(some_of([one], root), left[one], called.get(_camera_of(one.relative_to(root)), ""))
         for one in sorted(left, key=lambda one: natural_key(str(one)))
     ]
     if others:
-        lines.append(f"passed over, as not called like video: {some_of(sorted(others), root)}")
+        several = f"passed over, as not called like video: {some_of(sorted(others), root)}"
+        lines.append(Left("", several))
     if not found:
-        said = "; ".join(lines[:3]) + f"; {len(lines) - 3} more like these" * (len(lines) > 3)
+        said = "; ".join(map(str, lines[:3]))
+        said += f"; {len(lines) - 3} more like these" * (len(lines) > 3)
         raise SdorError(f"videos: {folder}: no video to look at, at any depth ({said or 'empty'})")
-    return Cameras(_scenes(root, found), tuple(lines))
+    return Cameras(scenes, tuple(lines))
 
 
 def find_camera(name: str, config: About, now: float) -> Scene:

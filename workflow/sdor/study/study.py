@@ -9,7 +9,7 @@ from typing import Literal
 from sdor.errors import SdorError
 from sdor.files import file_sha256
 from sdor.study.backbones import ARCHITECTURES
-from sdor.study.cameras import Cameras, find_cameras
+from sdor.study.cameras import Cameras, Left, find_cameras
 from sdor.study.config import Document, check, hint, with_defaults
 from sdor.study.plan import (
     EvaluationSettings,
@@ -43,7 +43,7 @@ class Study(Settings):
     file : the config file's name, for messages.
     asked : names of all scenes. scenes : those that are there.
     videos : the folder that `cameras` are found in; "": they are the scenes.
-    left : what in that folder is not looked at, a line each.
+    left : what in that folder is not looked at.
     methods : the complete method of each variant. overrides : in what it differs from `method:`
         or `motion:`, by its approach.
     plan : what stands beside what.
@@ -73,7 +73,7 @@ class Study(Settings):
     document: dict[str, object]
     scenes: dict[str, Scene]
     cameras: dict[str, Scene] = field(default_factory=dict)
-    left: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
 
     def variants_of(self, scene: str) -> list[str]:
         """The variants that run on a scene, in the config's order.
