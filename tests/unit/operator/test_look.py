@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from synthetic_walkers import RUNS, walkers
 
 from sdor.errors import SdorError
+from sdor.files import digest, write_parquet
 from sdor.method.flow import flow_of
 from sdor.method.maps import seeing
 from sdor.networks.backbones import load_backbone
@@ -118,7 +119,7 @@ def ranked(folder, basis):
         basis,
         seed=0,
         compute=COMPUTE,
-        about={},
+        about={"camera": "gate"},
     )
 
 
@@ -262,6 +263,29 @@ def test_a_moment_is_when_and_where_one_runs(watched, tmp_path):
     assert abs(5 * column - (20 + 7 * (first["peak"] - 1 - RUNS[1]))) <= 25
     assert first["x0"] <= (column + 0.5) / 36 <= first["x1"]
     assert len(np.load(outputs[1])) == len(found)
+
+
+def test_moments_are_called_alike_whatever_else_is_found_and_otherwise_in_each_camera(
+    watched, tmp_path
+):
+    archive = Archive.read(watched / "looks.parquet", watched / "looks")
+    outputs = (tmp_path / "events.parquet", tmp_path / "heat.npy")
+    model = CameraModel.load(watched / "model.safetensors")
+    scores = pd.read_parquet(watched / "scores.parquet")
+
+    def called(camera, scores, row):
+        files = (tmp_path / "model.safetensors", tmp_path / "scores.parquet")
+        replace(model, about={**model.about, "camera": camera}).save(files[0])
+        write_parquet(files[1], scores, {"changes": [[row, "dark"]]})
+        return [
+            *write_moments(archive, files, outputs, EventSettings(2, "scene", 3.0), {})["event"]
+        ]
+
+    gate, door = (called(camera, scores, 70) for camera in ("gate", "door"))
+    assert len({*gate, *door}) == 6
+    assert gate[-1] == digest(b"gate/clip2/11/change")[:10]
+    later = scores[10:].reset_index(drop=True)
+    assert called("gate", later, 60)[-1] == gate[-1]
 
 
 def test_damage_is_named_with_what_to_do(camera, eye, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sdor.files import About, atomic, read_about, read_parquet, write_parquet
+from sdor.files import About, atomic, digest, read_about, read_parquet, write_parquet
 from sdor.method.events import box_of, find_events
 from sdor.method.flow import ACROSS, DOWN, FINE
 from sdor.operator.archive import Archive
@@ -28,9 +28,11 @@ def write_moments(
     Parameters
     ----------
     files : model and scores, as `rank` wrote them.
-    outputs : the table, with the columns of `find_events`, and kind ("moment", or "picture
-        changed"), words (what changed), clock (local time of the peak, NaT where nothing tells) and
-        x0, y0, x1, y1 (0 to 1; where it is); and the heat maps (events, 24, 36).
+    outputs : the table, with the columns of `find_events` (event: 10 hexadecimal digits, of the
+        camera's name too, as recorders call files alike in each of their folders), and kind
+        ("moment", or "picture changed"), words (what changed), clock (local time of the peak, NaT
+        where nothing tells) and x0, y0, x1, y1 (0 to 1; where it is); and the heat maps (events,
+        24, 36).
 
     Raises
     ------
@@ -44,6 +46,8 @@ def write_moments(
     changes = [_change(scores, *one) for one in read_about(files[1])["changes"]]
     if changes:
         found = pd.concat([found, pd.DataFrame(changes)], ignore_index=True)
+    names = [f"{model.about['camera']}/{one}" for one in found["event"]]
+    found["event"] = [digest(one.encode())[:10] for one in names]
     heat = np.stack([*(_heat(archive, model, *one) for one in _peaks(found)), _blank()])[:-1]
     rows = scores.set_index(["clip", "frame"])["clock"]
     found["clock"] = [
@@ -74,7 +78,8 @@ def _change(scores: pd.DataFrame, row: int, words: str) -> dict[str, object]:
     frames = dict.fromkeys(("first", "last", "peak"), frame)
     times = dict.fromkeys(("begin", "end", "peak_time"), time)
     times |= dict.fromkeys(("begin_seconds", "end_seconds", "peak_seconds"), seconds)
-    name = {"event": f"change{row}", "rank": 0, "stretch": at["stretch"], "clip": at["clip"]}
+    name = {"event": f"{at['clip']}/{frame}/change", "clip": at["clip"]}
+    name |= {"rank": 0, "stretch": at["stretch"]}
     rest = {"score": np.nan, "unusual": np.nan, "percentile": np.nan, "group": "", "kind": CHANGED}
     return {**name, **frames, **times, **rest, "words": words}
 
