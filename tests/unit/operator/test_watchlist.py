@@ -173,3 +173,10 @@ def test_heat_is_on_one_scale_for_a_camera(gate):
     heat[1] = heat[0] / 4
     np.save(folder / "heat.npy", heat)
     assert [one.heat.max() for one in moments_of(scene, folder, 3.0)] == [1, 0.25]
+
+
+def test_a_clip_that_is_there_is_as_its_scene_says(gate):
+    scene, folder = gate
+    clip = replace(scene.clips[0], first=3, fps=5.0)
+    found = moments_of(replace(scene, clips=(clip,)), folder, 3.0)
+    assert [one.clip for one in found] == [clip, clip]
