@@ -22,7 +22,7 @@ CONFIG = {
     "events": {"budget": 3},
 }
 LOOKED = re.compile(
-    r"camera (\w+): (\d+) files, .*?(?:; (\d+) files? were looked at before)?$", re.M
+    r"camera (\w+): (\d+) files?, .*?(?:; (\d+) files? w\w+ looked at before)?$", re.M
 )
 
 
@@ -34,7 +34,7 @@ def record(write_video, path, frames):
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory, write_video):
-    """A gate, whose recorder writes six seconds a file; a still yard; and odd files."""
+    """A gate, whose recorder writes six seconds a file; a still yard; odd files."""
     work = Workplace(tmp_path_factory.mktemp("watch"))
     calm, other, event = walkers()[0]
     for second, frames in zip(("00", "06", "12"), (calm, other, event), strict=True):
@@ -43,6 +43,8 @@ def watched(tmp_path_factory, write_video):
     for name, content in {"text.mp4": b"no video", "notes.txt": b"", "empty.mp4": b""}.items():
         (work.folder / "rec/gate" / name).write_bytes(content)
         os.utime(work.folder / "rec/gate" / name, (1e9, 1e9))
+    (work.folder / "rec/dead").mkdir()
+    shutil.copy2(work.folder / "rec/gate/text.mp4", work.folder / "rec/dead/all.mp4")
     write_video(work.folder / "rec/gate/late.mkv", calm[..., np.newaxis], fps=10)  # just now
     (work.folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "videos": "rec"}))
     done = work.run("watchlist")
@@ -74,6 +76,8 @@ def test_what_was_not_read_is_on_the_page_and_stops_nothing(watched):
         text = (watched[0].folder / "results" / page).read_text()
         for name in ("text.mp4", "empty.mp4", "late.mkv"):
             assert name in text, (page, name)
+    text = (watched[0].folder / "results/watchlist.html").read_text()
+    assert "all.mp4" in text  # of a camera that has nothing else
 
 
 def test_files_that_adjoin_are_one_stretch(watched):
@@ -88,7 +92,7 @@ def test_files_that_adjoin_are_one_stretch(watched):
 def test_it_says_what_there_is_and_makes_no_tables(watched):
     work, said = watched
     found = {one[1]: int(one[2]) for one in LOOKED.finditer(said)}
-    assert found == {"gate": 4, "yard": 1}
+    assert found == {"gate": 4, "yard": 1, "dead": 1}
     assert not (work.folder / "results/tables").exists()
     assert not (work.folder / "mlflow.db").exists()
 

@@ -29,7 +29,7 @@ from sdor.running.run import (
     require_writable,
 )
 from sdor.study.backbones import ARCHITECTURES
-from sdor.study.config import load_yaml
+from sdor.study.config import load_yaml, typed
 from sdor.study.contents import copies, fingerprints
 from sdor.study.fingerprint import code_of, versions_of
 from sdor.study.layout import (
@@ -60,6 +60,7 @@ with one_line_faults():
     # Snakemake has read them, and lets the last of two equal keys win.
     for path in workflow.configfiles:
         load_yaml(os.path.relpath(path))
+    config.update({key: typed(config[key]) for key in workflow.config_settings.config})
     STUDY = with_scenes(
         read_study(
             config,
@@ -179,6 +180,10 @@ def network_threads(wildcards):
 onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
+    if STUDY.videos:
+        found = [clip.path for camera in CAMERAS.values() for clip in camera.clips]
+        size = sum(os.stat(path).st_size for path in found if os.path.exists(path)) / 1e9
+        say(f"{STUDY.videos}: {len(CAMERAS)} cameras, {len(found):,} files, {size:.1f} GB")
     remarks = {f"scene {scene}": remarks_of(scene) for scene in SCENES}
     for where, lines in {**remarks, STUDY.videos: STUDY.left}.items():
         more = [f"{len(lines) - 10} more like these"] * (len(lines) > 10)

@@ -29,6 +29,7 @@ rule basis:
             "weights": WEIGHTS[WATCHING.backbone],
             "maps": WATCHING.maps.as_document(),
             "size": WATCHING.input_size,
+            "masks": [vars(mask) for mask in CAMERAS[w.scene].masks],
             "compute": COMPUTE,
         },
     script:

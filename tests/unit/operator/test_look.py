@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from synthetic_walkers import RUNS, walkers
 
 from sdor.errors import SdorError
-from sdor.files import digest, write_parquet
+from sdor.files import digest, read_about, write_parquet
 from sdor.method.flow import flow_of
 from sdor.method.maps import seeing
 from sdor.networks.backbones import load_backbone
@@ -109,17 +109,17 @@ def looked_at(camera, eye, folder, said=None):
     )
 
 
-def ranked(folder, basis):
+def ranked(folder, basis, said=None):
     outputs = [folder / name for name in ("model.safetensors", "scores.parquet")]
     return rank(
-        folder / "looks.parquet",
-        folder / "looks",
+        (folder / "looks.parquet", folder / "looks"),
         tuple(outputs),
         METHOD,
         basis,
         seed=0,
         compute=COMPUTE,
         about={"camera": "gate"},
+        say=[].append if said is None else said.append,
     )
 
 
@@ -201,8 +201,8 @@ def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(camera, eye, tmp_pat
     assert [*wrong["clip"]] == ["text", "empty", "gone"]
     assert all(wrong["failure"])
     assert [*table["clip"]][:3] == ["clip1", "clip2", "clip3"]
-    with pytest.raises(SdorError, match="camera gate: nothing of it can be read"):
-        looked_at(Scene("gate", camera.root, tuple(more)), eye, tmp_path / "none")
+    none = looked_at(Scene("gate", camera.root, tuple(more)), eye, tmp_path / "none")
+    assert [*none["look"]] == ["", "", ""]
 
 
 def test_a_look_that_is_broken_off_leaves_nothing_and_the_next_goes_on(
@@ -275,8 +275,8 @@ def test_moments_are_called_alike_whatever_else_is_found_and_otherwise_in_each_c
 
     def called(camera, scores, row):
         files = (tmp_path / "model.safetensors", tmp_path / "scores.parquet")
-        replace(model, about={**model.about, "camera": camera}).save(files[0])
-        write_parquet(files[1], scores, {"changes": [[row, "dark"]]})
+        model.save(files[0])
+        write_parquet(files[1], scores, {"camera": camera, "changes": [[row, "dark"]]})
         return [
             *write_moments(archive, files, outputs, EventSettings(2, "scene", 3.0), {})["event"]
         ]
@@ -431,3 +431,38 @@ def test_pace_of_a_single_frame_has_no_rate(monkeypatch):
 
 def test_durations():
     assert [duration(one) for one in (11.6, 200, 18_120)] == ["12 s", "3 min 20 s", "5 h 2 min"]
+
+
+@pytest.mark.parametrize(("frames", "words"), [(3, "too little video"), (0, "nothing of it can")])
+def test_a_camera_without_enough_video_says_so_and_has_no_scores(
+    frames, words, camera, eye, basis, tmp_path, write_video
+):
+    path = camera.root / "short.mkv"
+    path.write_text("no video")
+    if frames:
+        write_video(path, walkers()[0][0][:frames, ..., np.newaxis], fps=10)
+    looked_at(Scene("gate", camera.root, (Clip("short", "video", path, path.name),)), eye, tmp_path)
+    scores = ranked(tmp_path, basis)
+    assert len(scores) == 0
+    assert words in read_about(tmp_path / "scores.parquet")["failure"]
+    with pytest.raises(SdorError, match=r"model\.safetensors"):
+        CameraModel.load(tmp_path / "model.safetensors")
+    files = (tmp_path / "model.safetensors", tmp_path / "scores.parquet")
+    outputs = (tmp_path / "events.parquet", tmp_path / "heat.npy")
+    archive = Archive.read(tmp_path / "looks.parquet", tmp_path / "looks")
+    settings = EventSettings(budget=3, per="scene", lead=3.0)
+    assert len(write_moments(archive, files, outputs, settings, {})) == 0
+    assert np.load(outputs[1]).shape == (0, 24, 36)
+
+
+def test_more_video_than_is_trained_on_is_scored_whole(watched, basis, tmp_path, monkeypatch):
+    import sdor.operator.rank as module
+
+    monkeypatch.setattr(module, "TRAINED", 60)
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    shutil.copytree(watched, tmp_path / "watch")
+    said = []
+    scores = ranked(tmp_path / "watch", basis, said)
+    assert len(scores) == 180
+    assert said[0] == "camera gate: training on 12 s of video"
+    assert said[-1] == "camera gate: 2 of 3 parts of its video scored"

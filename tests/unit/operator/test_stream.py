@@ -77,7 +77,16 @@ def results(tmp_path_factory):
     look_at_camera(scene, eye, (table, looks), threads=1, say=lambda _: None, about={})
     outputs = watch / "model.safetensors", watch / "scores.parquet"
     about = {"camera": "gate", "masks": [], "weights": file_sha256(weights), "compute": COMPUTE}
-    rank(table, looks, outputs, METHOD, basis, seed=0, compute=compute, about=about)
+    rank(
+        (table, looks),
+        outputs,
+        METHOD,
+        basis,
+        seed=0,
+        compute=compute,
+        about=about,
+        say=lambda _: None,
+    )
     return folder
 
 

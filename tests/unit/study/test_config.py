@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdor.errors import SdorError
-from sdor.study.config import SCHEMAS, load_yaml
+from sdor.study.config import SCHEMAS, load_yaml, typed
 from sdor.study.settings import Method
 from sdor.study.study import read_study
 
@@ -185,3 +185,10 @@ def test_no_text_ends_in_a_traceback(text):
 def test_what_yaml_reads_otherwise_is_told_how_to_write(document, words):
     with pytest.raises(SdorError, match=words):
         read(**document)
+
+
+def test_values_of_the_command_line_are_read_as_yaml_reads_them():
+    given = {"budget": "3", "per": "day", "lead": "2.5", "all": ["1", "true", "a: b", "x"]}
+    expected = {"budget": 3, "per": "day", "lead": 2.5, "all": [1, True, "a: b", "x"]}
+    assert typed(given) == expected
+    assert typed("[") == "["

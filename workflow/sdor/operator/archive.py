@@ -61,7 +61,7 @@ def look_at_camera(
 
     Raises
     ------
-    SdorError : nothing of any clip can be read; or the disk takes no more.
+    SdorError : the disk takes no more.
     """
     output, folder = outputs
     looks = {clip.name: folder / _name(clip, eye) for clip in scene.clips}
@@ -75,16 +75,16 @@ def look_at_camera(
         when = _when(clip, told[clip.name], facts["first"])
         rows.append({"clip": clip.name, "source": clip.source, **facts, **when})
     table = pd.DataFrame(rows)
-    if not table["look"].any():
-        raise SdorError(f"camera {scene.name}: nothing of it can be read ({rows[0]['failure']})")
-    read = table[table["look"] != ""].copy()
-    clocks = [datetime.fromisoformat(one) if one else None for one in read["clock"]]
-    placed = stretches(clocks, read["seconds"].tolist(), read["begin"].tolist())
-    read["stretch"], read["offset"] = zip(*placed, strict=True)
-    read = read.sort_values(["stretch", "offset"], kind="stable")
-    table = pd.concat([read, table[table["look"] == ""].assign(stretch=-1, offset=0.0)])
+    read, wrong = (table[(table["look"] != "") == it].copy() for it in (True, False))
+    table = wrong.assign(stretch=-1, offset=0.0)
+    if len(read):
+        clocks = [datetime.fromisoformat(one) if one else None for one in read["clock"]]
+        placed = stretches(clocks, read["seconds"].tolist(), read["begin"].tolist())
+        read["stretch"], read["offset"] = zip(*placed, strict=True)
+        table = pd.concat([read.sort_values(["stretch", "offset"], kind="stable"), table])
     write_parquet(output, table.reset_index(drop=True), about)
     kept = set(read["look"])
+    folder.mkdir(parents=True, exist_ok=True)
     for other in folder.iterdir():  # of clips that are gone, or of other settings
         if other.name not in kept:
             shutil.rmtree(other, ignore_errors=True)

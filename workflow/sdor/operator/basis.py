@@ -31,15 +31,10 @@ EVERY = 0.4  # seconds between frames of a video that is read from its beginning
 def camera_basis(
     scene: Scene, backbone: Backbone, compute: Compute, settings: MapSettings, size: int
 ) -> Basis:
-    """Fit the components on frames from all over a camera's video.
-
-    Raises
-    ------
-    SdorError : none of it can be read.
-    """
+    """Fit the components on frames from all over a camera's video; none where it has no frame."""
     pictures = sample(scene, size)
     if not len(pictures):
-        raise SdorError(f"camera {scene.name}: no frame of its video can be read")
+        return {}
     inputs = Inputs(pictures, compute)
     raw = [*raw_maps(backbone, inputs, np.arange(len(pictures)), settings)]
     kept = {name: np.concatenate([one[name] for one in raw]) for name in settings.stages}

@@ -13,6 +13,9 @@ from sdor.operator.archive import Archive
 from sdor.operator.model import MARGIN, CameraModel
 from sdor.study.settings import EventSettings
 
+# Robust spreads above the median from which on a moment is shown: what is as high as half of the
+# frames saves nobody's time.
+LEAST = 1.0
 CHANGED = "picture changed"
 
 
@@ -38,17 +41,21 @@ def write_moments(
     ------
     SdorError : a file is damaged.
     """
-    model, scores = CameraModel.load(files[0]), read_parquet(files[1])
+    scores, told = read_parquet(files[1]), read_about(files[1])
     scores["clock"] = clocks_of(scores, archive.clips)
     found = find_events(scores, settings, scores["blocked"].to_numpy()).assign(
         kind="moment", words=""
     )
-    changes = [_change(scores, *one) for one in read_about(files[1])["changes"]]
+    found = found[found["unusual"] >= LEAST].reset_index(drop=True)
+    changes = [_change(scores, *one) for one in told["changes"]]
     if changes:
         found = pd.concat([found, pd.DataFrame(changes)], ignore_index=True)
-    names = [f"{model.about['camera']}/{one}" for one in found["event"]]
+    names = [f"{told['camera']}/{one}" for one in found["event"]]
     found["event"] = [digest(one.encode())[:10] for one in names]
-    heat = np.stack([*(_heat(archive, model, *one) for one in _peaks(found)), _blank()])[:-1]
+    heat = np.zeros((len(found), FINE * DOWN, FINE * ACROSS), dtype=np.float32)
+    if len(found):
+        model = CameraModel.load(files[0])
+        heat[:] = [_heat(archive, model, *one) for one in _peaks(found)]
     rows = scores.set_index(["clip", "frame"])["clock"]
     found["clock"] = [
         rows.get(key, pd.NaT) for key in zip(found["clip"], found["peak"], strict=True)
@@ -64,6 +71,8 @@ def write_moments(
 
 def clocks_of(scores: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
     """When each row was recorded, in local time; NaT where nothing tells."""
+    if scores.empty:
+        return pd.Series(dtype="datetime64[ns]")
     table = clips.set_index("clip")
     begins = pd.to_datetime(table["clock"].replace("", None), format="ISO8601")
     first = scores.groupby("clip")["time"].transform("first")

@@ -1,16 +1,21 @@
 """Train on what was seen of a camera, and score all of it."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
-from sdor.errors import SdorError, fault_in
-from sdor.files import About, write_parquet
+from sdor.errors import SdorError
+from sdor.files import About, atomic, read_parquet, write_parquet
 from sdor.method.events import find_events
+from sdor.method.flow import ACROSS, DOWN
 from sdor.method.maps import Basis
 from sdor.method.motion import initial_motion
 from sdor.method.selftrain import self_train_places
@@ -19,18 +24,20 @@ from sdor.operator.archive import Archive
 from sdor.operator.changes import find_changes, levelled
 from sdor.operator.look import Looks
 from sdor.operator.model import MARGIN, QUANTILES, CameraModel, flow_of, looked_of
+from sdor.operator.pace import Say, duration
+from sdor.progress import logger
 from sdor.study.settings import EventSettings, MotionMethod
 from sdor.video.timeline import Timeline
 
-# Looked-at frames that are trained on: eight hours at five a second. Of more video, parts of half
-# an hour from all over it, so that memory does not grow with the archive.
-TRAINED = 150_000
+# Looked-at frames that are trained on: three hours at five a second, which take 4 GB. Of more
+# video, parts of half an hour from all over it, so that memory does not grow with the archive.
+TRAINED = 60_000
+EVERY = 30.0  # seconds between two lines of progress
 PEAKS = 5000  # events whose heights the model's file has
 
 
 def rank(
-    table: Path,
-    folder: Path,
+    files: tuple[Path, Path],
     outputs: tuple[Path, Path],
     method: MotionMethod,
     basis: Basis,
@@ -38,55 +45,44 @@ def rank(
     seed: int,
     compute: Compute,
     about: About,
+    say: Say,
 ) -> pd.DataFrame:
     """Train, and write the model and the scores of all rows.
 
     Parameters
     ----------
-    table, folder : of the archive. outputs : model and scores.
+    files : table and folder of the archive. outputs : model and scores.
+    about : what their metadata says; camera is its name. say : is told how far it is.
 
     Returns
     -------
     The scores: clip, frame, time (s in the source), stretch, seconds (from the stretch's
-    beginning), motion, appearance, places, score, regime, blocked.
+    beginning), motion, appearance, places, score, regime, blocked. Where there is nothing to learn
+    from, no rows: other cameras go on, and the file's metadata has the reason (failure).
 
     Raises
     ------
-    SdorError : a file is damaged, or there is too little video.
+    SdorError : a file is damaged.
     """
+    table, folder = files
+    looks = read_parquet(table, ["look", "failure"])
+    if not looks["look"].any():
+        return _nothing(outputs, f"nothing of it can be read ({looks['failure'].iloc[0]})", about)
     archive = Archive.read(table, folder)
-    parts = archive.parts
-    total = int(parts["looked"].sum())
-    kept = max(round(len(parts) * min(1.0, TRAINED / total)), 1)
-    chosen = parts.iloc[np.unique(np.linspace(0, len(parts) - 1, kept).round().astype(int))]
-    spans = []
-    # Adjoining parts are one span: what lies between them is smoothed as elsewhere.
-    breaks = (chosen["stretch"].diff() != 0) | (np.diff(chosen.index, prepend=-2) != 1)
-    for _, some in chosen.groupby(np.cumsum(breaks)):
-        piece = archive.piece(some["stretch"].iloc[0], some["begin"].min(), some["end"].max())
-        spans.append((piece.looks, piece.seconds))
-    with fault_in(table, "a camera needs a minute of video or more"):
+    spans = _spans(archive)
+    length = duration(sum(float(seconds[-1] - seconds[0]) for _, seconds in spans))
+    say(f"camera {about['camera']}: training on {length} of video")
+    try:
         model = train(spans, method, basis, seed=seed, compute=compute, about=about)
+    except ValueError as error:
+        return _nothing(outputs, f"too little video to learn from ({error})", about)
     del spans
-    tables, thumbs, colours = [], [], []
-    for part in parts.to_dict("records"):
-        begin, end = part["begin"], part["end"]
-        piece = archive.piece(part["stretch"], begin - MARGIN, end + MARGIN)
-        scores, _ = model.score(piece.looks, piece.seconds)
-        own = slice(*np.searchsorted(piece.seconds, [begin - 1e-6, end + 1e-6]))
-        about_rows = {
-            "clip": piece.clip,
-            "frame": piece.looks.frame,
-            "time": piece.looks.time,
-            "stretch": part["stretch"],
-            "seconds": piece.seconds,
-        }
-        tables.append(scores.assign(**about_rows)[own])
-        thumbs.append(piece.looks.thumb[own])
-        colours.append(piece.looks.colour[own])
-    whole = pd.concat(tables, ignore_index=True)
-    seconds, stretch = whole["seconds"].to_numpy(), whole["stretch"].to_numpy()
-    changes = find_changes(np.concatenate(thumbs), np.concatenate(colours), seconds, stretch)
+    with TemporaryFile() as thumbs:
+        whole, colour = _scored(archive, model, thumbs, say)
+        thumb = np.memmap(thumbs, np.uint8, "r", shape=(len(whole), DOWN, ACROSS))
+        seconds, stretch = whole["seconds"].to_numpy(), whole["stretch"].to_numpy()
+        changes = find_changes(thumb, colour, seconds, stretch)
+        del thumb
     score = levelled(whole["score"].to_numpy(), changes.regime, seconds)
     whole = whole.assign(score=score, regime=changes.regime, blocked=changes.blocked)
     first = ["clip", "frame", "time", "stretch", "seconds"]
@@ -98,11 +94,66 @@ def rank(
     row = pd.Series(np.arange(len(whole)), [whole["clip"], whole["frame"]])
     ends = [row[[*zip(found["clip"], found[side], strict=True)]] for side in ("first", "last")]
     peaks = [float(score[a : b + 1].max()) for a, b in zip(*ends, strict=True)]
-    hours = float(parts["end"].sub(parts["begin"]).sum()) / 3600
+    hours = float((archive.parts["end"] - archive.parts["begin"]).sum()) / 3600
     known = {"quantiles": quantiles, "peaks": sorted(peaks, reverse=True), "hours": hours}
     replace(model, about={**about, **known}).save(outputs[0])
     write_parquet(outputs[1], whole, {**about, **notes})
     return whole
+
+
+def _nothing(outputs: tuple[Path, Path], words: str, about: About) -> pd.DataFrame:
+    """Write a model that nothing was learnt by, and no scores, with the reason."""
+    kinds = {"clip": object, "frame": np.int64, "stretch": np.int64, "regime": np.int64}
+    kinds |= dict.fromkeys(("time", "seconds", "motion", "appearance", "places", "score"), float)
+    none = pd.DataFrame({name: pd.Series(dtype=one) for name, one in kinds.items()})
+    none = none.assign(blocked=np.zeros(0, dtype=bool))
+    logger.warning("camera %s: %s", about["camera"], words)
+    with atomic(outputs[0]) as temporary:
+        save_file({}, temporary, {"failure": words})
+    write_parquet(outputs[1], none, {**about, "changes": [], "failure": words})
+    return none
+
+
+def _spans(archive: Archive) -> list[tuple[Looks, NDArray[np.float64]]]:
+    """What is trained on: stretches, or pieces of them, with their seconds."""
+    parts = archive.parts
+    kept = max(round(len(parts) * min(1.0, TRAINED / int(parts["looked"].sum()))), 1)
+    chosen = parts.iloc[np.unique(np.linspace(0, len(parts) - 1, kept).round().astype(int))]
+    # Adjoining parts are one span: what lies between them is smoothed as elsewhere.
+    breaks = (chosen["stretch"].diff() != 0) | (np.diff(chosen.index, prepend=-2) != 1)
+    spans = []
+    for _, some in chosen.groupby(np.cumsum(breaks)):
+        piece = archive.piece(some["stretch"].iloc[0], some["begin"].min(), some["end"].max())
+        spans.append((piece.looks, piece.seconds))
+    return spans
+
+
+def _scored(
+    archive: Archive, model: CameraModel, thumbs: IO[bytes], say: Say
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Scores of all rows, and their colour; their small pictures go to a file, as they are many."""
+    tables, colours, due = [], [], time.monotonic() + EVERY
+    for number, part in enumerate(archive.parts.to_dict("records")):
+        if time.monotonic() > due:
+            due = time.monotonic() + EVERY
+            share = f"{number:,} of {len(archive.parts):,} parts"
+            say(f"camera {model.about['camera']}: {share} of its video scored")
+        begin, end = part["begin"], part["end"]
+        piece = archive.piece(part["stretch"], begin - MARGIN, end + MARGIN)
+        scores, _ = model.score(piece.looks, piece.seconds)
+        own = slice(*np.searchsorted(piece.seconds, [begin - 1e-6, end + 1e-6]))
+        rows = {
+            "clip": piece.clip,
+            "frame": piece.looks.frame,
+            "time": piece.looks.time,
+            "stretch": part["stretch"],
+            "seconds": piece.seconds,
+        }
+        tables.append(scores.assign(**rows)[own])
+        colours.append(piece.looks.colour[own])
+        thumbs.write(piece.looks.thumb[own].tobytes())
+    thumbs.flush()
+    return pd.concat(tables, ignore_index=True), np.concatenate(colours)
 
 
 def train(

@@ -59,18 +59,22 @@ def write_report(
     """
     findings = read_findings(findings_path)
     pages = tables.paper_pages(findings)
+    # Without ground truth anywhere, the page begins with the moments: there is nothing to measure.
+    measured = any(findings.is_measured(one.scene, one.variant) for one in sections)
     page = printed(
         "report.html.j2",
         title=f"Anomalies in {', '.join(findings.scenes)}",
         facts=_facts(findings),
         explanation=pages[0].explanation,
         glance=tables.glance_table(findings, [(one.scene, one.variant) for one in sections]),
-        pages=[one for one in pages if one.tables],
-        missing=[one for one in pages if not one.tables],
+        measured=measured,
+        pages=[one for one in pages if one.tables and measured],
+        missing=[one for one in pages if not one.tables and measured],
         not_run=tables.not_run_table(findings),
         study_figures=[
             (embedded(findings_path.parent / "figures" / name), caption)
             for name, caption in study_captions.items()
+            if measured
         ],
         sections=[_section(findings, runs, captions, view) for runs in sections],
         configuration=configuration.strip(),

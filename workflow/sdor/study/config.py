@@ -127,6 +127,19 @@ def with_defaults(document: Document, schema: str) -> dict[str, Any]:
     return _completed(document, _schema(schema)["properties"])
 
 
+def typed(value: Any) -> Any:
+    """A value of the command line as YAML reads it: within mappings, numbers are still text."""
+    if isinstance(value, Mapping):
+        return {key: typed(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [typed(one) for one in value]
+    try:
+        read = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+    return read if isinstance(read, int | float) else value
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """The known name that an unknown one is nearest to, else all of them."""
     close = difflib.get_close_matches(name, list(known), n=1)

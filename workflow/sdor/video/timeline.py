@@ -148,7 +148,8 @@ class Timeline:
     def spans(self) -> list[tuple[int, int]]:
         """Each clip's first frame, and the first one behind it."""
         starts = self._starts()
-        return list(zip(starts.tolist(), [*starts[1:].tolist(), len(self)], strict=True))
+        ends = [*starts[1:].tolist(), len(self)][: len(starts)]
+        return list(zip(starts.tolist(), ends, strict=True))
 
     def _starts(self) -> Rows:
         return np.flatnonzero(np.diff(self.clip_of, prepend=-1))
