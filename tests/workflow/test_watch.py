@@ -97,6 +97,7 @@ def test_it_says_what_there_is_and_makes_no_tables(watched):
     assert not (work.folder / "mlflow.db").exists()
 
 
+@pytest.mark.nightly
 def test_a_new_file_is_looked_at_alone_and_without_one_nothing_is_done(
     watched, tmp_path, write_video
 ):
