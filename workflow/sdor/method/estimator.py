@@ -314,6 +314,12 @@ def _stored(frames: Clips, view: View) -> Iterator[tuple[FrameStore, Times]]:
         files = {f"clip{n}": Path(folder) / f"clip{n}.npy" for n in range(1, len(clips) + 1)}
         for (name, file), clip in zip(files.items(), clips, strict=True):
             if isinstance(clip, np.ndarray):
+                if clips is frames and clip.ndim == 3 and clip.shape[2] in (1, 3):
+                    raise ValueError(
+                        f"frames: in a list, {clip.shape} is one picture, or a clip of pictures "
+                        f"{clip.shape[2]} pixels wide; give a clip as one array (frames, height, "
+                        "width, 3)"
+                    )
                 count = store_frames(_pictures(clip), view, file)
                 times[name] = np.full(count, np.nan)
             else:
@@ -335,11 +341,6 @@ def _plain(value: object) -> object:
 
 def _pictures(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frames with an axis of channels."""
-    if frames.ndim == 3 and frames.shape[2] in (1, 3):
-        raise ValueError(
-            f"frames: {frames.shape} is one picture, or a clip of pictures {frames.shape[2]} "
-            "pixels wide; give a clip as one array (frames, height, width, 3)"
-        )
     found = frames[..., np.newaxis] if frames.ndim == 3 else frames
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] not in (1, 3) or not found.size:
         raise ValueError(
