@@ -3,9 +3,24 @@
 import cv2
 import numpy as np
 
+from sdor.study.study import read_method
+
 RATE, LENGTH = 10, 60  # frames a second, frames of a clip
 RUNS = (2, 25, 40)  # the clip, and the frames from the first to the last, in which one runs
 HEIGHT, WIDTH, SIDE = 120, 180, 20
+# Settings of a watchlist that take a second.
+QUICK = read_method(
+    {
+        "approach": "motion",
+        "backbone": "resnet18",
+        "input_size": 64,
+        "iterations": 2,
+        "components": 8,
+        "steps": 60,
+        "hidden_units": 20,
+    },
+    "test",
+)
 
 
 def _texture(rng, height, width, low, high):

@@ -22,4 +22,4 @@ with job(snakemake, f"look at {name}") as work:
         say=say_line,
         about={**stage, "files": None, "root": str(camera.root.absolute())},
     )
-    work.summary = f"{duration(table['seconds'].sum())} of video in {len(table):,} files"
+    work.summary = f"{duration(table['seconds'].sum())} of video; files: {len(table):,}"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from synthetic_walkers import QUICK as METHOD
 from synthetic_walkers import RUNS, walkers
 
 from sdor.errors import SdorError
@@ -26,28 +27,15 @@ from sdor.operator.basis import camera_basis
 from sdor.operator.look import CELLS, Eye, look, sampled
 from sdor.operator.model import MARGIN, CameraModel
 from sdor.operator.moments import clocks_of, write_moments
-from sdor.operator.pace import Pace, duration
+from sdor.operator.pace import Pace
 from sdor.operator.rank import rank
 from sdor.study.scenes import Clip, Scene
 from sdor.study.settings import EventSettings
-from sdor.study.study import read_method
 from sdor.video.frames import extract_frames, read_clip
 from sdor.video.picture import Picture
 from sdor.video.store import FrameStore
 from sdor.video.timeline import Timeline
 
-METHOD = read_method(
-    {
-        "approach": "motion",
-        "backbone": "resnet18",
-        "input_size": 64,
-        "iterations": 2,
-        "components": 8,
-        "steps": 60,
-        "hidden_units": 20,
-    },
-    "test",
-)
 COMPUTE = choose_compute("cpu", "fp32")
 BLIND = Eye(lambda pictures: np.zeros((len(pictures), 49, 1), np.float16), 8, 5.0)
 
@@ -188,6 +176,17 @@ def test_a_moved_file_keeps_its_look_and_a_changed_one_does_not(camera, eye, tmp
     shutil.copy(camera.clips[2].path, camera.clips[0].path)
     after = looked_at(camera, eye, tmp_path / "watch")["look"]
     assert (after != before).sum() == 1
+
+
+def test_a_file_that_cannot_be_read_for_a_while_is_not_looked_at_anew(camera, eye, tmp_path):
+    before = looked_at(camera, eye, tmp_path / "watch")["look"]
+    away = camera.clips[1].path.rename(tmp_path / "away")
+    assert "" in set(looked_at(camera, eye, tmp_path / "watch")["look"])
+    away.rename(camera.clips[1].path)
+    said = []
+    assert [*looked_at(camera, eye, tmp_path / "watch", said)["look"]] == [*before]
+    assert said == [said[0]]
+    assert said[0].endswith("3 files were looked at before")
 
 
 def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(camera, eye, tmp_path):
@@ -404,7 +403,7 @@ def test_pace_says_how_far_it_is(monkeypatch):
     now[0] = 10.0
     pace.at("b", 100.0)
     assert said[1:] == [
-        "camera gate: 1 min 40 s of 10 min 0 s looked at, 10.0 x real time; about 50 s left"
+        "camera gate: 1 min 40 s of 10 min looked at, 10.0 x real time; about 50 s left"
     ]
     now[0] = 39.0
     pace.at("b", 300.0)
@@ -416,8 +415,8 @@ def test_pace_of_parts_of_files_counts_what_is_theirs(camera, tmp_path, monkeypa
     monkeypatch.setattr("sdor.operator.pace.FIRST", 0.0)
     clip = replace(camera.clips[0], first=31, last=45)
     looked_at(Scene("gate", camera.root, (clip,)), BLIND, tmp_path, said)
-    assert said[0] == "camera gate: 1 file, 2 s of video, 15 frames"
-    assert said[1].startswith("camera gate: 1 s of 2 s looked at")
+    assert said[0] == "camera gate: 1 file, 1.5 s of video, 15 frames"
+    assert said[1].startswith("camera gate: 1.4 s of 1.5 s looked at")
 
 
 def test_pace_of_a_single_frame_has_no_rate(monkeypatch):
@@ -426,11 +425,7 @@ def test_pace_of_a_single_frame_has_no_rate(monkeypatch):
     pace = Pace("gate", [(3600.0, 90_000)], [(3600.0, 90_000)], said.append)
     now[0] = 10.0
     pace.at("a", 0.0)
-    assert said[1:] == ["camera gate: 0 s of 1 h 0 min looked at"]
-
-
-def test_durations():
-    assert [duration(one) for one in (11.6, 200, 18_120)] == ["12 s", "3 min 20 s", "5 h 2 min"]
+    assert said[1:] == ["camera gate: 0.0 s of 1 h looked at"]
 
 
 @pytest.mark.parametrize(("frames", "words"), [(3, "too little video"), (0, "nothing of it can")])

@@ -26,7 +26,7 @@ from sdor.operator import overlay
 from sdor.operator.camera import open_camera
 from sdor.operator.look import Eye
 from sdor.operator.model import CameraModel, score_places
-from sdor.operator.overlay import CURVE, HOT, TEXT, score_clip
+from sdor.operator.overlay import CURVE, RED, TEXT, score_clip
 from sdor.study.scenes import Clip
 from sdor.study.study import read_method
 from sdor.video.decode import read_video
@@ -115,7 +115,7 @@ def test_an_overlay_shows_who_runs_when_and_how_much(clip, model, eye, tmp_path,
     assert abs(row - 60) <= 15  # pixels from the runner's middle
     assert abs(column - 69) <= 25
     for number in (3, 30, 57):
-        hot = np.abs(frames[number][HEIGHT + TEXT :] - HOT).sum(axis=(0, 2))
+        hot = np.abs(frames[number][HEIGHT + TEXT :] - RED).sum(axis=(0, 2))
         assert abs(hot.argmin() - number / 59 * (WIDTH - 1)) <= 2
     clocks, scores = said[::2], said[1::2]
     assert (clocks[0], clocks[-1]) == ("2026-11-26 13:00:00", "2026-11-26 13:00:05")

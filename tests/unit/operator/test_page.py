@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sdor.operator.pace import duration
 from sdor.operator.page import (
     Camera,
     Moment,
     NotRead,
     minute_text,
     play_command,
-    span_text,
     watchlist_csv,
     watchlist_page,
     write_previews,
@@ -289,6 +289,6 @@ def test_cells_for_other_programs_are_no_formulas():
 def test_times_are_said_as_people_say_them():
     spans = {0.8: "0.8 s", 9.96: "10 s", 59.7: "1 min", 100: "1 min 40 s", 1510: "25 min"}
     spans |= {3600: "1 h", 3599.9: "1 h", 43_500: "12 h 5 min", 0: "0.0 s"}
-    assert {seconds: span_text(seconds) for seconds in spans} == spans
+    assert {seconds: duration(seconds) for seconds in spans} == spans
     minutes = {0: "0:00.0", 57.6: "0:57.6", 59.97: "1:00.0", 3723.4: "1:02:03.4"}
     assert {seconds: minute_text(seconds) for seconds in minutes} == minutes

@@ -15,6 +15,7 @@ from threading import Thread
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic_walkers import QUICK as METHOD
 from synthetic_walkers import walkers
 
 import sdor
@@ -29,21 +30,8 @@ from sdor.operator.basis import camera_basis
 from sdor.operator.look import Eye
 from sdor.operator.rank import rank
 from sdor.study.scenes import Clip, Scene
-from sdor.study.study import read_method
 from sdor.video.ffmpeg import ffmpeg_binary
 
-METHOD = read_method(
-    {
-        "approach": "motion",
-        "backbone": "resnet18",
-        "input_size": 64,
-        "iterations": 2,
-        "components": 8,
-        "steps": 60,
-        "hidden_units": 20,
-    },
-    "test",
-)
 COMPUTE = {"device": "cpu", "precision": "fp32"}
 COMMAND = [sys.executable, "-m", "sdor", "score"]
 HERE = {**os.environ, "PYTHONPATH": str(Path(sdor.__file__).parents[1])}

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -27,7 +27,7 @@ from sdor.files import (
     write_parquet,
 )
 from sdor.operator.look import Eye, Looks, look
-from sdor.operator.pace import Pace
+from sdor.operator.pace import Pace, Say
 from sdor.study.scenes import Clip, Scene
 from sdor.video.clock import clock_of, stretches
 from sdor.video.decode import Declared, declared
@@ -37,7 +37,6 @@ from sdor.video.timeline import ROUNDING, seconds_of
 
 PART = 18_000  # rows of a file: half an hour
 PIECE = 1 << 20  # bytes at the begin, in the middle and at the end by which a file is known
-Say = Callable[[str], None]
 
 
 def look_at_camera(
@@ -83,10 +82,11 @@ def look_at_camera(
         read["stretch"], read["offset"] = zip(*placed, strict=True)
         table = pd.concat([read.sort_values(["stretch", "offset"], kind="stable"), table])
     write_parquet(output, table.reset_index(drop=True), about)
-    kept = set(read["look"])
+    kept, failed = set(read["look"]), set(wrong["clip"])
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.iterdir():  # of clips that are gone, or of other settings
-        if other.name not in kept:
+        # What cannot be read now may be there again tomorrow.
+        if other.name not in kept and other.name.rpartition("-")[0] not in failed:
             shutil.rmtree(other, ignore_errors=True)
     return table
 

@@ -3,7 +3,6 @@
 import json
 import os
 from base64 import b64decode
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,9 @@ from safetensors.numpy import load
 from sdor.errors import SdorError
 from sdor.files import damaged, file_sha256
 from sdor.method.grid import MapArray
-from sdor.operator.look import Eye
+from sdor.operator.look import Eye, See
 from sdor.operator.model import CameraModel
 from sdor.study.scenes import Rectangle
-
-See = Callable[[NDArray[np.uint8]], MapArray]
 
 
 def open_camera(path: Path, weights: Path | None = None) -> tuple[CameraModel, Eye, str]:

@@ -26,6 +26,7 @@ from sdor.video.timeline import ROUNDING, seconds_of
 CELLS = View(WIDTH, HEIGHT, grey=True)
 CHUNK = 64  # rows that are computed at a time
 Grey = NDArray[np.uint8]
+See = Callable[[NDArray[np.uint8]], MapArray]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Eye:
     key : tells its looks from those of another: code, weights, settings, basis.
     """
 
-    see: Callable[[NDArray[np.uint8]], MapArray]
+    see: See
     size: int
     fps: float | None
     masks: tuple[Rectangle, ...] = ()

@@ -22,6 +22,7 @@ from sdor.method.flow import ACROSS, DOWN, FINE
 from sdor.operator.archive import Seen
 from sdor.operator.look import Eye, Looks, look
 from sdor.operator.model import MARGIN, CameraModel
+from sdor.operator.previews import DENSEST, RED
 from sdor.progress import track
 from sdor.study.scenes import Clip
 from sdor.study.settings import EventSettings
@@ -36,7 +37,6 @@ WIDEST = 640  # pixels
 TEXT, CURVE, PAD = 22, 74, 4  # pixels: height of the line of text and of the curve, and around it
 PIECE = 3000  # rows that are scored at a time: five minutes
 EVENTS = EventSettings(budget=20, per="scene", lead=3.0)
-HOT, DENSEST = (255, 45, 30), 0.6  # of the heat: its colour, and its opacity where it is highest
 SOFT = 0.7  # cells by which it is blurred
 # What has the full colour, on the ordinal scale, at least: a quiet clip stays quiet.
 LEAST_HEAT = 3.0
@@ -148,7 +148,7 @@ def drawer(
     width, height = (max(2, 2 * round(side * scale / 2)) for side in scored.size)
     strip = _Strip(scored, width, quantiles)
     full = max(LEAST_HEAT, float(np.quantile(scored.heat.max(axis=(1, 2)), RARE)))
-    colour = np.full((height, width, 3), HOT, dtype=np.uint8)
+    colour = np.full((height, width, 3), RED, dtype=np.uint8)
 
     def draw(picture: Picture) -> Frame:
         time = seconds_of(picture.number, picture.time)
@@ -193,8 +193,8 @@ class _Strip:
         (x,), (y,) = self._across(np.array([time])), self._down(np.array([score]))
         later, past = self._strips
         onto[:], onto[:, : x + 1] = later, past[:, : x + 1]
-        onto[TEXT:, x] = HOT
-        cv2.circle(onto, (int(x), int(y)), 3, HOT, -1, cv2.LINE_AA)
+        onto[TEXT:, x] = RED
+        cv2.circle(onto, (int(x), int(y)), 3, RED, -1, cv2.LINE_AA)
         told, events = f"score {score:.1f}", self._events
         for number in events["rank"][(events["begin"] <= time) & (time <= events["end"])]:
             told = f"event {number}, {told}"

@@ -63,9 +63,11 @@ def _files(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Words such as "5 h 2 min", "3 min 20 s" or "12 s"."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    if hours:
-        return f"{hours:,} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+    """How long something is: 3.3 s, 52 s, 1 min 40 s, 25 min, 12 h 5 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 10:
+        return " ".join([f"{minutes} min"] * (minutes > 0) + [f"{rest} s"] * (rest > 0))
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return " ".join([f"{hours:,} h"] * (hours > 0) + [f"{minutes} min"] * (minutes > 0))

@@ -22,6 +22,7 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.method.events import ORDINARY, UNLIKE
 from sdor.operator.events import SIDES, events_csv
+from sdor.operator.pace import duration
 from sdor.operator.previews import SHORTEST, Heat, logger, picture, preview
 from sdor.study.scenes import Clip, Rectangle
 from sdor.study.sources import image_files
@@ -180,7 +181,7 @@ def watchlist_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"span": span_text, "minute": minute_text, "sha256": _sha256}
+    environment.filters |= {"span": duration, "minute": minute_text, "sha256": _sha256}
     most = max([FULL, *(one.unusual for one in moments if math.isfinite(one.unusual))])
     whose = "this" if home or len(cameras) == 1 else "their"
     cards = [_card(one, most) for one in moments[:limit]]
@@ -238,17 +239,6 @@ def play_command(moment: Moment) -> str:
     pattern = f"{GLOB.sub(ESCAPED, path)}/*{image_files(clip.path)[0].suffix}"
     rate = f"-framerate {clip.fps or UNKNOWN_RATE:g} -pattern_type glob"
     return f"{how} {rate} -i {_quoted(pattern)}"
-
-
-def span_text(seconds: float) -> str:
-    """How long something is: 3.3 s, 52 s, 1 min 40 s, 25 min, 12 h 5 min."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 10:
-        return " ".join([f"{minutes} min"] * (minutes > 0) + [f"{rest} s"] * (rest > 0))
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return " ".join([f"{hours:,} h"] * (hours > 0) + [f"{minutes} min"] * (minutes > 0))
 
 
 def minute_text(seconds: float) -> str:
