@@ -49,6 +49,15 @@ def write_video() -> VideoWriter:
     return write
 
 
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file called like video that holds a tone alone."""
+    path = tmp_path_factory.mktemp("sound") / "sound.mp4"
+    command = [ffmpeg_binary(), "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
 @pytest.fixture
 def write_scene(tmp_path: Path) -> SceneWriter:
     """Writes a scene file into tmp_path/scenes; its video is looked for in tmp_path/data."""

@@ -204,6 +204,15 @@ def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(camera, eye, tmp_pat
     assert [*none["look"]] == ["", "", ""]
 
 
+def test_sound_alone_is_not_read_and_the_rest_goes_on(camera, eye, tmp_path, sound):
+    path = Path(shutil.copy(sound, camera.root / "sound.mp4"))
+    more = Clip("sound", "video", path, path.name)
+    table = looked_at(Scene("gate", camera.root, (more, *camera.clips)), eye, tmp_path / "watch")
+    assert [*table["clip"]] == ["clip1", "clip2", "clip3", "sound"]
+    assert [*table["failure"]] == ["", "", "", f"{path}: no video stream in this file"]
+    assert [*(table["look"] != "")] == [True, True, True, False]
+
+
 def test_a_look_that_is_broken_off_leaves_nothing_and_the_next_goes_on(
     camera, eye, tmp_path, monkeypatch
 ):

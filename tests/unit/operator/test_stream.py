@@ -227,10 +227,25 @@ def test_a_password_is_neither_told_nor_kept(model, tmp_path, capsys):
         assert "admin" not in text
 
 
+def test_sound_alone_is_skipped_and_the_others_are_scored(results, model, tmp_path, capsys, sound):
+    folder = tmp_path / "gate"
+    put(folder / "a.mp4", sound.read_bytes())
+    good = sorted((results / "video").iterdir())[0]
+    put(folder / good.name, good.read_bytes())
+    assert main(["score", str(folder), "--model", str(model)]) == 0
+    said = capsys.readouterr()
+    (skipped,) = (one for one in lines(said.out) if one["kind"] == "skipped")
+    assert skipped["source"] == str(folder / "a.mp4")
+    assert skipped["reason"].endswith("a.mp4: no video stream in this file")
+    assert f"{good.name}: 11 s scored" in said.err
+
+
 @pytest.mark.parametrize(
     ("source", "changed", "words"),
     [
         ("gone.mp4", {}, "gone.mp4: no such file or folder"),
+        ("two\nlines.mp4", {}, r"'two\\nlines.mp4': has control characters in it; rename it"),
+        ("caf\udce9.mp4", {}, r"'caf\\udce9.mp4': is no UTF-8 text; rename it"),
         ("text.mp4", {}, "nothing could be read; the last: .*text.mp4: cannot be read as video"),
         ("-", {"--model": "gone"}, "gone: no such model; snakemake watchlist makes"),
         ("-", {"--model": "text.mp4"}, "text.mp4: damaged"),

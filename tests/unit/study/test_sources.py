@@ -130,7 +130,7 @@ def test_a_name_that_is_no_text_is_shown_with_its_bytes(root, write_scene):
     assert [clip.source for clip in scene.clips] == ["a.mp4"]
     assert set(scene.passed_over) == {
         r"'caf\udce9.mp4': cannot be read (its name is no UTF-8 text)",
-        r"'two\nlines.mp4': cannot be read (its name is no UTF-8 text)",
+        r"'two\nlines.mp4': cannot be read (its name has control characters in it)",
         r"'d\udce9p\udcf4t/b.mp4': cannot be read (its name is no UTF-8 text)",
     }
     with pytest.raises(SdorError, match=r"caf\\udce9\.mp4.*no UTF-8 text") as error:
@@ -141,6 +141,8 @@ def test_a_name_that_is_no_text_is_shown_with_its_bytes(root, write_scene):
         image_files(root)
     with pytest.raises(SdorError, match=r"gate\.yaml: root: .*d\\udce9p.* is no UTF-8"):
         load_scene(write_scene(clips=[{"video": "b.mp4"}]), root / "d\udce9p\udcf4t")
+    with pytest.raises(SdorError, match=r"root: .*two\\nlines' has control characters"):
+        load_scene(write_scene(clips=[{"video": "b.mp4"}]), root / "two\nlines")
 
 
 @pytest.mark.parametrize(

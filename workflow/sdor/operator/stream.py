@@ -36,6 +36,7 @@ from sdor.operator.pace import duration
 from sdor.operator.scored import Ledger, Table, growing
 from sdor.study.cameras import SETTLED, find_cameras
 from sdor.study.scenes import Clip
+from sdor.study.sources import no_text
 from sdor.video.clock import clock_of, stretches
 from sdor.video.decode import declared, read_stream
 from sdor.video.frames import read_clip
@@ -382,6 +383,8 @@ def score(wish: Wish) -> None:
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: stop.set())
     for source in wish.sources:
+        if words := no_text(source):
+            raise SdorError(f"{source!a}: {words}; rename it")
         if source != "-" and "://" not in source and not Path(source).exists():
             raise SdorError(f"{source}: no such file or folder")
     if wish.follow and (len(wish.sources) > 1 or not _can_be_followed(wish.sources[0])):

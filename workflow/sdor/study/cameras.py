@@ -13,7 +13,6 @@ from sdor.errors import SdorError
 from sdor.files import About
 from sdor.study.scenes import RESERVED_NAMES, Clip, Scene, find_scene
 from sdor.study.sources import (
-    NO_TEXT,
     VIDEO,
     Unreadable,
     distinct_names,
@@ -21,6 +20,7 @@ from sdor.study.sources import (
     matching,
     names_from,
     natural_key,
+    no_text,
     repeated,
     some_of,
 )
@@ -174,8 +174,8 @@ def scene_file(folder: str | Path) -> str:
         )
     [scene] = scenes
     root = Path(os.path.abspath(scene.root))
-    if NO_TEXT.search(str(root)):
-        raise SdorError(f"{str(root)!a}: is no UTF-8 text; rename the folder")
+    if words := no_text(str(root)):
+        raise SdorError(f"{str(root)!a}: {words}; rename the folder")
     endings = {clip.path.suffix.lower() for clip in scene.clips}
     deep = any("/" in clip.source for clip in scene.clips)
     pattern = f"{'**/' * deep}*{endings.pop() if len(endings) == 1 else ''}"

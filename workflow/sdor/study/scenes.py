@@ -18,13 +18,13 @@ from sdor.errors import SdorError
 from sdor.files import digest_of
 from sdor.study.config import Document, check, hint, load_yaml
 from sdor.study.sources import (
-    NO_TEXT,
     Kind,
     distinct_names,
     find_sources,
     identity,
     is_usable_name,
     names_from,
+    no_text,
     some_of,
 )
 
@@ -275,8 +275,8 @@ def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None
     rendered, root = None, expanded(data_root) / expanded(document.get("root", ""))
     if (demo := document.get("demo")) is not None:
         rendered, root = digest_of(demo), demo_folder or Path("results") / name / "video"
-    if NO_TEXT.search(str(root)):
-        raise SdorError(f"{path}: root: {str(root)!a} is no UTF-8 text; rename the folder")
+    if words := no_text(str(root)):
+        raise SdorError(f"{path}: root: {str(root)!a} {words}; rename the folder")
     benchmark = any("ground_truth" in given for given in document["clips"])
     entries: list[_Entry] = []
     passed_over: dict[Path, str] = {}

@@ -33,11 +33,19 @@ GROUND_TRUTH = re.compile(
     r"(?<![a-z])(gt[0-9]*|(masks?|labels?|annotations?|ground[ _.-]?truth)[ _.-]?[0-9]*)$", re.I
 )
 NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # \ud800...: bytes that are no UTF-8
+NO_UTF8 = re.compile(r"[\ud800-\udfff]")
 MAGIC = re.compile(r"[*?[]")
 # At most 100 signs, as files of a clip have longer names, and no end that Snakemake takes for a
 # wildcard that grows for ever (PeriodicityDetector).
 USABLE = re.compile(r"(?=.*[A-Za-z0-9])(?!.*(.+)\1{19}$)[A-Za-z0-9_-]{1,100}")
 SHOWN = 5  # names of a list in a message
+
+
+def no_text(name: str) -> str:
+    """Why a name cannot be written down as a line of text; empty where it can."""
+    if NO_UTF8.search(name):
+        return "is no UTF-8 text"
+    return "has control characters in it" if NO_TEXT.search(name) else ""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -62,7 +70,7 @@ def image_files(folder: Path) -> list[Path]:
         raise SdorError(f"{folder}: no images (TIFF, JPEG, PNG, BMP, GIF or WebP) in this folder")
     stems: dict[object, str] = {}
     for name in sorted(names, key=natural_key):
-        if re.search(r"[\ud800-\udfff]", name):
+        if NO_UTF8.search(name):
             raise SdorError(f"{folder}: {name!a} is no UTF-8 text; rename the file")
         # 1.png and 01.png have the same number.
         if (other := stems.setdefault(tuple(natural_key(Path(name).stem)[0]), name)) != name:
@@ -257,8 +265,8 @@ def _other_kind(path: Path, root: Path, kind: Kind, part: str) -> str:
     ------
     OSError : it cannot be read.
     """
-    if NO_TEXT.search(str(path.relative_to(root))):
-        raise OSError(errno.EILSEQ, "its name is no UTF-8 text")
+    if words := no_text(str(path.relative_to(root))):
+        raise OSError(errno.EILSEQ, f"its name {words}")
     mode = path.stat().st_mode
     if kind == "images":
         if part and stat.S_ISDIR(mode) and not _images(path):
