@@ -138,8 +138,8 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="score tomorrow's video with the model of its camera, and tell its events",
         description="Score video as it streams by with what was learnt of its camera. Events are "
         "lines of JSON, of which the start, end, gap and skipped are the kinds. What was scored "
-        "with this model before, by the ledger beside the file of scores (else of events), is "
-        "passed over: a line in a crontab keeps up with a recorder.",
+        "with this model before, by the ledger beside the file of scores (else of events, else the "
+        "page), is passed over: a line in a crontab keeps up with a recorder.",
     )
     score.add_argument(
         "sources",
@@ -176,7 +176,16 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--budget", metavar="N/day", help="the bar that would have given so many in the archive"
     )
     score.add_argument(
-        "--previews", type=Path, metavar="FOLDER", help="write a short silent loop of each event"
+        "--previews",
+        type=Path,
+        metavar="FOLDER",
+        help="write a short silent loop of each event, and the picture of its peak",
+    )
+    score.add_argument(
+        "--watchlist",
+        type=Path,
+        metavar="FILE.html",
+        help="add the events to this page; what it is made of is kept beside it",
     )
     score.add_argument(
         "--follow",

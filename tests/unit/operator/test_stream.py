@@ -15,6 +15,7 @@ from threading import Thread
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from synthetic_walkers import QUICK as METHOD
 from synthetic_walkers import walkers
 
@@ -29,6 +30,7 @@ from sdor.operator.archive import look_at_camera
 from sdor.operator.basis import camera_basis
 from sdor.operator.look import Eye
 from sdor.operator.rank import rank
+from sdor.operator.scored_page import ScoredPage
 from sdor.study.scenes import Clip, Scene
 from sdor.video.ffmpeg import ffmpeg_binary
 
@@ -146,6 +148,73 @@ def test_scores_are_those_of_the_workflow(results, model, tmp_path, capsys, endi
     assert len((pd.read_csv if ending == "csv" else pd.read_parquet)(scores)) == len(found)
 
 
+def test_a_page_grows_with_each_call(results, model, tmp_path, capsys, sound):
+    first, second = sorted((results / "video").iterdir())
+    page = tmp_path / "pages" / "gate.html"
+    given = ["score", "--model", str(model), "--above", "50", "--watchlist", str(page)]
+    ids = []
+    for more in (first, sound, second, second):
+        assert main([*given, str(more)]) == (more == sound)
+        ids += [one["id"] for one in lines(capsys.readouterr().out) if one["kind"] == "end"]
+        with page.with_name("gate.html.events").open("a") as file:
+            file.write('\n{"kind": "end", "id": "half')  # as of a call that was killed
+        table = pd.read_csv(f"{page}.csv", dtype={"event": str})
+        assert {*table["event"]} == {*ids}
+    assert page.read_text().count("<article") == len(ids) == len({*ids}) > 1
+    words = page.read_text()
+    assert "1 camera, 22 s of video" in words
+    assert "Unlike the rest of this camera" in words
+    assert "2026-11-26 13:00:1" in words
+    assert f"{sound}</bdi></code>: no video stream in this file" in words
+    assert "(1 of 3 files)" in words
+    assert [*table["unusual"]] == sorted(table["unusual"], reverse=True)
+    for one in table.to_dict("records"):
+        file = first if one["source"] == str(first) else second
+        length = max(one["end"] - one["begin"], 1)
+        assert f"ffplay -ss {one['begin']:.1f} -t {length:.1f} {file.absolute()}" in words
+        assert one["first"] <= one["peak_frame"] <= one["last"]
+        loop = page.parent / one["preview"]
+        assert loop.read_bytes()[4:8] == b"ftyp"
+        picture = np.asarray(Image.open(loop.with_suffix(".jpg")), dtype=float)
+        assert picture.shape == (320, 480, 3)
+        red = picture[..., 0] - picture[..., 1]  # of a grey video
+        row, column = np.unravel_index(red.argmax(), red.shape)
+        left, upper, right, lower = (float(side) for side in one["box"].split())
+        assert red.max() > 10
+        assert left <= column / 480 <= right
+        assert upper <= row / 320 <= lower
+
+
+def test_a_page_shows_the_newest_and_is_written_once_a_minute(tmp_path, monkeypatch):
+    import sdor.operator.scored_page as module
+
+    now = [100.0]
+    monkeypatch.setattr(module, "SHOWN", 2)
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    path = tmp_path / "gate.html"
+    page = ScoredPage(path, "gate")
+    page.refresh()
+    assert not path.exists()
+    alike = {"begin": 1.0, "peak": 2.0, "end": 3.0, "clock": "2026-11-26T13:00:00", "source": "-"}
+    alike |= {"camera": "gate", "file": None, "preview": None, "curve": [[1, 1]], "box": None}
+    alike |= dict.fromkeys(("first", "last", "peak_frame"), 1) | {"score": 1, "percentile": 100}
+    for name, unusual in (("a", 9.0), ("b", 5.0), ("c", 6.0)):
+        page.add(kind="end", id=name, unusual=unusual, group="unlike", **alike)
+        page.refresh()
+    assert path.read_text().count("<article") == 1
+    now[0] += 61
+    page.refresh()
+    assert path.read_text().count("<article") == 2
+    assert "3 moments (2 of 3 are shown" in path.read_text()
+    table = pd.read_csv(tmp_path / "gate.html.csv")
+    assert [*table["event"]] == ["c", "b", "a"]
+    assert table["clock"][0] == "2026-11-26T13:00:01.000"
+    path.unlink()
+    now[0] += 61
+    page.refresh()
+    assert not path.exists()  # there is nothing new
+
+
 def test_a_budget_is_what_the_archive_would_have_had(results, model, capsys):
     given = ["score", str(results / "video"), "--model", str(model)]
     assert main([*given, "--budget", "1/day"]) == 0
@@ -161,7 +230,8 @@ def test_a_folder_is_followed_until_it_is_told_to_end(results, model, tmp_path):
     folder, events, scores = (tmp_path / name for name in ("recorder", "events", "scores.csv"))
     put(folder / first.name, first.read_bytes())
     command = [*COMMAND, str(folder), "--model", str(model), "--follow", "--events", str(events)]
-    command += ["--scores", str(scores), "--above", "95"]
+    page = tmp_path / "gate.html"
+    command += ["--scores", str(scores), "--above", "95", "--watchlist", str(page)]
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, env=HERE, **pipes) as process:
 
@@ -178,7 +248,11 @@ def test_a_folder_is_followed_until_it_is_told_to_end(results, model, tmp_path):
     assert_as_the_workflow(pd.read_csv(scores), model)  # the late file goes on with the first
     told = lines(events.read_text())
     assert [one["kind"] for one in told if one["kind"] != "skipped"] == ["start", "end"]
-    assert {one["source"] for one in told if one["kind"] == "skipped"} <= {str(folder / "text.mkv")}
+    skipped = [one["source"] for one in told if one["kind"] == "skipped"]
+    assert skipped in ([], [str(folder / "text.mkv")])
+    words = page.read_text()
+    assert words.count("<article") == 1
+    assert ("text.mkv</bdi></code>: cannot be read as video" in words) == bool(skipped)
 
 
 def test_a_stream_that_is_told_to_end_ends_its_event(results, model):
@@ -218,11 +292,13 @@ def test_what_was_broken_off_is_scored_once(results, model, tmp_path):
 
 def test_a_password_is_neither_told_nor_kept(model, tmp_path, capsys):
     address = "http://admin:se@cret@127.0.0.1:9/video?user=me&password=secret"
-    events = tmp_path / "events.jsonl"
-    assert main(["score", address, "--model", str(model), "--events", str(events)]) == 1
+    given = ["--events", str(tmp_path / "events.jsonl"), "--watchlist", str(tmp_path / "gate.html")]
+    assert main(["score", address, "--model", str(model), *given]) == 1
     said = capsys.readouterr()
     assert "http://127.0.0.1:9/video" in said.err
-    for text in (said.out, said.err, *(one.read_text() for one in tmp_path.iterdir())):
+    assert "http://127.0.0.1:9/video</bdi>" in (tmp_path / "gate.html").read_text()
+    files = [one.read_text() for one in tmp_path.iterdir() if one.is_file()]
+    for text in (said.out, said.err, *files):
         assert "cret" not in text
         assert "admin" not in text
 
@@ -247,6 +323,9 @@ def test_sound_alone_is_skipped_and_the_others_are_scored(results, model, tmp_pa
         ("two\nlines.mp4", {}, r"'two\\nlines.mp4': has control characters in it; rename it"),
         ("caf\udce9.mp4", {}, r"'caf\\udce9.mp4': is no UTF-8 text; rename it"),
         ("text.mp4", {}, "nothing could be read; the last: .*text.mp4: cannot be read as video"),
+        ("-", {"--watchlist": "."}, r"\.: is a folder; give a file for the page"),
+        ("-", {"--watchlist": "text.mp4/a.html"}, "text.mp4/a.html.ledger: cannot write here"),
+        ("-", {"--watchlist": "a", "--events": "a"}, "a: is of the watchlist; give another file"),
         ("-", {"--model": "gone"}, "gone: no such model; snakemake watchlist makes"),
         ("-", {"--model": "text.mp4"}, "text.mp4: damaged"),
         ("-", {"--weights": "gone"}, "gone: no weights of resnet18; give"),
@@ -276,8 +355,14 @@ def test_a_stream_that_comes_back_leaves_a_gap(results, model, tmp_path, capsys)
 
     Thread(target=end, daemon=True).start()
     given = ["score", f"http://me:secret@{address}", "--model", str(model), "--follow"]
+    page = tmp_path / "gate.html"
+    given += ["--above", "1", "--watchlist", str(page)]
     assert main([*given, "--events", str(events)]) == 0
     server.shutdown()
+    assert f"<bdi>http://{address}</bdi>" in page.read_text()
+    assert "ffplay" not in page.read_text()
+    assert "copy its command" not in page.read_text()
+    assert "secret" not in page.with_name("gate.html.events").read_text() + page.read_text()
     gap = next(one for one in lines(events.read_text()) if one["kind"] == "gap")
     assert gap["source"] == f"http://{address}"
     assert gap["seconds"] >= 1

@@ -1,5 +1,6 @@
-"""Short silent loops of events in a stream, of which the last minute is kept."""
+"""Silent loops and pictures of events in a stream, of which the last minute is kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ import numpy as np
 from sdor.errors import SdorError
 from sdor.files import atomic, opening
 from sdor.method.flow import RATE
-from sdor.operator.previews import LOOP, encoded
+from sdor.operator.previews import PICTURE, Heat, drawn, encoded
+from sdor.study.scenes import Rectangle
 from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 from sdor.video.picture import Picture
 from sdor.video.timeline import ROUNDING
@@ -25,6 +27,7 @@ class Loops:
         with opening(folder / "loop"):
             self._folder = folder
         self._kept: list[tuple[float, bytes]] = []
+        self._size = 0, 0
 
     def add(self, seconds: float, picture: Picture) -> None:
         """Keep a picture, by its seconds in its stretch; ten a second."""
@@ -33,15 +36,29 @@ class Loops:
         if self._kept and seconds < self._kept[-1][0] + 1 / RATE - ROUNDING:
             return
         pixels = picture.pixels
-        scale = LOOP / max(pixels.shape[:2])
+        self._size = pixels.shape[1], pixels.shape[0]
+        scale = PICTURE / max(pixels.shape[:2])
         height, width = (2 * max(round(side * scale / 2), 1) for side in pixels.shape[:2])
         small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         self._kept.append((seconds, cv2.imencode(".jpg", small)[1].tobytes()))
         while self._kept[0][0] < seconds - KEPT:
             del self._kept[0]
 
-    def write(self, name: str, begin: float, end: float) -> Path | None:
+    def picture(self, seconds: float, heat: Heat, masks: Sequence[Rectangle]) -> bytes | None:
+        """What was shown at some second, with heat (0 to 1), as a JPEG; None where it is gone."""
+        near = min(self._kept[:], key=lambda one: abs(one[0] - seconds), default=None)
+        if near is None or abs(near[0] - seconds) > 1 / RATE:
+            return None
+        pixels = cv2.imdecode(np.frombuffer(near[1], np.uint8), cv2.IMREAD_COLOR)
+        if pixels is None:
+            return None
+        size = pixels.shape[1], pixels.shape[0]
+        return drawn(np.asarray(pixels, np.uint8), size, heat, masks, self._size)
+
+    def write(self, name: str, begin: float, end: float, picture: bytes | None) -> Path | None:
         """The loop of an event as an MP4 file that browsers play; None where none of it is kept.
+
+        Its picture is written beside it.
 
         Raises
         ------
@@ -64,4 +81,7 @@ class Loops:
             raise SdorError(f"{path}: ffmpeg makes no preview ({words})") from error
         with atomic(path) as temporary:
             temporary.write_bytes(made)
+        if picture:
+            with atomic(path.with_suffix(".jpg")) as temporary:
+                temporary.write_bytes(picture)
         return path

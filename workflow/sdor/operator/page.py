@@ -44,7 +44,7 @@ class Moment:
     Attributes
     ----------
     event : its stable id. rank : from 1.
-    source : the clip's file or folder, below the camera's.
+    clip : None of a stream. source : the clip's file or folder, below the camera's.
     group : of `find_events`; empty of a change of the picture.
     begin, end, peak : seconds in the source. clock : local time of the peak; None where unknown.
     first, last, peak_frame : frames of the source, from 1.
@@ -59,7 +59,7 @@ class Moment:
     event: str
     rank: int
     camera: str
-    clip: Clip
+    clip: Clip | None
     source: str
     kind: Literal["moment", "picture changed"]
     group: str
@@ -144,6 +144,8 @@ def write_previews(
     for one in moments:
         loop = folder / f"{one.event}.mp4"
         try:
+            if one.clip is None:
+                raise SdorError("a stream has no file")
             image = picture(one.clip, one.peak_frame, one.peak, one.heat, masks)
             loop.with_suffix(".jpg").write_bytes(image)
             loop.write_bytes(preview(one.clip, one.begin, one.end, one.lead))
@@ -221,7 +223,8 @@ def watchlist_csv(moments: Iterable[Moment], folder: Path) -> str:
     rows = []
     for one in moments:
         loop = one.shown if one.shown and one.shown.is_file() else None
-        times = {"peak": one.peak_frame, "peak_time": one.peak, "clip": one.clip.name}
+        name = one.clip.name if one.clip else ""
+        times = {"peak": one.peak_frame, "peak_time": one.peak, "clip": name}
         sides = dict(zip(SIDES, one.box or [math.nan] * 4, strict=True))
         preview = {"preview": os.path.relpath(loop, folder) if loop else ""}
         rows.append(vars(one) | times | sides | preview)
@@ -231,8 +234,11 @@ def watchlist_csv(moments: Iterable[Moment], folder: Path) -> str:
 
 
 def play_command(moment: Moment) -> str:
-    """The command that plays a moment, in full size, as a shell takes it."""
-    clip, path = moment.clip, str(moment.clip.path.absolute())
+    """The command that plays a moment, in full size, as a shell takes it; empty of a stream."""
+    clip = moment.clip
+    if clip is None:
+        return ""
+    path = str(clip.path.absolute())
     how = f"ffplay -ss {moment.begin:.1f} -t {max(moment.end - moment.begin, SHORTEST):.1f}"
     if clip.kind == "video":
         return f"{how} {_quoted(path)}"

@@ -68,12 +68,22 @@ def picture(
         found = next(read_clip(replace(clip, first=frame, last=frame), [])).pixels, 1.0
     pixels, shape = found
     height, width = pixels.shape[:2]
+    return drawn(pixels, _scaled(width * shape, height, PICTURE), heat, masks, (width, height))
+
+
+def drawn(
+    pixels: Frame,
+    size: tuple[int, int],
+    heat: Heat | None,
+    masks: Sequence[Rectangle],
+    whole: tuple[int, int],
+) -> bytes:
+    """A frame as a JPEG of some width and height; `whole` are those that the masks are told in."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
-    size = _scaled(width * shape, height, PICTURE)
     image = image.resize(size, Image.Resampling.LANCZOS)
     if heat is not None:
         image.paste(RED, mask=_opacity(heat, size))
-    across, down = size[0] / width, size[1] / height
+    across, down = size[0] / whole[0], size[1] / whole[1]
     for mask in masks:
         corners = [mask.x * across, mask.y * down]
         corners += [(mask.x + mask.width) * across - 1, (mask.y + mask.height) * down - 1]

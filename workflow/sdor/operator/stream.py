@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,25 @@ from numpy.typing import NDArray
 
 from sdor.errors import SdorError
 from sdor.files import About, digest, digest_of, opening
-from sdor.method.events import AROUND, FROM_MEAN, FROM_MEDIAN, REACH, box_of
+from sdor.method.events import (
+    AROUND,
+    FROM_MEAN,
+    FROM_MEDIAN,
+    ORDINARY,
+    REACH,
+    UNLIKE,
+    box_of,
+    highest_ordinary,
+)
 from sdor.operator.archive import content_of
 from sdor.operator.camera import open_camera, threads
 from sdor.operator.look import Eye, Looks, look
-from sdor.operator.loops import Loops
+from sdor.operator.loops import KEPT, Loops
 from sdor.operator.model import MARGIN, CameraModel
+from sdor.operator.overlay import LEAST_HEAT
 from sdor.operator.pace import duration
 from sdor.operator.scored import Ledger, Table, growing
+from sdor.operator.scored_page import ScoredPage
 from sdor.study.cameras import SETTLED, find_cameras
 from sdor.study.scenes import Clip
 from sdor.study.sources import no_text
@@ -69,7 +80,7 @@ class Source:
     clock : local time of its first frame. length, begin : as its file says (s).
     is_live : whether it is seen as it happens. lost : when the connection before it was lost.
     offset : of its first frame in its stretch (s). first, last : times of frames in it (s).
-    frames : that were read. is_whole : whether it was read to its end.
+    frames : that were read. is_whole : whether it was read to its end. remarks : on it.
     """
 
     name: str
@@ -85,10 +96,11 @@ class Source:
     last: float = 0.0
     frames: int = 0
     is_whole: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     def pictures(self, stop: threading.Event, loops: Loops | None) -> Iterator[Picture]:
         """Its pictures, until all is to end."""
-        doubts, told = list[Doubt](), 0
+        doubts = list[Doubt]()
         for picture in self.opened(doubts):
             if stop.is_set():
                 return
@@ -98,12 +110,17 @@ class Source:
             self.frames += 1
             if loops:
                 loops.add(picture.time - self.first + self.offset, picture)
-            for doubt in doubts[: DOUBTS - told]:
-                say(f"{self.name}: {doubt}")
-            told = min(told + len(doubts), DOUBTS)
-            doubts.clear()
+            self._remark(doubts)
             yield picture
+        self._remark(doubts)
         self.is_whole = True
+
+    def _remark(self, doubts: list[Doubt]) -> None:
+        """Tell the first of what is found damaged."""
+        for doubt in doubts[: DOUBTS - len(self.remarks)]:
+            self.remarks.append(str(doubt))
+            say(f"{self.name}: {doubt}")
+        doubts.clear()
 
     def seconds(self) -> float:
         """How long it was, from its first frame to behind its last."""
@@ -127,6 +144,7 @@ class Event:
     last: Any
     located: Any = None
     box: tuple[float, float, float, float] | None = None
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -169,12 +187,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where scores, what was scored, events and previews go to."""
+    """Where scores, what was scored, events, previews and the page go to."""
 
     table: Table
     ledger: Ledger
     events: IO[str]
     loops: Loops | None
+    page: ScoredPage | None
 
 
 class Watch:
@@ -192,6 +211,8 @@ class Watch:
         self._started = datetime.now()
         self._written_of: Source | None = None
         self.scored, self.failures = 0, list[str]()
+        peaks = self._model.about["peaks"] if outputs.page else ()
+        self._ordinary = highest_ordinary(np.array([bar.unusual(one) for one in peaks]))
         self._begin_stretch()
 
     def _begin_stretch(self) -> None:
@@ -203,6 +224,7 @@ class Watch:
         self._sought = self._written = 0
         self._event: Event | None = None
         self._free = -np.inf
+        self._curve = list[tuple[float, float]]()  # of the last minute
 
     def score(self, source: Source) -> None:
         """Score what comes, to its end; the last `MARGIN` waits for what may adjoin."""
@@ -218,9 +240,13 @@ class Watch:
                 source.last = looks.time[-1]
                 self._add(source, looks)
             self.scored += 1
+            self._keep(source)
             say(f"{source.name}: {duration(source.seconds())} scored")
         except UnreadableError as error:
             words = SECRETS.sub("", str(error))
+            if self._to.page and words not in self.failures:
+                about = {"source": source.name, "remarks": [words.removeprefix(f"{source.name}: ")]}
+                self._to.page.add(kind="skipped", **about)
             self.failures.append(words)
             say(words)
             if not source.is_live:
@@ -275,6 +301,8 @@ class Watch:
         self._write(rows[self._written : written], final)
         if final and self._event:
             self._end(self._event)
+        if self._to.page:
+            self._to.page.refresh()
         cut = np.searchsorted(seconds, seconds[min(written, count - 1)] - MARGIN)
         self._looks, self._seconds = looks.between(cut, count), seconds[cut:]
         self._of = self._of[cut:]
@@ -285,11 +313,10 @@ class Watch:
         row: Any
         for row in rows.itertuples():
             event = self._event
+            self._curve.append((row.seconds, row.score))
             if event is None:
                 if row.score > self._bar.height and row.seconds >= self._free:
-                    key = row.of.keys[0] if row.of.keys else f"{row.of.name} {self._started}"
-                    name = digest(f"{key}/{row.of.clock}/{row.frame}".encode())[:10]
-                    self._event = Event(name, row, row, row)
+                    self._event = Event(self._name(row.of, f"/{row.frame}"), row, row, row)
                     self._tell_event("start", self._event)
                 continue
             half = (self._bar.usual + event.peak.score) / 2
@@ -298,6 +325,7 @@ class Watch:
                 continue
             event.last = row
             event.peak = row if row.score > event.peak.score else event.peak
+        self._curve = [one for one in self._curve if one[0] > self._curve[-1][0] - KEPT]
         if self._event:
             self._locate(self._event)
 
@@ -305,12 +333,27 @@ class Watch:
         self._tell_event("end", event)
         self._event, self._free = None, event.last.seconds + AROUND
 
+    def _name(self, source: Source, more: str = "") -> str:
+        """Of something of a source: the same whenever that is scored."""
+        key = source.keys[0] if source.keys else f"{source.name} {self._started}"
+        return digest(f"{key}/{source.clock}{more}".encode())[:10]
+
+    def _keep(self, source: Source) -> None:
+        """Keep for the page how much of a source was scored."""
+        if self._to.page and source.frames:
+            about = {"key": self._name(source), "camera": self._model.about["camera"]}
+            about |= {"source": source.name, "seconds": source.seconds()}
+            self._to.page.add(kind="scored", **about, remarks=source.remarks)
+
     def _locate(self, event: Event) -> None:
         """Find out where its peak is in the picture, while that is at hand."""
         if event.located is not event.peak and self._looks is not None:
             row = np.array([event.peak.Index])
             heat = self._model.heat(self._looks, self._seconds, self._places, row)[0]
             event.located, event.box = event.peak, box_of(heat)
+            if self._to.loops:
+                share, masks = heat / max(LEAST_HEAT, heat.max()), self._eye.masks
+                event.picture = self._to.loops.picture(event.peak.seconds, share, masks)
 
     def _write(self, rows: pd.DataFrame, final: bool) -> None:
         for _, own in rows.groupby(rows["of"].map(id), sort=False):
@@ -335,8 +378,9 @@ class Watch:
         begin, peak, of = event.begin, event.peak, event.begin.of
         since, preview = begin.time - begin.seconds, None
         if kind == "end" and self._to.loops:
-            preview = self._to.loops.write(event.name, begin.seconds, event.last.seconds)
-        self._tell(
+            times = begin.seconds, event.last.seconds
+            preview = self._to.loops.write(event.name, *times, event.picture)
+        told = self._tell(
             kind=kind,
             id=event.name,
             source=of.name,
@@ -350,11 +394,19 @@ class Watch:
             box=[round(side, 3) for side in event.box] if event.box else None,
             preview=str(preview) if preview else None,
         )
+        if kind == "end" and self._to.page:
+            group = UNLIKE if told["unusual"] > self._ordinary else ORDINARY
+            curve = [(round(at + since, 2), round(one, 3)) for at, one in self._curve]
+            file = str(Path(of.name).absolute()) if of.keys else None
+            frames = {"first": begin.frame, "last": event.last.frame, "peak_frame": peak.frame}
+            self._to.page.add(**told, **frames, file=file, group=group, curve=curve)
+            self._keep(of)
 
-    def _tell(self, kind: str, **about: Any) -> None:
+    def _tell(self, kind: str, **about: Any) -> About:
         """Write a line, at once."""
         line = {"kind": kind, "camera": self._model.about["camera"], **about, "model": self._key}
         print(json.dumps(line, allow_nan=False), file=self._to.events, flush=True)
+        return line
 
 
 @dataclass(frozen=True)
@@ -369,6 +421,7 @@ class Wish:
     above: float
     budget: str | None
     previews: Path | None
+    watchlist: Path | None
     follow: bool
 
 
@@ -389,9 +442,12 @@ def score(wish: Wish) -> None:
             raise SdorError(f"{source}: no such file or folder")
     if wish.follow and (len(wish.sources) > 1 or not _can_be_followed(wish.sources[0])):
         raise SdorError("--follow takes one folder, or one address of a stream")
+    if wish.watchlist and wish.watchlist.is_dir():
+        raise SdorError(f"{wish.watchlist}: is a folder; give a file for the page")
     camera = open_camera(wish.model, wish.weights)
-    bar = Bar.of(camera[0].about, wish.above, wish.budget)
-    kept = wish.scores or (Path(wish.events) if wish.events != "-" else None)
+    about = camera[0].about
+    bar = Bar.of(about, wish.above, wish.budget)
+    kept = wish.scores or (Path(wish.events) if wish.events != "-" else wish.watchlist)
     with ExitStack() as stack:
         late = wish.scores is not None and wish.scores.suffix == ".parquet"
         ledger = Ledger(kept.with_name(f"{kept.name}.ledger") if kept else None, late)
@@ -400,13 +456,21 @@ def score(wish: Wish) -> None:
         if wish.events != "-":
             with opening(Path(wish.events)):
                 events = stack.enter_context(Path(wish.events).open("a"))
-        loops = Loops(wish.previews) if wish.previews else None
-        watch = Watch(camera, bar, Outputs(table, ledger, events, loops), stop)
+        page = None
+        if wish.watchlist:
+            page = stack.enter_context(closing(ScoredPage(wish.watchlist, about["camera"])))
+            if taken := {wish.scores, Path(wish.events)}.intersection(page.files):
+                raise SdorError(f"{taken.pop()}: is of the watchlist; give another file")
+        shown = wish.previews or (page.loops if page else None)
+        loops = Loops(shown) if shown else None
+        watch = Watch(camera, bar, Outputs(table, ledger, events, loops, page), stop)
         for coming in _coming(wish, watch, ledger, camera[2], stop):
             if coming is None:
                 watch.finish()
             else:
                 watch.score(coming)
+            if page:
+                page.refresh()
             if stop.is_set():
                 break
         watch.finish()
