@@ -1,0 +1,273 @@
+"""What somebody marked as an anomaly or as normal, as CSV: by a person, or by the simulated expert.
+
+A file has a line a mark, clip,frame,label are enough, and what was written last about an event
+holds. A round of feedback is one file, which is not written again when it is finished.
+"""
+
+import contextlib
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sdor.errors import SdorError
+
+ANOMALY, NORMAL, SKIP, NONE = "anomaly", "normal", "skip", "none"
+LABELS = {ANOMALY: 1, NORMAL: 0}  # what can be learnt from
+WORDS = (ANOMALY, NORMAL, SKIP, NONE)
+NEEDED = ("clip", "frame", "label")
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+TYPES = {
+    "clip": object,
+    **dict.fromkeys(("frame", "first", "last"), np.int64),
+    "time": np.float64,
+    "label": np.int8,
+    "event": object,
+    "round": np.int64,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """One line of a file of marks; the fields are its columns, in order.
+
+    Attributes
+    ----------
+    id : of the mark, given by who makes it; "" where it was written by hand.
+    at, by : when it was made (ISO 8601), and by whom.
+    event : which is marked; "" for a frame.
+    frame : the event's peak, from 1. first, last : of the event.
+    time : of the frame (s in the source).
+    label : "anomaly", "normal", "skip" (looked at, and not told), or "none" (taken back).
+    ranking : fingerprint of what was shown. note : whatever the person has to say.
+    """
+
+    id: str = ""
+    at: str = ""
+    by: str = ""
+    event: str = ""
+    clip: str
+    frame: int
+    first: int
+    last: int
+    time: float | None = None
+    label: str
+    ranking: str = ""
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """What is marked: the event, else the frame."""
+        return self.event or f"{self.clip}/{self.frame}"
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Clip and frame."""
+        return self.clip, self.frame
+
+
+COLUMNS = [field.name for field in fields(Mark)]
+HEADER = ",".join(COLUMNS) + "\n"
+
+
+def read_marks(paths: Sequence[Path], clips: pd.DataFrame) -> pd.DataFrame:
+    """What can be learnt from rounds of marks: the later round's word about an event or a frame.
+
+    Parameters
+    ----------
+    paths : files of rounds 1 … n. clips : clip and frames of each clip that there is.
+
+    Returns
+    -------
+    clip, frame, first and last (frames of the event, or the frame itself), time (s; NaN where it
+    is not told), label (1 anomaly, 0 normal), event ("" where it is not told), round (from 1), in
+    the order of rounds and lines. Marks of a page about clips that are gone are left out.
+
+    Raises
+    ------
+    SdorError : file, line and reason: a line that cannot be understood, a clip that there is not in
+        a line by hand, a frame that the clip does not have, or both labels at one frame.
+    """
+    frames = dict(zip(clips["clip"], clips["frames"], strict=True))
+    held = dict[str, tuple[int, Mark]]()
+    for number, path in enumerate(paths, start=1):
+        lines = [*parsed(text_of(path), path)]
+        for line, mark in lines:
+            _check_known(f"{path}: line {line}", mark, frames)
+        standing = standing_marks(lines, path)
+        places = {mark.place for mark in standing.values()}
+        held = {
+            key: one
+            for key, one in held.items()
+            if key not in standing and one[1].place not in places
+        }
+        held |= {key: (number, mark) for key, mark in standing.items()}
+    rows = [
+        {**asdict(mark), "label": LABELS[mark.label], "round": number}
+        for number, mark in held.values()
+        if mark.label in LABELS and mark.clip in frames
+    ]
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TYPES.items()}
+    )
+
+
+def standing_marks(lines: Iterable[tuple[int, Mark]], path: Path) -> dict[str, Mark]:
+    """The last mark about each event, or frame without one, in the order of their lines.
+
+    Parameters
+    ----------
+    lines : number and mark of each. path : of the file, for messages.
+
+    Raises
+    ------
+    SdorError : a frame has both labels, other than by an event that was marked anew.
+    """
+    standing, of_key = dict[str, Mark](), dict[str, int]()
+    for line, mark in lines:
+        before = standing.pop(mark.key, None)
+        if before and not mark.event and {before.label, mark.label} == {*LABELS}:
+            raise _both(path, mark, of_key[mark.key], line)
+        standing[mark.key], of_key[mark.key] = mark, line
+    at_place = dict[tuple[str, int], Mark]()
+    for mark in standing.values():
+        if mark.label in LABELS:
+            other = at_place.setdefault(mark.place, mark)
+            if other.label != mark.label:
+                raise _both(path, mark, of_key[other.key], of_key[mark.key])
+    return standing
+
+
+def csv_of(marks: Iterable[Mark]) -> str:
+    """Lines of a file of marks, without the header; a cell has no line break and is no formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for mark in marks:
+        time = "" if mark.time is None else f"{mark.time:.3f}"
+        writer.writerow(map(_plain, {**asdict(mark), "time": time}.values()))
+    return text.getvalue()
+
+
+def text_of(path: Path) -> str:
+    """The text of a file of marks (SdorError: it cannot be read, or is not UTF-8)."""
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise SdorError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SdorError(f"{path}: not text in UTF-8; save it as CSV in UTF-8") from error
+
+
+def parsed(text: str, path: Path) -> Iterator[tuple[int, Mark]]:
+    """Number and mark of each line of a file.
+
+    Raises
+    ------
+    SdorError : file, line and reason of what cannot be understood.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    header: list[str] | None = None
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise SdorError(f"{path}: line {reader.line_num}: {error}; mend the line") from error
+        cells, where = [cell.strip() for cell in row], f"{path}: line {reader.line_num}"
+        if not any(cells):
+            continue
+        if header is None:
+            header = _header(cells, where)
+            continue
+        if len(cells) > len(header):
+            raise SdorError(
+                f"{where}: {len(cells)} cells under {len(header)} columns; put a text with a comma "
+                'in quotes (")'
+            )
+        yield reader.line_num, _mark(dict(zip(header, map(_as_told, cells), strict=False)), where)
+
+
+def _header(cells: Sequence[str], where: str) -> list[str]:
+    header = [cell.lower() for cell in cells]
+    if missing := [name for name in NEEDED if name not in header]:
+        separated = next((one for one in (";", "\t") if one in "".join(cells)), None)
+        advice = "separate the cells by commas" if separated else "the first line names the columns"
+        raise SdorError(
+            f"{where}: no column {missing[0]}; {advice} ({','.join(NEEDED)} are enough)"
+        )
+    return header
+
+
+def _mark(cells: Mapping[str, str], where: str) -> Mark:
+    label = cells.get("label", "").lower()
+    if label not in WORDS:
+        raise SdorError(f"{where}: label: {label!r} is not one of {', '.join(WORDS)}")
+    if not cells["clip"]:
+        raise SdorError(f"{where}: clip: name one")
+    frame = _frame(cells, "frame", where)
+    first, last = (
+        _frame(cells, name, where) if cells.get(name) else frame for name in ("first", "last")
+    )
+    if not first <= frame <= last:
+        raise SdorError(f"{where}: frame: {frame} is not between first ({first}) and last ({last})")
+    time = _seconds(cells["time"], where) if cells.get("time") else None
+    named = ("id", "at", "by", "event", "clip", "ranking", "note")
+    texts = {name: cells.get(name, "") for name in named}
+    return Mark(**texts, frame=frame, first=first, last=last, time=time, label=label)
+
+
+def _frame(cells: Mapping[str, str], name: str, where: str) -> int:
+    cell = cells.get(name, "")
+    if not (cell.isascii() and cell.isdigit() and len(cell) <= 12 and int(cell)):
+        raise SdorError(f"{where}: {name}: {cell!r} is no frame (a number from 1)")
+    return int(cell)
+
+
+def _seconds(cell: str, where: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(seconds := float(cell)):
+            return seconds
+    raise SdorError(f"{where}: time: {cell!r} is no number of seconds")
+
+
+def _check_known(where: str, mark: Mark, frames: Mapping[str, int]) -> None:
+    """Refuse what the clips do not have; a recorder may have deleted what was marked on a page."""
+    if mark.clip not in frames:
+        if not mark.id:
+            raise SdorError(
+                f"{where}: clip: there is no {mark.clip}; mend the name, or remove the line"
+            )
+    elif mark.last > frames[mark.clip]:
+        name = "frame" if mark.frame > frames[mark.clip] else "last"
+        raise SdorError(
+            f"{where}: {name}: {getattr(mark, name)}, and clip {mark.clip} has "
+            f"{frames[mark.clip]} frames; mend the number, or remove the line"
+        )
+
+
+def _both(path: Path, mark: Mark, before: int, line: int) -> SdorError:
+    return SdorError(
+        f"{path}: line {line}: clip {mark.clip}, frame {mark.frame}: {mark.label}, and line "
+        f"{before} says otherwise; remove one of them"
+    )
+
+
+def _plain(value: object) -> str:
+    """A cell without line breaks, with an apostrophe before what could be taken for a formula."""
+    text = CONTROL.sub(" ", str(value)).strip()
+    text = text.encode(errors="replace").decode()  # half a character, which JSON may bring
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
+
+
+def _as_told(cell: str) -> str:
+    """What a cell said before `_plain`."""
+    guarded = cell.startswith("'") and cell.lstrip("'").startswith(FORMULA)
+    return cell[1:] if guarded else cell

@@ -1,0 +1,197 @@
+"""A camera's marks while they are made: safe when the answer is given, whoever is killed then."""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sdor.errors import SdorError
+from sdor.files import atomic, opening
+from sdor.method.marks import (
+    HEADER,
+    LABELS,
+    NONE,
+    Mark,
+    csv_of,
+    parsed,
+    standing_marks,
+    text_of,
+)
+
+OPEN, LOCK = "open.csv", ".lock"
+ROUND = re.compile(r"round([1-9]\d*)\.csv")
+
+
+class MarkBook:
+    """The open round of marks of a camera, which several processes may write.
+
+    A mark is on the disk when `append` returns. A line that a killed process left unfinished is cut
+    off when the file is read next: nobody was told that it is there.
+
+    Parameters
+    ----------
+    folder : `feedback/{camera}`, beside `results`; made with the first mark.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / OPEN
+        self._lines, self._ids = list[Mark](), set[str]()
+        self._by_hand = False
+        self._read: tuple[int, int, int] | None = None  # what the file was like then
+
+    def append(self, marks: Iterable[Mark]) -> None:
+        """Write marks; those with an id that is there already are passed over.
+
+        Raises
+        ------
+        SdorError : the folder cannot be written, the disk is full, a mark says what none can say,
+            or a line that was written by hand is wrong.
+        """
+        # As they will be read: by an id as it is in the file, a mark is known when it comes again.
+        given = [mark for _, mark in parsed(HEADER + csv_of(marks), self.path)]
+        with self._locked():
+            self._refresh()
+            new, ids = list[Mark](), {*self._ids}
+            for mark in given:
+                if not mark.id or mark.id not in ids:
+                    new.append(mark)
+                    ids.add(mark.id)
+            if new:
+                self._write(new)
+                self._lines += new
+                self._ids, self._read = ids, _signature(self.path)
+
+    def marks(self) -> list[Mark]:
+        """The last mark of each event that was not taken back, in the order of their making.
+
+        Raises
+        ------
+        SdorError : the file cannot be read, or a line that was written by hand is wrong.
+        """
+        last = dict[str, Mark]()
+        for mark in self.lines():
+            last.pop(mark.key, None)
+            last[mark.key] = mark
+        return [mark for mark in last.values() if mark.label != NONE]
+
+    def lines(self) -> list[Mark]:
+        """All lines of the open round, with what was taken back: what there is to undo."""
+        if not self.folder.is_dir():
+            return []
+        with self._locked():
+            self._refresh()
+            return [*self._lines]
+
+    def finish(self) -> Path:
+        """Close the round: its file gets its name, which no other has.
+
+        Raises
+        ------
+        SdorError : nothing is marked as an anomaly or as normal, or a frame as both.
+        """
+        with self._locked():
+            self._refresh()
+            lines = parsed(text_of(self.path), self.path) if self._lines else ()
+            standing = standing_marks(lines, self.path)
+            if not any(mark.label in LABELS for mark in standing.values()):
+                raise SdorError(
+                    f"{self.path}: nothing is marked as an anomaly or as normal; mark a moment, "
+                    "then finish the round"
+                )
+            rounds = self.rounds()
+            path = self.folder / f"round{_number(rounds[-1]) + 1 if rounds else 1}.csv"
+            with opening(path):
+                os.rename(self.path, path)
+                _sync(self.folder)
+            return path
+
+    def rounds(self) -> list[Path]:
+        """Files of the finished rounds, in order."""
+        return sorted(filter(_number, self.folder.glob("round*.csv")), key=_number)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes and threads out.
+
+        The lock is another file, as that of the marks is renamed.
+        """
+        with opening(self.folder / LOCK):
+            handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            with opening(self.folder / LOCK):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _refresh(self) -> None:
+        """Read the file, if it is not as it was when it was read or written."""
+        now = _signature(self.path)
+        if now == self._read:
+            return
+        lines, self._by_hand = list[Mark](), False
+        if now:
+            with opening(self.path):
+                content = self.path.read_bytes()
+                whole = content.rfind(b"\n") + 1
+                header = HEADER.encode()
+                # By hand, a last line is whole without a line break.
+                self._by_hand = not (content.startswith(header) or header.startswith(content))
+                if not self._by_hand and whole < len(content):
+                    os.truncate(self.path, whole)
+            lines = [mark for _, mark in parsed(text_of(self.path), self.path)]
+        self._lines, self._ids = lines, {mark.id for mark in lines}
+        self._read = _signature(self.path)
+
+    def _write(self, marks: Sequence[Mark]) -> None:
+        """Add lines that outlive a power failure, or none; a file by hand gets all columns."""
+        if self._by_hand:
+            with atomic(self.path) as temporary:
+                temporary.write_text(HEADER + csv_of(self._lines), encoding="utf-8")
+            self._by_hand = False
+        with opening(self.path):
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                _append(handle, csv_of(marks))
+            finally:
+                os.close(handle)
+            _sync(self.folder)
+
+
+def _append(handle: int, lines: str) -> None:
+    """Write lines, with the header into an empty file, or take back what was written of them."""
+    size = os.fstat(handle).st_size
+    content = ("" if size else HEADER).encode() + lines.encode()
+    try:
+        while content:
+            content = content[os.write(handle, content) :]
+        os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder outlive a power failure."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    """What changes when somebody writes a file; None where there is none."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _number(path: Path) -> int:
+    """Of the round whose marks are in a file; 0 of another file."""
+    match = ROUND.fullmatch(path.name)
+    return int(match[1]) if match else 0
