@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         files = {clip.name: folder / f"{clip.name}.npy" for clip in scene.clips}
         readings = {
             clip.name: extract_clip(
-                clip, scene.masks, view, files[clip.name], folder / "times.parquet"
+                clip, scene.masks, view, file := files[clip.name], file.with_suffix(".parquet")
             )
             for clip in track(scene.clips, unit="clip", label="frames")
         }
@@ -109,7 +109,8 @@ def run(options: argparse.Namespace) -> None:
     frames, labelled = labelled_frames(tested, index, truth)
     weight = draw_clips(len(frames.split), DRAWS)
     found: Mapping[str, Measure] = bootstrap.measure(scores[labelled], frames, weight)
-    where = localise(scene, tested, maps, DRAWS).printed
+    tested_times = times[times["clip"].isin(tested["clip"])]
+    where = localise(scene, tested, tested_times, maps, DRAWS).printed
     print(f"PatchCore on {scene.name}: {len(tested)} test clips, {len(index):,} frames")
     print(
         f"Bank: {len(model.memory_bank):,} patches of {len(chosen)} training frames (one in "

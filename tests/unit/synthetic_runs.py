@@ -17,14 +17,14 @@ def write_runs(folder, lengths=(60, 50, 40), splits=("train", "test", "test"), s
     runs = Runs("ped2", "paper", tuple(range(seeds)), folder)
     names = [f"clip_{number}" for number in range(len(lengths))]
     clips = pd.DataFrame({"clip": names, "split": splits, "fps": 10.0, "frames": lengths})
-    clips = clips.assign(width=30, height=20, begin=0.0)
+    clips = clips.assign(first=1, last=lengths, width=30, height=20, begin=0.0)
     frame = np.concatenate([np.arange(1, length + 1) for length in lengths])
     base = pd.DataFrame({"clip": np.repeat(names, lengths), "frame": frame})
     late = frame > 2 * np.repeat(lengths, lengths) / 3 + 1
     labels = late & (np.repeat(splits, lengths) != "train")
     known = base.assign(anomalous=labels.astype("int8"))[: None if truth else 0]
     write_parquet(folder / "ped2" / "clips.parquet", clips, {"remarks": []})
-    times = base.assign(time=(frame - 1) / 10)
+    times = base.assign(time=(frame - 1) / 10, sampled=True)
     write_parquet(folder / "ped2" / "times.parquet", times, {})
     write_parquet(folder / "ped2" / "ground_truth.parquet", known, {"remarks": []})
     for seed, run in enumerate(runs.folders):

@@ -22,7 +22,7 @@ def test_bad_files_stop_a_benchmark_and_no_archive(lean, write_video):
     (data / "gate/empty.mp4").touch()
     (data / "gate/text.avi").write_text("no video")
     write_video(data / "still/a.mkv", np.repeat(pictures[:1], 60, axis=0))
-    clips = [{"video": "*.mp4"}, {"video": "*.avi"}]
+    clips = [{"video": "*.mp4"}, {"video": "*.avi", "sample_fps": 2.5}]
     (scenes / "gate.yaml").write_text(yaml.safe_dump({"root": "gate", "clips": clips}))
     still = {"root": "still", "clips": [{"video": "a.mkv"}]}
     (scenes / "still.yaml").write_text(yaml.safe_dump(still))
@@ -34,11 +34,13 @@ def test_bad_files_stop_a_benchmark_and_no_archive(lean, write_video):
     assert done.returncode == 0, done.stdout
     found = pd.read_parquet(lean.folder / "results/gate/clips.parquet")
     assert found["clip"].tolist() == ["a", "b"]
-    assert found["frames"].tolist() == [40, 40]
+    assert found["frames"].tolist() == [40, 10]
+    assert found["last"].tolist() == [40, 40]
     times = pd.read_parquet(lean.folder / "results/gate/times.parquet")
     np.testing.assert_allclose(times["time"], np.tile(np.arange(40) / 10, 2), atol=1e-6)
     ranked = pd.read_parquet(lean.folder / "results/gate/tiny/seed0/ensemble.parquet")
-    assert ranked.groupby("clip").size().to_dict() == {"a": 40, "b": 40}
+    for clip, step in (("a", 1), ("b", 4)):
+        assert ranked["frame"][ranked["clip"] == clip].tolist() == [*range(1, 41, step)]
     page = (lean.folder / "results/report.html").read_text()
     assert "not read: clip empty:" in page
     assert "not read: clip text:" in page

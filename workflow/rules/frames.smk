@@ -69,6 +69,7 @@ rule frames:
             "source": SOURCES[w.scene, w.clip],
             # At which rate, is for the table of clips.
             "timed": SCENES[w.scene].clip(w.clip).fps is not None,
+            **sampling_of(w.scene, w.clip),
             "masks": masks_of(w.scene, w.view),
         },
     script:
@@ -151,7 +152,7 @@ rule audit:
 
 rule subset:
     input:
-        clips="results/{scene}/clips.parquet",
+        times="results/{scene}/times.parquet",
         ground_truth="results/{scene}/ground_truth.parquet",
     output:
         f"{RUN}/subset.parquet",

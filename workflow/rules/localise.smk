@@ -37,6 +37,7 @@ rule localise:
     input:
         unpack(lambda w: cuts(SCENES[w.scene])),
         clips="results/{scene}/clips.parquet",
+        times="results/{scene}/times.parquet",
         saliency=f"{RUN}/saliency.npy",
         masks=lambda w: [
             rendered(SCENES[w.scene], clip)["pixels"]

@@ -15,6 +15,10 @@ with job(snakemake, f"clips of {w.scene}") as work:
         logger.warning(remark)
     units = {"first": "frame of the source, from 1", "fps": "1/s", "begin": "s", "width": "pixels"}
     write_parquet(snakemake.output.clips, clips, {**units, "remarks": remarks})
-    write_parquet(snakemake.output.times, times, {"time": "s in the source"})
+    write_parquet(
+        snakemake.output.times,
+        times,
+        {"time": "s in the source", "sampled": "whether it is stored"},
+    )
     left_out = f" of {len(found):,}" if len(clips) < len(found) else ""
-    work.summary = f"{len(clips):,}{left_out} clips, {len(times):,} frames"
+    work.summary = f"{len(clips):,}{left_out} clips, {clips['frames'].sum():,} frames"

@@ -7,4 +7,5 @@ with job(snakemake, f"frames of {w.scene}/{w.clip} at {w.view}") as work:
     scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"))
     view = View.named(w.view)
     found = extract_clip(scene.clip(w.clip), scene.masks, view, output.frames, output.times)
-    work.summary = f"{len(found.times):,} frames"
+    left_out = f" of {len(found.times):,}" if not found.sampled.all() else ""
+    work.summary = f"{found.sampled.sum():,}{left_out} frames"

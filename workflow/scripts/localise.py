@@ -8,6 +8,7 @@ with job(snakemake, f"localisation of {w.scene}/{w.variant}/seed{w.seed}") as wo
     measured = localise_run(
         located_scene(w.scene, snakemake.config, snakemake.input.get("cuts")),
         snakemake.input.clips,
+        snakemake.input.times,
         snakemake.input.saliency,
         snakemake.output[0],
         draws=stage["draws"],

@@ -13,7 +13,7 @@ from sdor.errors import SdorError
 from sdor.evaluation import metrics
 from sdor.evaluation.about import About, Subset
 from sdor.evaluation.evaluate import evaluate, evaluate_pool, evaluate_run
-from sdor.evaluation.scores import RunTables, index_of
+from sdor.evaluation.scores import RunTables
 from sdor.files import write_parquet
 from sdor.networks.provenance import Provenance
 from sdor.study.plan import EvaluationSettings
@@ -22,7 +22,7 @@ ABOUT = about("yard", seed=3, versions={"numpy": "1"}, weights=Provenance("resne
 SETTINGS = EvaluationSettings(smoothing_sigma=1.0, bootstrap_draws=50)
 NAMES = ["Train1", "Train2", "Test1", "Test2"]
 FRAMES = pd.DataFrame({"clip": np.repeat(NAMES, 10), "frame": np.tile(np.arange(1, 11), 4)})
-TIMES = FRAMES.assign(time=(FRAMES["frame"] - 1) * 5.0)
+TIMES = FRAMES.assign(time=(FRAMES["frame"] - 1) * 5.0, sampled=True)
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ def tables():
 
 
 def run(tables):
-    given = {"competitors": {}, "index": index_of(tables["clips"]), **tables}
+    index = FRAMES[FRAMES["clip"].isin(tables["clips"]["clip"])].reset_index(drop=True)
+    given = {"competitors": {}, "index": index, **tables}
     return evaluate(RunTables(**given), SETTINGS, ABOUT, times=TIMES, lead=3)[0]
 
 
@@ -219,8 +220,8 @@ def shifted(table):
             "ground_truth: clip Cellar",
         ),
         (
-            lambda t: {**t, "clips": t["clips"].assign(frames=[10, 11, 10, 10])},
-            "scores of iteration 1: found clip Test1, frame 1 where clip Train2, frame 11 belongs",
+            lambda t: {**t, "index": FRAMES.iloc[[*range(20), 19, *range(20, 40)]]},
+            "scores of iteration 1: found clip Test1, frame 1 where clip Train2, frame 10 belongs",
         ),
         (
             lambda t: {**t, "clips": t["clips"][:3]},

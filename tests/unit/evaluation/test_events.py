@@ -22,12 +22,15 @@ def truth():
 
 def test_anomalies_are_unbroken_runs_of_a_clip(truth):
     expected = [0, 0, 1, 1, 1, 0, 0, 2, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0]
-    assert anomalies_of(truth).tolist() == expected
+    assert anomalies_of(truth, truth).tolist() == expected
     # A clip that begins as the one before ended, and frames that are missing, are other ones.
     close = truth.assign(anomalous=1)
-    assert anomalies_of(close).tolist() == [1] * 10 + [2] * 8
-    assert anomalies_of(close.drop(index=4)).tolist() == [1] * 4 + [2] * 5 + [3] * 8
-    assert not anomalies_of(truth.assign(anomalous=0)).any()
+    assert anomalies_of(close, truth).tolist() == [1] * 10 + [2] * 8
+    assert anomalies_of(close.drop(index=4), truth).tolist() == [1] * 4 + [2] * 5 + [3] * 8
+    assert not anomalies_of(truth.assign(anomalous=0), truth).any()
+    # Of every second frame, those that follow each other are one.
+    second = truth[::2]
+    assert anomalies_of(second, second).tolist() == [0, 1, 1, 0, 0, 2, 0, 0, 0]
 
 
 def test_what_is_found_is_counted_after_each_event(truth):

@@ -393,6 +393,10 @@ def drawn_masks():
     return masks
 
 
+TIMES = pd.DataFrame({"clip": np.repeat(["Normal", "Drawn", "Listed", "Unknown"], 4)})
+TIMES["sampled"] = True
+
+
 @pytest.fixture
 def clips() -> pd.DataFrame:
     return pd.DataFrame(
@@ -415,7 +419,7 @@ def saliency() -> np.ndarray:
 
 
 def test_a_scene_leaves_out_clips_without_masks(scene, clips, saliency):
-    measured = localise(scene, clips, saliency, draws=20)
+    measured = localise(scene, clips, TIMES, saliency, draws=20)
     assert measured.counts == {
         "clips_with_masks": 1,
         "normal_clips": 1,
@@ -428,16 +432,24 @@ def test_a_scene_leaves_out_clips_without_masks(scene, clips, saliency):
     }
     assert [measured.all_clips[name].value for name in MEASURES] == [1] * 6
     saliency[0, 5, 5] = 2
-    worse = localise(scene, clips, saliency, draws=20).all_clips
+    worse = localise(scene, clips, TIMES, saliency, draws=20).all_clips
     assert worse["rbdc"].value == pytest.approx(1 - 1 / 8)
+
+
+def test_masks_of_a_sampled_clip_are_those_of_its_frames(scene, clips, saliency):
+    kept = TIMES["clip"].ne("Drawn") | np.isin(np.arange(16), [5, 7])
+    measured = localise(scene, clips, TIMES.assign(sampled=kept), saliency[kept], draws=0)
+    assert measured.counts["anomalous_frames"] == 1
+    assert measured.counts["frames"] == 6
+    assert [measured.all_clips[name].value for name in MEASURES] == [1] * 6
 
 
 def test_small_maps_are_laid_over_the_picture(scene, clips):
     # 2 x 3 cells of 4 x 4 pixels: the masks are one cell each.
     maps = np.zeros((16, 2, 3), dtype=np.float32)
     maps[4, 0, 0] = maps[5, 0, 1] = 1
-    good = localise(scene, clips, maps, draws=0).all_clips
-    wrong = localise(scene, clips, maps[:, ::-1, ::-1], draws=0).all_clips
+    good = localise(scene, clips, TIMES, maps, draws=0).all_clips
+    wrong = localise(scene, clips, TIMES, maps[:, ::-1, ::-1], draws=0).all_clips
     assert good["pixel_auc"].value > 0.95
     assert good["rbdc"].value == 1
     assert wrong["pixel_auc"].value < 0.6
@@ -446,7 +458,7 @@ def test_small_maps_are_laid_over_the_picture(scene, clips):
 
 def test_a_scene_without_masks_says_so(scene, clips, saliency):
     bare = replace(scene, clips=tuple(replace(clip, ground_truth=NORMAL) for clip in scene.clips))
-    measured = localise(bare, clips, saliency, draws=20)
+    measured = localise(bare, clips, TIMES, saliency, draws=20)
     assert {cell.reason for cell in measured.all_clips.values()} == {"no pixel masks"}
     assert measured.counts["clips_left_out"] == 4
     assert measured.curves["rbdc"] == {"x": [], "y": []}
@@ -457,7 +469,7 @@ def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):
 
     def refused():
         with pytest.raises(SdorError) as error:
-            localise(scene, clips, saliency, draws=0)
+            localise(scene, clips, TIMES, saliency, draws=0)
         return str(error.value)
 
     whole = (folder / "2.png").read_bytes()
@@ -475,12 +487,13 @@ def test_masks_that_do_not_fit_are_refused(scene, clips, saliency):
 
 def test_maps_that_are_not_finite_are_refused(scene, clips, saliency):
     saliency[6, 2, 2] = np.nan
-    with pytest.raises(SdorError, match="clip Drawn, frame 3: a value is not finite"):
-        localise(scene, clips, saliency, draws=0)
+    with pytest.raises(SdorError, match="clip Drawn, map 3: a value is not finite"):
+        localise(scene, clips, TIMES, saliency, draws=0)
 
 
 def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
     clips.to_parquet(tmp_path / "clips.parquet")
+    TIMES.to_parquet(tmp_path / "times.parquet")
     np.save(tmp_path / "saliency.npy", saliency)
     output = tmp_path / "run" / "localisation.json"
 
@@ -488,6 +501,7 @@ def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
         localise_run(
             scene,
             tmp_path / "clips.parquet",
+            tmp_path / "times.parquet",
             tmp_path / "saliency.npy",
             output,
             draws=20,

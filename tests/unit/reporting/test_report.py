@@ -82,7 +82,7 @@ def results(tmp_path_factory):
         truth = base.assign(anomalous=(base["frame"] == 50).astype("int8"))
         scores = np.where(base["frame"].between(48, 50), base["frame"] / 25, 0)
         write_parquet(folder / scene / "clips.parquet", clips, {"remarks": REMARKS})
-        times = base.assign(time=(base["frame"] - 1) * 5.0)
+        times = base.assign(time=(base["frame"] - 1) * 5.0, sampled=True)
         write_parquet(folder / scene / "times.parquet", times, {})
         write_parquet(folder / scene / "ground_truth.parquet", truth, {"remarks": LATE})
         ensemble = folder / scene / "paper" / "seed0" / "ensemble.parquet"

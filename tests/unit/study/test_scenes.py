@@ -64,6 +64,14 @@ def test_folders_become_clips_and_their_entry_tells_the_rest(data, write_scene):
     assert [truth.pixel_masks for truth in truths] == [None, data / "set/Test2_gt", None]
 
 
+def test_clips_are_sampled_as_their_scene_says_or_they_themselves(data, write_scene):
+    clips = [{"video": "cam*.avi"}, {"images": "set/Test2", "fps": 25, "sample_fps": 2.5}]
+    file = write_scene(clips=clips, sample_fps=5)
+    assert [clip.sample_fps for clip in load_scene(file, data).clips] == [5, 5, 5, 2.5]
+    without = write_scene(clips=clips[:1])
+    assert {clip.sample_fps for clip in load_scene(without, data).clips} == {None}
+
+
 def test_two_ranges_of_one_video(data, write_scene):
     truth = {"ranges": [[15100, 15200], [16000, "end"]], "numbering": "source"}
     clips = [
@@ -152,6 +160,11 @@ VIDEO = {"video": "cam1.avi"}
         ({"clips": [{**VIDEO, "name": "ab" * 20}]}, "name: 'abab.*ab' is not a usable name"),
         ({"clips": [{"video": "/cam1.avi"}]}, "must be relative to the scene's root"),
         ({"clips": [{"images": "set/Test2", "stream": 1}]}, r"clips\.0: stream is one of a video"),
+        (
+            {"clips": [VIDEO, {"images": "set/Test2"}], "sample_fps": 5},
+            r"clips\.1\.sample_fps: 5: images have no times; say how many a second .* with fps",
+        ),
+        ({"clips": [{**VIDEO, "sample_fps": 0}]}, r"clips\.0\.sample_fps: 0"),
         ({"clips": [{**VIDEO, "sequence": 1}]}, "sequence is for scenes with the key joined"),
         ({"clips": [VIDEO], "joined": JOINED}, "the key sequence is missing"),
         ({"clips": [{**VIDEO, "sequence": 1, "first": 2}], "joined": JOINED}, "is taken whole"),

@@ -60,7 +60,7 @@ def tables_of(
         for name, count in counts.items()
         for number in range(1, count + 1)
     ]
-    times_table = pd.DataFrame(rows, columns=["clip", "frame", "time"])
+    times_table = pd.DataFrame(rows, columns=["clip", "frame", "time"]).assign(sampled=True)
     return clips.assign(width=size[0], height=size[1]), times_table
 
 

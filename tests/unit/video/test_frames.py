@@ -10,9 +10,11 @@ from PIL import Image
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, GroundTruth, Ranges, Rectangle, Scene
+from sdor.video.audit import audit
 from sdor.video.frames import Reading, View, clips_table, extract_clip, extract_frames, read_clip
 from sdor.video.picture import Doubt, hide
 from sdor.video.store import FrameStore
+from sdor.video.timeline import Timeline
 
 
 def video_clip(path: Path, **more: object) -> Clip:
@@ -93,6 +95,49 @@ def test_a_range_of_a_video_is_these_frames(tmp_path, write_video):
     np.testing.assert_array_equal(np.load(tmp_path / "rest.npy"), frames[28:])
 
 
+@pytest.mark.parametrize(("rate", "sample"), [(30, 5), (30, 7.5), (7, 3), (4, 10)])
+def test_sampled_frames_are_the_first_of_each_period_and_keep_their_numbers(
+    tmp_path, write_video, rate, sample
+):
+    path, files = write_video(tmp_path / "a.avi", noise(40), fps=rate), []
+    for name, more in (("all", {}), ("door", {"sample_fps": sample})):
+        files = tmp_path / f"{name}.npy", tmp_path / f"{name}.parquet"
+        extract_clip(video_clip(path, first=4, last=36, **more), [], View(16, 16), *files)
+    # Counted in whole numbers, from the clip's first frame.
+    periods = [int(number * sample / rate + 1e-9) for number in range(33)]
+    expected = [n + 1 for n, it in enumerate(periods) if n == 0 or it != periods[n - 1]]
+    store, rows = FrameStore({"door": files[0]}), np.array(expected) - 1
+    assert store.index()["frame"].tolist() == expected
+    stored = store.gather(np.arange(len(store)))
+    np.testing.assert_array_equal(stored, np.load(tmp_path / "all.npy")[rows])
+    for rates in ({}, {"door": float(rate)}):
+        timeline = Timeline.read([files[1]], rates)
+        pd.testing.assert_frame_equal(timeline.index(), store.index())
+        since = timeline.seconds - timeline.seconds[0]
+        np.testing.assert_allclose(since, rows / rate, atol=1e-3)
+    every = Timeline.of({"door": Reading.read(tmp_path / "all.parquet").times})
+    assert every.sampled(sample).tolist() == rows.tolist()
+
+
+def test_a_sampled_clip_is_held_to_the_frames_of_its_source(tmp_path, write_video):
+    """Its number of frames, its labels and its ranges are the source's."""
+    path = write_video(tmp_path / "a.avi", noise(40), fps=10)
+    truth = GroundTruth(Ranges(((3.05, 3.25), (3.4, 3.55))), numbering="source", unit="seconds")
+    clip = video_clip(path, first=11, frames=30, sample_fps=2.5, ground_truth=truth)
+    found = readings(tmp_path, clip)
+    clips, times, _ = clips_table(scene_of(clip), found)
+    assert clips.loc[0, ["first", "last", "frames"]].tolist() == [11, 40, 8]
+    assert clips.loc[0, "fps"] == pytest.approx(10)
+    assert times["frame"][times["sampled"]].tolist() == [1, 5, 9, 13, 17, 21, 25, 29]
+    # Frames 32 and 33 of the source, of which none is sampled, and 35 and 36: 25 in the clip.
+    table, summary = audit(scene_of(clip), clips, times)
+    assert table["frame"].tolist() == [1, 5, 9, 13, 17, 21, 25, 29]
+    assert table["frame"][table["anomalous"] == 1].tolist() == [25]
+    assert summary["labelled_frames"] == 8
+    with pytest.raises(SdorError, match=r"expected 29 frames .* found 30"):
+        clips_table(scene_of(replace(clip, frames=29)), found)
+
+
 def test_a_long_clip_takes_no_more_memory(tmp_path, write_video):
     path = write_video(tmp_path / "a.avi", np.zeros((600, 48, 64, 3), np.uint8), "-c:v", "mpeg4")
     extract_frames(video_clip(path), [], View(8, 8), tmp_path / "warm.npy")
@@ -116,7 +161,7 @@ def readings(tmp_path: Path, *clips: Clip) -> dict[str, Reading]:
         files = tmp_path / f"{clip.name}.npy", tmp_path / f"{clip.name}.parquet"
         extract_clip(clip, [], View(16, 16), *files)
         found[clip.name] = Reading.read(files[1])
-        assert len(np.load(files[0], mmap_mode="r")) == len(found[clip.name].times)
+        assert len(np.load(files[0], mmap_mode="r")) == found[clip.name].sampled.sum()
     return found
 
 
@@ -224,7 +269,7 @@ def test_images_that_ask_for_the_scene_file_stop_a_benchmark_and_no_archive(tmp_
 
 def test_many_doubts_are_told_in_a_few_lines():
     doubts = tuple(Doubt(number, "damaged") for number in range(9, 2, -1))
-    found = Reading(np.arange(3.0), 4, 3, doubts)
+    found = Reading(np.arange(3.0), np.ones(3, bool), 4, 3, doubts)
     *_, remarks = clips_table(scene_of(video_clip(Path("a.avi"))), {"door": found})
     assert remarks[:2] == ["clip door: near frame 9: damaged", "clip door: near frame 8: damaged"]
 
@@ -395,9 +440,9 @@ def test_clips_table_has_one_row_a_clip(tmp_path, write_video):
         Clip(name="images", kind="images", path=tmp_path / "images", source="set/images"),
     )
     scene = Scene(name="gate", root=tmp_path, clips=clips)
-    found = {clip.name: Reading(np.arange(9) / 30, 32, 24) for clip in clips}
-    found["images"] = Reading(np.full(3, np.nan), 4, 3)
-    found["train"] = Reading(np.arange(12) / 30, 32, 24)
+    found = {clip.name: Reading(np.arange(9) / 30, np.ones(9, bool), 32, 24) for clip in clips}
+    found["images"] = Reading(np.full(3, np.nan), np.ones(3, bool), 4, 3)
+    found["train"] = Reading(np.arange(12) / 30, np.ones(12, bool), 32, 24)
     table, times, _ = clips_table(scene, found)
     expected = pd.DataFrame(
         {

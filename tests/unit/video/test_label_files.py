@@ -64,6 +64,7 @@ def audited(clip: Clip, truth: GroundTruth, count: int = FRAMES) -> tuple[str, l
     scene = Scene("gate", clip.path.parent, (replace(clip, ground_truth=truth),))
     table = pd.DataFrame({"clip": ["Test001"], "frames": count, "width": WIDTH, "height": HEIGHT})
     times = pd.DataFrame({"clip": "Test001", "frame": np.arange(count) + 1, "time": np.nan})
+    times["sampled"] = True
     labels, summary = audit(scene, table, times)
     return in_digits(labels["anomalous"]), summary["remarks"]
 
@@ -134,6 +135,7 @@ def kinds_of_masks(folder: Path) -> dict[str, Masks]:
 def test_masks_of_every_kind_are_the_same_to_audit_and_localisation(clip, tmp_path):
     maps = np.random.default_rng(0).random((FRAMES, 4, 6), dtype=np.float32)
     table = pd.DataFrame({"clip": ["Test001"], "frames": FRAMES, "width": WIDTH, "height": HEIGHT})
+    times = pd.DataFrame({"clip": ["Test001"] * FRAMES, "sampled": True})
     size, measured = (WIDTH, HEIGHT), {}
     for kind, masks in kinds_of_masks(tmp_path).items():
         truth = GroundTruth(None, masks)
@@ -143,7 +145,7 @@ def test_masks_of_every_kind_are_the_same_to_audit_and_localisation(clip, tmp_pa
         assert (read == drawn()).all(), kind
         assert (pixel_mask(clip, masks, 4, FRAMES, size) == drawn()[3]).all()
         scene = Scene("gate", tmp_path, (replace(clip, ground_truth=truth),))
-        measured[kind] = localise(scene, table, maps, draws=0)
+        measured[kind] = localise(scene, table, times, maps, draws=0)
     assert measured["folder"].counts["regions"] == 4
     assert len({str(one) for one in measured.values()}) == 1
 
@@ -446,7 +448,7 @@ def test_releases_are_found_and_their_labels_read(tmp_path, name):
     assert scene.has_pixel_masks
     names = [clip.name for clip in scene.clips]
     table = pd.DataFrame({"clip": names, "frames": FRAMES, "width": WIDTH, "height": HEIGHT})
-    times = pd.DataFrame({"clip": np.repeat(names, FRAMES), "time": np.nan})
+    times = pd.DataFrame({"clip": np.repeat(names, FRAMES), "time": np.nan, "sampled": True})
     labels, summary = audit(scene, table, times)
     assert summary["anomalous_frames"] == tested * sum(LABELS)
     assert (summary["remarks"], summary["disagreements"]) == ([], {})

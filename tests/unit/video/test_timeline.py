@@ -162,13 +162,18 @@ def test_frames_without_times_are_given_some_and_it_is_told(times, rate, seconds
 
 def test_times_are_read_beside_the_frames_and_empty_clips_left_out(tmp_path):
     about = {"width": 8, "height": 8, "failure": "", "doubts": []}
-    files = {"a": np.array([0.0, 0.5]), "empty": np.zeros(0), "b": np.array([np.nan])}
+    files = {"a": np.array([0.0, 0.5, 1.0]), "empty": np.zeros(0), "b": np.array([np.nan])}
     for name, times in files.items():
-        write_parquet(tmp_path / f"{name}.parquet", pd.DataFrame({"time": times}), about)
+        write_parquet(
+            tmp_path / f"{name}.parquet",
+            pd.DataFrame({"time": times}).assign(sampled=times != 0.5),
+            about,
+        )
     paths = {name: tmp_path / f"{name}.parquet" for name in files}
     timeline = Timeline.read(paths.values(), {"b": 25})
     assert timeline.clips == ("a", "b")
-    assert timeline.seconds.tolist() == [0, 0.5, 0]
+    assert timeline.seconds.tolist() == [0, 1, 0]
+    assert timeline.index()["frame"].tolist() == [1, 3, 1]
     paths["a"].write_bytes(b"torn")
     with pytest.raises(SdorError, match=r"a\.parquet"):
         Timeline.read(paths.values(), {})

@@ -19,6 +19,12 @@ def masks_of(scene, view=""):
     return [vars(mask) for mask in SCENES[scene].masks]
 
 
+def sampling_of(scene, clip):
+    """How a clip is sampled, where not all of its frames are stored."""
+    its = SCENES[scene].clip(clip)
+    return {} if its.sample_fps is None else {"sample_fps": its.sample_fps, "fps": its.fps}
+
+
 def source_of(wildcards):
     """What a clip is decoded from, where the workflow itself makes it."""
     scene = SCENES[wildcards.scene]

@@ -23,6 +23,7 @@ from sdor.evaluation.scores import RunTables, check_known, labelled_frames
 from sdor.files import write_json, write_parquet
 from sdor.method.units import between_clips
 from sdor.study.plan import EvaluationSettings
+from sdor.study.subset import sampled_frames
 
 Rows = dict[str, dict[str, Measure]]
 LabelPurity = dict[str, float | None]
@@ -92,7 +93,8 @@ def evaluate(
 
     Parameters
     ----------
-    times : clip, frame, time (s in the source; NaN when unknown) of every frame.
+    times : clip, frame, time (s in the source; NaN when unknown), sampled (whether it is looked
+        at) of all frames.
     lead : seconds that are watched before an event.
 
     Raises
@@ -112,7 +114,8 @@ def evaluate(
     shares = {name: between_clips(values, clip) for name, values in scores.items()}
     counts, events = _counts(tables.clips, frames), {}
     if len(truth):
-        counts["anomalies"] = int(anomalies_of(truth).max())
+        times = sampled_frames(times)
+        counts["anomalies"] = int(anomalies_of(truth, times).max())
         for name in ("initial", "ours"):
             events[name] = watched(truth.assign(score=judged[name]), times, lead)
         known = {"split_oracle": split_oracle(frames), "clip_rate_oracle": clip_rate_oracle(frames)}

@@ -13,14 +13,20 @@ FIRST = (5, 10, 20)  # events that findings are of
 Watched = Mapping[str, Sequence[float]]
 
 
-def anomalies_of(truth: pd.DataFrame) -> IntArray:
+def anomalies_of(truth: pd.DataFrame, times: pd.DataFrame) -> IntArray:
     """(frames,) number of the anomaly that each frame is in, from 1; 0 where it is normal.
 
-    An anomaly is an unbroken run of anomalous frames of one clip.
+    An anomaly is an unbroken run of anomalous frames of one clip, among those that are looked at.
+
+    Parameters
+    ----------
+    truth, times : as of `watched`.
     """
     anomalous = truth["anomalous"].to_numpy() > 0
-    follows = (truth["clip"] == truth["clip"].shift()) & (truth["frame"].diff() == 1)
-    begins = anomalous & ~(follows.to_numpy() & np.append(False, anomalous[:-1]))
+    places = times[["clip", "frame"]].assign(place=np.arange(len(times)))
+    place = truth[["clip", "frame"]].merge(places, how="left")["place"]
+    follows = (truth["clip"] == truth["clip"].shift()).to_numpy() & (place.diff() == 1).to_numpy()
+    begins = anomalous & ~(follows & np.append(False, anomalous[:-1]))
     return np.where(anomalous, np.cumsum(begins), 0)
 
 
@@ -30,7 +36,7 @@ def watched(truth: pd.DataFrame, times: pd.DataFrame, lead: float) -> Watched:
     Parameters
     ----------
     truth : clip, frame, anomalous, score of the labelled frames, in order.
-    times : clip, frame, time (s in the source) of all frames.
+    times : clip, frame, time (s in the source) of all frames that are looked at, in order.
     lead : seconds that are watched before each event.
 
     Returns
@@ -39,7 +45,7 @@ def watched(truth: pd.DataFrame, times: pd.DataFrame, lead: float) -> Watched:
     with one of them), true_events (that share a frame with an anomaly), seconds_watched.
     """
     events = find_events(of_clips(truth, times), EventSettings(FIRST[-1], "scene", lead))
-    number, seen, true = anomalies_of(truth), [set[int]()], [0]
+    number, seen, true = anomalies_of(truth, times), [set[int]()], [0]
     for clip, first, last in events[["clip", "first", "last"]].itertuples(index=False):
         here = (truth["clip"] == clip) & truth["frame"].between(first, last)
         shown = {*number[here].tolist()} - {0}

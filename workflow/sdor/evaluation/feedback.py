@@ -14,7 +14,6 @@ from sdor.evaluation.metrics import LabelledFrames
 from sdor.evaluation.scores import check_known, checked_scores, labelled_frames
 from sdor.files import read_parquet, write_json
 from sdor.study.plan import FeedbackSettings
-from sdor.study.subset import index_of
 
 
 def evaluate_feedback(
@@ -50,13 +49,14 @@ def evaluate_feedback(
     clips, ground_truth = read_parquet(clips_path), read_parquet(ground_truth_path)
     tables = [read_parquet(path) for path in scores_paths]
     marks = [read_parquet(path) for path in marks_paths]
-    frames, labelled = labelled_frames(clips, index_of(clips), ground_truth)
+    every = tables[0][["clip", "frame"]]
+    frames, labelled = labelled_frames(clips, every, ground_truth)
     for path, table in zip(marks_paths, marks, strict=True):
-        check_known(path, table, index_of(clips))
-    index = pd.MultiIndex.from_frame(index_of(clips)[labelled])
+        check_known(path, table, every)
+    index = pd.MultiIndex.from_frame(every[labelled])
     weights = draw_clips(len(frames.split), draws)
     scores = [
-        checked_scores(f"scores after round {number}", table, index_of(clips))[labelled]
+        checked_scores(f"scores after round {number}", table, every)[labelled]
         for number, table in enumerate(tables)
     ]
     rounds = []

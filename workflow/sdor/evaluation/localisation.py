@@ -46,7 +46,7 @@ figures come from, has the same alpha, beta and IoU of boxes, with these differe
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import repeat
+from itertools import compress, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,6 +158,7 @@ class Localisation:
 def localise_run(
     scene: Scene,
     clips_path: str | Path,
+    times_path: str | Path,
     saliency_path: str | Path,
     output: str | Path,
     *,
@@ -172,13 +173,15 @@ def localise_run(
     """
     clips = read_parquet(clips_path)
     saliency = read_array(saliency_path, int(clips["frames"].sum()))
-    measured = localise(scene, clips, saliency, draws)
+    measured = localise(scene, clips, read_parquet(times_path), saliency, draws)
     origin = {"about": about.as_document(), "settings": {"draws": draws, **PROTOCOL}}
     write_json(output, {**origin, **asdict(measured)})
     return measured
 
 
-def localise(scene: Scene, clips: pd.DataFrame, saliency: MapArray, draws: int) -> Localisation:
+def localise(
+    scene: Scene, clips: pd.DataFrame, times: pd.DataFrame, saliency: MapArray, draws: int
+) -> Localisation:
     """All measures of one run.
 
     A clip counts when it has pixel masks or the scene file calls it normal; other clips are left
@@ -186,19 +189,20 @@ def localise(scene: Scene, clips: pd.DataFrame, saliency: MapArray, draws: int) 
 
     Parameters
     ----------
-    clips : clip, frames, width, height (pixels of the picture) of every clip, in scene order.
-    saliency : (frames, rows, columns) maps of all frames of these clips, in their order.
+    clips : clip, width, height (pixels of the picture) of every clip, in scene order.
+    times : clip, sampled (whether it is looked at) of all frames of these clips, in their order.
+    saliency : (frames, rows, columns) maps of those that are looked at.
 
     Raises
     ------
     SdorError : a map is not finite, or a mask is damaged, missing or not of the picture's size.
     """
-    lengths = clips["frames"].to_numpy(dtype=np.int64)
-    parts = np.split(saliency, np.cumsum(lengths)[:-1])
+    sampled = [one.to_numpy(bool) for _, one in times.groupby("clip", sort=False)["sampled"]]
+    parts = np.split(saliency, np.cumsum([one.sum() for one in sampled])[:-1])
     rows = zip(*(clips[column].tolist() for column in ("clip", "width", "height")), strict=True)
     found = [
-        _masked_clip(scene.clip(name), maps, (width, height))
-        for (name, width, height), maps in zip(rows, parts, strict=True)
+        _masked_clip(scene.clip(name), maps, kept, (width, height))
+        for (name, width, height), maps, kept in zip(rows, parts, sampled, strict=True)
     ]
     chosen = [clip for clip in found if clip is not None]
     masked = sum(clip.masks is not None for clip in chosen)
@@ -272,7 +276,9 @@ class _Counts(NamedTuple):
     tracks: int
 
 
-def _masked_clip(clip: Clip, maps: MapArray, size: tuple[int, int]) -> MaskedClip | None:
+def _masked_clip(
+    clip: Clip, maps: MapArray, sampled: BoolArray, size: tuple[int, int]
+) -> MaskedClip | None:
     """None where nothing tells which pixels of the clip are anomalous."""
     truth = clip.ground_truth
     if truth is None or (truth.pixel_masks is None and truth.labels != Ranges(())):
@@ -280,7 +286,7 @@ def _masked_clip(clip: Clip, maps: MapArray, size: tuple[int, int]) -> MaskedCli
     masks = None
     if truth.pixel_masks is not None:
         # What is to be said of them, the audit has said.
-        masks = read_pixel_masks(clip, truth.pixel_masks, len(maps), size, [])
+        masks = compress(read_pixel_masks(clip, truth.pixel_masks, len(sampled), size, []), sampled)
     return MaskedClip(clip.name, maps, masks, size[::-1], clip.split)
 
 
@@ -294,7 +300,7 @@ def _grid(clips: Sequence[MaskedClip]) -> _Grid:
         finite = np.isfinite(clip.maps.min(axis=(1, 2)) + clip.maps.max(axis=(1, 2)))
         if not finite.all():
             raise SdorError(
-                f"saliency: clip {clip.name}, frame {int(finite.argmin()) + 1}: a value is not "
+                f"saliency: clip {clip.name}, map {int(finite.argmin()) + 1}: a value is not "
                 "finite; the training may have diverged: try a lower learning rate"
             )
     lowest = min(float(clip.maps.min()) for clip in clips)

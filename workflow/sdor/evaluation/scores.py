@@ -13,7 +13,6 @@ from sdor.evaluation.about import Subset
 from sdor.evaluation.metrics import BoolArray, FloatArray, LabelledFrames, smooth
 from sdor.files import read_about, read_parquet
 from sdor.method.scores import LEAST_SIZE, first_alike
-from sdor.study.subset import index_of
 
 File = str | Path
 # Scores are stored as float32; the mean of T of them is exact to a few units in the last place.
@@ -66,8 +65,8 @@ class RunTables:
         ------
         SdorError : a file is missing or damaged.
         """
-        every, truth = read_parquet(clips), read_parquet(ground_truth)
-        index, kept = index_of(every), None
+        every, truth, scored = (read_parquet(path) for path in (clips, ground_truth, initial))
+        index, kept = scored[["clip", "frame"]], None
         if subset is not None:
             index, kept = read_parquet(subset), Subset(**read_about(subset)["subset"])
             counts = index["clip"].value_counts()
@@ -77,7 +76,7 @@ class RunTables:
         return cls(
             every,
             truth,
-            read_parquet(initial),
+            scored,
             read_parquet(ensemble),
             [read_parquet(path) for path in scores],
             [read_parquet(path) for path in pseudo_labels],

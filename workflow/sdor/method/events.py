@@ -12,7 +12,8 @@ from scipy.ndimage import find_objects, label
 from sdor.files import digest
 from sdor.method.scores import LEAST_SIZE, FloatArray, IntArray, all_alike, rounding
 from sdor.study.settings import EventSettings
-from sdor.video.timeline import ROUNDING, Timeline
+from sdor.video.sampling import ROUNDING
+from sdor.video.timeline import Timeline
 
 BoolArray = NDArray[np.bool_]
 

@@ -33,7 +33,8 @@ from sdor.video.clock import clock_of, stretches
 from sdor.video.decode import Declared, declared
 from sdor.video.frames import read_clip
 from sdor.video.picture import Doubt, Picture, UnreadableError
-from sdor.video.timeline import ROUNDING, seconds_of
+from sdor.video.sampling import ROUNDING
+from sdor.video.timeline import seconds_of
 
 PART = 18_000  # rows of a file: half an hour
 PIECE = 1 << 20  # bytes at the begin, in the middle and at the end by which a file is known

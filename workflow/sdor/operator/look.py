@@ -21,7 +21,8 @@ from sdor.method.grid import PLACES, MapArray
 from sdor.study.scenes import Rectangle
 from sdor.video.frames import View, resized
 from sdor.video.picture import Picture, hide
-from sdor.video.timeline import ROUNDING, seconds_of
+from sdor.video.sampling import ROUNDING, period_of
+from sdor.video.timeline import seconds_of
 
 CELLS = View(WIDTH, HEIGHT, grey=True)
 CHUNK = 64  # rows that are computed at a time
@@ -150,7 +151,7 @@ def sampled(pictures: Iterable[Picture], eye: Eye) -> Iterator[Row]:
     are pictures converted.
     """
     recent: deque[_Shown] = deque()
-    period = look_period = -1
+    period = look_period = -1.0
     begin = 0.0
     for picture in pictures:
         time = seconds_of(picture.number, picture.time)
@@ -158,11 +159,11 @@ def sampled(pictures: Iterable[Picture], eye: Eye) -> Iterator[Row]:
         recent.append(_Shown(picture, time, eye))
         while len(recent) > 1 and recent[1].time <= time - LAG + ROUNDING:
             recent.popleft()
-        if (now := int((time - begin + ROUNDING) * RATE)) == period:
+        if (now := period_of(time - begin, RATE)) == period:
             continue
         period, shown, before = now, recent[-1], recent[0]
         rate = eye.fps or RATE
-        is_looked = (now := int((time - begin + ROUNDING) * rate)) != look_period
+        is_looked = (now := period_of(time - begin, rate)) != look_period
         look_period = now
         pair = (before.grey, shown.grey, time - before.time)
         thumb = shown.grey.reshape(DOWN, SIDE, ACROSS, SIDE).mean(axis=(1, 3)).astype(np.uint8)

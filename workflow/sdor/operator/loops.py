@@ -14,7 +14,7 @@ from sdor.operator.previews import PICTURE, Heat, drawn, encoded
 from sdor.study.scenes import Rectangle
 from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 from sdor.video.picture import Picture
-from sdor.video.timeline import ROUNDING
+from sdor.video.sampling import ROUNDING
 
 KEPT, LEAD = 60.0, 3.0  # seconds that are kept, and that are shown before an event
 

@@ -24,7 +24,8 @@ from sdor.video.decode import frame_at
 from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 from sdor.video.frames import read_clip
 from sdor.video.picture import Frame
-from sdor.video.timeline import ROUNDING, UNKNOWN_RATE
+from sdor.video.sampling import ROUNDING
+from sdor.video.timeline import UNKNOWN_RATE
 
 logger = logging.getLogger("sdor")
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import damaged, read_about, read_array, read_parquet
+from sdor.study.subset import sampled_frames
 
 Picture = npt.NDArray[np.uint8]
 
@@ -43,8 +44,8 @@ class Runs:
 
     @cached_property
     def times(self) -> pd.DataFrame:
-        """Clip, frame and time (s in the source; NaN when unknown) of every frame."""
-        return read_parquet(self.results / self.scene / "times.parquet")
+        """Clip, frame and time (s in the source; NaN when unknown) of every scored frame."""
+        return sampled_frames(read_parquet(self.results / self.scene / "times.parquet"))
 
     @cached_property
     def remarks(self) -> list[str]:
@@ -59,11 +60,12 @@ class Runs:
         return read_parquet(self.results / self.scene / "ground_truth.parquet")
 
     def frame(self, clip: str, number: int, view: str) -> Picture:
-        """A stored frame of a clip, counted from 1: uint8 [height, width] or [height, width, 3]."""
+        """A stored frame of a clip, by its number: uint8 [height, width] or [height, width, 3]."""
         path = self.results / self.scene / "frames" / view / f"{clip}.npy"
+        numbers = self.times.loc[self.times["clip"] == clip, "frame"].to_numpy()
         try:
-            image: Picture = np.array(read_array(path)[number - 1])
-        except IndexError as error:
+            image: Picture = np.array(read_array(path, len(numbers))[list(numbers).index(number)])
+        except ValueError as error:
             raise SdorError(damaged(path, error)) from error
         return image[:, :, 0] if image.shape[2] == 1 else image
 

@@ -162,6 +162,7 @@ class Clip:
     sequence : which sequence of a joined video the clip is, while its range is still unknown.
     frames : the expected number of frames, when the scene file tells it.
     stream : which of a file's streams is the video, numbered as ffmpeg does; None: there is one.
+    sample_fps : how many frames a second are stored and looked at; None: all.
     bits : how many bits of 16-bit grey images are used; None: the files tell.
     damaged : what a scene with ground truth does about frames that cannot be read.
     rendered : fingerprint of the demo settings when the project renders this clip itself.
@@ -177,6 +178,7 @@ class Clip:
     split: Literal["train", "test", ""] = ""
     frames: int | None = None
     fps: float | None = None
+    sample_fps: float | None = None
     stream: int | None = None
     bits: int | None = None
     damaged: Literal["refuse", "accept"] = "refuse"
@@ -280,7 +282,9 @@ def load_scene(path: str | Path, data_root: str | Path, demo_folder: Path | None
     benchmark = any("ground_truth" in given for given in document["clips"])
     entries: list[_Entry] = []
     passed_over: dict[Path, str] = {}
-    for number, given in enumerate(document["clips"]):
+    for_all = {key: document[key] for key in ("sample_fps",) if key in document}
+    for number, own in enumerate(document["clips"]):
+        given = {**for_all, **own}
         where = f"{path}: clips.{number}"
         kind: Kind = "video" if "video" in given else "images"
         sources = [root / given[kind]]
@@ -383,7 +387,12 @@ class _Entry:
         )
         if last is not None and given.get("frames", last - first + 1) != last - first + 1:
             raise SdorError(f"{self.where}.frames: {given['frames']} is not {first} to {last}")
-        copied = ("split", "fps", "stream", "bits", "damaged")
+        if "sample_fps" in given and self.kind == "images" and "fps" not in given:
+            raise SdorError(
+                f"{self.where}.sample_fps: {given['sample_fps']:g}: images have no times; say how "
+                "many a second there are with fps"
+            )
+        copied = ("split", "fps", "sample_fps", "stream", "bits", "damaged")
         return Clip(
             name=name,
             kind="video" if joined else self.kind,

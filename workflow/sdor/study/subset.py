@@ -16,16 +16,16 @@ LONG = 2  # times what is asked for, from which on the last event is shortened
 
 
 def write_subset(
-    clips_path: Path, ground_truth_path: Path, output: Path, *, rate: float, seed: int
+    times_path: Path, ground_truth_path: Path, output: Path, *, rate: float, seed: int
 ) -> None:
     """Write what `drop_events` leaves, with the rate that was reached as metadata."""
-    clips = read_parquet(clips_path)
-    kept, facts = drop_events(clips, read_parquet(ground_truth_path), rate=rate, seed=seed)
+    every = sampled_frames(read_parquet(times_path))[["clip", "frame"]]
+    kept, facts = drop_events(every, read_parquet(ground_truth_path), rate=rate, seed=seed)
     write_parquet(output, kept, {"subset": facts})
 
 
 def drop_events(
-    clips: pd.DataFrame, ground_truth: pd.DataFrame, *, rate: float, seed: int
+    every: pd.DataFrame, ground_truth: pd.DataFrame, *, rate: float, seed: int
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Drop anomalous events in random order until the share of anomalous frames is next to `rate`.
 
@@ -34,7 +34,7 @@ def drop_events(
 
     Parameters
     ----------
-    clips : clip, frames of every clip, in the scene's order.
+    every : clip, frame of all frames, in the scene's order.
     ground_truth : clip, frame, anomalous of the labelled clips.
 
     Returns
@@ -46,7 +46,6 @@ def drop_events(
     ------
     SdorError : the scene has no anomalous frame, or a smaller share of them than `rate`.
     """
-    every = index_of(clips)
     labels = every.merge(ground_truth, on=["clip", "frame"], how="left", validate="one_to_one")
     anomalous = (labels["anomalous"] > 0).to_numpy()
     same_clip = (every["clip"] == every["clip"].shift()).to_numpy()
@@ -85,9 +84,11 @@ def drop_events(
     return every[keep].reset_index(drop=True), facts
 
 
-def index_of(clips: pd.DataFrame) -> pd.DataFrame:
-    """Clip and frame (from 1) of every frame of a scene, in its order."""
-    lengths = clips["frames"].to_numpy(dtype=np.int64)
-    frames = [np.arange(1, length + 1) for length in lengths]
-    names = np.repeat(clips["clip"].to_numpy(dtype=object), lengths)
-    return pd.DataFrame({"clip": names, "frame": np.concatenate([np.arange(0), *frames])})
+def sampled_frames(times: pd.DataFrame) -> pd.DataFrame:
+    """Clip, frame (from 1) and time of the frames of a scene that are looked at, in its order.
+
+    Parameters
+    ----------
+    times : of all frames, as `times.parquet` has them: with `sampled`.
+    """
+    return times.loc[times["sampled"], ["clip", "frame", "time"]].reset_index(drop=True)

@@ -22,13 +22,15 @@ def audit(
     Parameters
     ----------
     scene : with its clips located, if they come out of a joined video.
-    clips : DataFrame: clip, frames, width, height (pixels of the source picture) of those clips
-        that could be read, which are all where the scene has ground truth.
-    times : DataFrame: clip, frame (from 1), time (seconds of the source; NaN where unknown).
+    clips : DataFrame: clip, frames (that are looked at), width, height (pixels of the source
+        picture) of those clips that could be read, which are all where the scene has ground truth.
+    times : DataFrame: clip, frame (from 1), time (seconds of the source; NaN where unknown),
+        sampled (whether it is looked at), of all frames.
 
     Returns
     -------
-    table : DataFrame: clip, frame (from 1), anomalous (int8: 1 or 0); labelled clips only.
+    table : DataFrame: clip, frame (from 1), anomalous (int8: 1 or 0); of labelled clips the frames
+        that are looked at.
     summary : JSON-able: totals, per clip how often labels and pixel masks disagree, how many rows
         of a table are no clip's, and remarks, a line each, on labels that do not end with their
         clip. These are reported, not refused: a label may begin before the anomaly is drawn, a
@@ -42,9 +44,9 @@ def audit(
     disagreements: dict[str, dict[str, int]] = {}
     remarks: list[str] = []
     tables: Tables = {}
-    taken = dict(tuple(times.groupby("clip")["time"]))
-    for name, frames, width, height in zip(
-        *(clips[column].tolist() for column in ("clip", "frames", "width", "height")), strict=True
+    taken = dict(tuple(times.groupby("clip")))
+    for name, width, height in zip(
+        *(clips[column].tolist() for column in ("clip", "width", "height")), strict=True
     ):
         clip = scene.clip(name)
         with fault_of(clip):
@@ -55,10 +57,11 @@ def audit(
             labels = drawn = None
             told: list[str] = []
             if truth.pixel_masks is not None:
-                masks = read_pixel_masks(clip, truth.pixel_masks, frames, (width, height), told)
+                size, count = (width, height), len(taken[name])
+                masks = read_pixel_masks(clip, truth.pixel_masks, count, size, told)
                 labels = drawn = np.array([mask.any() for mask in masks], dtype=np.int8)
             if truth.labels is not None:
-                labels = frame_labels(clip, taken[name].to_numpy(float), tables, told)
+                labels = frame_labels(clip, taken[name]["time"].to_numpy(float), tables, told)
         assert labels is not None
         remarks += [f"clip {name}: {words}" for words in told]
         labelled[name] = labels
@@ -73,9 +76,15 @@ def audit(
                 f"{path}: no row is of a clip of this scene, so that all would be normal; "
                 "check where, or say ground_truth: normal"
             )
-    rows = [(name, frame) for name, found in labelled.items() for frame in range(1, len(found) + 1)]
-    table = pd.DataFrame(rows, columns=["clip", "frame"])
-    table["anomalous"] = np.concatenate([*labelled.values(), []])
+    rows = [
+        (name, frame, label)
+        for name, found in labelled.items()
+        for frame, label, kept in zip(
+            range(1, len(found) + 1), found, taken[name]["sampled"], strict=True
+        )
+        if kept
+    ]
+    table = pd.DataFrame(rows, columns=["clip", "frame", "anomalous"])
     table = table.astype({"clip": object, "frame": np.int64, "anomalous": np.int8})
     summary = {
         "scene": scene.name,

@@ -1,7 +1,8 @@
 """Frames out of video: each clip is decoded once into one `.npy` file of the frame store.
 
-Beside it lies a table of the frames' times, which says what was doubtful as well. Nothing stops
-here because of that: `clips_table` judges it, when the whole scene is known.
+Beside it lies a table of all frames' times, which says which of them are stored, and what was
+doubtful as well. Nothing stops here because of that: `clips_table` judges it, when the whole scene
+is known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,8 +21,10 @@ from sdor.study.scenes import Clip, Rectangle, Scene
 from sdor.video.decode import read_video
 from sdor.video.images import read_images
 from sdor.video.picture import Doubt, Frame, Picture, Size, UnreadableError, fault_of, hide, scaled
+from sdor.video.sampling import period_of
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 # Doubts that are told one by one, of each clip.
 TOLD = 5
 # Bytes before the frames: how long NumPy's header of any such array is, padded for its growth.
@@ -55,12 +58,14 @@ class Reading:
     Attributes
     ----------
     times : (frames,) seconds from the source's first frame; NaN where nothing tells.
+    sampled : (frames,) which of them are stored.
     width, height : of the source's picture in pixels; 0 where none could be read.
     doubts : at most `TOLD`, and one that says how many more.
     failure : why nothing could be read, else empty.
     """
 
     times: FloatArray
+    sampled: BoolArray
     width: int
     height: int
     doubts: tuple[Doubt, ...] = ()
@@ -69,9 +74,10 @@ class Reading:
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """From the table of times that `extract_clip` wrote (SdorError: it is damaged)."""
-        about = read_about(path)
+        about, table = read_about(path), read_parquet(path)
         return cls(
-            read_parquet(path)["time"].to_numpy(dtype=float),
+            table["time"].to_numpy(dtype=float),
+            table["sampled"].to_numpy(dtype=bool),
             about["width"],
             about["height"],
             tuple(Doubt(*one) for one in about["doubts"]),
@@ -93,11 +99,11 @@ def extract_clip(
     try:
         found = extract_frames(clip, masks, view, frames)
     except UnreadableError as error:
-        found = Reading(np.zeros(0), 0, 0, failure=str(error))
+        found = Reading(np.zeros(0), np.zeros(0, dtype=bool), 0, 0, failure=str(error))
         store_frames([], view, frames)
     about = {"width": found.width, "height": found.height, "failure": found.failure}
-    unit = {"time": "s from the source's first frame"}
-    table = pd.DataFrame({"time": found.times})
+    unit = {"time": "s from the source's first frame", "sampled": "whether it is stored"}
+    table = pd.DataFrame({"time": found.times, "sampled": found.sampled})
     write_parquet(times, table, {**unit, **about, "doubts": list(found.doubts)})
     return found
 
@@ -106,6 +112,9 @@ def extract_frames(
     clip: Clip, masks: Sequence[Rectangle], view: View, output: str | Path
 ) -> Reading:
     """Decode a clip once into an `.npy` file of shape [frames, height, width, channels], uint8.
+
+    Where it has a `sample_fps`, the first frame of each such period since its first frame is
+    stored, as `Timeline.sampled` has it.
 
     The masks are filled with black at the resolution of the source, so that nothing of what they
     hide is blended into the pixels beside them; for the rest see `store_frames`.
@@ -116,13 +125,21 @@ def extract_frames(
     """
     doubts: list[Doubt] = []
     times: list[float] = []
+    sampled: list[bool] = []
     sizes: list[Size] = []  # whenever it changes
 
     def frames() -> Iterator[Frame]:
         hidden = masks if view.masked else ()
+        period = None
         with fault_of(clip):
             for picture in read_clip(clip, doubts):
                 times.append(picture.time)
+                before = period
+                if clip.sample_fps is not None:
+                    period = period_of(picture.time - times[0], clip.sample_fps)
+                sampled.append(period is None or bool(period != before))
+                if not sampled[-1]:
+                    continue
                 height, width = picture.pixels.shape[:2]
                 if (width, height) not in sizes[-1:]:
                     sizes.append((width, height))
@@ -134,7 +151,7 @@ def extract_frames(
 
     store_frames(frames(), view, output)
     # Damage and a wrong clock before a range reach into it.
-    return Reading(np.array(times), *sizes[0], _told(doubts))
+    return Reading(np.array(times), np.array(sampled), *sizes[0], _told(doubts))
 
 
 def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
@@ -210,9 +227,10 @@ def clips_table(
     -------
     clips : one row a clip of which something could be read, in the scene's order: clip, source,
         first, last (frames of the source, from 1), split ("train", "test" or ""), fps (the median
-        rate; NaN when unknown), frames, labelled, width, height (pixels of the source), begin (s
-        in the source, NaN when unknown).
-    times : clip, frame (from 1), time (s in the source, NaN when unknown).
+        rate of the source; NaN when unknown), frames (those that are stored), labelled, width,
+        height (pixels of the source), begin (s in the source, NaN when unknown).
+    times : clip, frame (from 1), time (s in the source, NaN when unknown), sampled (whether it is
+        stored) of all frames.
     remarks : what was doubtful or could not be read, a line each.
 
     Raises
@@ -242,7 +260,7 @@ def clips_table(
             "last": clip.first + len(seconds) - 1,
             "split": clip.split,
             "fps": _rate(seconds),
-            "frames": len(seconds),
+            "frames": int(found.sampled.sum()),
             "labelled": clip.ground_truth is not None,
             "width": found.width,
             "height": found.height,
@@ -250,11 +268,13 @@ def clips_table(
         }
         for clip, found, seconds in read
     )
+    counts = [len(seconds) for *_, seconds in read]
     times = pd.DataFrame(
         {
-            "clip": np.repeat(clips["clip"].to_numpy(), clips["frames"]),
-            "frame": np.concatenate([np.arange(count) + 1 for count in clips["frames"]]),
+            "clip": np.repeat(clips["clip"].to_numpy(), counts),
+            "frame": np.concatenate([np.arange(count) + 1 for count in counts]),
             "time": np.concatenate([seconds for *_, seconds in read]),
+            "sampled": np.concatenate([found.sampled for _, found, _ in read]),
         }
     )
     return clips.astype({"fps": float}), times, remarks

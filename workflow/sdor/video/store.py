@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sdor.errors import SdorError
-from sdor.files import damaged
+from sdor.files import damaged, read_parquet
 
 # Every open memory map holds a file handle, and systems allow as few as 256 of them.
 OPEN_FILES = 100
@@ -31,7 +31,8 @@ class FrameStore:
     Attributes
     ----------
     clips : clip names.
-    clip_of, frame_of : (frames,) arrays: position in `clips`, and frame of that clip from 0.
+    clip_of, frame_of : (frames,) arrays: position in `clips`, and place among the frames that are
+        stored of that clip, from 0.
     shape : (height, width, channels) of the frames that come out: 1 channel when all clips are
         grey, else 3, with grey clips repeated.
     nbytes : size of all frames as they come out.
@@ -78,9 +79,15 @@ class FrameStore:
             )
 
     def index(self) -> pd.DataFrame:
-        """Clip and frame (counted from 1) of each row, in the order of the store."""
+        """Clip and frame (from 1, as its source counts) of each row, in the order of the store.
+
+        Raises
+        ------
+        SdorError : the table beside a clip's frames is damaged, or tells of other frames.
+        """
         names = np.array(self.clips, dtype=object)
-        return pd.DataFrame({"clip": names[self.clip_of], "frame": self.frame_of + 1})
+        numbers = [*map(_numbers, self._paths, self.lengths)]
+        return pd.DataFrame({"clip": names[self.clip_of], "frame": np.concatenate(numbers)})
 
     def gather(self, indices: Indices | Sequence[int]) -> Frames:
         """Frames by their number in the store: uint8 [len(indices), height, width, channels]."""
@@ -118,6 +125,17 @@ class FrameStore:
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"frame {rows.min()} or {rows.max()} is not in 0 to {len(self) - 1}")
         return rows
+
+
+def _numbers(path: Path, count: int) -> Rows:
+    """Numbers of a file's frames in their clip, from 1; all, where no table lies beside it."""
+    table = path.with_suffix(".parquet")
+    if not table.exists():
+        return np.arange(1, count + 1)
+    numbers = np.flatnonzero(read_parquet(table, ["sampled"])["sampled"]) + 1
+    if len(numbers) != count:
+        raise SdorError(damaged(table, ValueError(f"{len(numbers)} of {count} frames")))
+    return numbers
 
 
 def _mapped(path: Path) -> Frames:

@@ -13,12 +13,12 @@ from scipy.ndimage import gaussian_filter1d
 
 from sdor.files import read_parquet
 from sdor.progress import logger
+from sdor.video.sampling import ROUNDING, period_of
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Rows = npt.NDArray[np.int64]
 UNKNOWN_RATE = 10.0  # frames a second, where nothing tells: that of UCSD's and many other archives
 STEPS = 20  # within which a pattern of steps repeats, at the usual rates of video
-ROUNDING = 1e-6  # seconds: times are multiples of 1/30 and the like
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,17 @@ class Timeline:
     clips : names. clip_of : (frames,) number of each frame's clip.
     seconds : (frames,) from the beginning of the clip's source, or of the clip where they follow
         from its rate; they rise within a clip.
+    frame : (frames,) its number in its clip, from 1; None where those of all clips are complete.
     """
 
     clips: tuple[str, ...]
     clip_of: Rows
     seconds: FloatArray
+    frame: Rows | None = None
 
     @classmethod
     def read(cls, files: Iterable[str | Path], rates: Mapping[str, float | None]) -> "Timeline":
-        """From the tables of times beside stored frames; clips without frames are left out.
+        """Of stored frames, from the tables beside them; clips without frames are left out.
 
         Parameters
         ----------
@@ -49,11 +51,12 @@ class Timeline:
         ------
         SdorError : a file is damaged.
         """
-        times = {
-            Path(path).stem: read_parquet(path, ["time"])["time"].to_numpy(dtype=float)
-            for path in files
-        }
-        return cls.of({name: one for name, one in times.items() if len(one)}, rates)
+        tables = {Path(path).stem: read_parquet(path, ["time", "sampled"]) for path in files}
+        tables = {name: one for name, one in tables.items() if len(one)}
+        times = {name: one["time"].to_numpy(dtype=float) for name, one in tables.items()}
+        every, kept = cls.of(times, rates), pd.concat(tables.values())["sampled"].to_numpy(bool)
+        frame = every.index()["frame"].to_numpy()
+        return cls(every.clips, every.clip_of[kept], every.seconds[kept], frame[kept])
 
     @classmethod
     def of(
@@ -68,9 +71,10 @@ class Timeline:
         return len(self.seconds)
 
     def index(self) -> pd.DataFrame:
-        """Clip and frame (counted from 1) of each frame."""
-        names, starts = np.array(self.clips, dtype=object), self._starts()
-        frame = np.arange(len(self)) - starts[self.clip_of] + 1
+        """Clip and frame (from 1 in its clip) of each frame."""
+        names, frame = np.array(self.clips, dtype=object), self.frame
+        if frame is None:
+            frame = np.arange(len(self)) - self._starts()[self.clip_of] + 1
         return pd.DataFrame({"clip": names[self.clip_of], "frame": frame})
 
     def sampled(self, rate: float | None) -> Rows:
@@ -82,8 +86,7 @@ class Timeline:
         if rate is None:
             return np.arange(len(self))
         since = self.seconds - self.seconds[self._starts()][self.clip_of]
-        period = np.floor((since + ROUNDING) * rate).astype(np.int64)
-        new = np.diff(period, prepend=-1) != 0
+        new = np.diff(period_of(since, rate), prepend=-1) != 0
         new[self._starts()] = True
         return np.flatnonzero(new)
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from scipy.ndimage import binary_fill_holes
 
+from sdor.evaluation.events import anomalies_of
 from sdor.evaluation.metrics import BoolArray
 from sdor.files import read_array
 from sdor.method.events import find_events, of_clips
@@ -90,15 +91,15 @@ def choose_frames(
     """
     truth = ground_truth[["clip", "frame", "anomalous"]]
     table = ensemble.merge(truth, on=["clip", "frame"], how="left")
-    anomalous = table[table["anomalous"] > 0]
+    number = anomalies_of(table, times)
+    anomalous = table[number > 0]
     if anomalous.empty:
         found = find_events(of_clips(ensemble, times), EventSettings(count, "scene", lead=0))
         moments = found[["clip", "peak"]].rename(columns={"peak": "frame"})
         moments = moments.merge(table, on=["clip", "frame"])
         known = np.where(moments["anomalous"] == 0, "false alarm", "top moment, no ground truth")
         return moments[["clip", "frame"]].assign(why=known)
-    begins = (anomalous["frame"].diff() != 1) | (anomalous["clip"] != anomalous["clip"].shift())
-    peaks = anomalous.groupby(begins.cumsum())["score"].idxmax()
+    peaks = anomalous.groupby(number[number > 0])["score"].idxmax()
     events = table.loc[peaks].nlargest(count, "score").assign(why="true event")
     alarms = table[table["anomalous"] == 0].nlargest(1, "score").assign(why="false alarm")
     # An alarm may be no more than an event that begins early.
@@ -129,9 +130,9 @@ def rows_of(
         image, truth = first.frame(clip, frame, view), source.ground_truth
         outline = None
         if truth and truth.pixel_masks:
-            of_clip = first.clips.loc[first.clips["clip"] == clip, ["width", "height"]]
-            size = (int(of_clip["width"].item()), int(of_clip["height"].item()))
-            outline = pixel_mask(source, truth.pixel_masks, frame, int(frames.sum()), size)
+            of_clip = first.clips.set_index("clip").loc[clip]
+            size, total = (of_clip["width"], of_clip["height"]), of_clip["last"] - of_clip["first"]
+            outline = pixel_mask(source, truth.pixel_masks, frame, total + 1, size)
         text = f"{first.scene}, {clip}, frame {frame}: {why}"
         cells = {"Frame": Cell(image, text, aspect, outline=outline)}
         for title, (low, high) in limits.items():
