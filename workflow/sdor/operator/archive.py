@@ -263,6 +263,13 @@ class Archive:
                 rows.append({**about, **ends, "looked": len(found["looked"])})
         return cls(clips, pd.DataFrame(rows))
 
+    def place(self, clip: str, frame: int) -> tuple[int, float]:
+        """Stretch of a clip, and seconds of one of its frames in it."""
+        parts = self.parts[self.parts["clip"] == clip]
+        each = [_members(path, "frame", "time") for path in parts["path"]]
+        frames, times = (np.concatenate([one[name] for one in each]) for name in ("frame", "time"))
+        return parts["stretch"].iloc[0], np.interp(frame, frames, times) + parts["shift"].iloc[0]
+
     def piece(self, stretch: int, begin: float, end: float) -> Piece:
         """All rows from one second of a stretch to another, in whichever files they are."""
         of_stretch = self.parts[self.parts["stretch"] == stretch]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,16 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from scipy.ndimage import zoom
 
 from sdor.errors import SdorError
 from sdor.files import About, atomic, damaged
-from sdor.method.answer import answer, heat_maps, own_iterations
-from sdor.method.flow import Flow
-from sdor.method.grid import MapArray, smoothed_maps
-from sdor.method.motion import MotionScale, Start, initial_motion
+from sdor.method.answer import answer, damped, heat_maps, own_iterations
+from sdor.method.flow import ACROSS, DOWN, FINE, Flow
+from sdor.method.grid import GRID, MapArray, smoothed_maps
+from sdor.method.motion import MotionScale, Start, in_places, initial_motion
 from sdor.method.place_labels import Looked
 from sdor.method.scores import mean_of
 from sdor.method.units import Units
+from sdor.operator.likeness import Likeness, described
 from sdor.operator.look import Looks
 from sdor.study.settings import MotionMethod
 from sdor.video.timeline import Timeline
@@ -42,6 +44,7 @@ class CameraModel:
     method : its settings. heads : weights of those of each iteration. basis : of the maps.
     scale : what motion is measured by. units : the scales of motion and of appearance.
     about : what else its file says: camera, size, masks, weights, quantiles of the scores.
+    marked : what an operator marked, if there is any.
     """
 
     method: MotionMethod
@@ -50,6 +53,7 @@ class CameraModel:
     scale: MotionScale
     units: tuple[Units, Units]
     about: About
+    marked: Likeness | None = None
 
     def score(self, looks: Looks, seconds: FloatArray) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         """Scores of all rows of one stretch, or of a piece of it with `MARGIN` on both sides.
@@ -63,13 +67,22 @@ class CameraModel:
         Table of motion, appearance, places and score, (n,); and (m, 49) scores of the places of the
         frames that were looked at.
         """
-        start, looked = self._start(looks, seconds)
-        maps = smoothed_maps(looks.maps, looked.rows, looked.timeline)
-        each = [score_places(heads, maps) for heads in self.heads]
+        start, looked, maps, left = self.seen(looks, seconds)
+        each = [faded(score_places(one, maps), left, self.units[1].median) for one in self.heads]
         frames = [looked.frame_scores(one, self.method.labels.places) for one in each]
         table, _ = answer(start, frames, each, looked, self.units)
         columns = ["motion", "appearance", "places", "score"]
         return table[columns], mean_of(own_iterations(each)).astype(np.float32)
+
+    def strength(self, cells: NDArray[Any], places: NDArray[np.float32]) -> FloatArray:
+        """What each place adds to a score, (m, 49): its motion, and how it looks.
+
+        Parameters
+        ----------
+        cells : (m, 12, 18) of motion. places : (m, 49) as `score` gives them.
+        """
+        moves, looks = self.units
+        return damped(in_places(cells), moves) + looks.measure(places)
 
     def heat(
         self, looks: Looks, seconds: FloatArray, places: NDArray[np.float32], rows: NDArray[Any]
@@ -80,13 +93,28 @@ class CameraModel:
         ----------
         places : (m, 49) as `score` gives them.
         """
-        start, looked = self._start(looks, seconds)
+        start, looked, *_ = self.seen(looks, seconds)
         return heat_maps(start, places, self.units, looked)(rows)
 
-    def _start(self, looks: Looks, seconds: FloatArray) -> tuple[Start, Looked]:
+    def seen(self, looks: Looks, seconds: FloatArray) -> tuple[Start, Looked, MapArray, FloatArray]:
+        """Motion, the frames that were looked at, their maps, and what marks leave of each place.
+
+        Where a place looks like what an operator dismissed, its motion fades as its score does.
+        """
         timeline = Timeline(("",), np.zeros(len(looks), dtype=np.int64), seconds)
-        start = initial_motion(flow_of(looks), timeline, self.method.start, scale=self.scale)
-        return start, looked_of(looks, timeline)
+        flow, looked = flow_of(looks), looked_of(looks, timeline)
+        start = initial_motion(flow, timeline, self.method.start, scale=self.scale)
+        maps = smoothed_maps(looks.maps, looked.rows, timeline)
+        left: FloatArray = np.ones(maps.shape[:2])
+        if self.marked:
+            left = self.marked.left(described(maps, start.cells[looked.rows], self.units[0]))
+            speed, fine = (
+                (one * timeline.spread(_spread(left, part), looked.rows)).astype(np.float32)
+                for part, one in ((1, flow.speed), (FINE, flow.fine))
+            )
+            flow = replace(flow, speed=speed, fine=fine)
+            start = initial_motion(flow, timeline, self.method.start, scale=self.scale)
+        return start, looked, maps, left
 
     def save(self, path: Path) -> None:
         """Write all of it as one safetensors file."""
@@ -98,6 +126,8 @@ class CameraModel:
         tensors = {**self.basis, "fast": self.scale.fast}
         for t, heads in enumerate(self.heads, start=1):
             tensors |= {f"{t}.{name}": one for name, one in heads.items()}
+        if self.marked:
+            tensors |= {f"marked.{name}": one for name, one in vars(self.marked).items()}
         return {name: np.ascontiguousarray(one) for name, one in tensors.items()}
 
     def document(self) -> About:
@@ -130,7 +160,10 @@ class CameraModel:
             name: one for name, one in tensors.items() if name.endswith((".mean", ".components"))
         }
         both = units["motion"], units["appearance"]
-        return cls(method, heads, basis, MotionScale(tensors["fast"], scale), both, about)
+        marked = None
+        if "marked.places" in tensors:
+            marked = Likeness(tensors["marked.places"], tensors["marked.weights"])
+        return cls(method, heads, basis, MotionScale(tensors["fast"], scale), both, about, marked)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -153,6 +186,20 @@ def score_places(heads: Arrays, maps: MapArray) -> NDArray[np.float32]:
         hidden = np.maximum(flat[here].astype(np.float32) @ heads["weight"] + heads["bias"], 0)
         scores[here] = (hidden @ heads["out"] + heads["shift"])[..., 0].mean(axis=0)
     return scores.reshape(maps.shape[:2])
+
+
+def faded(scores: NDArray[np.float32], left: FloatArray, usual: float) -> NDArray[np.float32]:
+    """Scores of places (n, 49), with what is left of each height above the usual score."""
+    return np.where(scores > usual, usual + (scores - usual) * left, scores).astype(np.float32)
+
+
+def _spread(left: FloatArray, part: int) -> FloatArray:
+    """What is left of places (n, 49), in cells, each cut into so many parts on a side."""
+    size = (1, part * DOWN / GRID, part * ACROSS / GRID)
+    cells: FloatArray = zoom(
+        left.reshape(-1, GRID, GRID), size, order=1, grid_mode=True, mode="nearest"
+    )
+    return cells
 
 
 def flow_of(looks: Looks) -> Flow:

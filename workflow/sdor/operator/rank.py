@@ -34,6 +34,7 @@ from sdor.video.timeline import Timeline
 TRAINED = 60_000
 EVERY = 30.0  # seconds between two lines of progress
 PEAKS = 5000  # events whose heights the model's file has
+OWN = ("quantiles", "peaks", "hours")  # what a model says of the archive that it scored
 
 
 def rank(
@@ -69,7 +70,7 @@ def rank(
     if not looks["look"].any():
         return _nothing(outputs, f"nothing of it can be read ({looks['failure'].iloc[0]})", about)
     archive = Archive.read(table, folder)
-    spans = _spans(archive)
+    spans = spans_of(archive)
     length = duration(sum(float(seconds[-1] - seconds[0]) for _, seconds in spans))
     say(f"camera {about['camera']}: training on {length} of video")
     try:
@@ -77,6 +78,13 @@ def rank(
     except ValueError as error:
         return _nothing(outputs, f"too little video to learn from ({error})", about)
     del spans
+    return score_archive(archive, model, outputs, about=about, say=say)
+
+
+def score_archive(
+    archive: Archive, model: CameraModel, outputs: tuple[Path, Path], *, about: About, say: Say
+) -> pd.DataFrame:
+    """Score all rows, and write the model, with the quantiles of its scores, and the scores."""
     with TemporaryFile() as thumbs:
         whole, colour = _scored(archive, model, thumbs, say)
         thumb = np.memmap(thumbs, np.uint8, "r", shape=(len(whole), DOWN, ACROSS))
@@ -95,7 +103,7 @@ def rank(
     ends = [row[[*zip(found["clip"], found[side], strict=True)]] for side in ("first", "last")]
     peaks = [float(score[a : b + 1].max()) for a, b in zip(*ends, strict=True)]
     hours = float((archive.parts["end"] - archive.parts["begin"]).sum()) / 3600
-    known = {"quantiles": quantiles, "peaks": sorted(peaks, reverse=True), "hours": hours}
+    known = dict(zip(OWN, (quantiles, sorted(peaks, reverse=True), hours), strict=True))
     replace(model, about={**about, **known}).save(outputs[0])
     write_parquet(outputs[1], whole, {**about, **notes})
     return whole
@@ -114,7 +122,7 @@ def _nothing(outputs: tuple[Path, Path], words: str, about: About) -> pd.DataFra
     return none
 
 
-def _spans(archive: Archive) -> list[tuple[Looks, NDArray[np.float64]]]:
+def spans_of(archive: Archive) -> list[tuple[Looks, NDArray[np.float64]]]:
     """What is trained on: stretches, or pieces of them, with their seconds."""
     parts = archive.parts
     kept = max(round(len(parts) * min(1.0, TRAINED / int(parts["looked"].sum()))), 1)

@@ -1,0 +1,101 @@
+"""What is marked as normal falls, with what looks and moves like it; all else stays as it was."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_walkers import QUICK as METHOD
+
+from sdor.files import write_parquet
+from sdor.method.flow import ACROSS, DOWN, FINE
+from sdor.networks.compute import choose_compute
+from sdor.operator.archive import Archive
+from sdor.operator.learn import learn
+from sdor.operator.look import Looks
+from sdor.operator.model import CameraModel
+from sdor.operator.rank import rank
+
+LENGTH, RATE, DIMS = 600, 10, 8
+# Who passes, and when: seconds from each clip's beginning, and the row and column of the place.
+CARTS, RUNNERS = ((10, 2, 1), (30, 2, 4)), ((20, 4, 2), (45, 4, 5))
+COMPUTE = choose_compute("cpu", "fp32")
+
+
+def looks(rng):
+    """A minute of people who walk, of carts, and of people who run."""
+    speed = rng.uniform(0, 6, (LENGTH, DOWN, ACROSS)).astype(np.float32)
+    looked = np.arange(0, LENGTH, 2)
+    maps = rng.normal(0, 0.5, (len(looked), 49, DIMS))
+    for of, passing in enumerate((CARTS, RUNNERS)):
+        for second, row, column in passing:
+            rows = slice(second * RATE, (second + 2) * RATE)
+            cells = np.s_[rows, row * 12 // 7 + 1, column * 18 // 7 + 1 : column * 18 // 7 + 3]
+            speed[cells] += 40
+            seen = slice(second * RATE // 2, (second + 2) * RATE // 2)
+            maps[seen, 7 * row + column, of] += 8
+    return Looks(
+        frame=np.arange(LENGTH) + 1,
+        time=np.arange(LENGTH) / RATE,
+        speed=speed,
+        moving=np.full(speed.shape, 0.5, np.float32),
+        fine=speed.repeat(FINE, 1).repeat(FINE, 2).astype(np.float16),
+        change=np.full(LENGTH, 0.5, np.float32),
+        thumb=np.full((LENGTH, DOWN, ACROSS), 100, np.uint8),
+        colour=np.zeros(LENGTH, np.float32),
+        looked=looked,
+        maps=maps.astype(np.float16),
+    )
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory):
+    """Folder of an archive of two clips, with what is made of it."""
+    folder, rng = tmp_path_factory.mktemp("camera"), np.random.default_rng(0)
+    clips = []
+    for name in ("a", "b"):
+        Path(folder, "looks", name).mkdir(parents=True)
+        np.savez(folder / "looks" / name / "0000.npz", **looks(rng).arrays())
+        clips.append({"clip": name, "look": name, "parts": 1, "stretch": len(clips)})
+    table = pd.DataFrame(clips).assign(offset=0.0, failure="", frames=LENGTH)
+    write_parquet(folder / "looks.parquet", table, {})
+    rank(
+        (folder / "looks.parquet", folder / "looks"),
+        (folder / "model.safetensors", folder / "scores.parquet"),
+        METHOD,
+        {},
+        seed=0,
+        compute=COMPUTE,
+        about={"camera": "gate", "weights": "w"},
+        say=[].append,
+    )
+    return folder
+
+
+def learnt(camera, folder, *marks):
+    """Scores before and after marks of (clip, second, label)."""
+    table = pd.DataFrame([(clip, second * RATE + 1, label) for clip, second, label in marks])
+    table.columns = ["clip", "frame", "label"]
+    after = learn(
+        Archive.read(camera / "looks.parquet", camera / "looks"),
+        CameraModel.load(camera / "model.safetensors"),
+        table,
+        (folder / "model.safetensors", folder / "scores.parquet"),
+        about={"round": 1},
+        say=[].append,
+    )
+    return pd.read_parquet(camera / "scores.parquet"), after
+
+
+def height(scores, clip, second):
+    own = scores.loc[scores["clip"] == clip].reset_index(drop=True)["score"]
+    return own[second * RATE] - scores["score"].median()
+
+
+def test_what_is_dismissed_falls_with_its_like_and_nothing_else(camera, tmp_path):
+    before, after = learnt(camera, tmp_path, ("a", 11, 0))
+    for clip, second in (("a", 11), ("a", 31), ("b", 11), ("b", 31)):
+        assert height(before, clip, second) > 2
+        assert height(after, clip, second) < 0.4 * height(before, clip, second)
+    for clip, second in (("a", 21), ("b", 46)):
+        assert height(after, clip, second) == pytest.approx(height(before, clip, second), rel=0.1)

@@ -1,0 +1,65 @@
+"""What an operator's marks teach: the model of a camera, which scores all of its archive anew."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sdor.files import About
+from sdor.operator.archive import Archive
+from sdor.operator.likeness import Likeness, Places, described
+from sdor.operator.model import MARGIN, CameraModel
+from sdor.operator.pace import Say
+from sdor.operator.rank import OWN, score_archive
+
+NEAR = 0.5  # s to either side of a marked frame that its mark is about
+STRONGEST = 1  # places of a frame that it is about
+
+
+def learn(
+    archive: Archive,
+    model: CameraModel,
+    marks: pd.DataFrame,
+    outputs: tuple[Path, Path],
+    *,
+    about: About,
+    say: Say,
+) -> pd.DataFrame:
+    """Write a model that knows what was marked, and the scores of all rows.
+
+    Parameters
+    ----------
+    model : without marks. marks : clip, frame, label (1 anomalous, 0 normal) of all rounds.
+    outputs, about, say : as `rank` has them; what the model says of itself is added.
+
+    Returns
+    -------
+    The scores, as `rank` gives them.
+
+    Raises
+    ------
+    SdorError : a file is damaged.
+    """
+    frames = zip(marks["clip"], marks["frame"].tolist(), strict=True)
+    each = [marked_places(archive, model, *one) for one in frames]
+    if each:
+        labels = np.repeat(marks["label"].to_numpy(np.int8), [len(one) for one in each])
+        model = replace(model, marked=Likeness.of(np.concatenate(each), labels))
+    say(f"camera {model.about['camera']}: learning from {len(marks):,} marks")
+    about = {**{key: one for key, one in model.about.items() if key not in OWN}, **about}
+    return score_archive(archive, model, outputs, about=about, say=say)
+
+
+def marked_places(archive: Archive, model: CameraModel, clip: str, frame: int) -> Places:
+    """What the strongest places around a frame look like, (k, components + 1)."""
+    stretch, at = archive.place(clip, frame)
+    piece = archive.piece(stretch, at - NEAR - MARGIN, at + NEAR + MARGIN)
+    start, looked, maps, _ = model.seen(piece.looks, piece.seconds)
+    _, seen = model.score(piece.looks, piece.seconds)
+    places = described(maps, start.cells[looked.rows], model.units[0])
+    strength = model.strength(start.cells[looked.rows], seen)
+    away = np.abs(piece.seconds[looked.rows] - at)
+    near = np.flatnonzero(away <= max(NEAR, away.min()))
+    best = np.argsort(strength[near], axis=1, kind="stable")[:, -STRONGEST:]
+    return places[near[:, np.newaxis], best].reshape(-1, places.shape[2])
