@@ -27,7 +27,7 @@ from sdor.operator.camera import open_camera
 from sdor.operator.look import Eye
 from sdor.operator.model import CameraModel, score_places
 from sdor.operator.overlay import CURVE, RED, TEXT, score_clip
-from sdor.study.scenes import Clip
+from sdor.study.scenes import Clip, Rectangle
 from sdor.study.study import read_method
 from sdor.video.decode import read_video
 
@@ -106,6 +106,7 @@ def test_an_overlay_shows_who_runs_when_and_how_much(clip, model, eye, tmp_path,
     said, put = [], cv2.putText
     monkeypatch.setattr(cv2, "putText", lambda *given: (said.append(given[1]), put(*given)))
     output = tmp_path / "overlay.mp4"
+    model.about["masks"] = [vars(Rectangle(4, 4, 40, 20))]
     assert overlay.overlay(clip, model, eye, output) == 60
     frames = [one.pixels.astype(int) for one in read_video(output, doubts=[])]
     assert {one.shape for one in frames} == {(HEIGHT + TEXT + CURVE, WIDTH, 3)}
@@ -114,6 +115,8 @@ def test_an_overlay_shows_who_runs_when_and_how_much(clip, model, eye, tmp_path,
     row, column = np.unravel_index(cv2.blur(red[32] * 1.0, (9, 9)).argmax(), (HEIGHT, WIDTH))
     assert abs(row - 60) <= 15  # pixels from the runner's middle
     assert abs(column - 69) <= 25
+    edge = frames[30][4, 4:44].mean(axis=1)
+    assert np.ptp(edge) > 120  # dashes
     for number in (3, 30, 57):
         hot = np.abs(frames[number][HEIGHT + TEXT :] - RED).sum(axis=(0, 2))
         assert abs(hot.argmin() - number / 59 * (WIDTH - 1)) <= 2
@@ -127,6 +130,16 @@ def test_an_overlay_shows_who_runs_when_and_how_much(clip, model, eye, tmp_path,
 def test_where_no_clock_is_known_it_is_the_time_in_the_file():
     assert overlay._words(3725.9, None) == "1:02:05"
     assert overlay._words(1.5, datetime(2026, 1, 1, 23, 59, 59)) == "2026-01-02 00:00:00"
+
+
+def test_the_curve_is_the_score_that_events_are_found_on():
+    score = np.random.default_rng(0).normal(size=300)
+    seconds = np.arange(300) / 10
+    scored = overlay.Scored(seconds, score, np.zeros((300, 24, 36), np.float16), 10.0, (64, 48))
+    smooth, events = overlay._smoothed(scored), overlay._events(scored)
+    assert len(events)
+    for event in events.itertuples():
+        assert smooth[event.peak] == pytest.approx(event.score)
 
 
 def test_a_long_clip_is_scored_in_pieces_as_at_once(model, eye, tmp_path, write_video, monkeypatch):

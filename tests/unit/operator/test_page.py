@@ -27,23 +27,26 @@ from sdor.operator.page import (
     watchlist_page,
     write_previews,
 )
-from sdor.operator.previews import LOOP_BYTES, PICTURE_BYTES
+from sdor.operator.previews import LOOP_BYTES, PICTURE_BYTES, Span
 from sdor.study.scenes import Clip
 
 MADE = datetime(2026, 11, 27, 10, 42)
 HOSTILE = "<img src=x onerror=alert(1)>'\"</script>\u202egpj.avi"
 CURVE = np.stack([np.arange(0, 79, 0.1), np.sin(np.arange(0, 79, 0.1))], axis=1)
+DAY = Clip("day", "video", Path("/recordings/day 1.avi"), "day 1.avi")
 MOMENT = Moment(
     event="0123456789",
     rank=1,
     camera="plaza",
-    clip=Clip("day", "video", Path("/recordings/day 1.avi"), "day 1.avi"),
+    clip=DAY,
     source="day 1.avi",
     kind="moment",
     group="unlike",
     begin=57.6,
     end=64.3,
     peak=60.4,
+    pieces=(Span(DAY, 57.6, 64.3),),
+    loop=(Span(DAY, 54.6, 64.3),),
     clock=datetime(2026, 11, 26, 13, 1, 0, 400_000),
     first=577,
     last=644,
@@ -176,6 +179,18 @@ def test_what_was_not_read_is_said_and_folded_where_it_is_long():
     assert "open" not in page_of([MOMENT], not_read=[one] * 30).all("details")[0]
 
 
+def test_a_card_names_the_files_that_its_moment_comes_from_and_goes_on_in():
+    before, after = (replace(DAY, name=one, source=f"<{one}>") for one in "bc")
+    spans = Span(before, 58, 60), Span(DAY, 0, 6), Span(after, 0, 1.5)
+    page = page_of([replace(MOMENT, pieces=spans, loop=(spans[0]._replace(begin=55), *spans[1:]))])
+    for words in (
+        "13:01:00 \N{MIDDLE DOT} 9.5 s",
+        "1 moment, 12 s to watch",
+        "1:04.3 begins in <b> 0:58.0 \N{EN DASH} 1:00.0 goes on in <c> 0:00.0",
+    ):
+        assert words in page.words
+
+
 def test_nothing_stands_out():
     page = page_of([])
     assert "Nothing stands out All 1 h of video was looked at" in page.words
@@ -256,7 +271,8 @@ def test_previews_are_made_once_and_their_lack_stops_nothing(tmp_path, write_vid
     frames = np.zeros((20, 48, 64, 3), np.uint8)
     whole = write_video(tmp_path / "a.mkv", frames, fps=10)
     lost = replace(MOMENT, event="f" * 10)
-    there = replace(MOMENT, clip=Clip("a", "video", whole, "a.mkv"), begin=1, end=1.5, peak=1.2)
+    clip = Clip("a", "video", whole, "a.mkv")
+    there = replace(MOMENT, clip=clip, peak=1.2, loop=(Span(clip, 0, 1.5),))
     made = list(write_previews([there, lost], tmp_path / "previews"))
     assert sorted(one.name for one in (tmp_path / "previews").iterdir()) == [
         "0123456789.jpg",
@@ -278,6 +294,7 @@ def test_cells_for_other_programs_are_no_formulas():
     assert not table.map(lambda cell: cell.startswith(tuple("=+-@\t"))).to_numpy().any()
     row = table.iloc[-1]
     expected = {"event": "0123456789", "rank": "1", "camera": "plaza", "source": "day 1.avi"}
+    expected["path"] = "/recordings/day 1.avi"
     expected |= {"begin": "57.600", "peak": "60.400", "peak_frame": "605", "first": "577"}
     expected |= {"kind": "picture changed", "box": "", "clock": "", "unusual": ""}
     assert row[list(expected)].to_dict() == expected

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdor.operator.previews import LOOP_BYTES, PICTURE_BYTES, picture, preview
+from sdor.operator.previews import LOOP_BYTES, PICTURE_BYTES, Span, picture, preview
 from sdor.study.scenes import Clip, Rectangle
 from sdor.video.picture import UnreadableError
 
@@ -65,11 +65,11 @@ def test_pictures_are_in_their_true_shape(tmp_path, write_video):
     frames = shades(3, height=96, width=80)
     wide = write_video(tmp_path / "a.mkv", frames, "-c:v", "ffv1", "-aspect", "4:3")
     assert opened(picture(clip_of(wide), 1, 0.0, None)).size == (480, 360)
-    stream, _ = looked_at(preview(clip_of(wide), 0, 0.1, 3))
+    stream, _ = looked_at(preview([Span(clip_of(wide), 0, 0.1)]))
     assert (stream.width, stream.height) == (320, 240)
     folder = folder_of(tmp_path / "tall", frames)
     assert opened(picture(clip_of(folder), 1, np.nan, None)).size == (400, 480)
-    stream, _ = looked_at(preview(clip_of(folder), 0, 0.1, 3))
+    stream, _ = looked_at(preview([Span(clip_of(folder), 0, 0.1)]))
     assert (stream.width, stream.height) == (268, 320)  # 267, if it were even
 
 
@@ -105,7 +105,7 @@ def test_loops_show_what_leads_to_a_moment(tmp_path, write_video, kind):
         sound = ("-f", "lavfi", "-i", "sine=d=5", "-c:v", "mpeg4", "-q:v", "2", "-c:a", "aac")
         path = write_video(tmp_path / "a.mkv", shades(50), *sound, fps=10)
         clip = clip_of(path, fps=10.0 if kind == "rated" else None)
-    stream, frames = looked_at(preview(clip, 3.0, 4.0, 1.5))
+    stream, frames = looked_at(preview([Span(clip, 1.5, 4.0)]))
     assert len(frames) / stream.average_rate == pytest.approx(2.5, abs=0.2)
     # Frames 16 to 41; the colours of video leave out the darkest and the brightest levels.
     assert frames[0].mean() == pytest.approx(16 + 4 * 16, abs=4)
@@ -119,7 +119,7 @@ def test_previews_of_noise_are_small(tmp_path, write_video):
     clip = clip_of(write_video(tmp_path / "a.mp4", noise, *scaled, fps=10))
     assert 1000 < len(picture(clip, 3, 0.2, None)) <= PICTURE_BYTES
     for end in (1.0, 33.0):
-        assert LOOP_BYTES / 4 < len(preview(clip, 0, end, 3)) <= LOOP_BYTES
+        assert LOOP_BYTES / 4 < len(preview([Span(clip, 0, end)])) <= LOOP_BYTES
 
 
 def test_what_cannot_be_read_is_said(tmp_path):
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     with pytest.raises(UnreadableError, match=r"a\.mp4: cannot be read"):
         picture(clip_of(path), 1, 0.0, None)
     with pytest.raises(UnreadableError, match=r"a\.mp4: cannot be read"):
-        preview(clip_of(path), 0, 1, 3)
+        preview([Span(clip_of(path), 0, 1)])
 
 
 def test_a_broken_place_does_not_hide_a_moment(tmp_path, write_video):
@@ -139,5 +139,27 @@ def test_a_broken_place_does_not_hide_a_moment(tmp_path, write_video):
     path.write_bytes(content)
     found = opened(picture(clip_of(path), 45, 4.4, None))
     assert np.asarray(found).mean() == pytest.approx(16 + 4 * 45, abs=5)
-    _, frames = looked_at(preview(clip_of(path), 0.0, 4.9, 0))
+    _, frames = looked_at(preview([Span(clip_of(path), 0.0, 4.9)]))
     assert frames[-1].mean() == pytest.approx(16 + 4 * 49, abs=10)
+
+
+@pytest.mark.parametrize("case", ["alike", "another shape", "rated"])
+def test_a_loop_goes_on_over_the_border_of_files(tmp_path, write_video, case):
+    frames, coding = shades(50), ("-c:v", "mpeg4", "-q:v", "2")
+    first = write_video(tmp_path / "1.mkv", frames[:30], *coding, fps=10)
+    # As large as the first, twice as large, or of another shape.
+    frames = frames[:, :, :48] if case == "another shape" else frames.repeat(2, 1).repeat(2, 2)
+    second = write_video(tmp_path / "2.mkv", frames[30:], *coding, fps=10)
+    rate = 10.0 if case == "rated" else None
+    pieces = [Span(clip_of(first), 1.5, 3.0), Span(clip_of(second, fps=rate), 0.0, 1.0)]
+    brief = Span(clip_of(second), 1.0, 1.01)
+    gone = Span(clip_of(tmp_path / "gone.mkv"), 0.0, 9.0)
+    stream, found = looked_at(preview([gone, *pieces, brief]))
+    assert (stream.width, stream.height) == (320, 160)
+    assert len(found) / stream.average_rate == pytest.approx(2.5, abs=0.2)
+    levels = [frame.mean() for frame in found]
+    # Frames 16 to 40 of both together: none is left out, or shown twice.
+    assert levels[0] == pytest.approx(16 + 4 * 16, abs=4)
+    assert levels[-1] == pytest.approx(16 + 4 * 40, abs=6)
+    assert np.diff(levels).min() > -1
+    assert np.diff(levels).max() < 9

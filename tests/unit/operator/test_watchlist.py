@@ -10,6 +10,7 @@ import pytest
 from synthetic_walkers import walkers
 
 from sdor.files import write_parquet
+from sdor.operator.moments import pieces_of
 from sdor.operator.watchlist import make_previews, moments_of, write_watchlist
 from sdor.study.scenes import Clip, Scene
 
@@ -22,6 +23,9 @@ EVENT = {
     "peak": 30,
     "begin": 1.9,
     "end": 3.9,
+    "stretch": 0,
+    "begin_seconds": 1.9,
+    "end_seconds": 3.9,
     "peak_time": 2.9,
     "score": 2.0,
     "unusual": 9.0,
@@ -66,7 +70,8 @@ def gate(tmp_path, write_video):
             "remarks": [],
         },
     ]
-    write_parquet(folder / "looks.parquet", pd.DataFrame(rows), {"root": str(tmp_path)})
+    looks = pd.DataFrame(rows).assign(stretch=[0, -1], offset=0.0, first=0.0)
+    write_parquet(folder / "looks.parquet", looks, {"root": str(tmp_path)})
     return scene, folder
 
 
@@ -180,3 +185,45 @@ def test_a_clip_that_is_there_is_as_its_scene_says(gate):
     clip = replace(scene.clips[0], first=3, fps=5.0)
     found = moments_of(replace(scene, clips=(clip,)), folder, 3.0)
     assert [one.clip for one in found] == [clip, clip]
+
+
+def test_an_event_is_shown_in_all_its_files(gate, tmp_path):
+    scene, folder = gate
+    looks = pd.read_parquet(folder / "looks.parquet").iloc[[0, 0]]
+    names = {"clip": ["evening", "night"], "source": ["evening.mkv", "night.mkv"]}
+    looks = looks.assign(**names, offset=[0.0, 6.5], first=[0.0, 0.5])
+    write_parquet(folder / "looks.parquet", looks, {"root": str(tmp_path)})
+    ends = {"begin": 0.5, "begin_seconds": 5.0, "end_seconds": 9.9}
+    write_parquet(folder / "events.parquet", pd.DataFrame([{**EVENT, **ends}]), {})
+    np.save(folder / "heat.npy", np.zeros((1, 24, 36), dtype=np.float32))
+    (found,) = moments_of(scene, folder, 3.0)
+    assert [(it.clip.source, it.begin, it.end) for it in found.loop] == [
+        ("evening.mkv", 2.0, 6.0),
+        ("night.mkv", 0.5, pytest.approx(3.9)),
+    ]
+    assert found.seconds == pytest.approx(1.0 + 3.4)
+
+
+def test_pieces_are_what_there_is_of_a_stretch():
+    rows = [("b", 1, 10.0, 2.0), ("z", 0, 0.0, 0.0), ("c", 1, 25.0, 0.0), ("a", 1, 0.0, 0.0)]
+    looks = pd.DataFrame(rows, columns=["clip", "stretch", "offset", "first"]).assign(seconds=10.0)
+    assert pieces_of(looks, 1, 8.0, 30.0) == [("a", 8, 10), ("b", 2, 12), ("c", 0, 5)]
+    assert pieces_of(looks, 1, -9.0, 10.0) == [("a", 0, 10)]
+    assert pieces_of(looks, 1, 10.0, 10.0) == [("b", 2, 2)]
+    assert pieces_of(looks, 1, 21.0, 24.0) == []
+
+
+def test_curves_are_of_what_is_near_in_any_file(gate):
+    scene, folder = gate
+    time = np.tile(np.arange(10_000) / 10, 2)
+    scores = pd.DataFrame({"clip": np.repeat(["day", "night"], 10_000), "time": time})
+    scores["score"] = np.arange(20_000.0)
+    # Parts of a clip are in several row groups.
+    scores.to_parquet(folder / "scores.parquet", row_group_size=3000)
+    events = pd.DataFrame([{**EVENT, "peak_time": at} for at in (2.9, 400.0)])
+    write_parquet(folder / "events.parquet", events, {})
+    early, late = (one.curve for one in moments_of(scene, folder, 3.0))
+    assert early[[0, -1], 0].tolist() == [0, 152.9]
+    assert early[0, 1] == 10_000
+    assert late[[0, -1], 0].tolist() == [250, 550]
+    assert (np.diff(late[:, 1]) == 1).all()

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
-COLUMNS = "event rank camera clip source begin end peak clock first last peak_frame score unusual"
+COLUMNS = (
+    "event rank camera clip source path begin end peak clock first last peak_frame score unusual"
+)
 COLUMNS += " percentile box preview kind"
 SIDES = ["x0", "y0", "x1", "y1"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute, of a file's name
@@ -13,15 +15,16 @@ def events_csv(events: pd.DataFrame) -> str:
 
     Parameters
     ----------
-    events : in order, with the columns of `find_events`, and camera, source (file), clock (local
-        time of the peak; NaT), x0, y0, x1, y1 (shares of the picture; NaN), preview (file, or "").
+    events : in order, with the columns of `find_events`, and camera, source (file), path (of it,
+        absolute), clock (local time of the peak; NaT), x0, y0, x1, y1 (shares of the picture; NaN),
+        preview (file, or "").
 
     Returns
     -------
-    Columns: event, rank, camera, clip, source; begin, end, peak (s in the source); clock (ISO 8601,
-    empty where unknown); first, last, peak_frame (of the source); score, unusual, percentile; box
-    (left, top, right, bottom from 0 to 1, with blanks between; empty where unknown); preview; kind
-    ("moment", unless `events` says another).
+    Columns: event, rank, camera, clip, source, path; begin, end, peak (s in the source);
+    clock (ISO 8601, empty where unknown); first, last, peak_frame (of the source); score, unusual,
+    percentile; box (left, top, right, bottom from 0 to 1, with blanks between; empty where
+    unknown); preview; kind ("moment", unless `events` says another).
     """
     boxes = events[SIDES].to_numpy(dtype=float)
     words = ["" if (box != box).any() else " ".join(f"{one:.3f}" for one in box) for box in boxes]

@@ -12,6 +12,7 @@ from sdor.method.flow import ACROSS, DOWN, FINE
 from sdor.operator.archive import Archive
 from sdor.operator.model import MARGIN, CameraModel
 from sdor.study.settings import EventSettings
+from sdor.video.sampling import ROUNDING
 
 # Robust spreads above the median from which on a moment is shown: what is as high as half of the
 # frames saves nobody's time.
@@ -67,6 +68,28 @@ def write_moments(
     with atomic(outputs[1]) as temporary:
         np.save(temporary, heat)
     return found
+
+
+def pieces_of(
+    looks: pd.DataFrame, stretch: int, begin: float, end: float
+) -> list[tuple[str, float, float]]:
+    """Where in files the seconds of a stretch are: a piece of each clip, in the order of time.
+
+    Parameters
+    ----------
+    looks : the table of `look_at_camera`: clip, stretch, offset, first, seconds.
+    begin, end : seconds from the stretch's beginning.
+
+    Returns
+    -------
+    (clip, begin, end), in seconds of the clip's source. What lies between clips is in none.
+    """
+    own = looks[looks["stretch"] == stretch].sort_values("offset", kind="stable")
+    last = own["offset"] + own["seconds"]
+    start, stop = np.maximum(own["offset"], begin), np.minimum(last, end)
+    here = (stop - start > ROUNDING) | ((begin == end) & (start == stop) & (begin < last))
+    shift = own["first"] - own["offset"]
+    return [*zip(own["clip"][here], (start + shift)[here], (stop + shift)[here], strict=True)]
 
 
 def clocks_of(scores: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:

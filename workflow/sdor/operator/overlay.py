@@ -14,24 +14,26 @@ import ffmpeg
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from sdor.errors import SdorError
 from sdor.files import atomic
-from sdor.method.events import UNLIKE, find_events
+from sdor.method.events import SMOOTHING, UNLIKE, find_events
 from sdor.method.flow import ACROSS, DOWN, FINE
 from sdor.operator.archive import Seen
+from sdor.operator.camera import masks_of
 from sdor.operator.look import Eye, Looks, look
 from sdor.operator.model import MARGIN, CameraModel
-from sdor.operator.previews import DENSEST, RED
+from sdor.operator.previews import DENSEST, RED, outline
 from sdor.progress import track
-from sdor.study.scenes import Clip
+from sdor.study.scenes import Clip, Rectangle
 from sdor.study.settings import EventSettings
 from sdor.video.clock import clock_of
 from sdor.video.decode import declared
 from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 from sdor.video.frames import read_clip
 from sdor.video.picture import Frame, Picture
-from sdor.video.timeline import seconds_of
+from sdor.video.timeline import Timeline, seconds_of
 
 WIDEST = 640  # pixels
 TEXT, CURVE, PAD = 22, 74, 4  # pixels: height of the line of text and of the curve, and around it
@@ -74,6 +76,9 @@ class Scored:
 def overlay(clip: Clip, model: CameraModel, eye: Eye, output: Path, threads: int = 1) -> int:
     """Write a clip as H.264 with heat, curve, clock and events; returns its number of frames.
 
+    The curve, and the number beside it, are the score that events are found on, smoothed in time.
+    Masks are outlined.
+
     The clip is read twice: it is scored first, so that all of it has one scale. Frames are as large
     as its own, at most `WIDEST` pixels wide. What is kept of an hour are a megabyte of scores.
 
@@ -88,7 +93,7 @@ def overlay(clip: Clip, model: CameraModel, eye: Eye, output: Path, threads: int
     clock = clock_of(clip.path, told.metadata if told else {})
     with tempfile.TemporaryFile() as spool, atomic(output) as temporary:
         scored = score_clip(clip, model, eye, spool, threads)
-        draw = drawer(scored, clock, model.about["quantiles"])
+        draw = drawer(scored, clock, model.about["quantiles"], masks_of(model))
         pictures = track(read_clip(clip, []), unit="frame", label=f"overlay of {clip.name}")
         return write_video(map(draw, pictures), scored.fps, temporary)
 
@@ -136,18 +141,26 @@ def _pieces(parts: Iterator[Looks]) -> Iterator[tuple[Looks, slice]]:
 
 
 def drawer(
-    scored: Scored, clock: datetime | None, quantiles: Sequence[float]
+    scored: Scored,
+    clock: datetime | None,
+    quantiles: Sequence[float],
+    masks: Sequence[Rectangle] = (),
 ) -> Callable[[Picture], Frame]:
     """What draws a picture of the clip, of even width and height.
 
     Parameters
     ----------
     clock : of the clip's first frame. quantiles : of the scores of the model's archive.
+    masks : hidden from the model, in pixels of the clip.
     """
     scale = min(1.0, WIDEST / scored.size[0])
     width, height = (max(2, 2 * round(side * scale / 2)) for side in scored.size)
     strip = _Strip(scored, width, quantiles)
     full = max(LEAST_HEAT, float(np.quantile(scored.heat.max(axis=(1, 2)), RARE)))
+    lines = Image.new("RGBA", (width, height))
+    outline(lines, masks, scored.size)
+    dashes = np.asarray(lines)
+    dashed = dashes[..., 3].nonzero()
     colour = np.full((height, width, 3), RED, dtype=np.uint8)
 
     def draw(picture: Picture) -> Frame:
@@ -159,6 +172,7 @@ def drawer(
         opacity = DENSEST * np.clip(heat, 0, 1)
         made = np.empty((height + TEXT + CURVE, width, 3), dtype=np.uint8)
         made[:height] = cv2.blendLinear(colour, small, opacity, 1 - opacity)
+        made[dashed] = dashes[dashed][:, :3]
         strip.draw(made[height:], time, _words(time, clock))
         return made
 
@@ -170,7 +184,7 @@ class _Strip:
 
     def __init__(self, scored: Scored, width: int, quantiles: Sequence[float]) -> None:
         self._scored, self._events, self._width = scored, _events(scored), width
-        score = scored.score
+        score = self._score = _smoothed(scored)
         rare = [float(np.interp(RARE, np.linspace(0, 1, len(quantiles)), quantiles))] * bool(
             quantiles
         )
@@ -189,7 +203,7 @@ class _Strip:
 
     def draw(self, onto: Frame, time: float, words: str) -> None:
         """Draw it as it is at a moment."""
-        score = float(self._scored.at(time, self._scored.score))
+        score = float(self._scored.at(time, self._score))
         (x,), (y,) = self._across(np.array([time])), self._down(np.array([score]))
         later, past = self._strips
         onto[:], onto[:, : x + 1] = later, past[:, : x + 1]
@@ -237,6 +251,13 @@ def write_video(frames: Iterator[Frame], fps: float, output: Path) -> int:
     if process.returncode:
         raise SdorError(f"no video: ffmpeg fails: {last_lines(words.decode(errors='replace'))}")
     return count
+
+
+def _smoothed(scored: Scored) -> FloatArray:
+    """(n,) the score as `find_events` smooths it."""
+    rows = np.arange(len(scored.score))
+    timeline = Timeline(("",), np.zeros_like(rows), scored.seconds)
+    return timeline.smoothed(scored.score, rows, SMOOTHING).astype(np.float64)
 
 
 def _events(scored: Scored) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from sdor.errors import SdorError
 from sdor.method.events import ORDINARY, UNLIKE
 from sdor.operator.events import SIDES, events_csv
 from sdor.operator.pace import duration
-from sdor.operator.previews import SHORTEST, Heat, logger, picture, preview
+from sdor.operator.previews import SHORTEST, Heat, Span, logger, picture, preview
 from sdor.study.scenes import Clip, Rectangle
 from sdor.study.sources import image_files
 from sdor.video.timeline import UNKNOWN_RATE
@@ -47,12 +47,15 @@ class Moment:
     clip : None of a stream. source : the clip's file or folder, below the camera's.
     group : of `find_events`; empty of a change of the picture.
     begin, end, peak : seconds in the source. clock : local time of the peak; None where unknown.
+    pieces : of it in all files that it goes through, in order. loop : with what is shown before it.
+        Both are empty where only the peak's source is known.
     first, last, peak_frame : frames of the source, from 1.
     unusual : usual spreads of the camera's scores above their median.
     percentile : of the camera's scores that are not above it.
     box : left, top, right, bottom as shares of the picture.
     heat : (rows, columns) over it, from 0 to 1, the highest of all of its camera.
-    curve : (k, 2) seconds in the source, and score, of the clip. lead : seconds shown before it.
+    curve : (k, 2) seconds in the source, and score, of the clip, at most `AROUND` from the peak.
+    lead : seconds shown before it.
     shown : where `write_previews` put its loop (.mp4), the picture beside it (.jpg).
     """
 
@@ -78,11 +81,30 @@ class Moment:
     curve: NDArray[np.floating[Any]] | None = None
     lead: float = 3.0
     shown: Path | None = None
+    pieces: tuple[Span, ...] = ()
+    loop: tuple[Span, ...] = ()
 
     @property
     def watched(self) -> float:
         """Seconds that it takes to watch it, with what is shown before."""
-        return max(self.end - max(self.begin - self.lead, 0.0), SHORTEST)
+        known = self.end - max(self.begin - self.lead, 0.0)
+        return max(_seconds(self.loop) if self.loop else known, SHORTEST)
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, in all its files."""
+        return _seconds(self.pieces) if self.pieces else self.end - self.begin
+
+    @property
+    def elsewhere(self) -> list[tuple[str, Span]]:
+        """Its pieces in other files than that of its peak, and what they are to it."""
+        found, words = [], "begins in"
+        for piece in self.pieces:
+            if piece.clip == self.clip:
+                words = "goes on in"
+            else:
+                found.append((words, piece))
+        return found
 
 
 class Camera(NamedTuple):
@@ -148,7 +170,7 @@ def write_previews(
                 raise SdorError("a stream has no file")
             image = picture(one.clip, one.peak_frame, one.peak, one.heat, masks)
             loop.with_suffix(".jpg").write_bytes(image)
-            loop.write_bytes(preview(one.clip, one.begin, one.end, one.lead))
+            loop.write_bytes(preview(one.loop))
         except SdorError as error:
             logger.warning("moment %s is not shown: %s", one.event, error)
         yield replace(one, shown=loop)
@@ -226,10 +248,11 @@ def watchlist_csv(moments: Iterable[Moment], folder: Path) -> str:
         name = one.clip.name if one.clip else ""
         times = {"peak": one.peak_frame, "peak_time": one.peak, "clip": name}
         sides = dict(zip(SIDES, one.box or [math.nan] * 4, strict=True))
+        path = {"path": str(one.clip.path.absolute()) if one.clip else ""}
         preview = {"preview": os.path.relpath(loop, folder) if loop else ""}
-        rows.append(vars(one) | times | sides | preview)
+        rows.append(vars(one) | path | times | sides | preview)
     names = [one.name for one in fields(Moment) if one.name != "peak_frame"]
-    names += ["peak_time", *SIDES, "preview"]
+    names += ["path", "peak_time", *SIDES, "preview"]
     return events_csv(pd.DataFrame(rows, columns=names))
 
 
@@ -253,6 +276,10 @@ def minute_text(seconds: float) -> str:
     minutes, tenths = divmod(round(10 * seconds), 600)
     whole = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
     return f"{whole}:{tenths / 10:04.1f}"
+
+
+def _seconds(pieces: Iterable[Span]) -> float:
+    return sum(one.end - one.begin for one in pieces)
 
 
 def _card(moment: Moment, most: float) -> Card:
@@ -279,7 +306,6 @@ def _curve(moment: Moment) -> Curve | None:
     if moment.curve is None:
         return None
     curve = moment.curve[np.isfinite(moment.curve).all(axis=1)]
-    curve = curve[np.abs(curve[:, 0] - moment.peak) <= AROUND]
     if len(curve) < 2:
         return None
     width, height = CURVE

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ffmpeg
 import numpy as np
@@ -23,7 +23,7 @@ from sdor.study.scenes import Clip, Rectangle
 from sdor.video.decode import frame_at
 from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 from sdor.video.frames import read_clip
-from sdor.video.picture import Frame
+from sdor.video.picture import Frame, UnreadableError
 from sdor.video.sampling import ROUNDING
 from sdor.video.timeline import UNKNOWN_RATE
 
@@ -43,6 +43,14 @@ SCALE = {
 }
 
 Heat = NDArray[np.floating[Any]]
+
+
+class Span(NamedTuple):
+    """Some of a clip, from one second of its source to another."""
+
+    clip: Clip
+    begin: float
+    end: float
 
 
 def picture(
@@ -84,11 +92,7 @@ def drawn(
     image = image.resize(size, Image.Resampling.LANCZOS)
     if heat is not None:
         image.paste(RED, mask=_opacity(heat, size))
-    across, down = size[0] / whole[0], size[1] / whole[1]
-    for mask in masks:
-        corners = [mask.x * across, mask.y * down]
-        corners += [(mask.x + mask.width) * across - 1, (mask.y + mask.height) * down - 1]
-        _outline(ImageDraw.Draw(image), *corners)
+    outline(image, masks, whole)
     for quality in QUALITIES:
         memory = io.BytesIO()
         image.save(memory, "JPEG", quality=quality, optimize=True)
@@ -97,29 +101,44 @@ def drawn(
     return memory.getvalue()
 
 
-def preview(clip: Clip, begin: float, end: float, lead: float) -> bytes:
-    """A stretch of a clip as an MP4: H.264 in 4:2:0 whatever the source has, small, without sound.
+def outline(image: Image.Image, masks: Sequence[Rectangle], size: tuple[int, int]) -> None:
+    """Draw what the method does not see onto a picture; `size` is that of its source, in pixels."""
+    across, down = image.width / size[0], image.height / size[1]
+    for mask in masks:
+        corners = [mask.x * across, mask.y * down]
+        corners += [(mask.x + mask.width) * across - 1, (mask.y + mask.height) * down - 1]
+        _dashed(ImageDraw.Draw(image), *corners)
 
-    Parameters
-    ----------
-    begin, end : seconds in the source. lead : seconds that are shown before.
+
+def preview(pieces: Sequence[Span]) -> bytes:
+    """Pieces of clips, one after another, as an MP4 that is small and without sound.
+
+    It is H.264 in 4:2:0 whatever the sources have. Files that are gone are passed over, unless all
+    are, and so are pieces too short for a frame.
 
     Raises
     ------
-    SdorError : nothing of it can be read, or there is no ffmpeg.
+    SdorError : nothing of them can be read, or there is no ffmpeg.
     """
-    begin = max(begin - lead, 0.0)
-    seconds = max(end - begin, SHORTEST)
-    if clip.kind == "video" and clip.fps is None:
-        path = str(clip.path.absolute())
-        source = ffmpeg.input(path, ss=begin, t=seconds, protocol_whitelist="file")
-        source = source if clip.stream is None else source[str(clip.stream)]
+    pieces = [one for one in pieces if one.clip.path.exists()] or pieces
+    pieces = [one for one in pieces if one.end - one.begin >= 1 / RATE] or pieces[-1:]
+    seconds = sum(one.end - one.begin for one in pieces)
+    if seconds < SHORTEST:
+        *rest, last = pieces
+        pieces = [*rest, last._replace(end=last.end + SHORTEST - seconds)]
+        seconds = SHORTEST
+    if all(one.clip.kind == "video" and one.clip.fps is None for one in pieces):
+        sources = [_input(one) for one in pieces]
+        joined = ffmpeg.concat(*map(_sized, sources)) if len(sources) > 1 else sources[0]
         try:
-            return encoded(source, seconds)
-        except ffmpeg.Error:  # of damage, say, that frame by frame can be passed over
+            return encoded(joined, seconds)
+        except ffmpeg.Error:  # of damage, or another shape, that frame by frame is no hindrance
             pass
-    frames = _frames(clip, begin, begin + seconds)
-    first = next(frames)
+    frames = _frames_of(pieces)
+    name = pieces[0].clip.name
+    first = next(frames, None)
+    if first is None:
+        raise SdorError(f"clip {name}: no frame of it is at {pieces[0].begin:.1f} s")
     height, width = first.shape[:2]
     raw = {"format": "rawvideo", "pix_fmt": "rgb24", "s": f"{width}x{height}", "framerate": RATE}
     content = b"".join(frame.tobytes() for frame in chain([first], frames))
@@ -127,7 +146,7 @@ def preview(clip: Clip, begin: float, end: float, lead: float) -> bytes:
         return encoded(ffmpeg.input("pipe:", **raw), seconds, content)
     except ffmpeg.Error as error:
         words = last_lines(error.stderr.decode(errors="replace"))
-        raise SdorError(f"clip {clip.name}: ffmpeg makes no preview of it: {words}") from error
+        raise SdorError(f"clip {name}: ffmpeg makes no preview of it: {words}") from error
 
 
 def encoded(source: Any, seconds: float, content: bytes | None = None) -> bytes:
@@ -137,15 +156,41 @@ def encoded(source: Any, seconds: float, content: bytes | None = None) -> bytes:
     wanted = {"vcodec": "libx264", "preset": "fast", "crf": 27, "pix_fmt": "yuv420p"}
     wanted |= {"maxrate": int(half / seconds), "bufsize": half, "movflags": "+faststart"}
     wanted |= dict.fromkeys(("an", "sn", "dn")) | {"map_metadata": -1}
-    shown = source.filter("fps", RATE).filter("scale", **SCALE).filter("setsar", 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "loop.mp4")
-        stream = shown.output(str(path), **wanted).global_args("-loglevel", "error")
+        stream = _sized(source).output(str(path), **wanted).global_args("-loglevel", "error")
         _, words = stream.run(ffmpeg_binary(), input=content, quiet=True, overwrite_output=True)
         made = path.read_bytes()
     if b"avc1" not in made:  # a file without frames is no failure to ffmpeg
         raise ffmpeg.Error("ffmpeg", b"", words)
     return made
+
+
+def _input(piece: Span) -> Any:
+    """A piece of a file, as ffmpeg reads it."""
+    clip, begin, end = piece
+    path = str(clip.path.absolute())
+    source = ffmpeg.input(path, ss=begin, t=max(end - begin, 0.0), protocol_whitelist="file")
+    return source if clip.stream is None else source[str(clip.stream)]
+
+
+def _sized(source: Any) -> Any:
+    """A source at the rate and size of a loop; one that is so stays as it is."""
+    return source.filter("fps", RATE).filter("scale", **SCALE).filter("setsar", 1)
+
+
+def _frames_of(pieces: Sequence[Span]) -> Iterator[Frame]:
+    """The frames of what can be read, all as large as the first."""
+    size, failure = None, None
+    for one in pieces:
+        try:
+            for frame in _frames(*one):
+                size = size or frame.shape[1::-1]
+                yield np.asarray(Image.fromarray(frame).resize(size))
+        except UnreadableError as error:
+            failure = error
+    if failure and not size:
+        raise failure
 
 
 def _frames(clip: Clip, begin: float, end: float) -> Iterator[Frame]:
@@ -180,7 +225,7 @@ def _opacity(heat: Heat, size: tuple[int, int]) -> Image.Image:
     return mask.resize(size, Image.Resampling.BICUBIC)
 
 
-def _outline(draw: ImageDraw.ImageDraw, *corners: float) -> None:
+def _dashed(draw: ImageDraw.ImageDraw, *corners: float) -> None:
     """A thin dashed rectangle, seen on dark and bright ground."""
     left, top, right, bottom = corners
     for place, start in enumerate(np.arange(left, right, DASH)):

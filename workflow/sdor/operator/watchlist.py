@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
+from numpy.typing import NDArray
 
-from sdor.files import About, atomic, read_about, read_array, read_parquet
+from sdor.files import About, atomic, open_parquet, read_about, read_array, read_parquet
 from sdor.method.events import UNLIKE
-from sdor.operator.moments import CHANGED
+from sdor.operator.moments import CHANGED, pieces_of
 from sdor.operator.page import (
+    AROUND,
     Camera,
     Moment,
     NotRead,
@@ -20,6 +24,7 @@ from sdor.operator.page import (
     watchlist_page,
     write_previews,
 )
+from sdor.operator.previews import Span
 from sdor.study.scenes import Clip, Scene
 
 # Moments that a page holds, of all cameras and of one: 10 MB are 50. The table has them all.
@@ -39,14 +44,17 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
     """
     events = read_parquet(folder / "events.parquet")
     heat = read_array(folder / "heat.npy", len(events))
-    scores = read_parquet(folder / "scores.parquet", ["clip", "time", "score"])
-    curves = {
-        name: one[["time", "score"]].to_numpy() for name, one in scores.groupby("clip", sort=False)
-    }
-    clips = _clips(camera, folder / "looks.parquet")
+    looks = read_parquet(folder / "looks.parquet")
+    clips = _clips(camera, folder / "looks.parquet", looks)
+    curves = _curves(folder / "scores.parquet", events["clip"], events["peak_time"])
     hottest = float(heat.max()) if len(heat) else 0.0
     moments = []
-    for row, one in zip(events.to_dict("records"), heat, strict=True):
+    for row, one, curve in zip(events.to_dict("records"), heat, curves, strict=True):
+        begin, end = row["begin_seconds"], row["end_seconds"]
+        pieces, loop = (
+            tuple(Span(clips[name], *ends) for name, *ends in pieces_of(looks, *asked))
+            for asked in ((row["stretch"], begin, end), (row["stretch"], begin - lead, end))
+        )
         clip = clips[row["clip"]]
         box = tuple(row[side] for side in ("x0", "y0", "x1", "y1"))
         is_change = row["kind"] == CHANGED
@@ -62,6 +70,8 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
                 begin=row["begin"],
                 end=row["end"],
                 peak=row["peak_time"],
+                pieces=pieces,
+                loop=loop,
                 clock=None if pd.isna(row["clock"]) else row["clock"].to_pydatetime(),
                 first=row["first"],
                 last=row["last"],
@@ -71,7 +81,7 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
                 percentile=row["percentile"],
                 box=None if np.isnan(box).any() else box,
                 heat=None if is_change or not hottest else one / hottest,
-                curve=curves[row["clip"]],
+                curve=curve,
                 lead=lead,
                 shown=folder / "previews" / f"{row['event']}.mp4",
             )
@@ -146,10 +156,25 @@ def write_watchlist(
     return len(moments)
 
 
-def _clips(camera: Scene, looks: Path) -> dict[str, Clip]:
+def _curves(path: Path, clips: pd.Series, peaks: pd.Series) -> list[NDArray[np.float64]]:
+    """(k, 2) seconds and scores around each peak; of a month, not all scores are kept."""
+    asked = list(zip(clips, peaks, strict=True))
+    found = [[np.zeros((0, 2))] for _ in asked]
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(columns=["clip", "time", "score"]):
+            names = pa.array(clips.unique(), batch["clip"].type)
+            rows = batch.filter(pc.is_in(batch["clip"], names)).to_pandas()
+            parts = {name: one[["time", "score"]].to_numpy() for name, one in rows.groupby("clip")}
+            for place, (clip, peak) in enumerate(asked):
+                if clip in parts:
+                    near = np.abs(parts[clip][:, 0] - peak) <= AROUND
+                    found[place].append(parts[clip][near])
+    return [np.concatenate(one) for one in found]
+
+
+def _clips(camera: Scene, looks: Path, table: pd.DataFrame) -> dict[str, Clip]:
     """Clips by name, with those that a recorder deleted since they were looked at."""
     root = Path(read_about(looks).get("root", camera.root))
-    table = read_parquet(looks, ["clip", "source"])
     seen = [
         Clip(name=name, kind="video", path=root / source, source=source)
         for name, source in zip(table["clip"], table["source"], strict=True)
