@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 import yaml
 from numpy.typing import NDArray
 
-from sdor.files import About, atomic, open_parquet, read_about, read_array, read_parquet
+from sdor.errors import SdorError
+from sdor.files import (
+    About,
+    atomic,
+    damaged,
+    open_parquet,
+    read_about,
+    read_array,
+    read_parquet,
+)
 from sdor.method.events import UNLIKE
 from sdor.operator.moments import CHANGED, pieces_of
 from sdor.operator.page import (
@@ -160,15 +169,20 @@ def _curves(path: Path, clips: pd.Series, peaks: pd.Series) -> list[NDArray[np.f
     """(k, 2) seconds and scores around each peak; of a month, not all scores are kept."""
     asked = list(zip(clips, peaks, strict=True))
     found = [[np.zeros((0, 2))] for _ in asked]
-    with open_parquet(path) as file:
-        for batch in file.iter_batches(columns=["clip", "time", "score"]):
-            names = pa.array(clips.unique(), batch["clip"].type)
-            rows = batch.filter(pc.is_in(batch["clip"], names)).to_pandas()
-            parts = {name: one[["time", "score"]].to_numpy() for name, one in rows.groupby("clip")}
-            for place, (clip, peak) in enumerate(asked):
-                if clip in parts:
-                    near = np.abs(parts[clip][:, 0] - peak) <= AROUND
-                    found[place].append(parts[clip][near])
+    try:
+        with open_parquet(path) as file:
+            for batch in file.iter_batches(columns=["clip", "time", "score"]):
+                names = pa.array(clips.unique(), batch["clip"].type)
+                rows = batch.filter(pc.is_in(batch["clip"], names)).to_pandas()
+                parts = {
+                    name: one[["time", "score"]].to_numpy() for name, one in rows.groupby("clip")
+                }
+                for place, (clip, peak) in enumerate(asked):
+                    if clip in parts:
+                        near = np.abs(parts[clip][:, 0] - peak) <= AROUND
+                        found[place].append(parts[clip][near])
+    except (OSError, pa.ArrowException) as error:
+        raise SdorError(damaged(path, error)) from error
     return [np.concatenate(one) for one in found]
 
 
