@@ -6,11 +6,14 @@ them. Where a number changes on purpose, write them anew from a finished run, an
     python tests/workflow/referee.py FOLDER NAME     (of the run's results; small, several or demo)
 """
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from sdor.method.marks import lengths_of, read_marks, widened
 
 EXPECTED = Path(__file__).parent / "expected"
 FRAME = ["scene", "clip", "frame"]
@@ -47,8 +50,7 @@ def scores_of(results: Path) -> pd.DataFrame:
                 of_run[f"{path.parent.name} weights"] = column_of(path, "weight")
             for path in sorted(run.glob("feedback/*/scores.parquet")):
                 of_run[f"feedback {path.parent.name} scores"] = column_of(path)
-                marks = path.with_name("marks.parquet")
-                of_run[f"feedback {path.parent.name} labels"] = column_of(marks, "label")
+                of_run[f"feedback {path.parent.name} labels"] = marked_in(path)
             of_run["ensemble"] = column_of(run / "ensemble.parquet")
             variant, seed = run.parts[-2:]
             columns |= {f"{variant} {seed} {name}": found for name, found in of_run.items()}
@@ -60,6 +62,17 @@ def scores_of(results: Path) -> pd.DataFrame:
 def column_of(path: Path, name: str = "score") -> pd.Series:
     column = pd.read_parquet(path).set_index(["clip", "frame"])[name]
     return column.astype("Int64") if name == "label" else column.astype(float)
+
+
+def marked_in(scores: Path) -> pd.Series:
+    """What phi is fine-tuned on after a round and was not before it."""
+    feedback, number = scores.parents[1], int(scores.parent.name.removeprefix("round"))
+    settings = json.loads((feedback.parent / "feedback.json").read_text())["settings"]
+    index = pd.read_parquet(scores)
+    paths = [feedback / f"round{one}" / "marks.csv" for one in range(1, number + 1)]
+    marks = widened(read_marks(paths, lengths_of(index)), index, settings["neighbours"])
+    labels = marks[marks["round"] == number].set_index(["clip", "frame"])["label"]
+    return labels.astype("Int64")
 
 
 def findings_of(results: Path) -> pd.DataFrame:

@@ -5,9 +5,9 @@ rule mark:
     input:
         scores=lambda w: run_of(w).round_before(int(w.round), "scores.parquet"),
         ground_truth="results/{scene}/ground_truth.parquet",
-        earlier=lambda w: run_of(w).rounds("marks.parquet", before=int(w.round)),
+        earlier=lambda w: run_of(w).rounds("marks.csv", before=int(w.round)),
     output:
-        f"{RUN}/feedback/round{{round}}/marks.parquet",
+        f"{RUN}/feedback/round{{round}}/marks.csv",
     log:
         f"{RUN_LOG}/feedback/round{{round}}/mark.log",
     benchmark:
@@ -30,7 +30,7 @@ rule mark:
 
 rule fine_tune:
     input:
-        marks=lambda w: run_of(w).rounds("marks.parquet", before=int(w.round) + 1),
+        marks=lambda w: run_of(w).rounds("marks.csv", before=int(w.round) + 1),
         model=lambda w: run_of(w).round_before(int(w.round), "model.safetensors"),
         index=lambda w: run_of(w).initial,
         rows=lambda w: run_of(w).rows,
@@ -55,6 +55,7 @@ rule fine_tune:
             "versions": versions_of("numpy", "torch", "torchvision"),
             "method": METHODS[w.variant].training.as_document(),
             "epochs": STUDY.feedback.epochs,
+            "neighbours": STUDY.feedback.neighbours,
             "clips": clip_names(w.scene),
             "weights": WEIGHTS[METHODS[w.variant].backbone],
             "compute": COMPUTE,
@@ -71,7 +72,7 @@ rule evaluate_feedback:
             run_of(w).round_before(1, "scores.parquet"),
             *run_of(w).rounds("scores.parquet"),
         ],
-        marks=lambda w: run_of(w).rounds("marks.parquet"),
+        marks=lambda w: run_of(w).rounds("marks.csv"),
     output:
         f"{RUN}/feedback.json",
     log:

@@ -13,7 +13,7 @@ read = snakemake.input
 with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}") as work:
     history = train_and_score(
         Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
-        labels_of_marks([Path(path) for path in read.marks]),
+        labels_of_marks([Path(path) for path in read.marks], Path(read.index), stage["neighbours"]),
         Path(snakemake.output.model).parent,
         replace(TrainingSettings.read(stage["method"]), epochs=stage["epochs"]),
         seed=[int(w.seed), FIRST_ROUND + int(w.round)],

@@ -1,20 +1,24 @@
-import numpy as np
-import pandas as pd
+from pathlib import Path
 
-from sdor.evaluation.expert import no_marks, simulated_expert
-from sdor.files import read_parquet, write_parquet
+import numpy as np
+
+from sdor.evaluation.expert import simulated_expert
+from sdor.files import atomic, read_parquet
+from sdor.method.marks import HEADER, csv_of, lengths_of, read_marks, widened
 from sdor.running.jobs import job
 
-w, stage = snakemake.wildcards, snakemake.params.stage
+w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
 with job(snakemake, f"expert's marks in {w.scene}/{w.variant}/seed{w.seed}, round {w.round}"):
+    scores = read_parquet(read.scores, ["clip", "frame", "score"])
+    earlier = read_marks([Path(path) for path in read.earlier], lengths_of(scores))
     marks = simulated_expert(
-        read_parquet(snakemake.input.scores, ["clip", "frame", "score"]),
-        read_parquet(snakemake.input.ground_truth),
-        touched=pd.concat([no_marks(), *map(read_parquet, snakemake.input.earlier)]),
+        scores,
+        read_parquet(read.ground_truth),
+        touched=widened(earlier, scores, stage["neighbours"]),
         picks=stage["picks"],
         share=stage["share"],
         neighbours=stage["neighbours"],
         rng=np.random.default_rng([int(w.seed), int(w.round)]),
     )
-    units = {"label": "1 anomalous, 0 normal"}
-    write_parquet(snakemake.output[0], marks.assign(round=int(w.round)), units)
+    with atomic(snakemake.output[0]) as temporary:
+        temporary.write_text(HEADER + csv_of(marks), encoding="utf-8")

@@ -12,9 +12,10 @@ from sdor.errors import SdorError
 from sdor.evaluation.expert import simulated_expert
 from sdor.evaluation.feedback import evaluate_feedback
 from sdor.files import write_parquet
+from sdor.method.marks import HEADER, csv_of, lengths_of, read_marks, widened
 from sdor.study.plan import FeedbackSettings
 
-NOTHING = pd.DataFrame({"clip": [], "frame": []})
+NEIGHBOURS = 1
 
 
 @pytest.fixture
@@ -33,15 +34,31 @@ def scene():
     return frames.assign(score=score), truth
 
 
-def mark(scene, **changes):
-    settings = {"picks": 2, "share": 0.2, "neighbours": 1, "touched": NOTHING, **changes}
-    seed = settings.pop("seed", 0)
-    return simulated_expert(*scene, **settings, rng=np.random.default_rng(seed))
+@pytest.fixture
+def mark(scene, tmp_path):
+    """Writes the marks of the next round; gives what they stand for, as it is read."""
+
+    def run(scene=scene, **changes):
+        settings = {"picks": 2, "share": 0.2, "neighbours": NEIGHBOURS, **changes}
+        rng = np.random.default_rng(settings.pop("seed", 0))
+        paths = sorted(tmp_path.glob("round*.csv"))
+        scores, near = scene[0], settings["neighbours"]
+        touched = widened(read_marks(paths, lengths_of(scores)), scores, near)
+        marks = simulated_expert(*scene, **settings, touched=touched, rng=rng)
+        paths.append(tmp_path / f"round{len(paths) + 1}.csv")
+        paths[-1].write_text(HEADER + csv_of(marks))
+        table = read_marks(paths, lengths_of(scores))
+        assert (table["first"] == np.maximum(table["frame"] - near, 1)).all()
+        assert (table["last"] == np.minimum(table["frame"] + near, 30)).all()
+        found = widened(table, scores, near)
+        return found[found["round"] == len(paths)]
+
+    return run
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_true_and_false_positives_of_the_top_are_picked(scene, seed):
-    marks = mark(scene, seed=seed)
+def test_true_and_false_positives_of_the_top_are_picked(mark, seed):
+    marks = mark(seed=seed)
     picked = marks[marks["picked"]]
     assert (picked["label"] == 1).sum() == (picked["label"] == 0).sum() == 2
     true = picked[picked["label"] == 1]
@@ -55,7 +72,7 @@ def test_true_and_false_positives_of_the_top_are_picked(scene, seed):
     }
 
 
-def test_neighbours_stay_in_the_clip_and_take_the_nearer_pick(scene):
+def test_neighbours_stay_in_the_clip_and_take_the_nearer_pick(scene, mark, tmp_path):
     scores, truth = scene
     # Two frames alone are high: the last one of a (normal) and b 13 (anomalous).
     scores = scores.assign(score=0.0)
@@ -67,24 +84,24 @@ def test_neighbours_stay_in_the_clip_and_take_the_nearer_pick(scene):
         **{("b", frame): (1, frame == 13) for frame in range(10, 17)},
     }
     # b 13 (anomalous) and b 17 (normal): 14 belongs to 13, 16 to 17, and 15 in the middle to 13.
+    (tmp_path / "round1.csv").unlink()
     scores.loc[[29, 42, 46], "score"] = 0.0, 1.0, 1.0
     marks = mark((scores, truth), share=2 / 90, neighbours=3).set_index("frame")
     assert marks.loc[14:17, "label"].tolist() == [1, 1, 0, 0]
 
 
-def test_what_was_marked_before_is_not_marked_again(scene):
-    first = mark(scene)
-    second = mark(scene, touched=first)
-    both = first.merge(second, on=["clip", "frame"])
-    assert both.empty
+def test_what_was_marked_before_is_not_marked_again(mark):
+    first, second = mark(), mark()
+    assert second["picked"].any()
+    assert first.merge(second, on=["clip", "frame"]).empty
 
 
-def test_an_expert_who_finds_nothing_marks_nothing(scene):
+def test_an_expert_who_finds_nothing_marks_nothing(scene, mark):
     scores, truth = scene
     assert mark((scores, truth[:0])).empty
 
 
-def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
+def test_rounds_are_judged_with_and_without_the_marked_frames(scene, mark, tmp_path):
     scores, truth = scene
     clips = pd.DataFrame(
         {"clip": ["a", "b", "c"], "frames": 30, "split": ["train", "test", "test"], "fps": 25.0}
@@ -95,10 +112,9 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
     for name, table in (("clips", clips), ("truth", truth), ("s0", scores), ("s1", after)):
         paths[name] = tmp_path / f"{name}.parquet"
         write_parquet(paths[name], table, {})
-    marks = tmp_path / "marks.parquet"
-    write_parquet(marks, mark(scene).assign(round=1), {})
+    marked, marks = mark(), tmp_path / "round1.csv"
     output = tmp_path / "feedback.json"
-    settings = FeedbackSettings(rounds=1, picks=2, share=0.2, neighbours=1, epochs=2)
+    settings = FeedbackSettings(rounds=1, picks=2, share=0.2, neighbours=NEIGHBOURS, epochs=2)
 
     def judge(*scores):
         given = paths["clips"], paths["truth"], scores, [marks], output
@@ -109,7 +125,6 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
     with pytest.raises(SdorError, match="scores after round 1: found the end"):
         judge(paths["s0"], tmp_path / "s2.parquet")
     swapped = after.iloc[[1, 0, *range(2, 90)]]
-    unknown = mark(scene).assign(frame=31)
     for name, table, words in (
         (
             "s3",
@@ -122,15 +137,14 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, tmp_path):
         with pytest.raises(SdorError, match=words):
             judge(paths["s0"], tmp_path / f"{name}.parquet")
     whole = marks.read_bytes()
-    write_parquet(marks, unknown, {})
-    with pytest.raises(SdorError, match=r"marks\.parquet: clip ., frame 31: not a frame"):
+    marks.write_text("clip,frame,label\nb,31,normal\n")
+    with pytest.raises(SdorError, match=r"round1\.csv: line 2: frame: 31, and clip b has 30"):
         judge(paths["s0"], paths["s1"])
     marks.write_bytes(whole)
     before, one = json.loads(output.read_text())["rounds"]
     assert before["all"] == before["unmarked"]
     assert before["marked"] == 0
     assert (one["anomalous_picks"], one["normal_picks"]) == (2, 2)
-    marked = pd.read_parquet(marks)
     assert one["marked_frames"] == len(marked)
     rest = truth.merge(marked, on=["clip", "frame"], how="left")
     rest = rest[rest["label"].isna()][["clip", "frame", "anomalous"]]

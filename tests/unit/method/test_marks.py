@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sdor.errors import SdorError
-from sdor.method.marks import HEADER, Mark, csv_of, parsed, read_marks
+from sdor.method.marks import HEADER, Mark, csv_of, lengths_of, parsed, read_marks, widened
 
 CLIPS = pd.DataFrame({"clip": ["gate", "yard"], "frames": [100, 50]})
 MARK = Mark(
@@ -160,3 +160,27 @@ def test_a_mark_is_one_line_whatever_its_note(tmp_path):
     assert [mark for _, mark in parsed(text, tmp_path)] == [
         replace(hostile, note='a b "c" d?', by="=1")
     ]
+
+
+def test_a_mark_stands_for_the_frames_around_it(tmp_path):
+    index = pd.DataFrame({"clip": ["gate"] * 12 + ["yard"] * 4})
+    index["frame"] = [*range(1, 13), *range(1, 5)]
+    assert lengths_of(index).to_numpy().tolist() == [["gate", 12], ["yard", 4]]
+    rounds = "clip,frame,label\nyard,4,normal\ngate,2,anomaly\ngate,6,normal\n"
+    later = "clip,frame,label\ngate,7,anomaly\ngate,11,anomaly\n"
+    marks = widened(read(tmp_path, rounds, later, clips=lengths_of(index)), index, 2)
+    # Gate 4 lies in the middle of 2 and 6; 7 was marked itself, 8 belongs to 6 of the first round.
+    of_gate = marks[marks["clip"] == "gate"].set_index("frame").sort_index()
+    assert of_gate["label"].tolist() == [1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, 1]
+    assert of_gate.index[of_gate["picked"]].tolist() == [2, 6, 7, 11]
+    assert of_gate.index[of_gate["round"] == 2].tolist() == [7, 9, 10, 11, 12]
+    assert marks.loc[marks["clip"] == "yard", "frame"].tolist() == [2, 3, 4]
+    assert marks["round"].is_monotonic_increasing
+
+
+def test_of_frames_of_which_some_are_looked_at_the_nearest_is_marked(tmp_path):
+    index = pd.DataFrame({"clip": "gate", "frame": [1, 11, 21, 31]})
+    rounds = "clip,frame,label\ngate,9,anomaly\ngate,28,anomaly\n"
+    later = "clip,frame,label\ngate,30,normal\n"
+    marks = widened(read(tmp_path, rounds, later, clips=lengths_of(index)), index, 10)
+    assert dict(zip(marks["frame"], marks["label"], strict=True)) == {1: 1, 11: 1, 21: 1, 31: 0}

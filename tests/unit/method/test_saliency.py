@@ -175,11 +175,11 @@ def tune(scene, trained, tmp_path):
     """Fine-tunes the head of the last iteration on marks; gives the scores that come out."""
 
     def run(marks, name="tuned", epochs=60):
-        marks.to_parquet(tmp_path / "marks.parquet")
+        marks.to_csv(tmp_path / "marks.csv", index=False)
         (tmp_path / name).mkdir()
         train_and_score(
             scene["sources"]["head"],
-            labels_of_marks([tmp_path / "marks.parquet"]),
+            labels_of_marks([tmp_path / "marks.csv"], scene["sources"]["head"].index, 0),
             tmp_path / name,
             replace(SETTINGS, trainable="head", epochs=epochs),
             seed=[0, FIRST_ROUND + 1],
@@ -194,8 +194,12 @@ def tune(scene, trained, tmp_path):
 
 def test_fine_tuning_follows_the_marks(trained, tune, tmp_path):
     marks = pd.DataFrame(
-        {"clip": ["a"] * 3 + ["b"] * 3, "frame": [1, 2, 4, 1, 2, 3], "label": [1] * 3 + [0] * 3}
-    ).assign(picked=True, round=1)
+        {
+            "clip": ["a"] * 3 + ["b"] * 3,
+            "frame": [1, 2, 4, 1, 2, 3],
+            "label": ["anomaly"] * 3 + ["normal"] * 3,
+        }
+    )
     before = pd.read_parquet(trained["head"][1] / "scores.parquet")["score"].to_numpy()
     after = tune(marks)
     marked, others = [0, 1, 2], [7, 8, 9]
@@ -205,7 +209,7 @@ def test_fine_tuning_follows_the_marks(trained, tune, tmp_path):
 
 
 def test_marks_of_one_kind_alone_can_be_learnt(tune):
-    marks = pd.DataFrame({"clip": ["a"], "frame": [1], "label": [1], "picked": [True]})
+    marks = pd.DataFrame({"clip": ["a"], "frame": [1], "label": ["anomaly"]})
     assert len(tune(marks, epochs=2)) == FRAMES - 1
 
 

@@ -27,8 +27,8 @@ def figure_settings(figure):
     """What a script has to know of the study, beside the findings."""
     match figure:
         case "figure3":
-            last = METHODS[PLAN.main].iterations
-            return {"scenes": judged_scenes(), "rounds": STUDY.feedback.rounds, "last": last}
+            shown = {"last": METHODS[PLAN.main].iterations, "rounds": STUDY.feedback.rounds}
+            return {"scenes": judged_scenes(), **shown, "neighbours": STUDY.feedback.neighbours}
         case "figure4":
             columns = {scene: columns_of(scene) for scene in SCENES if STUDY.with_saliency(scene)}
             return {"columns": columns, "view": METHODS[PLAN.main].view}
@@ -51,7 +51,7 @@ def feedback_files(scene):
     for seed in STUDY.seeds:
         run = Run(STUDY, scene, PLAN.main, seed)
         yield from (run.each("scores.parquet")[-1], *run.rounds("scores.parquet"))
-        yield from run.rounds("marks.parquet")
+        yield from run.rounds("marks.csv")
 
 
 def saliency_files(scene):

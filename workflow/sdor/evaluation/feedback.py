@@ -9,10 +9,10 @@ import pandas as pd
 
 from sdor.evaluation.about import About
 from sdor.evaluation.bootstrap import draw_clips, measure, paired
-from sdor.evaluation.expert import no_marks
 from sdor.evaluation.metrics import LabelledFrames
-from sdor.evaluation.scores import check_known, checked_scores, labelled_frames
+from sdor.evaluation.scores import checked_scores, labelled_frames
 from sdor.files import read_parquet, write_json
+from sdor.method.marks import lengths_of, read_marks, widened
 from sdor.study.plan import FeedbackSettings
 
 
@@ -48,11 +48,8 @@ def evaluate_feedback(
     """
     clips, ground_truth = read_parquet(clips_path), read_parquet(ground_truth_path)
     tables = [read_parquet(path) for path in scores_paths]
-    marks = [read_parquet(path) for path in marks_paths]
     every = tables[0][["clip", "frame"]]
     frames, labelled = labelled_frames(clips, every, ground_truth)
-    for path, table in zip(marks_paths, marks, strict=True):
-        check_known(path, table, every)
     index = pd.MultiIndex.from_frame(every[labelled])
     weights = draw_clips(len(frames.split), draws)
     scores = [
@@ -61,8 +58,9 @@ def evaluate_feedback(
     ]
     rounds = []
     for number, values in enumerate(scores):
-        so_far = pd.concat([no_marks(), *marks[:number]])
-        picked = so_far.loc[so_far["picked"].astype(bool), "label"]
+        marks = read_marks([Path(path) for path in marks_paths[:number]], lengths_of(every))
+        so_far = widened(marks, every, settings.neighbours)
+        picked = so_far.loc[so_far["picked"], "label"]
         left = ~index.isin(pd.MultiIndex.from_frame(so_far[["clip", "frame"]]))
         rest = LabelledFrames(frames.clip[left], frames.anomalous[left], frames.split)
         columns = {

@@ -7,17 +7,19 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import read_parquet
+from sdor.method.marks import lengths_of, read_marks, widened
 
 # Random numbers of the rounds follow those of the iterations, of which there are at most 99.
 FIRST_ROUND = 100
 
 
-def labels_of_marks(marks_paths: Sequence[Path]) -> pd.DataFrame:
+def labels_of_marks(marks_paths: Sequence[Path], index_path: Path, neighbours: int) -> pd.DataFrame:
     """What phi is fine-tuned on after round r: all marks so far, those of a label drawn alike.
 
     Parameters
     ----------
-    marks_paths : of rounds 1 … r: clip, frame and label (1 / 0) of marked frames and neighbours.
+    marks_paths : of rounds 1 … r. index_path : table with clip and frame of all frames.
+    neighbours : frames on either side of a marked one that are taken with it; see `widened`.
 
     Returns
     -------
@@ -25,9 +27,10 @@ def labels_of_marks(marks_paths: Sequence[Path]) -> pd.DataFrame:
 
     Raises
     ------
-    SdorError : a table is damaged, or nothing was marked.
+    SdorError : a table is damaged, a mark is wrong, or nothing was marked.
     """
-    marks = pd.concat([read_parquet(path) for path in marks_paths], ignore_index=True)
+    index = read_parquet(index_path, ["clip", "frame"])
+    marks = widened(read_marks(marks_paths, lengths_of(index)), index, neighbours)
     if marks.empty:
         raise SdorError(
             f"{marks_paths[-1]}: no labelled frame among the highest-ranked ones; raise "

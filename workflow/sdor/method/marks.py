@@ -25,11 +25,11 @@ NEEDED = ("clip", "frame", "label")
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 TYPES = {
-    "clip": object,
+    "clip": str,
     **dict.fromkeys(("frame", "first", "last"), np.int64),
     "time": np.float64,
     "label": np.int8,
-    "event": object,
+    "event": str,
     "round": np.int64,
 }
 
@@ -117,6 +117,50 @@ def read_marks(paths: Sequence[Path], clips: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TYPES.items()}
     )
+
+
+def widened(marks: pd.DataFrame, index: pd.DataFrame, neighbours: int) -> pd.DataFrame:
+    """The frames that marks stand for: those marked, and those around them in their clip.
+
+    A mark is of the nearest frame of its clip that there is. A marked frame has its own label. One
+    around several belongs to that of the earlier round; in a round, to the nearer one, and at the
+    same distance to the anomaly.
+
+    Parameters
+    ----------
+    marks : of `read_marks`. index : clip and frame of all frames, in order.
+    neighbours : frames on either side.
+
+    Returns
+    -------
+    clip, frame, label (1 or 0), picked (whether it was marked itself), round, in the order of
+    rounds and then of `index`.
+    """
+    known = index[["clip", "frame"]].astype({"clip": str}).sort_values("frame")
+    known["nearest"] = known["frame"]
+    marks = marks[["clip", "frame", "label", "round"]].sort_values("frame")
+    marks = pd.merge_asof(marks, known, on="frame", by="clip", direction="nearest")
+    offsets = pd.DataFrame({"offset": range(-neighbours, neighbours + 1)})
+    near = marks.dropna().merge(offsets, how="cross")
+    near = near.assign(
+        frame=(near["nearest"] + near["offset"]).astype(np.int64), distance=near["offset"].abs()
+    )
+    near["picked"] = near["distance"] == 0
+    # A mark goes before the marks around it; of two at one frame, the later one.
+    near["turn"] = near["round"].where(~near["picked"], -near["round"])
+    near = near.sort_values(
+        ["picked", "turn", "distance", "label"], ascending=[False, True, True, False]
+    )
+    nearest = near.drop_duplicates(["clip", "frame"])
+    found = index[["clip", "frame"]].merge(nearest, on=["clip", "frame"])
+    ordered = found.sort_values("round", kind="stable", ignore_index=True)
+    return ordered[["clip", "frame", "label", "picked", "round"]]
+
+
+def lengths_of(index: pd.DataFrame) -> pd.DataFrame:
+    """Clip and frames (the last one's number) of each clip of some frames, in order."""
+    last = index.groupby("clip", sort=False)["frame"].max()
+    return last.rename("frames").reset_index()
 
 
 def standing_marks(lines: Iterable[tuple[int, Mark]], path: Path) -> dict[str, Mark]:

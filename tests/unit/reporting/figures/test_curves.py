@@ -54,7 +54,7 @@ def test_the_mean_roc_curve_has_the_mean_area_and_a_band_over_the_seeds():
 
 def test_feedback_leaves_out_what_was_marked_up_to_each_round(tmp_path):
     runs = write_feedback(write_runs(tmp_path, seeds=2))
-    figure = feedback.draw([runs], rounds=2, last=2)
+    figure = feedback.draw([runs], rounds=2, last=2, neighbours=0)
     every, unmarked = ({line.get_label(): line for line in axes.lines} for axes in figure.axes)
     truth = runs.ground_truth
     first = (truth["clip"] == "clip_0") & truth["frame"].isin([3, 4, 5])

@@ -44,7 +44,9 @@ def drawn(name, folder):
         draw = {"timeline": lambda: timeline.draw(runs, 2), "roc": lambda: roc.draw(runs)}
         return draw.get(name, lambda: loss.draw(runs, 2, "l1"))()
     if name == "feedback":
-        return feedback.draw([write_feedback(write_runs(folder, seeds=2))], rounds=2, last=2)
+        return feedback.draw(
+            [write_feedback(write_runs(folder, seeds=2))], rounds=2, last=2, neighbours=0
+        )
     if name == "saliency":
         runs = write_runs(folder)
         masks = write_maps(runs, ("paper", "vgg16"))
@@ -119,8 +121,8 @@ def test_a_figure_with_nothing_to_show_says_why(tmp_path):
         "ped2, variant paper: no ROC curve (labelled frames of one class at most)": roc.draw(
             unlabelled
         ),
-        "No rounds of feedback": feedback.draw([], rounds=2, last=2),
-        "(ped2: frames of one class at most)": feedback.draw([write_feedback(unlabelled)], 2, 2),
+        "No rounds of feedback": feedback.draw([], rounds=2, last=2, neighbours=0),
+        "(ped2: frames of one class at most)": feedback.draw([write_feedback(unlabelled)], 2, 2, 0),
         "No saliency map": saliency.draw([], "12"),
         "No AUC at different anomaly rates": anomaly_rates.draw(alone),
         "No AUC per iteration (street: no ground truth)": iterations.draw(street, "paper"),

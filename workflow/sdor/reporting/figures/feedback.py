@@ -1,7 +1,6 @@
 """Figure 3: ROC curves before the (simulated) expert's feedback and after each round of it."""
 
 from collections.abc import Iterable
-from itertools import product
 from typing import Any
 
 import matplotlib as mpl
@@ -9,18 +8,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sdor.files import read_parquet
+from sdor.method.marks import lengths_of, read_marks, widened
 from sdor.reporting.figures import style
 from sdor.reporting.figures.roc import Curves, labelled_scores, panel, roc_curves
 from sdor.reporting.runs import Runs
 
 
-def draw(scenes: Iterable[Runs], rounds: int, last: int) -> Figure:
+def draw(scenes: Iterable[Runs], rounds: int, last: int, neighbours: int) -> Figure:
     """Two panels a scene: all labelled frames, and without those that the expert touched.
 
-    The rounds of feedback on each scene's runs begin with the model of iteration `last`.
+    The rounds of feedback on each scene's runs begin with the model of iteration `last`. Of a mark,
+    so many `neighbours` on either side are touched, too.
     """
-    found = {runs.scene: _curves(runs, rounds, last) for runs in scenes}
+    found = {runs.scene: _curves(runs, rounds, last, neighbours) for runs in scenes}
     shown = {scene: parts for scene, parts in found.items() if any(next(iter(parts.values()))[0])}
     missing = {scene: "frames of one class at most" for scene in found if scene not in shown}
     if not shown:
@@ -48,7 +48,7 @@ def draw(scenes: Iterable[Runs], rounds: int, last: int) -> Figure:
     return figure
 
 
-def _curves(runs: Runs, rounds: int, last: int) -> dict[str, Curves]:
+def _curves(runs: Runs, rounds: int, last: int, neighbours: int) -> dict[str, Curves]:
     """By part of the frames, the ROC curves before any feedback and after each round.
 
     What the expert had touched by a round, neighbours too, is left out in the second part. Last
@@ -59,8 +59,13 @@ def _curves(runs: Runs, rounds: int, last: int) -> dict[str, Curves]:
     frames, scores = labelled_scores(runs, [f"{place}/scores.parquet" for place in places])
     index = pd.MultiIndex.from_frame(runs.ground_truth[["clip", "frame"]])
     left = np.ones(scores.shape, dtype=bool)
-    for (number, place), (seed, folder) in product(enumerate(after), enumerate(runs.folders)):
-        marks = read_parquet(folder / place / "marks.parquet", ["clip", "frame"])
-        left[number + 1 :, seed] &= ~index.isin(pd.MultiIndex.from_frame(marks))
+    for seed, folder in enumerate(runs.folders):
+        marks = read_marks(
+            [folder / place / "marks.csv" for place in after], lengths_of(runs.times)
+        )
+        touched = widened(marks, runs.times, neighbours)
+        for number in range(1, rounds + 1):
+            marked = touched.loc[touched["round"] == number, ["clip", "frame"]]
+            left[number:, seed] &= ~index.isin(pd.MultiIndex.from_frame(marked))
     every, unmarked = roc_curves(scores[:-1], frames), roc_curves(scores, frames, left)
     return {"all labelled frames": every, "without marked frames": unmarked}
