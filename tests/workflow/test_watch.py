@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 import yaml
 from synthetic_walkers import RUNS, walkers
+from workplace import CONFIG as STUDY
 from workplace import MOTION, Workplace
 
+METHOD = STUDY["method"]
 CONFIG = {
     "weights": {"resnet18": "random"},
     "device": "cpu",
     "precision": "fp32",
     "tracking": {"enabled": False},
-    "variants": {"motion": {"approach": "motion"}},
+    "main": "motion",
+    "variants": {"motion": {"approach": "motion"}, "paper": {}},
     "motion": MOTION,
+    "method": METHOD,
     "events": {"budget": 3},
 }
 LOOKED = re.compile(
@@ -95,6 +99,34 @@ def test_it_says_what_there_is_and_makes_no_tables(watched):
     assert found == {"gate": 4, "yard": 1, "dead": 1}
     assert not (work.folder / "results/tables").exists()
     assert not (work.folder / "mlflow.db").exists()
+
+
+PAPER = ("watchlist", "--config", "approach=paper")
+
+
+def test_the_papers_approach_trains_where_there_is_video(watched):
+    jobs = watched[0].planned_jobs(*PAPER)
+    assert (jobs["paper_moments"], jobs["previews"], jobs["camera_page"]) == (3, 3, 3)
+    assert (jobs["train"], jobs["ensemble"]) == (2 * METHOD["iterations"], 2)
+    assert jobs["look"] == jobs["saliency"] == jobs["clips"] == jobs["evaluate"] == 0
+
+
+@pytest.mark.nightly
+def test_the_papers_approach_makes_the_same_page(watched, tmp_path):
+    shutil.copytree(watched[0].folder, tmp_path / "work", symlinks=True)
+    work = Workplace(tmp_path / "work")
+    os.remove(work.folder / "rec/gate/late.mkv")
+    done = work.run(*PAPER)
+    assert done.returncode == 0, done.stdout
+    first = moments(work)[0]
+    assert (first["camera"], first["kind"], bool(first["box"])) == ("gate", "moment", True)
+    assert (work.folder / "results" / first["preview"]).is_file()
+    page = (work.folder / "results/watchlist.html").read_text()
+    said = "gate/text.mp4", "dead/all.mp4", "nothing of it can be read", "trainable: layer4"
+    assert [words for words in said if words not in page] == []
+    assert "Nothing to be done" in work.run(*PAPER).stdout
+    # Back again, what was looked at is still there.
+    assert work.planned("watchlist") == {"camera_page", "all_cameras_page", "watchlist"}
 
 
 @pytest.mark.nightly

@@ -69,7 +69,9 @@ with one_line_faults():
         ),
         now=began(),
     )
-    SOURCES, LABELS = fingerprints(STUDY.scenes.values(), STATE / "sdor" / "contents.json")
+    # Only the paper's approach goes the way of scenes with cameras, too.
+    FILMED = STUDY.scenes | (STUDY.cameras if STUDY.approach == "paper" else {})
+    SOURCES, LABELS = fingerprints(FILMED.values(), STATE / "sdor" / "contents.json")
     WEIGHTS = {
         name: weights_setting(STUDY.weights.get(name, "auto"), name)
         for name in sorted({method.backbone for method in STUDY.methods.values()})
@@ -138,8 +140,8 @@ def growing(**amounts):
 
 def remarks_of(scene):
     """What is to be said of a scene's files before any of them is decoded, a line each."""
-    passed_over = [f"passed over: {file}" for file in SCENES[scene].passed_over]
-    return [*copies(SCENES[scene], SOURCES), *passed_over]
+    passed_over = [f"passed over: {file}" for file in FILMED[scene].passed_over]
+    return [*copies(FILMED[scene], SOURCES), *passed_over]
 
 
 def of_approach(name):
@@ -153,7 +155,7 @@ def rates_of(scene):
 
     It tells their order, too: clips in another order are to be looked at again.
     """
-    return {clip.name: clip.fps for clip in SCENES[scene].clips}
+    return {clip.name: clip.fps for clip in FILMED[scene].clips}
 
 
 def time_files(scene, view):
@@ -184,7 +186,7 @@ onstart:
         found = [clip.path for camera in CAMERAS.values() for clip in camera.clips]
         size = sum(os.stat(path).st_size for path in found if os.path.exists(path)) / 1e9
         say(f"{STUDY.videos}: {len(CAMERAS)} cameras, {len(found):,} files, {size:.1f} GB")
-    remarks = {f"scene {scene}": remarks_of(scene) for scene in SCENES}
+    remarks = {f"scene {scene}": remarks_of(scene) for scene in FILMED}
     for where, lines in {**remarks, STUDY.videos: STUDY.left}.items():
         more = [f"{len(lines) - 10} more like these"] * (len(lines) > 10)
         for line in [*lines[:10], *more]:

@@ -68,7 +68,7 @@ rule frames:
             "versions": versions_of(*DECODERS),
             "source": SOURCES[w.scene, w.clip],
             # At which rate, is for the table of clips.
-            "timed": SCENES[w.scene].clip(w.clip).fps is not None,
+            "timed": FILMED[w.scene].clip(w.clip).fps is not None,
             **sampling_of(w.scene, w.clip),
             "masks": masks_of(w.scene, w.view),
         },

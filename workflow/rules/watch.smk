@@ -1,4 +1,5 @@
-# The operator's way: video ─ look ─ rank ─ moments ─ watchlist. Frames are not stored.
+# The operator's way: video ─ look ─ rank ─ moments ─ watchlist. Frames are not stored, but by the
+# paper's approach, whose moments follow from a run's ensemble.
 
 WATCH = "results/{scene}/watch"
 WATCH_LOG = "results/logs/{scene}/watch"
@@ -129,13 +130,54 @@ rule moments:
         "../scripts/moments.py"
 
 
+# The same files of the paper's approach, from its final scores.
+rule paper_moments:
+    input:
+        unpack(lambda w: cuts(FILMED[w.scene])),
+        unpack(lambda w: run_watched(w.scene, w.variant, w.seed)),
+        times=lambda w: time_files(w.scene, METHODS[w.variant].view),
+    output:
+        looks=f"{RUN}/watch/looks.parquet",
+        scores=f"{RUN}/watch/scores.parquet",
+        events=f"{RUN}/watch/events.parquet",
+        heat=f"{RUN}/watch/heat.npy",
+    log:
+        f"{RUN_LOG}/moments.log",
+    benchmark:
+        f"{RUN_TIME}/moments.tsv"
+    wildcard_constraints:
+        variant=of_approach("paper"),
+    conda:
+        ENVIRONMENT
+    threads: NETWORK_THREADS
+    resources:
+        **growing(mem_mb=4000, runtime=60),
+        gpu=NETWORK_GPUS,
+    params:
+        stage=lambda w: {
+            "code": code_of("sdor.operator.paper", "sdor.video.cuts"),
+            "versions": versions_of("numpy", "scipy", "av", "torch", "torchvision"),
+            "trainable": METHODS[w.variant].training.trainable,
+            "events": STUDY.events.as_document(),
+            "clips": [
+                [one.name, one.source, one.first, one.last, one.fps]
+                for one in FILMED[w.scene].clips
+            ],
+            "compute": COMPUTE,
+        },
+    script:
+        "../scripts/paper_moments.py"
+
+
 rule previews:
     input:
+        unpack(lambda w: cuts(CAMERAS[w.scene])),
         rendered_video,
-        rules.moments.output,
-        scores=rules.rank.output.scores,
+        events=f"{PAGE}/events.parquet",
+        heat=f"{PAGE}/heat.npy",
+        scores=f"{PAGE}/scores.parquet",
     output:
-        directory(f"{WATCH}/previews"),
+        directory(f"{PAGE}/previews"),
     log:
         f"{WATCH_LOG}/previews.log",
     benchmark:
@@ -146,7 +188,7 @@ rule previews:
         **growing(mem_mb=2000, runtime=30),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.operator.watchlist", "sdor.study.cameras"),
+            "code": code_of("sdor.operator.watchlist", "sdor.video.cuts"),
             "versions": versions_of("numpy", "av", "pillow"),
             "lead": STUDY.events.lead,
         },
@@ -173,8 +215,9 @@ rule camera_page:
             "code": code_of("sdor.operator.watchlist", "sdor.study.cameras"),
             "template": file_sha256(PROJECT / "workflow/report/watchlist.html.j2"),
             "cameras": [w.scene],
+            "folders": [PAGE.format(scene=w.scene)],
             "lead": STUDY.events.lead,
-            "left": [one[:2] for one in STUDY.left if one.camera == w.scene],
+            "left": left_of(w.scene),
             "home": "../watchlist.html",
             "settings": SETTINGS_SHOWN,
         },
@@ -198,8 +241,9 @@ use rule camera_page as all_cameras_page with:
             "code": code_of("sdor.operator.watchlist", "sdor.study.cameras"),
             "template": file_sha256(PROJECT / "workflow/report/watchlist.html.j2"),
             "cameras": list(CAMERAS),
+            "folders": [PAGE.format(scene=name) for name in CAMERAS],
             "lead": STUDY.events.lead,
-            "left": [one[:2] for one in STUDY.left],
+            "left": left_of(),
             "home": "",
             "settings": SETTINGS_SHOWN,
         },

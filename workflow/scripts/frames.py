@@ -1,10 +1,11 @@
 from sdor.running.jobs import job
+from sdor.running.run import began
 from sdor.video.cuts import located_scene
 from sdor.video.frames import View, extract_clip
 
 w, output = snakemake.wildcards, snakemake.output
 with job(snakemake, f"frames of {w.scene}/{w.clip} at {w.view}") as work:
-    scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"))
+    scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"), began())
     view = View.named(w.view)
     found = extract_clip(scene.clip(w.clip), scene.masks, view, output.frames, output.times)
     left_out = f" of {len(found.times):,}" if not found.sampled.all() else ""

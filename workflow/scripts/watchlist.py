@@ -9,7 +9,7 @@ stage, output = snakemake.params.stage, snakemake.output
 with job(snakemake, f"watchlist of {', '.join(stage['cameras'])}") as work:
     count = write_watchlist(
         cameras_of(stage["cameras"], snakemake.config, began()),
-        [Path(f"results/{name}/watch") for name in stage["cameras"]],
+        [Path(folder) for folder in stage["folders"]],
         (Path(output.page), Path(output.table)),
         lead=stage["lead"],
         left=stage["left"],

@@ -338,7 +338,7 @@ def test_parts_of_a_file_have_their_own_clocks_and_adjoin(camera, tmp_path):
 
 def test_a_clock_that_is_mended_reaches_looks_that_are_kept(camera, tmp_path, monkeypatch):
     looked_at(camera, BLIND, tmp_path)
-    monkeypatch.setattr("sdor.operator.archive.clock_of", lambda *_: datetime(2026, 11, 26))
+    monkeypatch.setattr("sdor.video.clock.clock_of", lambda *_: datetime(2026, 11, 26))
     assert [*looked_at(camera, BLIND, tmp_path)["clock"]] == 3 * ["2026-11-26T00:00:00"]
 
 

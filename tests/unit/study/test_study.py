@@ -107,10 +107,19 @@ def test_the_operators_config_needs_a_folder_and_no_scenes(study, tmp_path):
     found = study(scenes=None, videos=".", **config)
     assert (list(found.scenes), list(found.cameras)) == ([], [tmp_path.name])
     assert (found.plan.main, list(judged(found).values())) == ("motion", [[]] * 5)
+    assert (found.approach, found.watched()) == ("motion", "paper")
     with pytest.raises(
         SdorError, match=r"^c\.yaml: scenes: is missing; .* --config videos=FOLDER$"
     ):
         study(scenes=None, **config)
+
+
+def test_a_watchlist_of_the_papers_approach_has_a_variant_of_it(study):
+    both = {"approach": "paper", "variants": {"fast": {"approach": "motion"}, "a": {}, "b": {}}}
+    assert study(**both, main="fast").watched() == "a"
+    assert study(**both, main="b").watched() == "b"
+    with pytest.raises(SdorError, match=r"^c\.yaml: approach: paper: no variant is of it; add "):
+        study(approach="paper", variants={"fast": {"approach": "motion"}})
 
 
 VARIANTS = {

@@ -1,17 +1,27 @@
 # What the rules of watch.smk ask for.
 
+from functools import cache
+
 from sdor.study.study import read_method
+from sdor.video.frames import holds_frames
 
 with one_line_faults():
-    # Whatever the study compares: a watchlist is made by the approach "motion".
+    # Whatever the study compares: this is what the approach "motion" makes a watchlist by.
     WATCHING = read_method({**STUDY.document["motion"], "approach": "motion"}, STUDY.file)
     WEIGHTS.setdefault(
         WATCHING.backbone,
         weights_setting(STUDY.weights.get(WATCHING.backbone, "auto"), WATCHING.backbone),
     )
 
-# What a page says of how it was made.
-SETTINGS_SHOWN = {"motion": WATCHING.as_document(), "events": STUDY.events.as_document()}
+# Where what a camera's page is made from lies, and what the page says of how that was made.
+WATCHED = STUDY.watched()
+if STUDY.approach == "paper":
+    PAGE = f"results/{{scene}}/{WATCHED}/seed{STUDY.seeds[0]}/watch"
+    SETTINGS_SHOWN = {"method": METHODS[WATCHED].as_document()}
+else:
+    PAGE = "results/{scene}/watch"
+    SETTINGS_SHOWN = {"motion": WATCHING.as_document()}
+SETTINGS_SHOWN |= {"events": STUDY.events.as_document()}
 
 
 def listing_of(camera):
@@ -40,4 +50,25 @@ def rendered_video(wildcards):
 def page_files(name):
     """What a camera's part of a page is made from."""
     made = ("looks.parquet", "scores.parquet", "events.parquet", "heat.npy", "previews")
-    return [f"results/{name}/watch/{file}" for file in made]
+    return [f"{PAGE.format(scene=name)}/{file}" for file in made]
+
+
+def left_of(*names):
+    """What of some cameras' files, or of all, is not looked at, and what else is to be said."""
+    known = [name for name in names or CAMERAS if name in FILMED]
+    return [
+        *(one[:2] for one in STUDY.left if not names or one.camera in names),
+        *(("", f"{name}: {remark}") for name in known for remark in remarks_of(name)),
+    ]
+
+
+@cache
+def run_watched(scene, variant, seed):
+    """Files of a run of the paper's approach that moments follow from; none of too little video."""
+    run, clips = Run(STUDY, scene, variant, int(seed)), FILMED[scene].clips
+    is_there = not any(clip.rendered or clip.sequence for clip in clips)
+    if is_there and not holds_frames(clips, run.least_frames):
+        return {}
+    found = {"models": run.each("model.safetensors"), "index": run.initial}
+    found |= {"rows": run.mapped_rows, "weights": run.weights}
+    return {**found, "scores": f"{run.folder}/ensemble.parquet"}

@@ -35,17 +35,38 @@ def write_saliency(
     ------
     SdorError : an input is damaged or does not fit to the others.
     """
+    total = localised_scores(models, sources, trainable=trainable, compute=compute)
+    with atomic(output) as temporary:
+        np.save(temporary, total)
+
+
+def localised_scores(
+    models: Sequence[Path],
+    sources: Sources,
+    places: Rows | None = None,
+    *,
+    trainable: str,
+    compute: Compute,
+) -> NDArray[np.float32]:
+    """The maps (frames, h, w) that `write_saliency` writes, of all frames or of some.
+
+    Parameters
+    ----------
+    places : of the frames in the sources' index, from 0; None: all.
+    """
     inputs, frames = sources.open("layer4" if trainable == "layer4" else "all", compute)
+    rows = frames["row"].to_numpy()
+    rows = rows if places is None else rows[places]
     # Models that share the backbone's weights share its maps, which is where the time goes.
     groups = [list(models)] if trainable == "head" else [[model] for model in models]
-    total: NDArray[Any] | float = 0.0
+    total: Any = np.float32(0)
     for group in groups:
         scorers = [load_scorer(model, sources.weights, trainable=trainable) for model in group]
         for scorer in scorers:
             compute.place(scorer)
-        total = total + _localised(scorers, inputs, frames["row"].to_numpy()) / len(models)
-    with atomic(output) as temporary:
-        np.save(temporary, total)
+        total = total + _localised(scorers, inputs, rows) / len(models)
+    maps: NDArray[np.float32] = total
+    return maps
 
 
 def _localised(scorers: Sequence[Scorer], inputs: Inputs, rows: Rows) -> NDArray[np.float32]:

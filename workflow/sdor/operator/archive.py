@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +28,7 @@ from sdor.files import (
 from sdor.operator.look import Eye, Looks, look
 from sdor.operator.pace import Pace, Say
 from sdor.study.scenes import Clip, Scene
-from sdor.video.clock import clock_of, stretches
+from sdor.video.clock import in_order_of_time, recorded
 from sdor.video.decode import Declared, declared
 from sdor.video.frames import read_clip
 from sdor.video.picture import Doubt, Picture, UnreadableError
@@ -72,18 +71,11 @@ def look_at_camera(
     rows = []
     for clip in scene.clips:
         facts = _looked_at(clip, eye, looks[clip.name], threads, pace)
-        when = _when(clip, told[clip.name], facts["first"])
+        when = recorded(clip.path, told[clip.name], facts["first"])
         rows.append({"clip": clip.name, "source": clip.source, **facts, **when})
-    table = pd.DataFrame(rows)
-    read, wrong = (table[(table["look"] != "") == it].copy() for it in (True, False))
-    table = wrong.assign(stretch=-1, offset=0.0)
-    if len(read):
-        clocks = [datetime.fromisoformat(one) if one else None for one in read["clock"]]
-        placed = stretches(clocks, read["seconds"].tolist(), read["begin"].tolist())
-        read["stretch"], read["offset"] = zip(*placed, strict=True)
-        table = pd.concat([read.sort_values(["stretch", "offset"], kind="stable"), table])
-    write_parquet(output, table.reset_index(drop=True), about)
-    kept, failed = set(read["look"]), set(wrong["clip"])
+    table = in_order_of_time(pd.DataFrame(rows))
+    write_parquet(output, table, about)
+    kept, failed = set(table["look"]), set(table["clip"][table["look"] == ""])
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.iterdir():  # of clips that are gone, or of other settings
         # What cannot be read now may be there again tomorrow.
@@ -136,13 +128,6 @@ def _name(clip: Clip, eye: Eye) -> str:
         return f"{clip.name}-{digest_of([content_of(clip), eye.key])}"
     except OSError:  # which looking at it says, too
         return clip.name
-
-
-def _when(clip: Clip, told: Declared | None, first: float) -> About:
-    """Clock and timestamp of a clip's first frame, which is some seconds into its source."""
-    clock = clock_of(clip.path, told.metadata if told else {})
-    words = (clock + timedelta(seconds=first)).isoformat() if clock else ""
-    return {"clock": words, "begin": (told.begin if told else 0.0) + first}
 
 
 def _length(clip: Clip, told: Declared | None) -> tuple[float, int]:

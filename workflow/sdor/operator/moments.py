@@ -44,19 +44,40 @@ def write_moments(
     """
     scores, told = read_parquet(files[1]), read_about(files[1])
     scores["clock"] = clocks_of(scores, archive.clips)
-    found = find_events(scores, settings, scores["blocked"].to_numpy()).assign(
-        kind="moment", words=""
-    )
-    found = found[found["unusual"] >= LEAST].reset_index(drop=True)
+    found = standing_out(scores, settings, scores["blocked"].to_numpy())
     changes = [_change(scores, *one) for one in told["changes"]]
     if changes:
         found = pd.concat([found, pd.DataFrame(changes)], ignore_index=True)
-    names = [f"{told['camera']}/{one}" for one in found["event"]]
-    found["event"] = [digest(one.encode())[:10] for one in names]
     heat = np.zeros((len(found), FINE * DOWN, FINE * ACROSS), dtype=np.float32)
     if len(found):
         model = CameraModel.load(files[0])
         heat[:] = [_heat(archive, model, *one) for one in _peaks(found)]
+    return write_found(found, heat, scores, outputs, {**about, "camera": told["camera"]})
+
+
+def standing_out(
+    scores: pd.DataFrame, settings: EventSettings, blocked: NDArray[np.bool_] | None = None
+) -> pd.DataFrame:
+    """The events of a camera that are worth a look (see `find_events`), as moments."""
+    found = find_events(scores, settings, blocked).assign(kind="moment", words="")
+    return found[found["unusual"] >= LEAST].reset_index(drop=True)
+
+
+def write_found(
+    found: pd.DataFrame,
+    heat: NDArray[np.float32],
+    scores: pd.DataFrame,
+    outputs: tuple[Path, Path],
+    about: About,
+) -> pd.DataFrame:
+    """Write events and their heat (events, rows, columns), as `write_moments` says.
+
+    Parameters
+    ----------
+    scores : clip, frame and clock of all frames. about : camera is its name.
+    """
+    names = [f"{about['camera']}/{one}" for one in found["event"]]
+    found["event"] = [digest(one.encode())[:10] for one in names]
     rows = scores.set_index(["clip", "frame"])["clock"]
     found["clock"] = [
         rows.get(key, pd.NaT) for key in zip(found["clip"], found["peak"], strict=True)

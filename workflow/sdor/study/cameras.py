@@ -149,9 +149,9 @@ def find_camera(name: str, config: About, now: float) -> Scene:
     return camera
 
 
-def cameras_of(names: Iterable[str], config: About, now: float) -> list[Scene]:
-    """Cameras of a config, each with the clips that are still there, if any."""
-    if not config.get("videos"):
+def cameras_of(names: Sequence[str], config: About, now: float) -> list[Scene]:
+    """Cameras of a config, each with the clips that are still there, if any, and its scenes."""
+    if not config.get("videos") or set(names) <= set(config.get("scenes", [])):
         return [find_scene(name, config["scene_folder"], config["data_root"]) for name in names]
     root = Path(os.path.expanduser(config["videos"]))
     found = find_cameras(root, now=now).scenes

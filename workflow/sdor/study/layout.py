@@ -1,5 +1,6 @@
 """Where the files between the stages lie, and which of them a stage starts from."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,7 +56,8 @@ class Run:
     @property
     def frames(self) -> dict[str, str]:
         """Clip: its frames as the method sees them, in the scene's order."""
-        return stored_frames(self.study.scenes[self.scene], self.method.view)
+        known = {**self.study.cameras, **self.study.scenes}
+        return stored_frames(known[self.scene], self.method.view)
 
     def features(self, layer: str = "") -> str:
         """Features of all frames, of a layer; of the one that the initial scores start from."""
@@ -84,6 +86,13 @@ class Run:
         """What saliency maps start from: the trunk's maps where they are kept, else frames."""
         kept = self.paper.training.trainable == "layer4"
         return self.rows if kept else list(self.frames.values())
+
+    @property
+    def least_frames(self) -> int:
+        """How many it needs: a bag of Sp, and one member of A and of N."""
+        labels = self.paper.labels
+        share = min(labels.anomalous_fraction, labels.normal_fraction)
+        return max(self.paper.initial.sp_bag_size, math.ceil(1 / share))
 
     @property
     def flow(self) -> str:

@@ -43,6 +43,7 @@ class Study(Settings):
     file : the config file's name, for messages.
     asked : names of all scenes. scenes : those that are there.
     videos : the folder that `cameras` are found in; "": they are the scenes.
+    approach : that the watchlist of the cameras goes by.
     left : what in that folder is not looked at.
     methods : the complete method of each variant. overrides : in what it differs from `method:`
         or `motion:`, by its approach.
@@ -67,6 +68,7 @@ class Study(Settings):
     compute: ComputeSettings
     weights: dict[str, str]
     videos: str
+    approach: Literal["motion", "paper"]
     data_root: str
     scene_folder: str
     missing_data: Literal["stop", "skip"]
@@ -96,6 +98,18 @@ class Study(Settings):
         others = [it for it in self.plan.backbones.on(scene) if self.methods[it].backbone != own]
         others += [it for it in self.shown() if isinstance(self.methods[it], MotionMethod)]
         return list(dict.fromkeys([main, *others])) if self.saliency else []
+
+    def watched(self) -> str:
+        """The variant whose scores a watchlist of the paper's approach shows; "": there is none.
+
+        It is the main one, or the first of this approach.
+        """
+        fitting = [
+            name
+            for name, it in self.methods.items()
+            if isinstance(it, Method) and it.anomaly_rate is None
+        ]
+        return self.plan.main if self.plan.main in fitting else next(iter(fitting), "")
 
     def pools(self) -> dict[str, Pool]:
         """The pools whose scenes are all there."""
@@ -293,7 +307,12 @@ def _check_names(study: Study) -> None:
 
 
 def _check_approach(study: Study) -> None:
-    """Refuse what goes on from the paper's network where the main variant has none."""
+    """Refuse what goes on from the paper's network where there is none."""
+    if study.approach == "paper" and not study.watched():
+        raise SdorError(
+            f"{study.file}: approach: paper: no variant is of it; add one under variants, as "
+            "paper: {}"
+        )
     if not isinstance(study.methods[study.plan.main], MotionMethod):
         return
     asked = [f"feedback.scenes: {name}" for name in study.feedback_scenes]

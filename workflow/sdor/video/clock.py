@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
+
+from sdor.files import About
+from sdor.video.decode import Declared
+
 DAY = r"(?<!\d)((?:19|20)\d\d)[-_./]?(\d\d)[-_./]?(\d\d)"
 # 2026-11-26_13-00-00, 20261126T130000Z, RecM01_20261126_130000_130015, ch1_20261126130000123.
 WHOLE = re.compile(
@@ -47,6 +52,37 @@ def clock_of(path: Path, metadata: Mapping[str, str]) -> datetime | None:
     if made and day and (known := _at(*day.groups())) and abs(made - known) > timedelta(days=2):
         return None
     return made
+
+
+def recorded(path: Path, told: Declared | None, first: float) -> About:
+    """Clock (ISO 8601, or "") and timestamp (s) of a clip's first frame.
+
+    Parameters
+    ----------
+    told : what its source says of itself, if anything. first : s that the frame is into it.
+    """
+    clock = clock_of(path, told.metadata if told else {})
+    words = (clock + timedelta(seconds=first)).isoformat() if clock else ""
+    return {"clock": words, "begin": (told.begin if told else 0.0) + first}
+
+
+def in_order_of_time(clips: pd.DataFrame) -> pd.DataFrame:
+    """Clips with the stretch that each is in, and offset, where in it it begins (s).
+
+    Parameters
+    ----------
+    clips : clock and begin (see `recorded`), seconds, failure; that of which nothing can be read,
+        with a failure, comes last, and has stretch -1.
+    """
+    read, wrong = (clips[(clips["failure"] == "") == it].copy() for it in (True, False))
+    wrong = wrong.assign(stretch=-1, offset=0.0)
+    if read.empty:
+        return wrong
+    clocks = [datetime.fromisoformat(one) if one else None for one in read["clock"]]
+    placed = stretches(clocks, read["seconds"].tolist(), read["begin"].tolist())
+    read["stretch"], read["offset"] = zip(*placed, strict=True)
+    read = read.sort_values(["stretch", "offset"], kind="stable")
+    return pd.concat([read, wrong], ignore_index=True)
 
 
 @dataclass

@@ -7,7 +7,7 @@ that moves all blocks alike is taken out. Fast motion changes many blocks too, b
 around as well; a cut stands alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from sdor.errors import SdorError
-from sdor.files import read_json
-from sdor.study.scenes import Joined, Rectangle, Scene, find_scene
+from sdor.files import About, read_json
+from sdor.study.cameras import cameras_of
+from sdor.study.scenes import Joined, Rectangle, Scene
 from sdor.video.decode import read_video
 from sdor.video.picture import Doubt, Frame, hide
 
@@ -80,15 +81,16 @@ def sequence_ranges(joined: Joined, masks: Sequence[Rectangle] = ()) -> list[tup
     return found
 
 
-def located_scene(name: str, config: Mapping[str, str], cuts: str | None) -> Scene:
-    """A scene by its name (see `find_scene`), its clips located if they are of a joined video.
+def located_scene(name: str, config: About, cuts: str | None, now: float = 0.0) -> Scene:
+    """A scene or camera by its name, its clips located if they are of a joined video.
 
     Parameters
     ----------
-    config : scene_folder and data_root of the study.
+    config : of the study: scenes, scene_folder and data_root, videos.
     cuts : file of what `sequence_ranges` found in the joined video, if there is one.
+    now : of a camera; see `find_cameras`.
     """
-    scene = find_scene(name, config["scene_folder"], config["data_root"])
+    [scene] = cameras_of([name], config, now)
     return locate(scene, read_json(cuts) if cuts else [])
 
 

@@ -6,7 +6,9 @@ is known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Self
 
@@ -83,6 +85,12 @@ class Reading:
             tuple(Doubt(*one) for one in about["doubts"]),
             about["failure"],
         )
+
+    def times_of(self, clip: Clip) -> FloatArray:
+        """Seconds in the source: by the frame rate of the scene file, where it gives one."""
+        if clip.fps is None:
+            return self.times
+        return (clip.first - 1 + np.arange(len(self.times))) / clip.fps
 
 
 def extract_clip(
@@ -179,6 +187,18 @@ def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
     raise UnreadableError(f"{clip.path}: ends before frame {clip.first}, where the clip begins")
 
 
+def holds_frames(clips: Iterable[Clip], least: int) -> bool:
+    """Whether so many frames can be read of some clips; more are not looked at."""
+    count = 0
+    for clip in clips:
+        with suppress(UnreadableError):
+            for _ in islice(read_clip(clip, []), least - count):
+                count += 1
+        if count >= least:
+            return True
+    return False
+
+
 def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int:
     """Write pictures as an `.npy` file of the frame store; returns how many there were.
 
@@ -245,7 +265,7 @@ def clips_table(
         remarks += [f"not read: {found.failure}"] if found.failure else []
         remarks += [f"clip {clip.name}: {doubt}" for doubt in found.doubts]
     read = [
-        (clip, found, _times(clip, found))
+        (clip, found, found.times_of(clip))
         for clip in scene.clips
         if not (found := readings[clip.name]).failure
     ]
@@ -291,13 +311,6 @@ def _counted(clip: Clip, found: Reading) -> Reading:
         return found
     doubt = Doubt(None, f"{words} (scene file), found {count}", "count")
     return replace(found, doubts=(doubt, *found.doubts))
-
-
-def _times(clip: Clip, found: Reading) -> FloatArray:
-    """Seconds in the source: by the frame rate of the scene file, where it gives one."""
-    if clip.fps is None:
-        return found.times
-    return (clip.first - 1 + np.arange(len(found.times))) / clip.fps
 
 
 def _refuse_doubts(clip: Clip, found: Reading) -> None:
