@@ -27,6 +27,7 @@ from sdor.running.run import (
     one_line_faults,
     pass_on_lines,
     require_writable,
+    rounds_then,
 )
 from sdor.study.backbones import ARCHITECTURES
 from sdor.study.config import load_yaml, typed
@@ -44,6 +45,7 @@ from sdor.study.layout import (
     runs,
     stored_frames,
 )
+from sdor.study.rounds import finished_rounds, note_command
 from sdor.study.settings import Method, MotionMethod
 from sdor.study.study import read_study, weights_setting, with_scenes
 
@@ -108,6 +110,7 @@ wildcard_constraints:
     seed="[0-9]+",
     t="[1-9][0-9]?",
     round="[1-9][0-9]?",
+    at="watch(/round[1-9][0-9]*)?",
     pool="|".join(STUDY.pools()) or "none",
 
 
@@ -182,6 +185,7 @@ def network_threads(wildcards):
 onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
+        note_command(sys.argv)
     if STUDY.videos:
         found = [clip.path for camera in CAMERAS.values() for clip in camera.clips]
         size = sum(os.stat(path).st_size for path in found if os.path.exists(path)) / 1e9

@@ -1,9 +1,11 @@
-# The operator's way: video ─ look ─ rank ─ moments ─ watchlist. Frames are not stored, but by the
-# paper's approach, whose moments follow from a run's ensemble.
+# The operator's way: video ─ look ─ rank (─ learn) ─ moments ─ watchlist. Frames are not stored, but
+# by the paper's approach, whose moments follow from a run's ensemble.
 
 WATCH = "results/{scene}/watch"
 WATCH_LOG = "results/logs/{scene}/watch"
 WATCH_TIME = "results/benchmarks/{scene}/watch"
+AT_LOG = "results/logs/{scene}/{at}"
+AT_TIME = "results/benchmarks/{scene}/{at}"
 
 
 rule basis:
@@ -104,25 +106,57 @@ rule rank:
         "../scripts/rank.py"
 
 
-rule moments:
+# From the marks of all rounds so far, always with the model without marks to start from: the answer
+# does not depend on how often it was learnt from.
+rule learn:
     input:
+        marks=lambda w: rounds_of(w.scene, f"watch/round{w.round}"),
         looks=rules.look.output[0],
         model=rules.rank.output.model,
         scores=rules.rank.output.scores,
     output:
-        events=f"{WATCH}/events.parquet",
-        heat=f"{WATCH}/heat.npy",
+        model=f"{WATCH}/round{{round}}/model.safetensors",
+        scores=f"{WATCH}/round{{round}}/scores.parquet",
     log:
-        f"{WATCH_LOG}/events.log",
+        f"{WATCH_LOG}/round{{round}}/learn.log",
     benchmark:
-        f"{WATCH_TIME}/events.tsv"
+        f"{WATCH_TIME}/round{{round}}/learn.tsv"
+    wildcard_constraints:
+        round="[1-9][0-9]*",
+    conda:
+        ENVIRONMENT
+    resources:
+        **growing(mem_mb=6000, runtime=60),
+    params:
+        stage={
+            "code": code_of("sdor.operator.rounds"),
+            "versions": versions_of("numpy", "scipy"),
+        },
+    script:
+        "../scripts/learn.py"
+
+
+rule moments:
+    input:
+        looks=rules.look.output[0],
+        model=f"{AT}/model.safetensors",
+        scores=f"{AT}/scores.parquet",
+        marks=lambda w: rounds_of(w.scene, w.at),
+    output:
+        events=f"{AT}/events.parquet",
+        heat=f"{AT}/heat.npy",
+        looks=f"{AT}/looks.npy",
+    log:
+        f"{AT_LOG}/events.log",
+    benchmark:
+        f"{AT_TIME}/events.tsv"
     conda:
         ENVIRONMENT
     resources:
         **growing(mem_mb=4000, runtime=30),
     params:
         stage=lambda w: {
-            "code": code_of("sdor.operator.moments"),
+            "code": code_of("sdor.operator.moments", "sdor.method.marks"),
             "versions": versions_of("numpy", "scipy", "torch"),
             "events": STUDY.events.as_document(),
         },
@@ -136,11 +170,13 @@ rule paper_moments:
         unpack(lambda w: cuts(FILMED[w.scene])),
         unpack(lambda w: run_watched(w.scene, w.variant, w.seed)),
         times=lambda w: time_files(w.scene, METHODS[w.variant].view),
+        marks=lambda w: rounds_of(w.scene, f"watch/round{ROUNDS.get(w.scene, 0)}"),
     output:
         looks=f"{RUN}/watch/looks.parquet",
         scores=f"{RUN}/watch/scores.parquet",
         events=f"{RUN}/watch/events.parquet",
         heat=f"{RUN}/watch/heat.npy",
+        seen=f"{RUN}/watch/looks.npy",
     log:
         f"{RUN_LOG}/moments.log",
     benchmark:
@@ -179,9 +215,9 @@ rule previews:
     output:
         directory(f"{PAGE}/previews"),
     log:
-        f"{WATCH_LOG}/previews.log",
+        f"{AT_LOG}/previews.log",
     benchmark:
-        f"{WATCH_TIME}/previews.tsv"
+        f"{AT_TIME}/previews.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -215,7 +251,7 @@ rule camera_page:
             "code": code_of("sdor.operator.watchlist", "sdor.study.cameras"),
             "template": file_sha256(PROJECT / "workflow/report/watchlist.html.j2"),
             "cameras": [w.scene],
-            "folders": [PAGE.format(scene=w.scene)],
+            "folders": [newest_of(w.scene)],
             "lead": STUDY.events.lead,
             "left": left_of(w.scene),
             "home": "../watchlist.html",
@@ -241,7 +277,7 @@ use rule camera_page as all_cameras_page with:
             "code": code_of("sdor.operator.watchlist", "sdor.study.cameras"),
             "template": file_sha256(PROJECT / "workflow/report/watchlist.html.j2"),
             "cameras": list(CAMERAS),
-            "folders": [PAGE.format(scene=name) for name in CAMERAS],
+            "folders": [newest_of(name) for name in CAMERAS],
             "lead": STUDY.events.lead,
             "left": left_of(),
             "home": "",

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from sdor.method.marks import read_marks
 from sdor.operator.archive import Archive
 from sdor.operator.moments import write_moments
 from sdor.running.jobs import job
@@ -8,11 +9,13 @@ from sdor.study.settings import EventSettings
 stage, read, output = snakemake.params.stage, snakemake.input, snakemake.output
 with job(snakemake, f"events of {snakemake.wildcards.scene}") as work:
     looks = Path(read.looks)
+    archive = Archive.read(looks, looks.with_name("looks"))
     found = write_moments(
-        Archive.read(looks, looks.with_name("looks")),
+        archive,
         (Path(read.model), Path(read.scores)),
-        (Path(output.events), Path(output.heat)),
+        (Path(output.events), Path(output.heat), Path(output.looks)),
         EventSettings.read(stage["events"]),
         about=stage,
+        marks=read_marks([*map(Path, read.marks)], archive.frames()),
     )
     work.summary = f"{len(found)} moments"

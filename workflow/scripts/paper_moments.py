@@ -16,6 +16,7 @@ with job(snakemake, f"events of {w.scene}/{w.variant}/seed{w.seed}") as work:
         Trained.of(read, stage["trainable"]) if read.get("scores") else None,
         Path(snakemake.output.events).parent,
         EventSettings.read(stage["events"]),
+        [*map(Path, read.marks)],
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
     )

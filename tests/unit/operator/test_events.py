@@ -21,14 +21,14 @@ def test_events_are_listed_for_other_programs():
     header, first, second, end = events_csv(found.assign(preview=["p/1.mp4", ""])).split("\n")
     assert header == (
         "event,rank,camera,clip,source,path,begin,end,peak,clock,first,last,peak_frame,score,unusual,"
-        "percentile,box,preview,kind"
+        "percentile,box,preview,kind,mark"
     )
     assert first == (
         f"{found['event'][0]},1,'@gate,'=a,'-in/=a.avi,'=/in/a.avi,105.000,105.000,105.000,"
-        "2026-11-26T13:01:01.100,2,2,2,9.000,5.396,100.000,0.250 0.000 0.500 1.000,p/1.mp4,moment"
+        "2026-11-26T13:01:01.100,2,2,2,9.000,5.396,100.000,0.250 0.000 0.500 1.000,p/1.mp4,moment,"
     )
     assert second == (
         f'{found["event"][1]},2,"yard, west",b,b.avi,/in/b.avi,105.000,105.000,105.000,'
-        ",2,2,2,5.000,2.698,80.000,,,moment"
+        ",2,2,2,5.000,2.698,80.000,,,moment,"
     )
     assert end == ""

@@ -19,6 +19,7 @@ from sdor.errors import SdorError
 from sdor.files import digest, read_about, write_parquet
 from sdor.method.flow import flow_of
 from sdor.method.maps import seeing
+from sdor.method.marks import read_marks
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
 from sdor.networks.fetch import resolve_weights
@@ -259,7 +260,7 @@ def test_a_saved_model_scores_a_piece_as_the_whole(watched):
 
 def test_a_moment_is_when_and_where_one_runs(watched, tmp_path):
     archive = Archive.read(watched / "looks.parquet", watched / "looks")
-    outputs = (tmp_path / "events.parquet", tmp_path / "heat.npy")
+    outputs = tuple(tmp_path / name for name in ("events.parquet", "heat.npy", "looks.npy"))
     files = (watched / "model.safetensors", watched / "scores.parquet")
     settings = EventSettings(budget=3, per="scene", lead=3.0)
     found = write_moments(archive, files, outputs, settings, about={})
@@ -270,14 +271,40 @@ def test_a_moment_is_when_and_where_one_runs(watched, tmp_path):
     assert abs(5 * row - 60) <= 15  # pixels from the runner's middle
     assert abs(5 * column - (20 + 7 * (first["peak"] - 1 - RUNS[1]))) <= 25
     assert first["x0"] <= (column + 0.5) / 36 <= first["x1"]
-    assert len(np.load(outputs[1])) == len(found)
+    assert len(np.load(outputs[1])) == len(np.load(outputs[2])) == len(found)
+
+
+def test_a_marked_moment_stays_or_stays_away_and_takes_no_place(watched, tmp_path):
+    archive = Archive.read(watched / "looks.parquet", watched / "looks")
+    outputs = tuple(tmp_path / name for name in ("events.parquet", "heat.npy", "looks.npy"))
+    files = (watched / "model.safetensors", watched / "scores.parquet")
+    settings = EventSettings(budget=1, per="scene", lead=3.0)
+    [before] = write_moments(archive, files, outputs, settings, {}).to_dict("records")
+
+    def marked(label):
+        (tmp_path / "round1.csv").write_text(
+            "id,event,clip,frame,first,last,label\n"
+            f"a,{before['event']},clip3,{before['peak']},{before['first']},{before['last']},{label}\n"
+        )
+        marks = read_marks([tmp_path / "round1.csv"], archive.clips)
+        return write_moments(archive, files, outputs, settings, {}, marks)
+
+    kept = marked("anomaly").set_index("event").loc[before["event"]]
+    assert (kept["mark"], kept["group"], kept["rank"]) == ("anomaly", "marked", 0)
+    columns = ["clip", "first", "last", "peak", "score", "unusual", "begin_seconds", "x0", "y1"]
+    assert kept[columns].to_dict() == {name: before[name] for name in columns}
+    assert np.isfinite(np.load(outputs[2])[-1]).all()
+    gone = marked("normal")
+    assert before["event"] not in set(gone["event"])
+    assert read_about(outputs[0])["dismissed"] == [["clip3", before["first"], before["last"]]]
+    assert marked("skip").to_dict("records")[0] == before
 
 
 def test_moments_are_called_alike_whatever_else_is_found_and_otherwise_in_each_camera(
     watched, tmp_path
 ):
     archive = Archive.read(watched / "looks.parquet", watched / "looks")
-    outputs = (tmp_path / "events.parquet", tmp_path / "heat.npy")
+    outputs = tuple(tmp_path / name for name in ("events.parquet", "heat.npy", "looks.npy"))
     model = CameraModel.load(watched / "model.safetensors")
     scores = pd.read_parquet(watched / "scores.parquet")
 
@@ -452,7 +479,7 @@ def test_a_camera_without_enough_video_says_so_and_has_no_scores(
     with pytest.raises(SdorError, match=r"model\.safetensors"):
         CameraModel.load(tmp_path / "model.safetensors")
     files = (tmp_path / "model.safetensors", tmp_path / "scores.parquet")
-    outputs = (tmp_path / "events.parquet", tmp_path / "heat.npy")
+    outputs = tuple(tmp_path / name for name in ("events.parquet", "heat.npy", "looks.npy"))
     archive = Archive.read(tmp_path / "looks.parquet", tmp_path / "looks")
     settings = EventSettings(budget=3, per="scene", lead=3.0)
     assert len(write_moments(archive, files, outputs, settings, {})) == 0

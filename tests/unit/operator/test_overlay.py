@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -175,6 +176,14 @@ def test_what_cannot_be_drawn_is_one_line(clip, saved, model, eye, tmp_path, cap
     saved.parents[2].joinpath("weights/resnet18.safetensors").write_bytes(b"other")
     with pytest.raises(SdorError, match=r"not the weights that .* was trained with"):
         open_camera(saved)
+
+
+def test_a_folder_stands_for_the_model_of_its_last_round(saved, model):
+    assert open_camera(saved.parent)[2] == open_camera(saved)[2]
+    (saved.parent / "round1").mkdir()
+    replace(model, about={**model.about, "round": 1}).save(saved.parent / "round1" / saved.name)
+    found, eye, _ = open_camera(saved.parent)
+    assert (found.about["round"], eye.size) == (1, model.method.input_size)
 
 
 WITHOUT_TORCH = """

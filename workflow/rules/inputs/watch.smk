@@ -13,13 +13,17 @@ with one_line_faults():
         weights_setting(STUDY.weights.get(WATCHING.backbone, "auto"), WATCHING.backbone),
     )
 
-# Where what a camera's page is made from lies, and what the page says of how that was made.
+    # Finished rounds of marks, beside the results.
+    ROUNDS = rounds_then(lambda: {name: len(finished_rounds(name)) for name in CAMERAS})
+
+# Where what a camera's page is made from lies, and what the page says of how that was made. What is
+# made anew after each round of marks lies at "watch", or at "watch/round3".
+AT = PAGE = "results/{scene}/{at}"
 WATCHED = STUDY.watched()
 if STUDY.approach == "paper":
-    PAGE = f"results/{{scene}}/{WATCHED}/seed{STUDY.seeds[0]}/watch"
+    PAGE = f"results/{{scene}}/{WATCHED}/seed{STUDY.seeds[0]}/{{at}}"
     SETTINGS_SHOWN = {"method": METHODS[WATCHED].as_document()}
 else:
-    PAGE = "results/{scene}/watch"
     SETTINGS_SHOWN = {"motion": WATCHING.as_document()}
 SETTINGS_SHOWN |= {"events": STUDY.events.as_document()}
 
@@ -47,10 +51,26 @@ def rendered_video(wildcards):
     return [file for file in files if file]
 
 
+def rounds_of(scene, at):
+    """The files of marks of the rounds up to one; none of what is learnt without marks."""
+    count = int(at.rpartition("round")[2]) if "round" in at else 0
+    return [f"feedback/{scene}/round{number}.csv" for number in range(1, count + 1)]
+
+
+def newest_of(name):
+    """Where the list of a camera lies that is shown: that of its last finished round.
+
+    The paper's approach learns nothing from marks, which have their say in its one list.
+    """
+    count = 0 if STUDY.approach == "paper" else ROUNDS.get(name, 0)
+    return PAGE.format(scene=name, at=f"watch/round{count}" if count else "watch")
+
+
 def page_files(name):
     """What a camera's part of a page is made from."""
     made = ("looks.parquet", "scores.parquet", "events.parquet", "heat.npy", "previews")
-    return [f"{PAGE.format(scene=name)}/{file}" for file in made]
+    own = [f"{newest_of(name)}/{file}" for file in made[1:]]
+    return [f"{PAGE.format(scene=name, at='watch')}/{made[0]}", *own]
 
 
 def left_of(*names):

@@ -223,7 +223,8 @@ class Archive:
     clips : the table of `look_at_camera`, without what could not be read.
     parts : one row a file, in the order of time: path, clip, stretch, begin, end (s of its first
         and last row, from the stretch's beginning), shift (from times in the source to these),
-        looked (frames that the network saw).
+        looked (frames that the network saw), last (number of the frame before which the next row
+        would be).
     """
 
     clips: pd.DataFrame
@@ -239,14 +240,22 @@ class Archive:
             first = None
             for part in range(clip["parts"]):
                 path = folder / clip["look"] / f"{part:04}.npz"
-                found = _members(path, "time", "looked")
-                time = found["time"]
+                found = _members(path, "time", "looked", "frame")
+                time, frame = found["time"], found["frame"]
                 first = time[0] if first is None else first
                 shift = clip["offset"] - first
                 about = {"path": path, "clip": clip["clip"], "stretch": clip["stretch"]}
                 ends = {"begin": time[0] + shift, "end": time[-1] + shift, "shift": shift}
-                rows.append({**about, **ends, "looked": len(found["looked"])})
+                last = frame[-1] + np.diff(frame, prepend=frame[0] - 1).max() - 1
+                rows.append({**about, **ends, "looked": len(found["looked"]), "last": last})
         return cls(clips, pd.DataFrame(rows))
+
+    def frames(self) -> pd.DataFrame:
+        """Clip, and frames (the highest number of a frame of it, in the source)."""
+        if self.parts.empty:
+            return pd.DataFrame(columns=["clip", "frames"])
+        last = self.parts.groupby("clip", sort=False)["last"].max()
+        return last.rename("frames").reset_index()
 
     def place(self, clip: str, frame: int) -> tuple[int, float]:
         """Stretch of a clip, and seconds of one of its frames in it."""

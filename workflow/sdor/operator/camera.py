@@ -16,6 +16,7 @@ from sdor.files import damaged, file_sha256
 from sdor.method.grid import MapArray
 from sdor.operator.look import Eye, See
 from sdor.operator.model import CameraModel
+from sdor.study.rounds import archive_of, newest
 from sdor.study.scenes import Rectangle
 
 
@@ -26,12 +27,15 @@ def open_camera(path: Path, weights: Path | None = None) -> tuple[CameraModel, E
 
     Parameters
     ----------
+    path : of the file, or `results/CAMERA/watch`: what was learnt from the last round of marks.
     weights : of the network; None: those of the run that made the model, beside its results.
 
     Raises
     ------
     SdorError : there is no model, it is damaged, or the weights are gone, or others.
     """
+    if path.is_dir():
+        path = newest(path) / "model.safetensors"
     if not path.is_file():
         raise SdorError(
             f"{path}: no such model; snakemake watchlist makes one for each camera, "
@@ -55,7 +59,8 @@ def weights_of(path: Path, model: CameraModel, weights: Path | None = None) -> P
     SdorError : they are not there, or others.
     """
     name = model.method.backbone
-    weights = weights or path.absolute().parents[2] / "weights" / f"{name}.safetensors"
+    results = archive_of(path.absolute().parent).parent.parent
+    weights = weights or results / "weights" / f"{name}.safetensors"
     if not weights.is_file():
         raise SdorError(f"{weights}: no weights of {name}; give them with --weights")
     if file_sha256(weights) != model.about["weights"]:

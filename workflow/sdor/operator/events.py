@@ -5,7 +5,7 @@ import pandas as pd
 COLUMNS = (
     "event rank camera clip source path begin end peak clock first last peak_frame score unusual"
 )
-COLUMNS += " percentile box preview kind"
+COLUMNS += " percentile box preview kind mark"
 SIDES = ["x0", "y0", "x1", "y1"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute, of a file's name
 
@@ -24,14 +24,15 @@ def events_csv(events: pd.DataFrame) -> str:
     Columns: event, rank, camera, clip, source, path; begin, end, peak (s in the source);
     clock (ISO 8601, empty where unknown); first, last, peak_frame (of the source); score, unusual,
     percentile; box (left, top, right, bottom from 0 to 1, with blanks between; empty where
-    unknown); preview; kind ("moment", unless `events` says another).
+    unknown); preview; kind ("moment", unless `events` says another); mark ("anomaly" where an
+    operator marked it so).
     """
     boxes = events[SIDES].to_numpy(dtype=float)
     words = ["" if (box != box).any() else " ".join(f"{one:.3f}" for one in box) for box in boxes]
     clocks = pd.to_datetime(events["clock"])
     known = [one.isoformat(timespec="milliseconds") if one == one else "" for one in clocks]
     kinds = events.get("kind", "moment")
-    table = events.assign(box=words, clock=known, kind=kinds)
+    table = events.assign(box=words, clock=known, kind=kinds, mark=events.get("mark", ""))
     table = table.rename(columns={"peak": "peak_frame", "peak_time": "peak"})[COLUMNS.split()]
     texts = table.select_dtypes(["object", "str"]).columns
     table[texts] = table[texts].map(_plain)

@@ -1,42 +1,60 @@
-"""The moments of a camera that are worth watching, with where in the picture they are."""
+"""The moments of a camera that are worth watching, with where in the picture they are.
 
+What an operator has marked has the last word: a dismissed moment never comes back, whatever the
+model says, and a confirmed one stays.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from sdor.files import About, atomic, digest, read_about, read_parquet, write_parquet
-from sdor.method.events import box_of, find_events
+from sdor.method.events import AROUND, SMOOTHING, box_of, find_events
 from sdor.method.flow import ACROSS, DOWN, FINE
+from sdor.method.marks import ANOMALY, LABELS, NORMAL
 from sdor.operator.archive import Archive
 from sdor.operator.model import MARGIN, CameraModel
+from sdor.operator.similar import look_of
 from sdor.study.settings import EventSettings
 from sdor.video.sampling import ROUNDING
+from sdor.video.timeline import Timeline
 
+BoolArray = NDArray[np.bool_]
 # Robust spreads above the median from which on a moment is shown: what is as high as half of the
 # frames saves nobody's time.
 LEAST = 1.0
 CHANGED = "picture changed"
+MARKED = "marked"  # the group of moments that an operator has marked as anomalies
+MEASURED = ("score", "unusual", "percentile")
+MARKS = ["clip", "frame", "first", "last", "label", "event"]  # columns of `read_marks` used here
 
 
 def write_moments(
     archive: Archive,
     files: tuple[Path, Path],
-    outputs: tuple[Path, Path],
+    outputs: tuple[Path, Path, Path],
     settings: EventSettings,
     about: About,
+    marks: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Write a table of the events, and changes of the picture, and an array of heat maps.
+    """Write a table of the events, and changes of the picture, and arrays of heat maps and looks.
 
     Parameters
     ----------
-    files : model and scores, as `rank` wrote them.
+    files : model and scores, as `rank` or `learn` wrote them.
     outputs : the table, with the columns of `find_events` (event: 10 hexadecimal digits, of the
         camera's name too, as recorders call files alike in each of their folders), and kind
-        ("moment", or "picture changed"), words (what changed), clock (local time of the peak, NaT
-        where nothing tells) and x0, y0, x1, y1 (0 to 1; where it is); and the heat maps (events,
-        24, 36).
+        ("moment", or "picture changed"), words (what changed), mark ("anomaly" of what was marked
+        so, else empty), clock (local time of the peak, NaT where nothing tells) and x0, y0, x1, y1
+        (0 to 1; where it is); the heat maps (events, 24, 36); and what each looks like (events,
+        dims), see `look_of`. Moments that were marked as anomalies are of the group "marked" and
+        have rank 0; what was dismissed is told in the metadata (dismissed: clip, first, last).
+    marks : of all rounds, as `read_marks` gives them.
 
     Raises
     ------
@@ -44,50 +62,54 @@ def write_moments(
     """
     scores, told = read_parquet(files[1]), read_about(files[1])
     scores["clock"] = clocks_of(scores, archive.clips)
-    found = standing_out(scores, settings, scores["blocked"].to_numpy())
-    changes = [_change(scores, *one) for one in told["changes"]]
-    if changes:
+    placed = placed_marks(scores, marks)
+    changed = [row for row, _ in told["changes"]]
+    of_change = placed["row"].isin(changed)
+    found = standing_out(scores, settings, scores["blocked"].to_numpy(), placed[~of_change])
+    labels = dict(zip(placed["row"][of_change], placed["label"][of_change], strict=True))
+    changes = [_change(scores, row, words, labels.get(row)) for row, words in told["changes"]]
+    if changes := [one for one in changes if one]:
         found = pd.concat([found, pd.DataFrame(changes)], ignore_index=True)
     heat = np.zeros((len(found), FINE * DOWN, FINE * ACROSS), dtype=np.float32)
-    if len(found):
+    looks = np.full((len(found), 1), np.nan, dtype=np.float32)
+    if (moments := found[found["kind"] == "moment"].index).size:
         model = CameraModel.load(files[0])
-        heat[:] = [_heat(archive, model, *one) for one in _peaks(found)]
-    return write_found(found, heat, scores, outputs, {**about, "camera": told["camera"]})
-
-
-def standing_out(
-    scores: pd.DataFrame, settings: EventSettings, blocked: NDArray[np.bool_] | None = None
-) -> pd.DataFrame:
-    """The events of a camera that are worth a look (see `find_events`), as moments."""
-    found = find_events(scores, settings, blocked).assign(kind="moment", words="")
-    return found[found["unusual"] >= LEAST].reset_index(drop=True)
+        seen = [_seen(archive, model, one) for one in found.loc[moments].to_dict("records")]
+        looks = np.full((len(found), len(seen[0][1])), np.nan, dtype=np.float32)
+        heat[moments], looks[moments] = (np.stack(one) for one in zip(*seen, strict=True))
+    gone = placed.loc[placed["label"] == LABELS[NORMAL], ["clip", "first", "last"]]
+    about = {**about, "camera": told["camera"], "dismissed": gone.to_numpy().tolist()}
+    return write_found(found, (heat, looks), scores, outputs, about)
 
 
 def write_found(
     found: pd.DataFrame,
-    heat: NDArray[np.float32],
+    arrays: tuple[NDArray[np.float32], NDArray[np.float32]],
     scores: pd.DataFrame,
-    outputs: tuple[Path, Path],
+    outputs: tuple[Path, Path, Path],
     about: About,
 ) -> pd.DataFrame:
-    """Write events and their heat (events, rows, columns), as `write_moments` says.
+    """Write events, their heat (events, rows, columns) and looks, as `write_moments` says.
 
     Parameters
     ----------
     scores : clip, frame and clock of all frames. about : camera is its name.
     """
     names = [f"{about['camera']}/{one}" for one in found["event"]]
-    found["event"] = [digest(one.encode())[:10] for one in names]
+    own = [digest(one.encode())[:10] for one in names]
+    known = found.pop("known")
+    found["event"] = known.where(known != "", own)
     rows = scores.set_index(["clip", "frame"])["clock"]
     found["clock"] = [
         rows.get(key, pd.NaT) for key in zip(found["clip"], found["peak"], strict=True)
     ]
-    boxes = [box_of(one) for one in heat]
+    boxes = [box_of(one) for one in arrays[0]]
     for place, name in enumerate(("x0", "y0", "x1", "y1")):
         found[name] = [box[place] if box else np.nan for box in boxes]
     write_parquet(outputs[0], found, about)
-    with atomic(outputs[1]) as temporary:
-        np.save(temporary, heat)
+    for output, array in zip(outputs[1:], arrays, strict=True):
+        with atomic(output) as temporary:
+            np.save(temporary, array)
     return found
 
 
@@ -113,6 +135,113 @@ def pieces_of(
     return [*zip(own["clip"][here], (start + shift)[here], (stop + shift)[here], strict=True)]
 
 
+def placed_marks(scores: pd.DataFrame, marks: pd.DataFrame | None) -> pd.DataFrame:
+    """Marks with their rows among the scores, begin, row and end; without those of gone clips."""
+    if marks is None:
+        marks = pd.DataFrame({name: [] for name in MARKS})
+    marks = marks.loc[marks["clip"].isin(set(scores["clip"])), MARKS].reset_index(drop=True)
+    row = _row_finder(scores)
+    for name, column in (("begin", "first"), ("row", "frame"), ("end", "last")):
+        marks[name] = [row(*one) for one in zip(marks["clip"], marks[column], strict=True)]
+    return marks
+
+
+def standing_out(
+    scores: pd.DataFrame,
+    settings: EventSettings,
+    blocked: BoolArray | None = None,
+    marks: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """The events of a camera that are worth a look, as moments, and those that were confirmed.
+
+    What is within `AROUND` of a marked moment is no part of another, nor is what the score falls
+    off by beyond. A model that has learnt moves peaks and ends: an event whose peak is there is the
+    marked one, and all of it is taken away; one that only reaches there ends before. Of a mark by
+    hand, a frame without a span, the event that the frame is in is meant.
+
+    Parameters
+    ----------
+    scores, settings, blocked : see `find_events`. marks : of `placed_marks`.
+
+    Returns
+    -------
+    The columns of `find_events`, kind, words, mark, and known (the event's name, where its mark has
+    one).
+    """
+    if marks is None or marks.empty:
+        return _worth(find_events(scores, settings, blocked))
+    every = find_events(scores, replace(settings, budget=len(scores), per="scene"), blocked)
+    seconds, stretch = scores["seconds"].to_numpy(), scores["stretch"].to_numpy()
+    of_stretch = scores.groupby("stretch", sort=False).indices
+    timeline = Timeline(tuple(map(str, of_stretch)), pd.factorize(stretch)[0], seconds)
+    known = None if blocked is None else ~blocked
+    score = scores["score"].to_numpy(dtype=float)
+    smooth = timeline.smoothed(score, np.arange(len(scores)), SMOOTHING, known)
+    hidden = np.zeros(len(scores), dtype=bool)
+
+    def hide(stretch: int, begin: float, end: float) -> None:
+        rows = of_stretch[stretch]
+        edges = [begin - AROUND - ROUNDING, end + AROUND + ROUNDING]
+        low, high = rows[0] + np.searchsorted(seconds[rows[0] : rows[-1] + 1], edges)
+        while low > rows[0] and smooth[low - 1] < smooth[low]:
+            low -= 1
+        while high <= rows[-1] and smooth[high] < smooth[high - 1]:
+            high += 1
+        hidden[low:high] = True
+
+    for begin, at, end in marks[["begin", "row", "end"]].to_numpy():
+        hide(stretch[at], seconds[begin], seconds[end])
+    row = _row_finder(scores)
+    again = hidden[[row(*one) for one in zip(every["clip"], every["peak"], strict=True)]]
+    for one in marks[marks["first"] == marks["last"]].to_dict("records"):
+        again |= _meets(every, one["clip"], one["frame"], one["frame"])
+    for one in every[again].to_dict("records"):
+        hide(one["stretch"], one["begin_seconds"], one["end_seconds"])
+    found = _worth(find_events(scores, settings, hidden if blocked is None else hidden | blocked))
+    anomalies = marks[marks["label"] == LABELS[ANOMALY]].to_dict("records")
+    confirmed = [_confirmed(scores, every[again], one) for one in anomalies]
+    if not confirmed:
+        return found
+    kept = pd.DataFrame(confirmed).drop_duplicates(["clip", "first", "last"])
+    return pd.concat([found, kept], ignore_index=True)
+
+
+def _worth(found: pd.DataFrame) -> pd.DataFrame:
+    found = found.assign(kind="moment", words="", mark="", known="")
+    return found[found["unusual"] >= LEAST].reset_index(drop=True)
+
+
+def _confirmed(scores: pd.DataFrame, every: pd.DataFrame, mark: Mapping[Any, Any]) -> About:
+    """A marked anomaly as an event, as high as what is found there now, if anything is."""
+    at = mark["clip"], mark["first"], mark["last"]
+    there = every[_meets(every, *at)].head(1).to_dict("records")
+    event: dict[Any, Any] = {**dict.fromkeys(MEASURED, np.nan), **(there[0] if there else {})}
+    # By hand, a frame without a span means all of what is found there.
+    if mark["first"] < mark["last"] or not there:
+        event |= _event(scores, mark["begin"], mark["row"], mark["end"])
+    rest = {"kind": "moment", "words": "", "mark": ANOMALY, "known": mark["event"]}
+    return {**event, **rest, "rank": 0, "group": MARKED}
+
+
+def _meets(events: pd.DataFrame, clip: str, first: int, last: int) -> BoolArray:
+    """(events,) which of them share a frame with some frames of a clip."""
+    same = (events["clip"] == clip) & (events["first"] <= last) & (events["last"] >= first)
+    return same.to_numpy()
+
+
+def _row_finder(scores: pd.DataFrame) -> Callable[[str, int], int]:
+    """What finds the row of a frame of a clip, or the next one that there is."""
+    of_clip = scores.groupby("clip", sort=False).indices
+    frames = scores["frame"].to_numpy()
+
+    def row(clip: str, frame: int) -> int:
+        rows = of_clip[clip]  # which stand together, in order
+        at = int(np.searchsorted(frames[rows[0] : rows[-1] + 1], frame))
+        return int(rows[min(at, len(rows) - 1)])
+
+    return row
+
+
 def clocks_of(scores: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
     """When each row was recorded, in local time; NaT where nothing tells."""
     if scores.empty:
@@ -124,35 +253,50 @@ def clocks_of(scores: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
     return scores["clip"].map(begins) + since
 
 
-def _change(scores: pd.DataFrame, row: int, words: str) -> dict[str, object]:
-    """A change of the picture as an event without a score."""
-    at = scores.iloc[row]
-    frame, time, seconds = int(at["frame"]), float(at["time"]), float(at["seconds"])
-    frames = dict.fromkeys(("first", "last", "peak"), frame)
-    times = dict.fromkeys(("begin", "end", "peak_time"), time)
-    times |= dict.fromkeys(("begin_seconds", "end_seconds", "peak_seconds"), seconds)
-    name = {"event": f"{at['clip']}/{frame}/change", "clip": at["clip"]}
-    name |= {"rank": 0, "stretch": at["stretch"]}
-    rest = {"score": np.nan, "unusual": np.nan, "percentile": np.nan, "group": "", "kind": CHANGED}
-    return {**name, **frames, **times, **rest, "words": words}
+def _change(scores: pd.DataFrame, row: int, words: str, label: int | None) -> About:
+    """A change of the picture as an event without a score; nothing, where it was dismissed."""
+    if label == LABELS[NORMAL]:
+        return {}
+    event = _event(scores, row, row, row)
+    rest = {"event": f"{event['event']}/change", "rank": 0, "known": ""}
+    rest |= {"group": MARKED, "mark": ANOMALY} if label else {"group": "", "mark": ""}
+    rest |= dict.fromkeys(MEASURED, np.nan)
+    return {**event, **rest, "kind": CHANGED, "words": words}
 
 
-def _peaks(found: pd.DataFrame) -> list[tuple[str, int, float]]:
-    return [*zip(found["kind"], found["stretch"], found["peak_seconds"], strict=True)]
+def _event(scores: pd.DataFrame, begin: int, peak: int, end: int) -> About:
+    """Where an event is, from its rows among the scores."""
+    first, top, last = scores.iloc[[begin, peak, end]].to_dict("records")
+    return {
+        "event": f"{top['clip']}/{top['frame']}",
+        "stretch": top["stretch"],
+        "clip": top["clip"],
+        "first": first["frame"],
+        "last": last["frame"],
+        "peak": top["frame"],
+        "begin": first["time"],
+        "end": last["time"],
+        "peak_time": top["time"],
+        "begin_seconds": first["seconds"],
+        "end_seconds": last["seconds"],
+        "peak_seconds": top["seconds"],
+    }
 
 
-def _heat(
-    archive: Archive, model: CameraModel, kind: str, stretch: int, peak: float
-) -> NDArray[np.float32]:
-    """The map of the row at a peak; of a change of the picture, none."""
-    if kind == CHANGED:
-        return _blank()
-    piece = archive.piece(stretch, peak - MARGIN, peak + MARGIN)
-    _, places = model.score(piece.looks, piece.seconds)
-    row = np.abs(piece.seconds - peak).argmin()
-    heat: NDArray[np.float32] = model.heat(piece.looks, piece.seconds, places, np.array([row]))[0]
-    return heat
-
-
-def _blank() -> NDArray[np.float32]:
-    return np.zeros((FINE * DOWN, FINE * ACROSS), dtype=np.float32)
+def _seen(
+    archive: Archive, model: CameraModel, event: Mapping[Any, Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Heat map of an event's peak, and what it looks like, within `MARGIN` of the peak."""
+    peak = event["peak_seconds"]
+    piece = archive.piece(event["stretch"], peak - MARGIN, peak + MARGIN)
+    looks, seconds = piece.looks, piece.seconds
+    _, places = model.score(looks, seconds)
+    rows = looks.looked
+    begin, end = event["begin_seconds"], event["end_seconds"]
+    inside = (begin <= seconds[rows]) & (seconds[rows] <= end)
+    away = np.abs(seconds[rows] - peak)
+    # An event may end between two frames that the network looked at.
+    own = np.flatnonzero(inside if inside.any() else away == away.min())
+    wanted = np.append(rows[own], np.abs(seconds - peak).argmin())
+    heat = model.heat(looks, seconds, places, wanted)
+    return heat[-1], look_of(heat[:-1], looks.maps[own], looks.fine[rows[own]].astype(np.float32))

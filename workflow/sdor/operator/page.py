@@ -22,6 +22,7 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.method.events import ORDINARY, UNLIKE
 from sdor.operator.events import SIDES, events_csv
+from sdor.operator.moments import MARKED
 from sdor.operator.pace import duration
 from sdor.operator.previews import SHORTEST, Heat, Span, logger, picture, preview
 from sdor.study.scenes import Clip, Rectangle
@@ -45,7 +46,8 @@ class Moment:
     ----------
     event : its stable id. rank : from 1.
     clip : None of a stream. source : the clip's file or folder, below the camera's.
-    group : of `find_events`; empty of a change of the picture.
+    group : of `find_events`, or "marked"; empty of a change of the picture.
+    mark : "anomaly" of one that an operator marked so.
     begin, end, peak : seconds in the source. clock : local time of the peak; None where unknown.
     pieces : of it in all files that it goes through, in order. loop : with what is shown before it.
         Both are empty where only the peak's source is known.
@@ -83,6 +85,7 @@ class Moment:
     shown: Path | None = None
     pieces: tuple[Span, ...] = ()
     loop: tuple[Span, ...] = ()
+    mark: str = ""
 
     @property
     def watched(self) -> float:
@@ -107,6 +110,22 @@ class Moment:
         return found
 
 
+class Changed(NamedTuple):
+    """A moment that the last round of marks moved in the list.
+
+    Attributes
+    ----------
+    change : "rose", "fell", "new" or "left". before, now : ranks; NA of what is in one list only.
+    begin : s in the source.
+    """
+
+    change: str
+    before: int
+    now: int
+    source: str
+    begin: float
+
+
 class Camera(NamedTuple):
     """What was looked at.
 
@@ -115,6 +134,7 @@ class Camera(NamedTuple):
     seconds : of video that could be read. files : how many there are, read or not.
     page : where its own page is, as this one links to it; empty where there is none.
     failure : why no moment can be told from the rest of it.
+    changed : what the last round of marks moved. review : the command that marks are made with.
     """
 
     name: str
@@ -122,6 +142,8 @@ class Camera(NamedTuple):
     files: int
     page: str = ""
     failure: str = ""
+    changed: Sequence[Changed] = ()
+    review: str = ""
 
 
 class NotRead(NamedTuple):
@@ -206,9 +228,12 @@ def watchlist_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"span": duration, "minute": minute_text, "sha256": _sha256}
+    # What was marked takes the place of nothing else.
+    unmarked, marked = ([one for one in moments if bool(one.mark) is it] for it in (False, True))
+    some = [*unmarked[:limit], *marked[:limit]]
     most = max([FULL, *(one.unusual for one in moments if math.isfinite(one.unusual))])
     whose = "this" if home or len(cameras) == 1 else "their"
-    cards = [_card(one, most) for one in moments[:limit]]
+    cards = [_card(one, most) for one in some]
     page = environment.get_template("watchlist.html.j2").render(
         title=f"Watchlist of {cameras[0].name}" if home else "Watchlist",
         cameras=[(one, sum(each.camera == one.name for each in moments)) for one in cameras],
@@ -216,12 +241,13 @@ def watchlist_page(
         looked=sum(one.seconds for one in cameras if not one.failure),
         moments=moments,
         cards=cards,
-        watched=sum(one.watched for one in moments[:limit]),
+        watched=sum(one.watched for one in some),
         groups={
             title: [one for one in cards if one.moment.group == group]
             for group, title in (
                 (UNLIKE, f"Unlike the rest of {whose} camera"),
                 (ORDINARY, "Highest of the ordinary: look here if there is time"),
+                (MARKED, "Marked as anomalies"),
                 ("", "The picture changed"),
             )
         },

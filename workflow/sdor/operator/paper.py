@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from sdor.files import About, read_parquet, write_parquet
+from sdor.method.marks import read_marks
 from sdor.method.saliency import localised_scores
 from sdor.method.sources import Sources
 from sdor.networks.compute import Compute
-from sdor.operator.moments import clocks_of, standing_out, write_found
+from sdor.operator.moments import clocks_of, placed_marks, standing_out, write_found
 from sdor.progress import logger
 from sdor.study.scenes import Scene
 from sdor.study.settings import EventSettings
@@ -25,7 +26,7 @@ from sdor.video.decode import declared
 from sdor.video.frames import Reading
 from sdor.video.timeline import UNKNOWN_RATE, Timeline
 
-FILES = ("looks.parquet", "scores.parquet", "events.parquet", "heat.npy")
+FILES = ("looks.parquet", "scores.parquet", "events.parquet", "heat.npy", "looks.npy")
 NO_SCORES = {"clip": "", "frame": 0, "time": 0.0, "stretch": 0, "seconds": 0.0, "score": 0.0}
 
 
@@ -58,6 +59,7 @@ def write_paper_moments(
     run: Trained | None,
     folder: Path,
     settings: EventSettings,
+    marks: Sequence[Path] = (),
     *,
     compute: Compute,
     about: About,
@@ -70,7 +72,8 @@ def write_paper_moments(
     run : None where there is too little video to learn from.
     folder : gets `FILES`: looks, scores and events with those columns of `look_at_camera`, `rank`
         and `write_moments` that a page reads, and where the score of each event's peak comes from,
-        (events, rows, columns), from 0 up.
+        (events, rows, columns), from 0 up; what events look like is not known.
+    marks : files of all rounds.
 
     Raises
     ------
@@ -94,7 +97,9 @@ def write_paper_moments(
     scores["frame"] += scores["clip"].map(first).astype(np.int64) - 1
     write_parquet(scores_file, scores[list(NO_SCORES)], about)
     scores["clock"] = clocks_of(scores, clips)
-    found = standing_out(scores, settings)
+    last = scores.groupby("clip", sort=False)["frame"].max().rename("frames").reset_index()
+    known = read_marks(marks, last) if len(last) else None
+    found = standing_out(scores, settings, marks=placed_marks(scores, known))
     heat = np.zeros((len(found), 1, 1), dtype=np.float32)
     if run is not None and len(found):
         rows = scores.set_index(["clip", "frame"])["row"]
@@ -103,7 +108,8 @@ def write_paper_moments(
         maps = localised_scores(run.models, run.sources, peaks, trainable=part, compute=compute)
         # How far places are above the middle one of their map.
         heat = np.maximum(maps - np.median(maps, axis=(1, 2), keepdims=True), 0)
-    return write_found(found, heat, scores, (outputs[0], outputs[1]), about)
+    looks = np.full((len(found), 1), np.nan, dtype=np.float32)
+    return write_found(found, (heat, looks), scores, (outputs[0], outputs[1], outputs[2]), about)
 
 
 def _read(scene: Scene, readings: Mapping[str, Reading]) -> tuple[pd.DataFrame, pd.DataFrame]:

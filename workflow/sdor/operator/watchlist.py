@@ -27,6 +27,7 @@ from sdor.operator.moments import CHANGED, pieces_of
 from sdor.operator.page import (
     AROUND,
     Camera,
+    Changed,
     Moment,
     NotRead,
     watchlist_csv,
@@ -34,6 +35,8 @@ from sdor.operator.page import (
     write_previews,
 )
 from sdor.operator.previews import Span
+from sdor.operator.rounds import changes_since
+from sdor.study.rounds import archive_of
 from sdor.study.scenes import Clip, Scene
 
 # Moments that a page holds, of all cameras and of one: 10 MB are 50. The table has them all.
@@ -45,7 +48,8 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
 
     Parameters
     ----------
-    folder : where its events, heat maps, scores, looks and previews are. lead : s shown before.
+    folder : where its events, heat maps, scores and previews are, of a round or without marks.
+    lead : s shown before.
 
     Raises
     ------
@@ -53,8 +57,9 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
     """
     events = read_parquet(folder / "events.parquet")
     heat = read_array(folder / "heat.npy", len(events))
-    looks = read_parquet(folder / "looks.parquet")
-    clips = _clips(camera, folder / "looks.parquet", looks)
+    table = archive_of(folder) / "looks.parquet"
+    looks = read_parquet(table)
+    clips = _clips(camera, table, looks)
     curves = _curves(folder / "scores.parquet", events["clip"], events["peak_time"])
     hottest = float(heat.max()) if len(heat) else 0.0
     moments = []
@@ -76,6 +81,7 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
                 source=clip.source,
                 kind="picture changed" if is_change else "moment",
                 group=row["group"],
+                mark=row.get("mark", ""),
                 begin=row["begin"],
                 end=row["end"],
                 peak=row["peak_time"],
@@ -129,12 +135,23 @@ def write_watchlist(
     moments, facts, wrong = list[Moment](), list[Camera](), list[NotRead]()
     for camera, folder in zip(cameras, folders, strict=True):
         moments += moments_of(camera, folder, lead)
-        looks = read_parquet(folder / "looks.parquet")
+        looks = read_parquet(archive_of(folder) / "looks.parquet")
         own = "" if home else f"{camera.name}/{page.name}"
         seconds = float(looks["seconds"].sum())
         failure = read_about(folder / "scores.parquet").get("failure", "")
         failure = failure or ("" if seconds else "nothing of it can be read")
-        facts.append(Camera(camera.name, seconds, len(looks), own, failure))
+        changed = _changed(folder, looks) if home else []
+        facts.append(
+            Camera(
+                camera.name,
+                seconds,
+                len(looks),
+                own,
+                failure,
+                changed,
+                f"sdor review {camera.name}",
+            )
+        )
         wrong += [NotRead(camera.name, "", failure)] if failure else []
         for row in looks.to_dict("records"):
             words = [row["failure"]] if row["failure"] else list(row["remarks"])
@@ -142,14 +159,16 @@ def write_watchlist(
             wrong += [NotRead(camera.name, row["source"], it.removeprefix(path)) for it in words]
     # One order for all: what stands out most of its own camera comes first.
     ranked = sorted(
-        (one for one in moments if one.kind == "moment"),
+        (one for one in moments if one.kind == "moment" and not one.mark),
         key=lambda one: (one.group != UNLIKE, -one.unusual),
     )
     ranked = [replace(one, rank=rank) for rank, one in enumerate(ranked, start=1)]
-    changes = [one for one in moments if one.kind != "moment"]
+    marked = [one for one in moments if one.mark]
+    changes = [one for one in moments if one.kind != "moment" and not one.mark]
+    listed = [*ranked, *marked, *changes]
     wrong += [NotRead("", path, reason) for path, reason in left]
     text = watchlist_page(
-        [*ranked, *changes],
+        listed,
         facts,
         wrong,
         limit=SHOWN_OF_ONE if home else SHOWN,
@@ -161,7 +180,7 @@ def write_watchlist(
     with atomic(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     with atomic(table) as temporary:
-        temporary.write_text(watchlist_csv([*ranked, *changes], page.parent), encoding="utf-8")
+        temporary.write_text(watchlist_csv(listed, page.parent), encoding="utf-8")
     return len(moments)
 
 
@@ -184,6 +203,16 @@ def _curves(path: Path, clips: pd.Series, peaks: pd.Series) -> list[NDArray[np.f
     except (OSError, pa.ArrowException) as error:
         raise SdorError(damaged(path, error)) from error
     return [np.concatenate(one) for one in found]
+
+
+def _changed(folder: Path, looks: pd.DataFrame) -> list[Changed]:
+    """What the last round of marks moved in the list of a camera."""
+    moved = changes_since(folder)
+    moved = moved[moved["change"] != "same"]
+    sources = dict(zip(looks["clip"], looks["source"], strict=True))
+    named = moved["clip"].map(lambda clip: sources.get(clip, clip))
+    columns = moved["change"], moved["before"], moved["now"], named, moved["begin"]
+    return [Changed(*one) for one in zip(*columns, strict=True)]
 
 
 def _clips(camera: Scene, looks: Path, table: pd.DataFrame) -> dict[str, Clip]:

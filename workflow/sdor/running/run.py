@@ -1,12 +1,13 @@
 """One run of the workflow in one folder: alone in it, and told at its end what its jobs left."""
 
 import fcntl
+import json
 import os
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,7 @@ TICKETS = STATE / "sdor" / "jobs"
 LINES = STATE / "sdor" / "lines"
 RUN = "SDOR_RUN"  # tells a job which run it is of: the process of the run, and when it began
 NOW = "SDOR_NOW"  # tells a job when the rules of its run were first read
+ROUNDS = "SDOR_ROUNDS"  # tells a job how many rounds of marks there were then
 ROOM = 64 << 20  # bytes: less is full, since Snakemake must keep its books
 LOOK = 2.0  # seconds between two looks for lines
 _held: list[BinaryIO] = []  # open, and so locked, until the process ends
@@ -55,6 +57,17 @@ def began() -> float:
     Each job reads them again, and is to find the folder of video as they did.
     """
     return float(os.environ.setdefault(NOW, str(time.time())))
+
+
+def rounds_then(find: Callable[[], Mapping[str, int]]) -> dict[str, int]:
+    """How many rounds of marks each camera had when the rules of this run were first read.
+
+    One that is finished meanwhile is for the next run; jobs are not to ask for what it would make.
+    """
+    if ROUNDS not in os.environ:
+        os.environ[ROUNDS] = json.dumps({name: count for name, count in find().items() if count})
+    found: dict[str, int] = json.loads(os.environ[ROUNDS])
+    return found
 
 
 def require_writable(*folders: Path, room: int = 0) -> None:
