@@ -32,6 +32,7 @@ rule fine_tune:
     input:
         marks=lambda w: run_of(w).rounds("marks.csv", before=int(w.round) + 1),
         model=lambda w: run_of(w).round_before(int(w.round), "model.safetensors"),
+        pseudo_labels=lambda w: run_of(w).each("pseudo_labels.parquet")[-1],
         index=lambda w: run_of(w).initial,
         rows=lambda w: run_of(w).rows,
         weights=lambda w: run_of(w).weights,
@@ -56,6 +57,7 @@ rule fine_tune:
             "method": METHODS[w.variant].training.as_document(),
             "epochs": STUDY.feedback.epochs,
             "neighbours": STUDY.feedback.neighbours,
+            "replay": STUDY.feedback.replay,
             "clips": clip_names(w.scene),
             "weights": WEIGHTS[METHODS[w.variant].backbone],
             "compute": COMPUTE,

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from sdor.method.feedback import FIRST_ROUND, labels_of_marks
+from sdor.method.feedback import FIRST_ROUND, labels_of_marks, replayed
 from sdor.method.sources import Sources
 from sdor.method.training import train_and_score
 from sdor.networks.compute import choose_compute
@@ -11,9 +11,10 @@ from sdor.study.settings import TrainingSettings
 w, stage = snakemake.wildcards, snakemake.params.stage
 read = snakemake.input
 with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}") as work:
+    labels = labels_of_marks([*map(Path, read.marks)], Path(read.index), stage["neighbours"])
     history = train_and_score(
         Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
-        labels_of_marks([Path(path) for path in read.marks], Path(read.index), stage["neighbours"]),
+        replayed(labels, Path(read.pseudo_labels), stage["replay"]),
         Path(snakemake.output.model).parent,
         replace(TrainingSettings.read(stage["method"]), epochs=stage["epochs"]),
         seed=[int(w.seed), FIRST_ROUND + int(w.round)],

@@ -114,7 +114,9 @@ def test_rounds_are_judged_with_and_without_the_marked_frames(scene, mark, tmp_p
         write_parquet(paths[name], table, {})
     marked, marks = mark(), tmp_path / "round1.csv"
     output = tmp_path / "feedback.json"
-    settings = FeedbackSettings(rounds=1, picks=2, share=0.2, neighbours=NEIGHBOURS, epochs=2)
+    settings = FeedbackSettings(
+        rounds=1, picks=2, share=0.2, neighbours=NEIGHBOURS, epochs=2, replay=0
+    )
 
     def judge(*scores):
         given = paths["clips"], paths["truth"], scores, [marks], output

@@ -11,7 +11,7 @@ from sdor.files import write_parquet
 from sdor.method.flow import ACROSS, DOWN, FINE
 from sdor.networks.compute import choose_compute
 from sdor.operator.archive import Archive
-from sdor.operator.learn import learn
+from sdor.operator.learn import learn, standing_out
 from sdor.operator.look import Looks
 from sdor.operator.model import CameraModel
 from sdor.operator.rank import rank
@@ -99,3 +99,47 @@ def test_what_is_dismissed_falls_with_its_like_and_nothing_else(camera, tmp_path
         assert height(after, clip, second) < 0.4 * height(before, clip, second)
     for clip, second in (("a", 21), ("b", 46)):
         assert height(after, clip, second) == pytest.approx(height(before, clip, second), rel=0.1)
+
+
+def test_what_looks_like_both_kinds_stays(camera, tmp_path):
+    marks = ("a", 11, 0), ("b", 11, 1)
+    _, dismissed = learnt(camera, tmp_path, marks[0])
+    before, after = learnt(camera, tmp_path, *marks)
+    assert height(after, "b", 11) == pytest.approx(height(before, "b", 11), rel=0.1)
+    assert height(after, "b", 31) > 2 * height(dismissed, "b", 31)
+    assert height(after, "a", 11) < 0.5 * height(before, "a", 11)
+
+
+def test_marks_of_a_moment_without_anything_unusual_leave_what_is(camera, tmp_path):
+    before, after = learnt(camera, tmp_path, ("a", 0, 0), ("b", 58, 0))
+    for second in (11, 21, 31, 46):
+        assert height(after, "a", second) == pytest.approx(height(before, "a", second), rel=0.15)
+
+
+def test_a_saved_model_knows_what_was_marked(camera, tmp_path):
+    _, after = learnt(camera, tmp_path, ("a", 11, 0))
+    model = CameraModel.load(tmp_path / "model.safetensors")
+    assert model.about["camera"] == "gate"
+    assert model.about["quantiles"][-1] == after["score"].max()
+    piece = Archive.read(camera / "looks.parquet", camera / "looks").piece(1, 26, 38)
+    found, _ = model.score(piece.looks, piece.seconds)
+    own = after[(after["stretch"] == 1) & after["seconds"].between(26, 38)]
+    middle = slice(40, -40)
+    np.testing.assert_allclose(found["score"][middle], own["score"][middle], atol=1e-5)
+
+
+def test_heat_fades_with_what_was_dismissed(camera, tmp_path):
+    learnt(camera, tmp_path, ("a", 11, 0))
+    piece = Archive.read(camera / "looks.parquet", camera / "looks").piece(0, 24, 38)
+    cart = []
+    for folder in (camera, tmp_path):
+        model = CameraModel.load(folder / "model.safetensors")
+        _, places = model.score(piece.looks, piece.seconds)
+        heat = model.heat(piece.looks, piece.seconds, places, np.array([70]))[0]
+        cart.append(heat[6:10, 20:26].max() - np.median(heat))
+    assert cart[1] < 0.2 * cart[0]
+
+
+def test_a_mark_is_about_what_stands_out():
+    frames = np.array([[0.0, 3, 9, 5, 7, 8], [1, 1, 9, 1, 5, 4], [-4, -2, -3, -5, -1, -6]])
+    assert [[*np.flatnonzero(one)] for one in standing_out(frames)] == [[2, 4, 5], [2, 4], [4]]

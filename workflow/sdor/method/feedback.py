@@ -38,3 +38,28 @@ def labels_of_marks(marks_paths: Sequence[Path], index_path: Path, neighbours: i
         )
     labels = marks[["clip", "frame", "label"]]
     return labels.assign(weight=1 / labels.groupby("label")["label"].transform("size"))
+
+
+def replayed(labels: pd.DataFrame, pseudo_labels: Path, share: float) -> pd.DataFrame:
+    """Marks, and beside them what phi was trained on last, so that it keeps what it learnt.
+
+    Marks of one kind alone take all scores with them.
+
+    Parameters
+    ----------
+    labels : as `labels_of_marks` gives them. pseudo_labels : table of clip, frame, label, weight.
+    share : weight of a label's pseudo labels, where that of its marks is 1; 0, as in the paper,
+        leaves the marks as they are. A label that nobody marked has its pseudo labels alone.
+
+    Raises
+    ------
+    SdorError : the table is damaged.
+    """
+    if not share:
+        return labels
+    last = read_parquet(pseudo_labels, [*labels])
+    marked = pd.MultiIndex.from_frame(labels[["clip", "frame"]])
+    known = pd.MultiIndex.from_frame(last[["clip", "frame"]]).isin(marked)
+    last = last[~known & (last["weight"] > 0)]
+    both = pd.concat([labels, last.assign(weight=share * last["weight"])], ignore_index=True)
+    return both.assign(weight=both["weight"] / both.groupby("label")["weight"].transform("sum"))

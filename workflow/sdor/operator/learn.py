@@ -5,16 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sdor.files import About
 from sdor.operator.archive import Archive
 from sdor.operator.likeness import Likeness, Places, described
-from sdor.operator.model import MARGIN, CameraModel
+from sdor.operator.model import MARGIN, CameraModel, FloatArray
 from sdor.operator.pace import Say
 from sdor.operator.rank import OWN, score_archive
 
 NEAR = 0.5  # s to either side of a marked frame that its mark is about
-STRONGEST = 1  # places of a frame that it is about
+STRONGEST = 3  # places of a frame that it is about, at most
+LEAST = 0.5  # of the strongest one's strength, which a place has to have: others are ordinary
 
 
 def learn(
@@ -61,5 +63,12 @@ def marked_places(archive: Archive, model: CameraModel, clip: str, frame: int) -
     strength = model.strength(start.cells[looked.rows], seen)
     away = np.abs(piece.seconds[looked.rows] - at)
     near = np.flatnonzero(away <= max(NEAR, away.min()))
-    best = np.argsort(strength[near], axis=1, kind="stable")[:, -STRONGEST:]
-    return places[near[:, np.newaxis], best].reshape(-1, places.shape[2])
+    return places[near][standing_out(strength[near])]
+
+
+def standing_out(strength: FloatArray) -> NDArray[np.bool_]:
+    """Which places of frames (n, 49) a mark is about: the strongest, and at least one of each."""
+    strong = np.sort(strength, axis=1)
+    first = strong[:, -1:]
+    least = np.maximum(strong[:, -STRONGEST, np.newaxis], LEAST * first)
+    return strength >= np.minimum(least, first)  # of what is below 0, a half is more

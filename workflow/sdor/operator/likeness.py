@@ -17,9 +17,11 @@ from sdor.method.motion import in_places
 from sdor.method.scores import FloatArray
 from sdor.method.units import Units
 
-REACH = 4.0  # distance of descriptors at which likeness has fallen to 0.6
+# Distance at which likeness has fallen to 0.6: so many of their standard deviations components are
+# apart, in the mean. Twice of that reaches what is of another kind.
+REACH = 0.36
+MOVES = 0.3  # weight of motion on the ordinal scale beside it: who runs looks like one who walks
 RIDGE = 0.1  # what a mark leaves to doubt
-MOVES = 3.0  # weight of motion on the ordinal scale: somebody who runs looks like one who walks
 AT_A_TIME = 1 << 14  # places
 
 Places = NDArray[np.float32]
@@ -64,7 +66,8 @@ def described(maps: MapArray, cells: FloatArray, units: Units) -> Places:
     cells : (n, 12, 18) of motion. units : its scale.
     """
     moves = MOVES * damped(in_places(cells), units)
-    return np.concatenate([maps, moves[..., np.newaxis]], axis=2, dtype=np.float32)
+    looks = maps.astype(np.float32) / np.float32(np.sqrt(maps.shape[2]))
+    return np.concatenate([looks, moves[..., np.newaxis]], axis=2, dtype=np.float32)
 
 
 def _near(some: Places, others: Places) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ class FeedbackSettings(Settings):
     share: float
     neighbours: int
     epochs: int
+    replay: float
 
 
 @dataclass(frozen=True)
