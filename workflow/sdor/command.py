@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_overlay(commands)
     _add_export(commands)
     _add_score(commands)
+    _add_review(commands)
     asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
@@ -200,6 +201,38 @@ def _score(asked: argparse.Namespace) -> int:
 
     given = {name: value for name, value in vars(asked).items() if name != "run"}
     score(Wish(**given))
+    return 0
+
+
+def _add_review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    review = commands.add_parser(
+        "review",
+        help="say of moments whether they are anomalies, on a local page",
+        description="Serve a page on which the moments of a watchlist are marked as anomalies or "
+        "as normal, a key each. Marks are kept in feedback/; a finished round makes the next "
+        "list better. Run it in the folder that holds results/.",
+    )
+    review.add_argument(
+        "scenes", nargs="*", metavar="SCENE", help="cameras (default: all that have a watchlist)"
+    )
+    review.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="an address to listen at; browsers elsewhere need the token that is printed then",
+    )
+    review.add_argument("--port", type=int, default=8765, help="(default: %(default)s)")
+    review.add_argument(
+        "--learn",
+        action="store_true",
+        help="run the command of the watchlist when a round is finished, as the page prints it",
+    )
+    review.set_defaults(run=_review)
+
+
+def _review(asked: argparse.Namespace) -> int:
+    from sdor.operator.review.server import review
+
+    review(asked.scenes, asked.host, asked.port, learn=asked.learn)
     return 0
 
 

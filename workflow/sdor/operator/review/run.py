@@ -1,0 +1,80 @@
+"""The user's own command of a watchlist, run again after a round of marks, one at a time."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+
+from sdor.errors import SdorError
+
+UNSHOWN = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x1f\x7f-\x9f]")  # colours, and what acts on terminals
+LAST = 10.0  # s that a run has to end in
+
+
+class Run:
+    """A run of the workflow.
+
+    Attributes
+    ----------
+    line : its last one. failed : whether the last run did.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.line, self.failed = "", False
+        self._command, self._lock = command, threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start it; nothing happens where it is at work.
+
+        Raises
+        ------
+        SdorError : it cannot be started.
+        """
+        with self._lock:
+            if self._process:
+                return
+            self.line, self.failed = "begins", False
+            first, *rest = self._command
+            words = [sys.executable, "-m", first, *rest] if first == "snakemake" else self._command
+            try:
+                self._process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,  # Ctrl-C is for the page
+                )
+            except OSError as error:
+                raise SdorError(f"{first}: cannot be run ({error.strerror})") from error
+            threading.Thread(target=self._follow, args=[self._process], daemon=True).start()
+
+    def stop(self) -> None:
+        """End it, if it is at work; what its jobs have finished is kept."""
+        process = self._process
+        if process is None:
+            return
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, sign)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LAST)
+                return
+
+    def _follow(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.line = UNSHOWN.sub("", line).strip() or self.line
+        self.failed = process.wait() != 0
+        self._process = None

@@ -1,0 +1,270 @@
+"""The server of the page: what it answers, and how it begins and ends."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import shlex
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from sdor.errors import SdorError
+from sdor.files import About
+from sdor.operator.page import TEMPLATES
+from sdor.operator.review.film import Films, write_film
+from sdor.operator.review.listing import listed
+from sdor.operator.review.marking import GIVEN, ID, Camera, ConflictError, Wanted
+from sdor.operator.review.run import Run
+from sdor.operator.review.safety import Guard, is_loopback
+from sdor.study.rounds import FEEDBACK, watchlist_command
+
+RESULTS = Path("results")
+KINDS = {"review.js": "text/javascript", "review.css": "text/css"}
+KEPT = {"cache-control": "private, max-age=3600"}  # of what is named after its list
+
+
+def review(scenes: Sequence[str], host: str, port: int, *, learn: bool) -> None:
+    """Serve the page of cameras, or of all that there are, until Ctrl-C.
+
+    Raises
+    ------
+    SdorError : there is no list, no such camera, or the port is taken.
+    """
+    cameras = cameras_of(scenes)
+    command = watchlist_command()
+    token = "" if is_loopback(host) else secrets.token_urlsafe(24)
+    listening = _listen(host, port)
+    port = listening.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    run = Run(command) if learn else None
+    with tempfile.TemporaryDirectory(prefix="sdor-review-") as folder:
+        app = application(cameras, Path(folder), command, run)
+        guard = Guard(app, host=host, port=port, token=token)
+        config = uvicorn.Config(guard, log_level="error", timeout_graceful_shutdown=1)
+        print(f"{address}  (Ctrl-C ends it; marks are in {FEEDBACK.resolve()})", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
+    """The cameras that were asked for, or all of which there is a list here.
+
+    Raises
+    ------
+    SdorError : there is none, or not one of those.
+    """
+    there = [*listed(RESULTS)]
+    if not there:
+        raise SdorError(
+            f"{RESULTS.resolve()}: no watchlist; make one here: {shlex.join(watchlist_command())}"
+        )
+    for scene in scenes:
+        if scene not in there:
+            raise SdorError(f"no watchlist of a camera {scene!r} here; there is {', '.join(there)}")
+    return {
+        name: Camera(name, RESULTS / name / "watch", FEEDBACK / name) for name in scenes or there
+    }
+
+
+def application(
+    cameras: Mapping[str, Camera], folder: Path, command: Sequence[str], run: Run | None
+) -> Starlette:
+    """The page without its guard.
+
+    Parameters
+    ----------
+    folder : for films. command : that learns from a round, as it is printed.
+    run : what runs it, if the page is to.
+    """
+    return Starlette(routes=_Page(cameras, folder, command, run).routes(), lifespan=_ending(run))
+
+
+def _ending(run: Run | None) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        yield
+        if run:
+            await asyncio.to_thread(run.stop)
+
+    return lifespan
+
+
+class _Page:
+    """What is answered."""
+
+    def __init__(
+        self, cameras: Mapping[str, Camera], folder: Path, command: Sequence[str], run: Run | None
+    ) -> None:
+        self._cameras, self._command, self._run = cameras, command, run
+        self._films = Films(folder)
+        loader = jinja2.FileSystemLoader(TEMPLATES)
+        self._templates = jinja2.Environment(
+            loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+        )
+
+    def routes(self) -> list[Route]:
+        """Its addresses."""
+        posts = {"mark": self.mark, "undo": self.undo, "finish": self.finish, "learn": self.learn}
+        return [
+            Route("/", self.page),
+            *(Route(f"/{name}", self.file) for name in KINDS),
+            Route("/favicon.ico", lambda _: Response(status_code=204)),
+            Route("/list", self.list),
+            Route("/state", self.state),
+            *(Route(f"/{name}", self.post(does), methods=["POST"]) for name, does in posts.items()),
+            Route("/media/{camera}/{event}/{view}", self.media),
+        ]
+
+    def page(self, request: Request) -> Response:
+        """The page, which asks for the rest."""
+        del request
+        page = self._templates.get_template("review.html.j2")
+        return HTMLResponse(page.render(cameras=[*self._cameras]))
+
+    def file(self, request: Request) -> Response:
+        """A file that the page consists of."""
+        name = request.url.path[1:]
+        return FileResponse(TEMPLATES / name, media_type=KINDS[name])
+
+    def list(self, request: Request) -> Response:
+        """The moments of a camera."""
+        return _answer(lambda: self._camera(request.query_params.get("camera")).listing.document)
+
+    def state(self, request: Request) -> Response:
+        """The marks of a camera."""
+        return _answer(lambda: self._state(self._camera(request.query_params.get("camera"))))
+
+    def post(self, does: Callable[[Camera, About], None]) -> Callable[[Request], Any]:
+        """An address that something is sent to; it answers with the state after it."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                asked = json.loads(await request.body())
+            except ValueError as error:
+                raise HTTPException(400, "this is no JSON") from error
+            if not isinstance(asked, dict):
+                raise HTTPException(400, "this is no object")
+
+            def done() -> About:
+                camera = self._camera(asked.get("camera"))
+                does(camera, asked)
+                return self._state(camera)
+
+            return await run_in_threadpool(_answer, done)
+
+        return answer
+
+    def mark(self, camera: Camera, asked: About) -> None:
+        """A moment is an anomaly, normal or skipped."""
+        name, event, label = (_text(asked, key) for key in ("id", "event", "label"))
+        if not ID.fullmatch(name) or label not in GIVEN:
+            raise HTTPException(400, "no such mark")
+        wanted = Wanted(name, event, label, asked.get("similar") is True)
+        camera.mark(wanted, _text(asked, "ranking"))
+
+    def undo(self, camera: Camera, asked: About) -> None:
+        """The last mark is taken back."""
+        camera.undo(_text(asked, "undo"))
+
+    def finish(self, camera: Camera, asked: About) -> None:
+        """The round is closed, and learnt from where that is asked for."""
+        number = asked.get("round")
+        if not isinstance(number, int):
+            raise HTTPException(400, "no such round")
+        camera.finish(number)
+        if self._run:
+            self._run.start()
+
+    def learn(self, camera: Camera, asked: About) -> None:
+        """What failed is run again."""
+        del camera, asked
+        if self._run is None:
+            raise HTTPException(409, "start sdor review with --learn")
+        self._run.start()
+
+    async def media(self, request: Request) -> Response:
+        """Picture, heat, curve or film of a moment, by its name out of what there is."""
+        asked = request.path_params
+        event, name = asked["event"], asked["view"]
+        try:
+            listing = await run_in_threadpool(lambda: self._camera(asked["camera"]).listing)
+            if name == "picture.jpg":
+                path = listing.picture(event)
+                if path is None or not path.is_file():
+                    raise HTTPException(404, "there is no picture of it")
+                return FileResponse(path, headers=KEPT)
+            if name == "heat.png":
+                content = await run_in_threadpool(listing.heat_of, event)
+                return Response(content, media_type="image/png", headers=KEPT)
+            if name == "curve":
+                return await run_in_threadpool(_answer, lambda: listing.curve(event))
+            view = listing.view(event, name.removesuffix(".mp4"))
+            film = await self._films.film(
+                (listing.camera, listing.ranking, event, name),
+                lambda output: write_film(view.pieces, output, full=view.full),
+                request.is_disconnected,
+            )
+        except KeyError as error:
+            raise HTTPException(404, "there is no such moment") from error
+        except SdorError as error:
+            raise HTTPException(404, str(error)) from error
+        return FileResponse(film, headers=KEPT) if film else Response(status_code=204)
+
+    def _camera(self, name: object) -> Camera:
+        if not isinstance(name, str) or name not in self._cameras:
+            raise HTTPException(404, "there is no such camera")
+        return self._cameras[name]
+
+    def _state(self, camera: Camera) -> About:
+        run = self._run
+        learning = {"at_work": run.at_work, "line": run.line, "failed": run.failed} if run else None
+        command = shlex.join(self._command)
+        return {**camera.state, "command": command, "folder": str(Path.cwd()), "run": learning}
+
+
+def _answer(find: Callable[[], About]) -> Response:
+    """What is found, as JSON, or why it is not."""
+    try:
+        return JSONResponse(dict(find()))
+    except ConflictError as error:
+        return JSONResponse({"error": str(error)}, 409)
+    except SdorError as error:
+        return JSONResponse({"error": str(error)}, 507)
+
+
+def _text(asked: About, key: str) -> str:
+    value = asked.get(key)
+    if not isinstance(value, str):
+        raise HTTPException(400, f"{key}: a text is wanted")
+    return value
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there (SdorError: it cannot)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen()  # so that the address answers as soon as it is printed
+    except (OSError, OverflowError) as error:
+        listening.close()
+        why = error.strerror if isinstance(error, OSError) else "no such port"
+        raise SdorError(
+            f"{host}:{port}: cannot listen there ({why}); choose another --port"
+        ) from error
+    return listening
