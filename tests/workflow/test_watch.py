@@ -109,6 +109,18 @@ def test_the_papers_approach_trains_where_there_is_video(watched):
     assert (jobs["paper_moments"], jobs["previews"], jobs["camera_page"]) == (3, 3, 3)
     assert (jobs["train"], jobs["ensemble"]) == (2 * METHOD["iterations"], 2)
     assert jobs["look"] == jobs["saliency"] == jobs["clips"] == jobs["evaluate"] == 0
+    finish_round(watched[0], "gate", moments(watched[0])[0], "normal")
+    after = watched[0].planned_jobs(*PAPER)
+    shutil.rmtree(watched[0].folder / "feedback")
+    assert after - jobs == {"paper_learn": 1, "paper_moments": 1}
+
+
+def finish_round(work, camera, moment, label):
+    """As a person may write it."""
+    folder = work.folder / "feedback" / camera
+    folder.mkdir(parents=True, exist_ok=True)
+    line = f"{moment['clip']},{moment['peak_frame']},{label}"
+    (folder / "round1.csv").write_text(f"clip,frame,label\n{line}\n")
 
 
 @pytest.mark.nightly
@@ -125,6 +137,17 @@ def test_the_papers_approach_makes_the_same_page(watched, tmp_path):
     said = "gate/text.mp4", "dead/all.mp4", "nothing of it can be read", "trainable: layer4"
     assert [words for words in said if words not in page] == []
     assert "Nothing to be done" in work.run(*PAPER).stdout
+    finish_round(work, "gate", first, "normal")
+    done = work.run(*PAPER)
+    assert done.returncode == 0, done.stdout
+    run = work.folder / "results/gate/paper/seed0"
+    before, after = (run / one / "scores.parquet" for one in ("watch", "watch/round1"))
+    assert before.read_bytes() != after.read_bytes()
+    spans = [(one["clip"], int(one["first"]), int(one["last"])) for one in moments(work)]
+    marked = first["clip"], int(first["peak_frame"])
+    assert not [one for one in spans if one[0] == marked[0] and one[1] <= marked[1] <= one[2]]
+    assert "Nothing to be done" in work.run(*PAPER).stdout
+    shutil.rmtree(work.folder / "feedback")
     # Back again, what was looked at is still there.
     assert work.planned("watchlist") == {"camera_page", "all_cameras_page", "watchlist"}
 

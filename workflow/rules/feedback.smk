@@ -51,17 +51,7 @@ rule fine_tune:
         **growing(mem_mb=training_memory, runtime=lambda w: training_time(w, STUDY.feedback.epochs)),
         gpu=NETWORK_GPUS,
     params:
-        stage=lambda w: {
-            "code": code_of("sdor.method.feedback", "sdor.method.training"),
-            "versions": versions_of("numpy", "torch", "torchvision"),
-            "method": METHODS[w.variant].training.as_document(),
-            "epochs": STUDY.feedback.epochs,
-            "neighbours": STUDY.feedback.neighbours,
-            "replay": STUDY.feedback.replay,
-            "clips": clip_names(w.scene),
-            "weights": WEIGHTS[METHODS[w.variant].backbone],
-            "compute": COMPUTE,
-        },
+        stage=fine_tuning,
     script:
         "../scripts/fine_tune.py"
 

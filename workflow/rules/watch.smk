@@ -164,23 +164,50 @@ rule moments:
         "../scripts/moments.py"
 
 
-# The same files of the paper's approach, from its final scores.
+# As after a round of the simulated expert, but from all marks at once, and the ensemble's last model.
+use rule fine_tune as paper_learn with:
+    input:
+        marks=lambda w: rounds_of(w.scene, f"watch/round{w.round}"),
+        model=lambda w: run_of(w).each("model.safetensors")[-1],
+        pseudo_labels=lambda w: run_of(w).each("pseudo_labels.parquet")[-1],
+        index=lambda w: run_of(w).initial,
+        rows=lambda w: run_of(w).rows,
+        weights=lambda w: run_of(w).weights,
+    output:
+        model=f"{RUN}/learnt/round{{round}}/model.safetensors",
+        history=f"{RUN}/learnt/round{{round}}/history.parquet",
+        scores=f"{RUN}/learnt/round{{round}}/scores.parquet",
+    log:
+        f"{RUN_LOG}/learnt/round{{round}}/learn.log",
+    benchmark:
+        f"{RUN_TIME}/learnt/round{{round}}/learn.tsv"
+    wildcard_constraints:
+        variant=of_approach("paper"),
+        round="[1-9][0-9]*",
+    params:
+        stage=lambda w: {
+            **fine_tuning(w),
+            "begins": {clip.name: clip.first for clip in FILMED[w.scene].clips},
+        },
+
+
+# The same files of the paper's approach, from its final scores, or those after a round of marks.
 rule paper_moments:
     input:
         unpack(lambda w: cuts(FILMED[w.scene])),
-        unpack(lambda w: run_watched(w.scene, w.variant, w.seed)),
+        unpack(lambda w: run_watched(w.scene, w.variant, w.seed, w.at)),
         times=lambda w: time_files(w.scene, METHODS[w.variant].view),
-        marks=lambda w: rounds_of(w.scene, f"watch/round{ROUNDS.get(w.scene, 0)}"),
+        marks=lambda w: rounds_of(w.scene, w.at),
     output:
-        looks=f"{RUN}/watch/looks.parquet",
-        scores=f"{RUN}/watch/scores.parquet",
-        events=f"{RUN}/watch/events.parquet",
-        heat=f"{RUN}/watch/heat.npy",
-        seen=f"{RUN}/watch/looks.npy",
+        looks=f"{RUN}/{{at}}/looks.parquet",
+        scores=f"{RUN}/{{at}}/scores.parquet",
+        events=f"{RUN}/{{at}}/events.parquet",
+        heat=f"{RUN}/{{at}}/heat.npy",
+        seen=f"{RUN}/{{at}}/looks.npy",
     log:
-        f"{RUN_LOG}/moments.log",
+        f"{RUN_LOG}/{{at}}/moments.log",
     benchmark:
-        f"{RUN_TIME}/moments.tsv"
+        f"{RUN_TIME}/{{at}}/moments.tsv"
     wildcard_constraints:
         variant=of_approach("paper"),
     conda:

@@ -9,9 +9,9 @@ from sdor.running.jobs import job
 from sdor.study.settings import TrainingSettings
 
 w, stage = snakemake.wildcards, snakemake.params.stage
-read = snakemake.input
+read, marks = snakemake.input, [Path(path) for path in snakemake.input.marks]
 with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}") as work:
-    labels = labels_of_marks([*map(Path, read.marks)], Path(read.index), stage["neighbours"])
+    labels = labels_of_marks(marks, Path(read.index), stage["neighbours"], stage.get("begins"))
     history = train_and_score(
         Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
         replayed(labels, Path(read.pseudo_labels), stage["replay"]),

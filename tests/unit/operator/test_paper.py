@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdor.errors import SdorError
+from sdor.method.feedback import labels_of_marks
 from sdor.method.saliency import write_saliency
 from sdor.method.scorer import new_scorer, save_scorer
 from sdor.method.sources import Sources
@@ -101,6 +103,20 @@ def test_a_page_takes_them_and_lists_what_was_not_read(gate, trained, tmp_path):
     assert "<bdi>gate/odd.mp4</bdi></code>: cannot be read" in text
     assert "frame 7: odd" in text
     assert "8.0 s of video" in text
+
+
+def test_what_is_learnt_from_are_the_frames_that_were_marked_in_the_source(trained, tmp_path):
+    path, early = tmp_path / "round1.csv", f"early,{PEAK},normal"
+    path.write_text(f"clip,frame,label\nlater,{PEAK + FIRST - 1},anomaly\n{early}\n")
+    given = trained.sources.index, 1, {"later": FIRST, "early": 1}
+    labels = labels_of_marks([path], *given)
+    # Of the other clip, every other frame is stored.
+    marked = [["later", frame, 1] for frame in (PEAK - 1, PEAK, PEAK + 1)]
+    marked.append(["early", PEAK - 1, 0])
+    assert labels[["clip", "frame", "label"]].to_numpy().tolist() == marked
+    path.write_text("id,clip,frame,label\n1,gone,3,normal\n")
+    with pytest.raises(SdorError, match=r"round1\.csv: no frame is marked as anomalous or normal"):
+        labels_of_marks([path], *given)
 
 
 @pytest.mark.parametrize(

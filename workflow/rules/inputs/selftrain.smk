@@ -6,6 +6,22 @@ def training_memory(wildcards):
     return 16000 if METHODS[wildcards.variant].training.trainable == "all" else 6000
 
 
+def fine_tuning(wildcards):
+    """What the model after a round of marks depends on, beside files."""
+    method = METHODS[wildcards.variant]
+    return {
+        "code": code_of("sdor.method.feedback", "sdor.method.training"),
+        "versions": versions_of("numpy", "torch", "torchvision"),
+        "method": method.training.as_document(),
+        "epochs": STUDY.feedback.epochs,
+        "neighbours": STUDY.feedback.neighbours,
+        "replay": STUDY.feedback.replay,
+        "clips": clip_names(wildcards.scene),
+        "weights": WEIGHTS[method.backbone],
+        "compute": COMPUTE,
+    }
+
+
 def training_time(wildcards, epochs):
     """In minutes: an epoch of the largest scene has 45,000 frames, at 400 a second (projected)."""
     head = METHODS[wildcards.variant].training.trainable == "head"

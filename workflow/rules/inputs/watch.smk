@@ -58,11 +58,8 @@ def rounds_of(scene, at):
 
 
 def newest_of(name):
-    """Where the list of a camera lies that is shown: that of its last finished round.
-
-    The paper's approach learns nothing from marks, which have their say in its one list.
-    """
-    count = 0 if STUDY.approach == "paper" else ROUNDS.get(name, 0)
+    """Where the list of a camera lies that is shown: that of its last finished round."""
+    count = ROUNDS.get(name, 0)
     return PAGE.format(scene=name, at=f"watch/round{count}" if count else "watch")
 
 
@@ -83,12 +80,17 @@ def left_of(*names):
 
 
 @cache
-def run_watched(scene, variant, seed):
-    """Files of a run of the paper's approach that moments follow from; none of too little video."""
+def run_watched(scene, variant, seed, at):
+    """Files of a run of the paper's approach that moments follow from; none of too little video.
+
+    After rounds of marks, those are of the model that learnt from them, else of the ensemble.
+    """
     run, clips = Run(STUDY, scene, variant, int(seed)), FILMED[scene].clips
     is_there = not any(clip.rendered or clip.sequence for clip in clips)
     if is_there and not holds_frames(clips, run.least_frames):
         return {}
-    found = {"models": run.each("model.safetensors"), "index": run.initial}
-    found |= {"rows": run.mapped_rows, "weights": run.weights}
-    return {**found, "scores": f"{run.folder}/ensemble.parquet"}
+    found = {"models": run.each("model.safetensors"), "scores": f"{run.folder}/ensemble.parquet"}
+    if at != "watch":
+        learnt = f"{run.folder}/learnt/{Path(at).name}"
+        found = {"models": [f"{learnt}/model.safetensors"], "scores": f"{learnt}/scores.parquet"}
+    return {**found, "index": run.initial, "rows": run.mapped_rows, "weights": run.weights}

@@ -1,6 +1,6 @@
 """An expert's feedback (section 4.5): phi is fine-tuned on the frames that were marked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,13 +13,20 @@ from sdor.method.marks import lengths_of, read_marks, widened
 FIRST_ROUND = 100
 
 
-def labels_of_marks(marks_paths: Sequence[Path], index_path: Path, neighbours: int) -> pd.DataFrame:
+def labels_of_marks(
+    marks_paths: Sequence[Path],
+    index_path: Path,
+    neighbours: int,
+    begins: Mapping[str, int] | None = None,
+) -> pd.DataFrame:
     """What phi is fine-tuned on after round r: all marks so far, those of a label drawn alike.
 
     Parameters
     ----------
     marks_paths : of rounds 1 … r. index_path : table with clip and frame of all frames.
     neighbours : frames on either side of a marked one that are taken with it; see `widened`.
+    begins : by clip, the number that its first frame has in the marks: those of a watchlist count
+        frames of the source. Without, frames of a clip count from 1 there, too.
 
     Returns
     -------
@@ -30,13 +37,17 @@ def labels_of_marks(marks_paths: Sequence[Path], index_path: Path, neighbours: i
     SdorError : a table is damaged, a mark is wrong, or nothing was marked.
     """
     index = read_parquet(index_path, ["clip", "frame"])
+    before = index["clip"].map(begins).to_numpy() - 1 if begins else 0
+    index["frame"] += before
     marks = widened(read_marks(marks_paths, lengths_of(index)), index, neighbours)
     if marks.empty:
         raise SdorError(
-            f"{marks_paths[-1]}: no labelled frame among the highest-ranked ones; raise "
-            "feedback.share, or leave the scene out of feedback.scenes"
+            f"{marks_paths[-1]}: no frame is marked as anomalous or normal; raise feedback.share, "
+            "or leave the scene out of feedback.scenes; of your own marks, all are of clips that "
+            "are gone: take these files away"
         )
-    labels = marks[["clip", "frame", "label"]]
+    labels = marks[["clip", "frame", "label"]].copy()
+    labels["frame"] -= labels["clip"].map(begins) - 1 if begins else 0
     return labels.assign(weight=1 / labels.groupby("label")["label"].transform("size"))
 
 

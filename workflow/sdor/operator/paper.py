@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from sdor.files import About, read_parquet, write_parquet
+from sdor.files import About, forget_checkpoint, read_parquet, write_parquet
 from sdor.method.marks import read_marks
 from sdor.method.saliency import localised_scores
 from sdor.method.sources import Sources
@@ -36,7 +36,7 @@ class Trained:
 
     Attributes
     ----------
-    scores : the final ones. models : of all iterations.
+    scores : the final ones. models : of all iterations, or the one that has learnt from marks.
     sources : what their maps start from; see `write_saliency`.
     """
 
@@ -109,7 +109,10 @@ def write_paper_moments(
         # How far places are above the middle one of their map.
         heat = np.maximum(maps - np.median(maps, axis=(1, 2), keepdims=True), 0)
     looks = np.full((len(found), 1), np.nan, dtype=np.float32)
-    return write_found(found, (heat, looks), scores, (outputs[0], outputs[1], outputs[2]), about)
+    write_found(found, (heat, looks), scores, (outputs[0], outputs[1], outputs[2]), about)
+    if run is not None:
+        forget_checkpoint(run.scores)
+    return found
 
 
 def _read(scene: Scene, readings: Mapping[str, Reading]) -> tuple[pd.DataFrame, pd.DataFrame]:
