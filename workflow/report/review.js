@@ -44,7 +44,6 @@ async function ask(path, body) {
   if (answer.ok) return JSON.parse(words);
   throw Object.assign(new Error(words.startsWith("{") ? JSON.parse(words).error : words.trim()), { refused: true });
 }
-
 // Sent until it is answered; what comes twice is one. Meanwhile nothing else is marked, as nobody would have seen it.
 async function send(path, body) {
   if (waiting) return false;
@@ -62,13 +61,16 @@ async function send(path, body) {
   if (done) light("saved", "good");
   return done;
 }
+// The next that does not nearly equal one of this round; else the next.
+function suggested(after) {
+  const left = open(), inTurn = [...left.filter((one) => list.events.indexOf(one) > list.events.indexOf(after)), ...left];
+  return inTurn.find((one) => !alike(one).some((other) => state.labels[other.event])) || inTurn[0];
+}
 async function mark(kind, several = false) {
   const one = at, count = several ? similar() : 0;
   const id = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   if (!(await send("/mark", { id, event: one.event, label: kind, similar: several, ranking: list.ranking }))) return;
-  const left = open(), inTurn = [...left.filter((it) => list.events.indexOf(it) > list.events.indexOf(one)), ...left];
-  // The next that does not nearly equal one of this round.
-  const next = inTurn.find((it) => !alike(it).some((other) => state.labels[other.event])) || inTurn[0];
+  const next = suggested(one);
   show(next || one);
   text("say", `${one.name}: ${LABELS[kind]}${count ? `, and ${count} similar` : ""}. ${next ? next.name : "All are marked: finish the round"}`);
 }
@@ -85,7 +87,7 @@ function step(by) {
 function show(one) {
   at = one;
   curve = undefined;
-  text("facts", about(one));
+  text("facts", one.where);
   named();
   drawn();
   for (const each of list.events) each.card.toggleAttribute("aria-current", each === one);
@@ -117,9 +119,8 @@ function watch(what, second = 0) {
     if (MOVES) play(); else video.load();
   }, 120);
 }
-
 function named() {
-  text("title", [at.name, LABELS[label(at)]].filter(Boolean).join(": "));
+  text("title", [at.name, at.moved, LABELS[label(at)]].filter(Boolean).join(" · "));
   for (const one of KEYS) one.button.firstChild.textContent = one.name.call ? one.name() : one.name;
 }
 // The line of the present, and the heat, which is that of the peak.
@@ -169,7 +170,6 @@ function cards() {
   $("news").firstChild.textContent = list.news[0];
   $("news").lastChild.replaceChildren(...list.news.slice(1).map((textContent) => make("li", { textContent })));
 }
-
 // What is there now, with marks that another page made, and a list that was made meanwhile.
 async function renew(found) {
   if (found.camera !== $("camera").value) return;
@@ -197,7 +197,7 @@ async function renew(found) {
   text("command", state.command);
   $("again").hidden = !run || run.at_work;
   if (at) named();
-  else if (list.events.length) show(open()[0] || list.events[0]);
+  else if (list.events.length) show(suggested() || list.events[0]);
   else text("title", "Nothing stands out");
 }
 async function refresh() {
@@ -222,7 +222,7 @@ for (const [id, kind, does] of [
   ["video", "timeupdate", moves],
   ["video", "seeked", moves],
   ["video", "error", () => { $("fault").hidden = !$("video").src; }],
-  ["video", "canplaythrough", () => { const next = open().find((one) => one !== at); if (next) fetch(media("loop.mp4", next)).catch(() => {}); }],
+  ["video", "canplaythrough", () => { const next = suggested(at); if (next) fetch(media("loop.mp4", next)).catch(() => {}); }],
   ["curve", "click", seek],
   ...["pointerdown", "pointermove", "pointerup"].map((kind) => ["frame", kind, drag]),
   ["finish", "click", () => { text("asks", `Finish round ${state.round}? ${$("count").textContent}`); $("sure").showModal(); }],

@@ -16,8 +16,9 @@ from PIL import Image
 from synthetic_watch import HOSTILE, cameras_in, events_of, served, write_camera, write_list
 
 from sdor.command import main
+from sdor.errors import SdorError
 from sdor.files import write_parquet
-from sdor.operator.review import film
+from sdor.operator.review import film, server
 from sdor.operator.review.run import Run
 from sdor.operator.review.safety import is_loopback
 
@@ -206,8 +207,8 @@ def test_an_event_that_is_called_like_a_path_opens_nothing(tmp_path, write_video
     write_list(watch, events.assign(event=["x", FIRST]))
     events.to_parquet(watch / "events.parquet")
     listing = cameras_in(tmp_path, "gate")["gate"].listing
-    assert listing.picture("../secret") is None
-    assert listing.picture(FIRST).is_file()
+    assert listing.preview("../secret", ".jpg") is None
+    assert listing.preview(FIRST, ".jpg").is_file()
 
 
 def test_films_are_h264_in_420_in_parts_as_asked_for(shared):
@@ -267,6 +268,8 @@ def test_what_is_gone_is_said_and_the_rest_is_shown(tmp_path, write_video):
         assert status == 404
         assert b"cannot be read" in words
         assert asked(port, f"/media/gate/{FIRST}/picture.jpg")[0] == 200
+        (tmp_path / f"results/gate/watch/previews/{FIRST}.mp4").write_bytes(b"made before")
+        assert asked(port, f"/media/gate/{FIRST}/loop.mp4")[2] == b"made before"
 
 
 def test_films_have_a_bound(tmp_path, monkeypatch, write_video):
@@ -486,7 +489,9 @@ def test_faults_at_the_start_are_one_line(tmp_path, write_video, monkeypatch, ca
         (line,) = capsys.readouterr().err.splitlines()
         return line
 
-    assert said().endswith("no watchlist; make one here: snakemake --cores all watchlist")
+    assert said().endswith(
+        "no watchlist; this makes one here: snakemake --cores all watchlist --config videos=FOLDER"
+    )
     write_camera(tmp_path, write_video)
     assert said("../gate").endswith("there is gate")
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -494,4 +499,14 @@ def test_faults_at_the_start_are_one_line(tmp_path, write_video, monkeypatch, ca
         assert f"127.0.0.1:{port}: cannot listen there (Address already in use)" in said(
             "--port", port
         )
+    assert said("--learn").startswith(
+        "sdor: --learn: nobody knows how the list was made; do it once more: "
+    )
     assert "no such port" in said("--port", "99999")
+    (tmp_path / "rec").rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(server, "_listen", lambda *_: (_ for _ in ()).throw(SdorError("enough")))
+    assert main(["review"]) == 1
+    assert f"camera gate: no video at {tmp_path}/rec/gate;" in capsys.readouterr().err
+    (tmp_path / "feedback/gate").mkdir(parents=True)
+    (tmp_path / "feedback/gate/open.csv").write_text("clip,frame,label\nday,1,odd\n")
+    assert "open.csv: line 2: label: 'odd'" in said()

@@ -7,6 +7,7 @@ import pytest
 from sdor.errors import SdorError
 from sdor.study.rounds import (
     archive_of,
+    command_folder,
     finished_rounds,
     newest,
     note_command,
@@ -67,6 +68,16 @@ def test_the_command_of_a_watchlist_is_kept_word_by_word(tmp_path, words):
     assert watchlist_command(tmp_path, "/other") == ["snakemake", *words]
 
 
+def test_a_command_is_run_where_its_user_did(tmp_path, monkeypatch):
+    monkeypatch.setenv("PWD", str(tmp_path / "home"))
+    note_command(["snakemake", "watchlist"], tmp_path)
+    assert command_folder(tmp_path) == tmp_path
+    note_command(["snakemake", "--directory", "run", "watchlist"], tmp_path)
+    assert command_folder(tmp_path) == tmp_path  # as that folder is gone
+    (tmp_path / "home").mkdir()
+    assert command_folder(tmp_path) == tmp_path / "home"
+
+
 @pytest.mark.parametrize("content", [None, "", "[]", '{"argv": "rm"}', '{"argv": []}'])
 def test_without_a_command_that_is_known_one_is_made(tmp_path, content):
     if content is not None:
@@ -74,4 +85,5 @@ def test_without_a_command_that_is_known_one_is_made(tmp_path, content):
         (tmp_path / ".snakemake/sdor/watchlist-command").write_text(content)
     made = ["snakemake", "--cores", "all", "watchlist"]
     assert watchlist_command(tmp_path) == made
+    assert command_folder(tmp_path) == tmp_path
     assert watchlist_command(tmp_path, "/rec") == [*made, "--config", "videos=/rec"]

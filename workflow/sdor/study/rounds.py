@@ -5,6 +5,7 @@ gap. What is learnt from the first n of them lies in `results/{camera}/watch/rou
 is learnt without marks in the folder above.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,10 @@ def archive_of(folder: Path) -> Path:
 def note_command(argv: Sequence[str], folder: Path = Path()) -> None:
     """Keep the command line of a run that asks for a watchlist, for `watchlist_command`."""
     if any(Path(one).name in PAGES for one in argv[1:] if "=" not in one):
-        write_json(folder / COMMAND, {"argv": ["snakemake", *argv[1:]]})
+        # Snakemake has left the folder then that paths in its words are below.
+        left = any(one.partition("=")[0] in ("-d", "--directory") for one in argv)
+        begun = os.environ.get("PWD", "") if left else ""
+        write_json(folder / COMMAND, {"argv": ["snakemake", *argv[1:]], "folder": begun})
 
 
 def watchlist_command(folder: Path = Path(), videos: str = "") -> list[str]:
@@ -79,7 +83,7 @@ def watchlist_command(folder: Path = Path(), videos: str = "") -> list[str]:
 
     Parameters
     ----------
-    folder : that holds `results`, in which the command is to be run.
+    folder : that holds `results`; `command_folder` says where the command is to be run.
     videos : folder of video for the command where none is known.
     """
     try:
@@ -90,3 +94,12 @@ def watchlist_command(folder: Path = Path(), videos: str = "") -> list[str]:
         pass
     given = ["--config", f"videos={videos}"] if videos else []
     return ["snakemake", "--cores", "all", "watchlist", *given]
+
+
+def command_folder(folder: Path = Path()) -> Path:
+    """Where the command of a folder of results is run: there, unless its user did elsewhere."""
+    try:
+        begun = read_json(folder / COMMAND)["folder"]
+        return Path(begun) if Path(begun).is_dir() and begun else folder.absolute()
+    except (SdorError, KeyError, TypeError):
+        return folder.absolute()

@@ -78,7 +78,7 @@ class Listing:
         self.heat = read_array(folder / "heat.npy", len(self.events))
         archive = archive_of(folder) / "looks.parquet"
         self.looks = read_parquet(archive)
-        root = Path(read_about(archive).get("root", "."))
+        self.root = root = Path(read_about(archive).get("root", "."))
         self._look = {row["clip"]: row for row in self.looks.to_dict("records")}
         self.clips = {name: _clip(row, root) for name, row in self._look.items()}
         self.places = {event: place for place, event in enumerate(self.events["event"])}
@@ -128,11 +128,12 @@ class Listing:
             return self._around(row, begin - AROUND, min(end + AROUND, begin - AROUND + LONGEST))
         return self._windows(row["clip"])[name]
 
-    def picture(self, event: str) -> Path | None:
-        """The picture of a moment's peak, if there is one."""
-        path = self.folder / "previews" / f"{event}.jpg"
+    def preview(self, event: str, kind: str) -> Path | None:
+        """The picture of a moment's peak (".jpg") or its small loop (".mp4"), if there is one."""
+        path = self.folder / "previews" / f"{event}{kind}"
         # Names come from a table, which is to lead to no other folder.
-        return path if event in self.places and Path(event).name == event else None
+        known = event in self.places and Path(event).name == event
+        return path if known and path.is_file() else None
 
     def heat_of(self, event: str) -> bytes:
         """Where a moment is unusual: a transparent PNG to be laid over the picture."""

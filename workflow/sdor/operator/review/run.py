@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from sdor.errors import SdorError
 
@@ -18,14 +19,18 @@ LAST = 10.0  # s that a run has to end in
 class Run:
     """A run of the workflow.
 
+    Parameters
+    ----------
+    command, folder : word by word, and where it is run.
+
     Attributes
     ----------
     line : its last one. failed : whether the last run did.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], folder: Path = Path()) -> None:
         self.line, self.failed = "", False
-        self._command, self._lock = command, threading.Lock()
+        self._command, self._folder, self._lock = command, folder, threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -49,6 +54,7 @@ class Run:
             try:
                 self._process = subprocess.Popen(
                     words,
+                    cwd=self._folder,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from sdor.errors import SdorError
+from sdor.errors import SdorError, say
 from sdor.files import About
 from sdor.operator.page import TEMPLATES
 from sdor.operator.review.film import Films, write_film
@@ -28,9 +28,10 @@ from sdor.operator.review.listing import listed
 from sdor.operator.review.marking import GIVEN, ID, Camera, ConflictError, Wanted
 from sdor.operator.review.run import Run
 from sdor.operator.review.safety import Guard, is_loopback
-from sdor.study.rounds import FEEDBACK, watchlist_command
+from sdor.study.rounds import FEEDBACK, command_folder, watchlist_command
 
 RESULTS = Path("results")
+UNKNOWN = "FOLDER"  # of video, in a command that was not noted
 KINDS = {"review.js": "text/javascript", "review.css": "text/css"}
 KEPT = {"cache-control": "private, max-age=3600"}  # of what is named after its list
 
@@ -40,16 +41,24 @@ def review(scenes: Sequence[str], host: str, port: int, *, learn: bool) -> None:
 
     Raises
     ------
-    SdorError : there is no list, no such camera, or the port is taken.
+    SdorError : there is no list, no such camera, a file is damaged, or the port is taken.
     """
     cameras = cameras_of(scenes)
-    command = watchlist_command()
+    for name, camera in cameras.items():
+        listing, _ = camera.listing, camera.state
+        if not listing.root.is_dir():
+            say(f"camera {name}: no video at {listing.root}; what was made of it is shown alone")
+    command = watchlist_command(videos=UNKNOWN)
+    if learn and f"videos={UNKNOWN}" in command:
+        raise SdorError(
+            f"--learn: nobody knows how the list was made; do it once more: {shlex.join(command)}"
+        )
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
-    run = Run(command) if learn else None
+    run = Run(command, command_folder()) if learn else None
     with tempfile.TemporaryDirectory(prefix="sdor-review-") as folder:
         app = application(cameras, Path(folder), command, run)
         guard = Guard(app, host=host, port=port, token=token)
@@ -69,7 +78,8 @@ def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
     there = [*listed(RESULTS)]
     if not there:
         raise SdorError(
-            f"{RESULTS.resolve()}: no watchlist; make one here: {shlex.join(watchlist_command())}"
+            f"{RESULTS.resolve()}: no watchlist; this makes one here: "
+            f"{shlex.join(watchlist_command(videos=UNKNOWN))}"
         )
     for scene in scenes:
         if scene not in there:
@@ -203,10 +213,7 @@ class _Page:
         try:
             listing = await run_in_threadpool(lambda: self._camera(asked["camera"]).listing)
             if name == "picture.jpg":
-                path = listing.picture(event)
-                if path is None or not path.is_file():
-                    raise HTTPException(404, "there is no picture of it")
-                return FileResponse(path, headers=KEPT)
+                return _file(listing.preview(event, ".jpg"))
             if name == "heat.png":
                 content = await run_in_threadpool(listing.heat_of, event)
                 return Response(content, media_type="image/png", headers=KEPT)
@@ -221,8 +228,11 @@ class _Page:
         except KeyError as error:
             raise HTTPException(404, "there is no such moment") from error
         except SdorError as error:
+            # Where the video is gone, what was made of it when it was there is left.
+            if name == "loop.mp4" and (path := listing.preview(event, ".mp4")):
+                return _file(path)
             raise HTTPException(404, str(error)) from error
-        return FileResponse(film, headers=KEPT) if film else Response(status_code=204)
+        return _file(film) if film else Response(status_code=204)
 
     def _camera(self, name: object) -> Camera:
         if not isinstance(name, str) or name not in self._cameras:
@@ -233,7 +243,12 @@ class _Page:
         run = self._run
         learning = {"at_work": run.at_work, "line": run.line, "failed": run.failed} if run else None
         command = shlex.join(self._command)
-        return {**camera.state, "command": command, "folder": str(Path.cwd()), "run": learning}
+        return {
+            **camera.state,
+            "command": command,
+            "folder": str(command_folder()),
+            "run": learning,
+        }
 
 
 def _answer(find: Callable[[], About]) -> Response:
@@ -244,6 +259,12 @@ def _answer(find: Callable[[], About]) -> Response:
         return JSONResponse({"error": str(error)}, 409)
     except SdorError as error:
         return JSONResponse({"error": str(error)}, 507)
+
+
+def _file(path: Path | None) -> Response:
+    if path is None:
+        raise HTTPException(404, "there is no picture of it")
+    return FileResponse(path, headers=KEPT)
 
 
 def _text(asked: About, key: str) -> str:
