@@ -19,6 +19,8 @@ from sdor.command import main
 from sdor.errors import SdorError
 from sdor.files import write_parquet
 from sdor.operator.review import film, server
+from sdor.operator.review.listing import listed
+from sdor.operator.review.marking import Camera
 from sdor.operator.review.run import Run
 from sdor.operator.review.safety import is_loopback
 
@@ -479,6 +481,17 @@ def test_a_run_that_fails_says_its_last_line_and_ends_with_the_page(tmp_path, wr
     assert time.monotonic() - begin < 10
     with served(tmp_path, "gate") as port:
         assert sent(port, "/learn")[0] == 409
+
+
+def test_the_lists_of_both_approaches_are_found(tmp_path, write_video):
+    watch = write_camera(tmp_path, write_video, camera="gate")
+    write_camera(tmp_path, write_video, camera="yard")
+    paper = tmp_path / "results/yard/paper/seed0/watch"
+    paper.parent.mkdir(parents=True)
+    (tmp_path / "results/yard/watch").rename(paper)
+    assert listed(tmp_path / "results") == {"gate": watch, "yard": paper}
+    camera = Camera("yard", paper, tmp_path / "feedback/yard")
+    assert camera.listing.document["events"][0]["event"] == FIRST
 
 
 def test_faults_at_the_start_are_one_line(tmp_path, write_video, monkeypatch, capsys):

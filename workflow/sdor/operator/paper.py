@@ -120,8 +120,8 @@ def _read(scene: Scene, readings: Mapping[str, Reading]) -> tuple[pd.DataFrame, 
 
     Returns
     -------
-    clips : clip, source, first (s of its first frame in the source), seconds, clock and begin (see
-        `recorded`), stretch, offset, failure, remarks.
+    clips : clip, source, first (s of its first frame in the source), seconds, width, height, fps,
+        clock and begin (see `recorded`), stretch, offset, failure, remarks.
     frames : clip, frame (of the clip, from 1), time (s in the source), stretch, seconds.
     """
     rows, frames = [], list[pd.DataFrame]()
@@ -135,6 +135,7 @@ def _read(scene: Scene, readings: Mapping[str, Reading]) -> tuple[pd.DataFrame, 
         told = declared(clip.path) if clip.kind == "video" else None
         failure = found.failure.removeprefix(f"clip {clip.name}: ")  # said beside its file
         facts = {"first": begin, "seconds": len(time) * step, "failure": failure}
+        facts |= {"width": found.width, "height": found.height, "fps": 1 / step}
         facts |= {"remarks": [str(doubt) for doubt in found.doubts]}
         when = recorded(clip.path, told, begin)
         rows.append({"clip": clip.name, "source": clip.source, **facts, **when})

@@ -1,7 +1,7 @@
 """A camera's newest list of moments, as the page shows it."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -241,9 +241,13 @@ def newest_list(watch: Path, rounds: int) -> Path:
     return newest(watch, DONE, rounds)
 
 
-def listed(results: Path) -> Iterable[str]:
-    """The cameras of which there is a list."""
-    return sorted(path.parents[2].name for path in results.glob(f"*/watch/{DONE}"))
+def listed(results: Path) -> dict[str, Path]:
+    """Where the lists of each camera are: of the approach whose first list was made last."""
+    # By the approach "paper" they are below a variant and its seed.
+    found = [path for at in ("", "*/seed*/") for path in results.glob(f"*/{at}watch/{DONE}")]
+    found.sort(key=lambda path: path.stat().st_mtime_ns)
+    folders = {path.relative_to(results).parts[0]: path.parents[1] for path in found}
+    return dict(sorted(folders.items()))
 
 
 def _clip(row: Any, root: Path) -> Clip:

@@ -46,7 +46,7 @@ class Camera:
 
     Parameters
     ----------
-    watch, feedback : `results/{camera}/watch` and `feedback/{camera}`.
+    watch, feedback : where its lists are, as `results/{camera}/watch`, and `feedback/{camera}`.
     """
 
     def __init__(self, name: str, watch: Path, feedback: Path) -> None:

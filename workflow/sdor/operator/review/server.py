@@ -75,7 +75,7 @@ def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
     ------
     SdorError : there is none, or not one of those.
     """
-    there = [*listed(RESULTS)]
+    there = listed(RESULTS)
     if not there:
         raise SdorError(
             f"{RESULTS.resolve()}: no watchlist; this makes one here: "
@@ -84,9 +84,7 @@ def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
     for scene in scenes:
         if scene not in there:
             raise SdorError(f"no watchlist of a camera {scene!r} here; there is {', '.join(there)}")
-    return {
-        name: Camera(name, RESULTS / name / "watch", FEEDBACK / name) for name in scenes or there
-    }
+    return {name: Camera(name, there[name], FEEDBACK / name) for name in scenes or there}
 
 
 def application(
