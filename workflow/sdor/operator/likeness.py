@@ -20,7 +20,7 @@ from sdor.method.units import Units
 # Distance at which likeness has fallen to 0.6: so many of their standard deviations components are
 # apart, in the mean. Twice of that reaches what is of another kind.
 REACH = 0.36
-MOVES = 0.3  # weight of motion on the ordinal scale beside it: who runs looks like one who walks
+MOVES = 0.6  # weight of motion on the ordinal scale beside it: who runs looks like one who walks
 RIDGE = 0.1  # what a mark leaves to doubt
 AT_A_TIME = 1 << 14  # places
 
