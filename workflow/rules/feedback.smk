@@ -51,7 +51,10 @@ rule fine_tune:
         **growing(mem_mb=training_memory, runtime=lambda w: training_time(w, STUDY.feedback.epochs)),
         gpu=NETWORK_GPUS,
     params:
-        stage=fine_tuning,
+        stage=lambda w: {
+            "code": code_of("sdor.method.feedback", "sdor.method.training"),
+            **fine_tuning(w),
+        },
     script:
         "../scripts/fine_tune.py"
 

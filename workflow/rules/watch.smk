@@ -186,6 +186,7 @@ use rule fine_tune as paper_learn with:
         round="[1-9][0-9]*",
     params:
         stage=lambda w: {
+            "code": code_of("sdor.method.feedback", "sdor.method.training"),
             **fine_tuning(w),
             "begins": {clip.name: clip.first for clip in FILMED[w.scene].clips},
         },

@@ -7,10 +7,9 @@ def training_memory(wildcards):
 
 
 def fine_tuning(wildcards):
-    """What the model after a round of marks depends on, beside files."""
+    """What the model after a round of marks depends on, beside files and code."""
     method = METHODS[wildcards.variant]
     return {
-        "code": code_of("sdor.method.feedback", "sdor.method.training"),
         "versions": versions_of("numpy", "torch", "torchvision"),
         "method": method.training.as_document(),
         "epochs": STUDY.feedback.epochs,
