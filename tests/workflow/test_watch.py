@@ -13,6 +13,8 @@ from synthetic_walkers import RUNS, walkers
 from workplace import CONFIG as STUDY
 from workplace import MOTION, Workplace
 
+from sdor.study.rounds import watchlist_command
+
 METHOD = STUDY["method"]
 CONFIG = {
     "weights": {"resnet18": "random"},
@@ -168,3 +170,64 @@ def test_a_new_file_is_looked_at_alone_and_without_one_nothing_is_done(
     }
     assert before < set((work.folder / "results/gate/watch/looks").iterdir())
     assert "Nothing to be done" in work.run("watchlist").stdout
+
+
+def copied(watched, tmp_path):
+    """Without the file that a recorder was at, which may be whole by now."""
+    shutil.copytree(watched[0].folder, tmp_path / "work", symlinks=True)
+    os.remove(tmp_path / "work/rec/gate/late.mkv")
+    return Workplace(tmp_path / "work")
+
+
+def marks(work, number, *lines):
+    path = work.folder / f"feedback/gate/round{number}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["clip,frame,label", *lines, ""]))
+    return path
+
+
+@pytest.mark.nightly
+def test_what_was_marked_by_hand_is_learnt_once_and_has_the_last_word(watched, tmp_path):
+    work = copied(watched, tmp_path)
+    dismissed, confirmed = [row for row in moments(work) if row["camera"] == "gate"][:2]
+    unmarked = {path: path.read_bytes() for path in work.folder.glob("results/gate/watch/*.*")}
+    words = zip((dismissed, confirmed), ("normal", "anomaly"), strict=True)
+    marks(work, 1, *(f"{row['clip']},{row['peak_frame']},{label}" for row, label in words))
+    done = work.run("watchlist")
+    assert done.returncode == 0, done.stdout
+    ran = Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, flags=re.MULTILINE))
+    pages = ("camera_page", "all_cameras_page", "watchlist")
+    assert ran == Counter(["learn", "moments", "previews", *pages])
+    assert all(path.read_bytes() == content for path, content in unmarked.items())
+    table = [row for row in moments(work) if row["camera"] == "gate"]
+    [kept] = [row for row in table if row["mark"]]
+    span = ("event", "clip", "first", "last")
+    assert [kept[name] for name in span] == [confirmed[name] for name in span]
+    assert (kept["mark"], kept["rank"]) == ("anomaly", "0")
+    assert (work.folder / "results" / kept["preview"]).is_file()
+    first, last = int(dismissed["first"]), int(dismissed["last"])
+    for row in table:
+        near = row["clip"] == dismissed["clip"] and int(row["first"]) <= last
+        assert not (near and int(row["last"]) >= first), row
+    page = (work.folder / "results/gate/watchlist.html").read_text()
+    for text in ("Marked as anomalies", "<code>sdor review gate</code>"):
+        assert text in page
+    assert "Nothing to be done" in work.run("watchlist").stdout
+    assert watchlist_command(work.folder) == ["snakemake", *work.command("watchlist")[3:]]
+    scored = work.sdor("score", "rec/gate/2026-11-26_13-00-12.mkv", "--model", "results/gate/watch")
+    assert scored.returncode == 0, scored.stdout
+
+
+def test_a_fault_in_marks_is_one_line(watched, tmp_path):
+    work = copied(watched, tmp_path)
+    path = marks(work, 1, "gone,5,normal")
+    done = work.run("watchlist")
+    assert done.returncode == 1
+    assert re.search(
+        r"feedback/gate/round1\.csv: line 2: clip: there is no gone; mend", done.stdout
+    )
+    assert "Traceback" not in done.stdout
+    path.rename(path.with_name("round3.csv"))
+    done = work.run("watchlist")
+    assert done.returncode == 1
+    assert "feedback/gate/round3.csv: there is no round1.csv, and rounds are counted" in done.stdout

@@ -227,3 +227,29 @@ def test_curves_are_of_what_is_near_in_any_file(gate):
     assert early[0, 1] == 10_000
     assert late[[0, -1], 0].tolist() == [250, 550]
     assert (np.diff(late[:, 1]) == 1).all()
+
+
+def test_the_page_of_a_round_says_what_the_marks_moved(gate, tmp_path):
+    scene, watch = gate
+    spans = {"a": (1, 10), "b": (20, 30), "c": (40, 50), "d": (52, 60)}
+    rows = [
+        {**EVENT, "event": name, "rank": rank, "first": first, "last": last, "mark": ""}
+        for rank, (name, (first, last)) in enumerate(spans.items(), start=1)
+    ]
+    write_parquet(watch / "events.parquet", pd.DataFrame(rows), {})
+    for row, rank in zip(rows, (2, 1, 0, 3), strict=True):
+        row["rank"] = rank
+    rows[2] |= {"mark": "anomaly", "group": "marked"}
+    folder = watch / "round1"
+    write_parquet(folder / "events.parquet", pd.DataFrame(rows[:3]), {"dismissed": []})
+    np.save(folder / "heat.npy", np.zeros((3, 24, 36), dtype=np.float32))
+    (folder / "scores.parquet").write_bytes((watch / "scores.parquet").read_bytes())
+    outputs = tmp_path / "gate.html", tmp_path / "gate.csv"
+    write_watchlist([scene], [folder], outputs, lead=3.0, home="all.html", settings={})
+    page = outputs[0].read_text()
+    assert "Since the last round of marks: 1 fell, 1 left, 1 rose" in page
+    assert "<li>fell from 1 to 2: 0:01.9 of <code><bdi>night.mkv</bdi></code></li>" in page
+    assert "<li>left, before 3:" in page
+    assert page.index("Unlike the rest") < page.index("Marked as anomalies")
+    assert '<span class="changed">Anomaly</span>' in page
+    assert pd.read_csv(outputs[1])["mark"].fillna("").tolist() == ["", "", "anomaly"]
