@@ -1,5 +1,7 @@
 """What an operator marked has the last word in the list, whatever a model scores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,6 +71,14 @@ def test_what_is_beside_a_dismissed_moment_is_still_found(before):
     assert whole["first"] <= dismissed["last"]
     assert found["peak"] == whole["peak"]
     assert found["begin"] >= before["time"][(dismissed["last"] - 3) // 3] + 2
+
+
+def test_what_is_left_between_two_moments_is_none():
+    scores, many = scored((20, 9, 2), (28, 8, 1), (80, 2, 1)), replace(BUDGET, budget=9)
+    dismissed = mark_of(listed(scores, settings=many).iloc[1], label=0)
+    found = listed(scores, dismissed, settings=many)
+    assert found["peak_seconds"].iloc[:2].tolist() == pytest.approx([20, 80], abs=0.5)
+    assert not found["peak_seconds"].between(22, 34).any()
 
 
 def test_a_dismissed_moment_stays_away_beyond_the_end_of_its_file():

@@ -184,6 +184,11 @@ def test_a_folder_stands_for_the_model_of_its_last_round(saved, model):
     replace(model, about={**model.about, "round": 1}).save(saved.parent / "round1" / saved.name)
     found, eye, _ = open_camera(saved.parent)
     assert (found.about["round"], eye.size) == (1, model.method.input_size)
+    marks = saved.parents[3] / "feedback" / saved.parents[1].name
+    marks.mkdir(parents=True)
+    assert "round" not in open_camera(saved.parent)[0].about  # its marks were taken away
+    (marks / "round1.csv").touch()
+    assert open_camera(saved.parent)[0].about["round"] == 1
 
 
 WITHOUT_TORCH = """

@@ -1,8 +1,8 @@
-"""Which moments look nearly the same, and in which order they are suggested."""
+"""Which moments look nearly the same."""
 
 import numpy as np
 
-from sdor.operator.similar import look_of, near, similar, suggested
+from sdor.operator.similar import look_of, near
 
 # Two who walk on a lawn, one on a road, a crowd that runs over the lawn: what, and how fast.
 LOOKS = np.array(
@@ -22,14 +22,6 @@ def test_what_looks_alike_and_moves_as_fast_is_nearly_equal():
     expected = {(0, 1), (0, 5), (1, 2), (1, 5), (2, 5), (3, 5)}
     both = {tuple(sorted(pair)) for pair in np.argwhere(near(LOOKS)).tolist()}
     assert both == expected
-    assert similar(LOOKS, 0) == [1, 5]
-    assert similar(LOOKS, 4) == []
-
-
-def test_suggestions_follow_the_list_but_repeat_nothing():
-    assert suggested(LOOKS) == [0, 2, 3, 4, 1, 5]
-    assert suggested(LOOKS, marked=[2]) == [0, 3, 4, 1, 5]
-    assert suggested(LOOKS[:0]) == []
 
 
 def test_a_look_is_of_what_is_hot_and_of_its_speed():

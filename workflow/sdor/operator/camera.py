@@ -16,7 +16,7 @@ from sdor.files import damaged, file_sha256
 from sdor.method.grid import MapArray
 from sdor.operator.look import Eye, See
 from sdor.operator.model import CameraModel
-from sdor.study.rounds import archive_of, newest
+from sdor.study.rounds import FEEDBACK, archive_of, finished_rounds, newest
 from sdor.study.scenes import Rectangle
 
 
@@ -35,7 +35,11 @@ def open_camera(path: Path, weights: Path | None = None) -> tuple[CameraModel, E
     SdorError : there is no model, it is damaged, or the weights are gone, or others.
     """
     if path.is_dir():
-        path = newest(path) / "model.safetensors"
+        watch = path.absolute()
+        feedback = watch.parents[2] / FEEDBACK
+        # Results may have been copied without the marks.
+        rounds = len(finished_rounds(watch.parent.name, feedback)) if feedback.is_dir() else None
+        path = newest(path, rounds=rounds) / "model.safetensors"
     if not path.is_file():
         raise SdorError(
             f"{path}: no such model; snakemake watchlist makes one for each camera, "

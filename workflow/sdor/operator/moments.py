@@ -198,12 +198,28 @@ def standing_out(
     for one in every[again].to_dict("records"):
         hide(one["stretch"], one["begin_seconds"], one["end_seconds"])
     found = _worth(find_events(scores, settings, hidden if blocked is None else hidden | blocked))
+    found = found[_peaks_of_their_own(found, smooth, hidden, row)].reset_index(drop=True)
     anomalies = marks[marks["label"] == LABELS[ANOMALY]].to_dict("records")
     confirmed = [_confirmed(scores, every[again], one) for one in anomalies]
     if not confirmed:
         return found
     kept = pd.DataFrame(confirmed).drop_duplicates(["clip", "first", "last"])
     return pd.concat([found, kept], ignore_index=True)
+
+
+def _peaks_of_their_own(
+    found: pd.DataFrame,
+    smooth: NDArray[np.floating[Any]],
+    hidden: BoolArray,
+    row: Callable[[str, int], int],
+) -> list[bool]:
+    """Of each event, whether it is more than what is left between a marked one and the next."""
+    own = []
+    for one in found.to_dict("records"):
+        first, peak, last = (row(one["clip"], one[name]) for name in ("first", "peak", "last"))
+        beside = hidden[max(first - 1, 0) : last + 2].any()
+        own.append(bool(not beside or smooth[peak] >= smooth[max(peak - 1, 0) : peak + 2].max()))
+    return own
 
 
 def _worth(found: pd.DataFrame) -> pd.DataFrame:

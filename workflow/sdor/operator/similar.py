@@ -3,7 +3,6 @@
 So one mark can be given to several, and suggestions need not repeat each other.
 """
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -61,30 +60,6 @@ def near(looks: FloatArray) -> NDArray[np.bool_]:
     alike: NDArray[np.bool_] = (what @ what.T >= ALIKE) & ~(apart > np.log(FACTOR))
     np.fill_diagonal(alike, False)
     return alike
-
-
-def similar(looks: FloatArray, place: int) -> list[int]:
-    """The places in a list of the moments that nearly equal one of them, in the list's order."""
-    return np.flatnonzero(near(looks)[place]).tolist()
-
-
-def suggested(looks: FloatArray, marked: Collection[int] = ()) -> list[int]:
-    """The order in which moments of a list are suggested to a person who marks.
-
-    That of the list, but what nearly equals one that was marked in this round, or one that is
-    suggested before, is put behind the others: a mark tells the more, the less it repeats another.
-
-    Parameters
-    ----------
-    looks : see `near`; in the list's order. marked : places in the list; they are left out.
-    """
-    alike = near(looks)
-    first, later = list[int](), list[int]()
-    for place in range(len(looks)):
-        if place not in marked:
-            repeats = alike[place, [*marked, *first]].any()
-            (later if repeats else first).append(place)
-    return [*first, *later]
 
 
 def _weights(heat: FloatArray) -> FloatArray:
