@@ -111,6 +111,7 @@ def test_a_chain_is_one_submission(finished):
     assert sum("group_chain" in line for line in submitted) == 2
 
 
+@pytest.mark.nightly
 def test_a_cancelled_job_and_one_without_enough_memory(cluster, local, before_the_chains):
     workplace = before_the_chains
     known = set(cluster.jobs())
@@ -133,6 +134,7 @@ def test_a_cancelled_job_and_one_without_enough_memory(cluster, local, before_th
     assert [job["JobState"] in ("FAILED", "OUT_OF_MEMORY") for job in killed] == [True]
 
 
+@pytest.mark.nightly
 def test_a_killed_scheduler_is_resumed_beside_its_orphans(cluster, local, before_the_chains):
     workplace = before_the_chains
     with started(workplace) as process:
