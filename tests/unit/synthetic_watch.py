@@ -55,7 +55,7 @@ def write_list(watch, events, *, round_number=0, dismissed=()):
     (folder / "previews").mkdir(exist_ok=True)
     for event in events["event"]:
         Image.new("RGB", (48, 36), "teal").save(folder / "previews" / f"{event}.jpg")
-    (folder / "previews/.snakemake_timestamp").touch()
+    (folder / "previews/done").touch()
 
 
 def write_camera(folder, write_video, *, camera="gate", count=8, source="day.mp4"):

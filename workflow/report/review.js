@@ -48,7 +48,7 @@ async function ask(path, body) {
 async function send(path, body) {
   if (waiting) return false;
   waiting = sent += 1;
-  const slow = setTimeout(light, 150, "saving …", "wait"), given = { camera: list.camera, ...body };
+  const slow = setTimeout(light, 150, "saving …", "wait"), given = { camera: list.camera, round: state.round, ...body };
   let done;
   while (done === undefined) {
     done = await ask(path, given).then(renew).then(() => true, (error) => {
@@ -227,7 +227,7 @@ for (const [id, kind, does] of [
   ...["pointerdown", "pointermove", "pointerup"].map((kind) => ["frame", kind, drag]),
   ["finish", "click", () => { text("asks", `Finish round ${state.round}? ${$("count").textContent}`); $("sure").showModal(); }],
   ["no", "click", () => $("sure").close()],
-  ["yes", "click", () => { $("sure").close(); send("/finish", { round: state.round }); }],
+  ["yes", "click", () => { $("sure").close(); send("/finish", {}); }],
   ["again", "click", () => send("/learn", {})],
   ["copy", "click", () => { getSelection().selectAllChildren($("command")); navigator.clipboard?.writeText(state.command).then(() => text("copy", "Copied")); }],
   ["camera", "change", () => { location.hash = encodeURIComponent($("camera").value); refresh(); }],

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 import sdor
 from sdor.errors import SdorError
 from sdor.method.marks import HEADER, Mark, csv_of, read_marks
-from sdor.operator.marks import MarkBook
+from sdor.operator.marks import MarkBook, OtherRoundError
 
 MARK = Mark(id="m1", event="e1", clip="gate", frame=30, first=20, last=40, label="anomaly")
 
@@ -24,7 +25,7 @@ WRITERS = """
 import os, random, signal, sys, time
 from pathlib import Path
 from sdor.method.marks import Mark
-from sdor.operator.marks import MarkBook
+from sdor.operator.marks import MarkBook, OtherRoundError
 
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -133,14 +134,19 @@ def test_a_round_is_finished_with_marks_only_and_overwrites_none(tmp_path):
     book.append([replace(MARK, id="m2"), replace(MARK, id="m3", label="none")])
     with pytest.raises(SdorError, match="nothing is marked"):
         book.finish()
-    others = [tmp_path / f"round{number}.csv" for number in (1, 2, 10)]
+    others = [tmp_path / f"round{number}.csv" for number in (1, 2)]
     for path in others:
         path.write_text("by hand")
-    (tmp_path / "round03.csv").write_text("")
-    book.append([replace(MARK, id="m4")])
-    assert book.finish() == tmp_path / "round11.csv"
-    assert [path.read_text() for path in others] == ["by hand"] * 3
-    assert book.rounds() == [*others, tmp_path / "round11.csv"]
+    book.append([replace(MARK, id="m4")], 3)
+    for act in (book.finish, partial(book.append, [replace(MARK, id="m5")])):
+        with pytest.raises(OtherRoundError, match="round 2 is finished already"):
+            act(2)
+    assert book.finish(3) == tmp_path / "round3.csv"
+    assert [path.read_text() for path in others] == ["by hand"] * 2
+    assert book.rounds() == [*others, tmp_path / "round3.csv"]
+    (tmp_path / "round7.csv").write_text("")
+    with pytest.raises(SdorError, match=r"there is no round4\.csv"):
+        book.append([replace(MARK, id="m6")], 4)
 
 
 def test_a_round_that_could_not_be_learnt_from_is_not_finished(tmp_path):

@@ -68,8 +68,9 @@ def state(port):
 
 def mark(port, event, label, *, similar=False, name=None, ranking=None):
     more = {"id": name or secrets.token_hex(16), "event": event, "label": label}
-    ranking = ranking or state(port)["ranking"]
-    return sent(port, "/mark", **more, similar=similar, ranking=ranking)
+    now = state(port)
+    more |= {"similar": similar, "ranking": ranking or now["ranking"], "round": now["round"]}
+    return sent(port, "/mark", **more)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_what_other_pages_send_is_refused(gate, headers, status):
     given = {"Content-Type": "application/json"}
     given |= {name: value.format(port=port) for name, value in headers.items()}
     body = {"camera": "gate", "id": "0" * 32, "event": FIRST, "label": "normal"}
-    body |= {"ranking": state(port)["ranking"]}
+    body |= {name: state(port)[name] for name in ("ranking", "round")}
     answer = asked(port, "/mark", "POST", json.dumps(body), **given)
     assert answer[0] == status
     assert not (folder / "feedback").exists()
@@ -131,7 +132,8 @@ def test_at_most_4_kb_are_taken(gate):
     for size, status in ((3900, 200), (4200, 413), (10_000_000, 413)):
         body = {"id": secrets.token_hex(16), "event": FIRST, "label": "normal", "more": "x" * size}
         try:
-            found = sent(port, "/mark", **body, ranking=state(port)["ranking"])[0]
+            body |= {name: state(port)[name] for name in ("ranking", "round")}
+            found = sent(port, "/mark", **body)[0]
         except (BrokenPipeError, ConnectionResetError):  # it does not wait for the rest
             found = 413
         assert found == status
@@ -378,7 +380,7 @@ def test_similar_moments_are_marked_as_said_and_taken_back_together(gate):
     fifth = f"{5:010x}"
     _, after = mark(port, fifth, "normal", similar=True)
     assert after["labels"].keys() == {FIRST, SECOND, fifth, f"{6:010x}"}
-    _, after = sent(port, "/undo", undo=after["undo"])
+    _, after = sent(port, "/undo", undo=after["undo"], round=1)
     assert after["labels"].keys() == {FIRST, SECOND}
 
 
@@ -391,7 +393,7 @@ def test_undo_of_any_depth_brings_back_what_was_said_before(gate):
     for labels in seen[-2::-1]:
         before = state(port)["undo"]
         for _ in range(2):  # twice is once
-            status, after = sent(port, "/undo", undo=before)
+            status, after = sent(port, "/undo", undo=before, round=1)
             assert (status, after["labels"]) == (200, labels)
     assert after["undo"] == ""
     words = (folder / "feedback/gate/open.csv").read_text()
@@ -407,7 +409,7 @@ def test_undo_takes_back_no_mark_that_was_not_seen(gate):
     _, port = gate
     first = mark(port, FIRST, "anomaly")[1]["undo"]
     mark(port, SECOND, "normal")
-    assert sent(port, "/undo", undo=first)[0] == 409
+    assert sent(port, "/undo", undo=first, round=1)[0] == 409
     assert state(port)["labels"].keys() == {FIRST, SECOND}
 
 
@@ -417,10 +419,54 @@ def test_a_mark_of_another_list_is_refused(gate):
     assert state(port)["labels"] == {}
 
 
+def test_a_mark_that_comes_again_after_its_round_is_in_no_other(gate):
+    folder, port = gate
+    now, name = state(port), secrets.token_hex(16)
+    body = {"id": name, "event": FIRST, "label": "normal", "ranking": now["ranking"], "round": 1}
+    assert sent(port, "/mark", **body)[0] == 200
+    assert sent(port, "/finish", round=1)[0] == 200
+    assert sent(port, "/mark", **body)[0] == 409
+    assert sent(port, "/finish", round=True)[0] == 400
+    assert not (folder / "feedback/gate/open.csv").exists()
+
+
+def test_a_list_that_is_made_again_stays_until_it_is_whole(gate):
+    folder, port = gate
+    watch, before = folder / "results/gate/watch", state(port)
+    for gone in ("events.parquet", "heat.npy", "previews/done"):
+        (watch / gone).unlink()
+    assert state(port) == before
+    assert mark(port, FIRST, "normal")[0] == 200
+    assert asked(port, f"/media/gate/{FIRST}/heat.png")[0] == 200
+    write_list(watch, events_of(5))
+    assert len(json.loads(asked(port, "/list?camera=gate")[2])["events"]) == 5
+
+
+def test_what_another_page_shows_of_this_one_is_refused(shared):
+    _, port = shared
+    path = f"/media/gate/{FIRST}/loop.mp4"
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200)):
+        assert asked(port, path, Sec_Fetch_Site=site)[0] == status
+    assert asked(port, "/", Sec_Fetch_Site="cross-site")[0] == 200
+
+
+def test_a_round_that_is_finished_while_a_run_is_at_work_is_learnt_from_next(tmp_path):
+    noted = tmp_path / "noted"
+    code = "import sys, time; open(sys.argv[1], 'a').write('x'); time.sleep(0.3)"
+    run = Run((sys.executable, "-c", code, str(noted)))
+    run.start(anew=True)
+    run.start(anew=True)
+    run.start()
+    deadline = time.monotonic() + 20
+    while not (noted.exists() and noted.read_text() == "xx" and not run.at_work):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_finished_round_waits_for_the_next_list_and_the_list_tells_what_moved(gate):
     folder, port = gate
     status, answer = sent(port, "/finish", round=1)
-    assert (status, "nothing is marked" in answer["error"]) == (507, True)
+    assert (status, "nothing is marked" in answer["error"]) == (422, True)
     mark(port, FIRST, "normal")
     mark(port, THIRD, "anomaly")
     assert sent(port, "/finish", round=1)[0] == 200

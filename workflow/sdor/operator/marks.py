@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +18,13 @@ from sdor.method.marks import (
     standing_marks,
     text_of,
 )
+from sdor.study.rounds import finished_rounds
 
 OPEN, LOCK = "open.csv", ".lock"
-ROUND = re.compile(r"round([1-9]\d*)\.csv")
+
+
+class OtherRoundError(SdorError):
+    """What was meant for a round comes when that is finished."""
 
 
 class MarkBook:
@@ -41,17 +44,23 @@ class MarkBook:
         self._by_hand = False
         self._read: tuple[int, int, int] | None = None  # what the file was like then
 
-    def append(self, marks: Iterable[Mark]) -> None:
+    def append(self, marks: Iterable[Mark], number: int | None = None) -> None:
         """Write marks; those with an id that is there already are passed over.
+
+        Parameters
+        ----------
+        number : of the round that they are for; None: whichever is open.
 
         Raises
         ------
+        OtherRoundError : that round is finished.
         SdorError : the folder cannot be written, the disk is full, a mark says what none can say,
             or a line that was written by hand is wrong.
         """
         # As they will be read: by an id as it is in the file, a mark is known when it comes again.
         given = [mark for _, mark in parsed(HEADER + csv_of(marks), self.path)]
         with self._locked():
+            self._check(number)
             self._refresh()
             new, ids = list[Mark](), {*self._ids}
             for mark in given:
@@ -61,7 +70,7 @@ class MarkBook:
             if new:
                 self._write(new)
                 self._lines += new
-                self._ids, self._read = ids, _signature(self.path)
+                self._ids, self._read = ids, signature(self.path)
 
     def marks(self) -> list[Mark]:
         """The last mark of each event that was not taken back, in the order of their making.
@@ -84,14 +93,16 @@ class MarkBook:
             self._refresh()
             return [*self._lines]
 
-    def finish(self) -> Path:
-        """Close the round: its file gets its name, which no other has.
+    def finish(self, number: int | None = None) -> Path:
+        """Close the round, if it has this number: its file gets its name, which no other has.
 
         Raises
         ------
+        OtherRoundError : it is finished.
         SdorError : nothing is marked as an anomaly or as normal, or a frame as both.
         """
         with self._locked():
+            self._check(number)
             self._refresh()
             lines = parsed(text_of(self.path), self.path) if self._lines else ()
             standing = standing_marks(lines, self.path)
@@ -100,16 +111,19 @@ class MarkBook:
                     f"{self.path}: nothing is marked as an anomaly or as normal; mark a moment, "
                     "then finish the round"
                 )
-            rounds = self.rounds()
-            path = self.folder / f"round{_number(rounds[-1]) + 1 if rounds else 1}.csv"
+            path = self.folder / f"round{len(self.rounds()) + 1}.csv"
             with opening(path):
                 os.rename(self.path, path)
                 _sync(self.folder)
             return path
 
     def rounds(self) -> list[Path]:
-        """Files of the finished rounds, in order."""
-        return sorted(filter(_number, self.folder.glob("round*.csv")), key=_number)
+        """Files of the finished rounds, in order (SdorError: one is left out)."""
+        return finished_rounds(self.folder.name, self.folder.parent)
+
+    def _check(self, number: int | None) -> None:
+        if number is not None and number != len(self.rounds()) + 1:
+            raise OtherRoundError(f"round {number} is finished already")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -128,7 +142,7 @@ class MarkBook:
 
     def _refresh(self) -> None:
         """Read the file, if it is not as it was when it was read or written."""
-        now = _signature(self.path)
+        now = signature(self.path)
         if now == self._read:
             return
         lines, self._by_hand = list[Mark](), False
@@ -143,7 +157,7 @@ class MarkBook:
                     os.truncate(self.path, whole)
             lines = [mark for _, mark in parsed(text_of(self.path), self.path)]
         self._lines, self._ids = lines, {mark.id for mark in lines}
-        self._read = _signature(self.path)
+        self._read = signature(self.path)
 
     def _write(self, marks: Sequence[Mark]) -> None:
         """Add lines that outlive a power failure, or none; a file by hand gets all columns."""
@@ -182,16 +196,10 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def signature(path: Path) -> tuple[int, int, int] | None:
     """What changes when somebody writes a file; None where there is none."""
     try:
         facts = path.stat()
     except FileNotFoundError:
         return None
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def _number(path: Path) -> int:
-    """Of the round whose marks are in a file; 0 of another file."""
-    match = ROUND.fullmatch(path.name)
-    return int(match[1]) if match else 0

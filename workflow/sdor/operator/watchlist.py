@@ -41,6 +41,7 @@ from sdor.study.scenes import Clip, Scene
 
 # Moments that a page holds, of all cameras and of one: 10 MB are 50. The table has them all.
 SHOWN, SHOWN_OF_ONE = 50, 200
+DONE = "done"  # the last file in a folder of previews: the list is whole
 
 
 def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
@@ -106,7 +107,9 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
 
 def make_previews(camera: Scene, folder: Path, output: Path, lead: float) -> int:
     """Make picture and loop of each moment of a camera; returns how many there are."""
-    return len([*write_previews(moments_of(camera, folder, lead), output, camera.masks)])
+    count = len([*write_previews(moments_of(camera, folder, lead), output, camera.masks)])
+    (output / DONE).touch()
+    return count
 
 
 def write_watchlist(

@@ -17,18 +17,19 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import About, damaged, file_sha256, read_about, read_array, read_parquet
 from sdor.method.events import ORDINARY, UNLIKE
+from sdor.operator.marks import signature
 from sdor.operator.moments import CHANGED, pieces_of
 from sdor.operator.pace import duration
 from sdor.operator.page import minute_text
 from sdor.operator.previews import DENSEST, RED, Span
 from sdor.operator.rounds import changes_since
 from sdor.operator.similar import near
+from sdor.operator.watchlist import DONE
 from sdor.study.rounds import ROUND, archive_of, newest
 from sdor.study.scenes import Clip
 from sdor.video.timeline import UNKNOWN_RATE
 
-# The last file of a list: Snakemake leaves it in a folder that its job has finished.
-DONE = "previews/.snakemake_timestamp"
+SHOWN = ("events.parquet", "heat.npy", "looks.npy")  # of which a list is made
 AROUND, LONGEST = 10.0, 120.0  # s shown before and behind a moment in full size, and of all of it
 STEP, WINDOW = 10.0, 20.0  # s from one window of a clip to the next, and of each
 ACROSS, DOWN, EDGE = 1000, 100, 5  # width and height of a curve's drawing; it has a point a unit
@@ -62,20 +63,22 @@ class Listing:
 
     Parameters
     ----------
-    folder : `results/{camera}/watch`, or `watch/round{n}`. lead : s that a loop shows before.
+    folder : `results/{camera}/watch`, or `watch/round{n}`.
 
     Raises
     ------
     SdorError : a file is damaged.
     """
 
-    def __init__(self, camera: str, folder: Path, lead: float = 3.0) -> None:
-        self.camera, self.folder, self.lead = camera, folder, lead
-        match = ROUND.fullmatch(folder.name)
-        self.round = int(match[1]) if match else 0
+    def __init__(self, camera: str, folder: Path) -> None:
+        self.camera, self.folder = camera, folder
+        about = read_about(folder / "events.parquet")
+        self.lead = float(about.get("events", {}).get("lead", 3.0))
+        self.round = round_of(folder)
         self.events = read_parquet(folder / "events.parquet")
         self.ranking = file_sha256(folder / "events.parquet")[:16]
-        self.heat = read_array(folder / "heat.npy", len(self.events))
+        self.heat = np.array(read_array(folder / "heat.npy", len(self.events)))
+        self.alike = _alike(folder / "looks.npy", len(self.events))
         archive = archive_of(folder) / "looks.parquet"
         self.looks = read_parquet(archive)
         self.root = root = Path(read_about(archive).get("root", "."))
@@ -88,14 +91,6 @@ class Listing:
         """Moments that earlier rounds have marked as anomalies."""
         marks = self.events.get("mark", pd.Series("", index=self.events.index))
         return self.events.loc[marks != "", "event"].tolist()
-
-    @cached_property
-    def alike(self) -> list[list[int]]:
-        """Of each moment, the places of those that nearly equal it."""
-        path = self.folder / "looks.npy"
-        if not path.is_file():  # a list of an earlier version
-            return [[] for _ in self.places]
-        return [np.flatnonzero(row).tolist() for row in near(read_array(path, len(self.places)))]
 
     @cached_property
     def document(self) -> About:
@@ -123,9 +118,10 @@ class Listing:
         row = self.events.iloc[self.places[event]]
         begin, end = row["begin_seconds"], row["end_seconds"]
         if name == "loop":
-            return self._around(row, begin - self.lead, end)
+            return self._around(row, begin - self.lead, end, full=False)
         if name == "full":
-            return self._around(row, begin - AROUND, min(end + AROUND, begin - AROUND + LONGEST))
+            last = min(end + AROUND, begin - AROUND + LONGEST)
+            return self._around(row, begin - AROUND, last, full=True)
         return self._windows(row["clip"])[name]
 
     def preview(self, event: str, kind: str) -> Path | None:
@@ -189,12 +185,12 @@ class Listing:
             lines.append(f"{name}: {_moved(one)} · {one['clip']} {minute_text(one['begin'])}")
         return lines
 
-    def _around(self, row: pd.Series, begin: float, end: float) -> View:
+    def _around(self, row: pd.Series, begin: float, end: float, *, full: bool) -> View:
         stretch, peak = row["stretch"], row["peak_seconds"]
         pieces = self._pieces(stretch, begin, end)
         before = self._pieces(stretch, begin, peak)
         start = row["peak_time"] - sum(one.end - one.begin for one in before)
-        return View(pieces, float(start), full=begin != row["begin_seconds"] - self.lead)
+        return View(pieces, float(start), full)
 
     def _pieces(self, stretch: int, begin: float, end: float) -> tuple[Span, ...]:
         found = pieces_of(self.looks, stretch, begin, end)
@@ -236,18 +232,37 @@ class Listing:
         }
 
 
+def round_of(folder: Path) -> int:
+    """The round that a list is made after; 0 of the one without marks."""
+    match = ROUND.fullmatch(folder.name)
+    return int(match[1]) if match else 0
+
+
 def newest_list(watch: Path, rounds: int) -> Path:
     """The folder of the newest list of a camera that is whole, after so many rounds at most."""
-    return newest(watch, DONE, rounds)
+    return newest(watch, f"previews/{DONE}", rounds)
 
 
 def listed(results: Path) -> dict[str, Path]:
     """Where the lists of each camera are: of the approach whose first list was made last."""
     # By the approach "paper" they are below a variant and its seed.
-    found = [path for at in ("", "*/seed*/") for path in results.glob(f"*/{at}watch/{DONE}")]
+    lists = [f"*/{at}watch/previews/{DONE}" for at in ("", "*/seed*/")]
+    found = [path for one in lists for path in results.glob(one)]
     found.sort(key=lambda path: path.stat().st_mtime_ns)
     folders = {path.relative_to(results).parts[0]: path.parents[1] for path in found}
     return dict(sorted(folders.items()))
+
+
+def signatures(folder: Path) -> tuple[object, ...]:
+    """What changes when the files of a list do; None for each that is not there."""
+    return tuple(signature(folder / name) for name in SHOWN)
+
+
+def _alike(path: Path, events: int) -> list[list[int]]:
+    """Of each moment, the places of those that nearly equal it."""
+    if not path.is_file():  # a list of an earlier version
+        return [[] for _ in range(events)]
+    return [np.flatnonzero(row).tolist() for row in near(read_array(path, events))]
 
 
 def _clip(row: Any, root: Path) -> Clip:

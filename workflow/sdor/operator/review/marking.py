@@ -3,11 +3,13 @@
 import getpass
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from sdor.errors import SdorError
 from sdor.files import About
 from sdor.method.marks import (
     ANOMALY,
@@ -20,7 +22,7 @@ from sdor.method.marks import (
     text_of,
 )
 from sdor.operator.marks import MarkBook
-from sdor.operator.review.listing import Listing, newest_list
+from sdor.operator.review.listing import Listing, newest_list, round_of, signatures
 
 GIVEN = (ANOMALY, NORMAL, SKIP)
 ID = re.compile(r"[0-9a-f]{32}")  # of what a key did, given by the browser
@@ -29,7 +31,7 @@ LINE = re.compile(r"([0-9a-f]{32})\.(undo\.)?.+")
 
 
 class ConflictError(Exception):
-    """What was sent is of another list or round, or follows another mark, than what is there."""
+    """What was sent is of another list, or follows another mark, than what is there."""
 
 
 class Wanted(NamedTuple):
@@ -39,6 +41,7 @@ class Wanted(NamedTuple):
     event: str
     label: str
     similar: bool
+    round: int
 
 
 class Camera:
@@ -52,17 +55,33 @@ class Camera:
     def __init__(self, name: str, watch: Path, feedback: Path) -> None:
         self.name, self._watch = name, watch
         self.book = MarkBook(feedback)
-        self._listing: tuple[object, Listing] | None = None
+        self._listing: Listing | None = None
+        self._read: object = None  # what its files were like then
 
     @property
     def listing(self) -> Listing:
-        """The newest list; read again when there is another."""
-        folder = newest_list(self._watch, len(self.book.rounds()))
-        facts = (folder / "events.parquet").stat()
-        known = folder, facts.st_mtime_ns, facts.st_ino
-        if self._listing is None or self._listing[0] != known:
-            self._listing = known, Listing(self.name, folder)
-        return self._listing[1]
+        """The newest list; read again when there is another.
+
+        While it is made again, its files are gone or of different age: it stays as it was.
+
+        Raises
+        ------
+        SdorError : a file is damaged, or not there yet.
+        """
+        rounds = len(self.book.rounds())
+        kept, folder = self._listing, newest_list(self._watch, rounds)
+        known = folder, signatures(folder)
+        if kept and (rounds >= kept.round > round_of(folder) or known == self._read):
+            return kept
+        try:
+            found = Listing(self.name, folder)
+        except (SdorError, OSError):
+            if kept and kept.folder == folder:
+                return kept
+            raise
+        if kept is None or known == (folder, signatures(folder)):
+            self._listing, self._read = found, known
+        return self._listing or found
 
     @property
     def state(self) -> About:
@@ -75,7 +94,7 @@ class Camera:
         listing, rounds = self.listing, self.book.rounds()
         earlier = dict[str, str]()
         for path in rounds[listing.round :]:
-            earlier |= _labels_of(path)
+            earlier |= _labels_of(path, path.stat().st_mtime_ns)
         return {
             "camera": self.name,
             "ranking": listing.ranking,
@@ -92,7 +111,7 @@ class Camera:
         Raises
         ------
         ConflictError : the list is another than what was shown.
-        SdorError : it cannot be written.
+        OtherRoundError : the round is finished. SdorError : it cannot be written.
         """
         listing = self.listing
         if ranking != listing.ranking or wanted.event not in listing.places:
@@ -104,16 +123,17 @@ class Camera:
             earlier = self.state["earlier"] | dict.fromkeys(listing.confirmed, ANOMALY)
             events += [one for one in names if one not in labels and one not in earlier]
         self.book.append(
-            self._mark(listing, one, f"{wanted.id}.{one}", wanted.label) for one in events
+            (self._mark(listing, one, f"{wanted.id}.{one}", wanted.label) for one in events),
+            wanted.round,
         )
 
-    def undo(self, action: str) -> None:
-        """Take back what the last key did: each of its moments is what it was before.
+    def undo(self, action: str, number: int) -> None:
+        """Take back what the last key did in a round: each of its moments is what it was before.
 
         Raises
         ------
         ConflictError : it is not the last.
-        SdorError : it cannot be written.
+        OtherRoundError : the round is finished. SdorError : it cannot be written.
         """
         lines = self.book.lines()
         actions = _actions(lines)
@@ -127,29 +147,20 @@ class Camera:
             for mark in lines
             if mark not in own and (mark.id in taken or not LINE.fullmatch(mark.id))
         }
+        at, by = _now(), _who()
         self.book.append(
-            Mark(
-                **vars(one)
-                | {
-                    "id": f"{action}.undo.{one.event}",
-                    "at": _now(),
-                    "by": _who(),
-                    "label": before.get(one.key, NONE),
-                }
-            )
-            for one in own
+            (
+                replace(
+                    one,
+                    id=f"{action}.undo.{one.event}",
+                    label=before.get(one.key, NONE),
+                    at=at,
+                    by=by,
+                )
+                for one in own
+            ),
+            number,
         )
-
-    def finish(self, number: int) -> None:
-        """Close the open round, if it has this number.
-
-        Raises
-        ------
-        ConflictError : it is another. SdorError : nothing is marked, or it cannot be written.
-        """
-        if number != len(self.book.rounds()) + 1:
-            raise ConflictError(f"round {number} is finished already")
-        self.book.finish()
 
     def _mark(self, listing: Listing, event: str, name: str, label: str) -> Mark:
         row = listing.events.iloc[listing.places[event]]
@@ -181,8 +192,9 @@ def _actions(lines: Iterable[Mark]) -> dict[str, list[Mark]]:
 
 
 @cache
-def _labels_of(path: Path) -> dict[str, str]:
-    """Labels by event of a finished round, which is not written again."""
+def _labels_of(path: Path, time: int) -> dict[str, str]:
+    """Labels by event of a finished round, as it was at a time: people may edit it."""
+    del time
     standing = standing_marks(parsed(text_of(path), path), path).values()
     return {mark.event: mark.label for mark in standing if mark.event and mark.label != NONE}
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sdor.errors import SdorError
-
 UNSHOWN = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x1f\x7f-\x9f]")  # colours, and what acts on terminals
 LAST = 10.0  # s that a run has to end in
 
@@ -32,22 +30,20 @@ class Run:
         self.line, self.failed = "", False
         self._command, self._folder, self._lock = command, folder, threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._again = False
 
     @property
     def at_work(self) -> bool:
         """Whether it has not ended yet."""
         return self._process is not None
 
-    def start(self) -> None:
-        """Start it; nothing happens where it is at work.
-
-        Raises
-        ------
-        SdorError : it cannot be started.
-        """
+    def start(self, *, anew: bool = False) -> None:
+        """Start it; where it is at work, once more when that has ended, if it is to be anew."""
         with self._lock:
             if self._process:
+                self._again = self._again or anew
                 return
+            self._again = False
             self.line, self.failed = "begins", False
             first, *rest = self._command
             words = [sys.executable, "-m", first, *rest] if first == "snakemake" else self._command
@@ -63,12 +59,13 @@ class Run:
                     start_new_session=True,  # Ctrl-C is for the page
                 )
             except OSError as error:
-                raise SdorError(f"{first}: cannot be run ({error.strerror})") from error
+                self.line, self.failed = f"{first}: cannot be run ({error.strerror})", True
+                return
             threading.Thread(target=self._follow, args=[self._process], daemon=True).start()
 
     def stop(self) -> None:
         """End it, if it is at work; what its jobs have finished is kept."""
-        process = self._process
+        process, self._again = self._process, False
         if process is None:
             return
         for sign in (signal.SIGTERM, signal.SIGKILL):
@@ -83,4 +80,7 @@ class Run:
         for line in process.stdout:
             self.line = UNSHOWN.sub("", line).strip() or self.line
         self.failed = process.wait() != 0
-        self._process = None
+        with self._lock:
+            self._process = None
+        if self._again:
+            self.start()

@@ -53,8 +53,10 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused, and pass the rest on; all answers have the same headers."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return None
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -79,6 +81,9 @@ class Guard:
             return PlainTextResponse("this page has no such name\n", 421)
         origin = headers.get("origin")
         if (method == "POST" or origin) and origin != f"http://{host}":
+            return PlainTextResponse("this is for the page itself\n", 403)
+        # What another page shows of this one would start work here.
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["path"] != "/":
             return PlainTextResponse("this is for the page itself\n", 403)
         if method not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("this cannot be done\n", 405)

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from sdor.errors import SdorError, say
 from sdor.files import About
+from sdor.operator.marks import OtherRoundError
 from sdor.operator.page import TEMPLATES
 from sdor.operator.review.film import Films, write_film
 from sdor.operator.review.listing import listed
@@ -162,7 +163,7 @@ class _Page:
         async def answer(request: Request) -> Response:
             try:
                 asked = json.loads(await request.body())
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise HTTPException(400, "this is no JSON") from error
             if not isinstance(asked, dict):
                 raise HTTPException(400, "this is no object")
@@ -181,21 +182,18 @@ class _Page:
         name, event, label = (_text(asked, key) for key in ("id", "event", "label"))
         if not ID.fullmatch(name) or label not in GIVEN:
             raise HTTPException(400, "no such mark")
-        wanted = Wanted(name, event, label, asked.get("similar") is True)
+        wanted = Wanted(name, event, label, asked.get("similar") is True, _round(asked))
         camera.mark(wanted, _text(asked, "ranking"))
 
     def undo(self, camera: Camera, asked: About) -> None:
         """The last mark is taken back."""
-        camera.undo(_text(asked, "undo"))
+        camera.undo(_text(asked, "undo"), _round(asked))
 
     def finish(self, camera: Camera, asked: About) -> None:
         """The round is closed, and learnt from where that is asked for."""
-        number = asked.get("round")
-        if not isinstance(number, int):
-            raise HTTPException(400, "no such round")
-        camera.finish(number)
+        camera.book.finish(_round(asked))
         if self._run:
-            self._run.start()
+            self._run.start(anew=True)  # a run at work knows the rounds before
 
     def learn(self, camera: Camera, asked: About) -> None:
         """What failed is run again."""
@@ -253,10 +251,11 @@ def _answer(find: Callable[[], About]) -> Response:
     """What is found, as JSON, or why it is not."""
     try:
         return JSONResponse(dict(find()))
-    except ConflictError as error:
+    except (ConflictError, OtherRoundError) as error:
         return JSONResponse({"error": str(error)}, 409)
     except SdorError as error:
-        return JSONResponse({"error": str(error)}, 507)
+        failed = isinstance(error.__cause__, OSError)  # a disk that is full or gone
+        return JSONResponse({"error": str(error)}, 507 if failed else 422)
 
 
 def _file(path: Path | None) -> Response:
@@ -272,8 +271,17 @@ def _text(asked: About, key: str) -> str:
     return value
 
 
+def _round(asked: About) -> int:
+    number = asked.get("round")
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise HTTPException(400, "no such round")
+    return number
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens there (SdorError: it cannot)."""
+    if not host:
+        raise SdorError("--host: is empty; give a name or an address of this machine")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
