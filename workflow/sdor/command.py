@@ -92,7 +92,13 @@ def _add_overlay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "is what one in a thousand frames of the camera's archive reaches.",
     )
     overlay.add_argument("clip", type=Path, metavar="CLIP", help="a video, or a folder of images")
-    overlay.add_argument("--model", type=Path, required=True, metavar="FILE", help="of the camera")
+    overlay.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="of the camera: a file, or results/CAMERA/watch",
+    )
     overlay.add_argument(
         "--output", type=Path, metavar="FILE", help="(default: CLIP-overlay.mp4, here)"
     )
@@ -149,7 +155,13 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="a file, a folder of one camera, - (standard input), or the address of a stream "
         "(rtsp://, http://)",
     )
-    score.add_argument("--model", type=Path, required=True, metavar="FILE", help="of the camera")
+    score.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="of the camera: a file, or results/CAMERA/watch",
+    )
     score.add_argument(
         "--weights",
         type=Path,
