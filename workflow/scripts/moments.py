@@ -7,7 +7,7 @@ from sdor.running.jobs import job
 from sdor.study.settings import EventSettings
 
 stage, read, output = snakemake.params.stage, snakemake.input, snakemake.output
-with job(snakemake, f"events of {snakemake.wildcards.scene}") as work:
+with job(snakemake, f"moments of {snakemake.wildcards.scene}") as work:
     looks = Path(read.looks)
     archive = Archive.read(looks, looks.with_name("looks"))
     found = write_moments(

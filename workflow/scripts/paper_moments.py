@@ -9,7 +9,7 @@ from sdor.video.cuts import located_scene
 from sdor.video.frames import Reading
 
 w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
-with job(snakemake, f"events of {w.scene}/{w.variant}/seed{w.seed}") as work:
+with job(snakemake, f"moments of {w.scene}/{w.variant}/seed{w.seed}") as work:
     found = write_paper_moments(
         located_scene(w.scene, snakemake.config, read.get("cuts"), began()),
         {Path(path).stem: Reading.read(path) for path in read.times},
