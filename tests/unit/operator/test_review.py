@@ -538,6 +538,10 @@ def test_the_lists_of_both_approaches_are_found(tmp_path, write_video):
     assert listed(tmp_path / "results") == {"gate": watch, "yard": paper}
     camera = Camera("yard", paper, tmp_path / "feedback/yard")
     assert camera.listing.document["events"][0]["event"] == FIRST
+    (watch / "previews/done").unlink()  # marks by hand were there before the first run
+    assert listed(tmp_path / "results") == {"yard": paper}
+    write_list(watch, events_of(3), round_number=1)
+    assert listed(tmp_path / "results") == {"gate": watch, "yard": paper}
 
 
 def test_faults_at_the_start_are_one_line(tmp_path, write_video, monkeypatch, capsys):

@@ -244,12 +244,13 @@ def newest_list(watch: Path, rounds: int) -> Path:
 
 
 def listed(results: Path) -> dict[str, Path]:
-    """Where the lists of each camera are: of the approach whose first list was made last."""
+    """Where the lists of each camera are: of the approach whose list was made last."""
     # By the approach "paper" they are below a variant and its seed.
-    lists = [f"*/{at}watch/previews/{DONE}" for at in ("", "*/seed*/")]
+    places = [f"*/{at}watch/{of}" for at in ("", "*/seed*/") for of in ("", "round*/")]
+    lists = [f"{place}previews/{DONE}" for place in places]
     found = [path for one in lists for path in results.glob(one)]
     found.sort(key=lambda path: path.stat().st_mtime_ns)
-    folders = {path.relative_to(results).parts[0]: path.parents[1] for path in found}
+    folders = {path.relative_to(results).parts[0]: archive_of(path.parents[1]) for path in found}
     return dict(sorted(folders.items()))
 
 
