@@ -79,6 +79,9 @@ def test_what_is_left_between_two_moments_is_none():
     found = listed(scores, dismissed, settings=many)
     assert found["peak_seconds"].iloc[:2].tolist() == pytest.approx([20, 80], abs=0.5)
     assert not found["peak_seconds"].between(22, 34).any()
+    # What is listed of nothing is no moment, in the same columns.
+    flat = scores.assign(score=0.0)
+    assert listed(flat, dismissed).columns.tolist() == found.columns.tolist()
 
 
 def test_a_dismissed_moment_stays_away_beyond_the_end_of_its_file():

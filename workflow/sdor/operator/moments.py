@@ -212,14 +212,14 @@ def _peaks_of_their_own(
     smooth: NDArray[np.floating[Any]],
     hidden: BoolArray,
     row: Callable[[str, int], int],
-) -> list[bool]:
-    """Of each event, whether it is more than what is left between a marked one and the next."""
+) -> BoolArray:
+    """(events,) whether each is more than what is left between a marked one and the next."""
     own = []
     for one in found.to_dict("records"):
         first, peak, last = (row(one["clip"], one[name]) for name in ("first", "peak", "last"))
         beside = hidden[max(first - 1, 0) : last + 2].any()
-        own.append(bool(not beside or smooth[peak] >= smooth[max(peak - 1, 0) : peak + 2].max()))
-    return own
+        own.append(not beside or smooth[peak] >= smooth[max(peak - 1, 0) : peak + 2].max())
+    return np.array(own, dtype=bool)
 
 
 def _worth(found: pd.DataFrame) -> pd.DataFrame:
