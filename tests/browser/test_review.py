@@ -201,9 +201,16 @@ def test_a_finished_round_is_learnt_from_and_the_new_order_is_seen(gate, tabs):
     gone = events_of(8).loc[[0], ["clip", "first", "last"]].to_numpy().tolist()
     there = gate / "results/gate/watch/round1"
     write_list(gate / "made", pd.concat([events, marked]), round_number=1, dismissed=gone)
-    code = "import sys, shutil, time; print('half of it', flush=True); time.sleep(.8);"
-    code += "shutil.copytree(*sys.argv[1:])"
-    command = (sys.executable, "-c", code, str(gate / "made/round1"), str(there))
+    code = """
+import os, shutil, sys, time
+made, there, seen = sys.argv[1:]
+print("half of it", flush=True)
+while not os.path.exists(seen):
+    time.sleep(0.05)
+shutil.copytree(made, there)
+"""
+    seen = gate / "seen"
+    command = (sys.executable, "-c", code, str(gate / "made/round1"), str(there), str(seen))
     with served(gate, "gate", command=command, run=Run(command)) as port:
         page = tabs(port)
         assert page.locator("#finish").is_disabled()
@@ -214,6 +221,7 @@ def test_a_finished_round_is_learnt_from_and_the_new_order_is_seen(gate, tabs):
         page.wait_for_function(
             "() => document.getElementById('learns').textContent.endsWith('half of it')"
         )
+        seen.touch()
         count_is(page, "0 of 6")
         page.wait_for_selector("#learning", state="hidden")
         count_is(page, "0 of 6 marked · 0 anomalous · round 2")
