@@ -21,6 +21,7 @@ from synthetic_walkers import walkers
 
 import sdor
 from sdor.command import main
+from sdor.errors import SdorError
 from sdor.files import file_sha256
 from sdor.method.maps import seeing
 from sdor.networks.backbones import load_backbone
@@ -150,7 +151,7 @@ def test_scores_are_those_of_the_workflow(results, model, tmp_path, capsys, endi
 
 def test_a_page_grows_with_each_call(results, model, tmp_path, capsys, sound):
     first, second = sorted((results / "video").iterdir())
-    page = tmp_path / "pages" / "gate.html"
+    page = tmp_path / "gate.html"
     given = ["score", "--model", str(model), "--above", "50", "--watchlist", str(page)]
     ids = []
     for more in (first, sound, second, second):
@@ -213,6 +214,23 @@ def test_a_page_shows_the_newest_and_is_written_once_a_minute(tmp_path, monkeypa
     now[0] += 61
     page.refresh()
     assert not path.exists()  # there is nothing new
+    page.close()
+
+
+def test_what_a_page_is_made_of_is_read_once_by_one_process(tmp_path):
+    page = ScoredPage(tmp_path / "gate.html", "gate")
+    with pytest.raises(SdorError, match=r"gate\.html\.events: another sdor score is at work with"):
+        ScoredPage(tmp_path / "gate.html", "gate")
+    page.add(kind="scored", key="k", camera="gate", source="a.mp4", seconds=60.0, remarks=[])
+    page.close()
+    page = ScoredPage(tmp_path / "gate.html", "gate")
+    events = tmp_path / "gate.html.events"
+    events.write_text("")  # by nobody: what is there is known
+    page.add(kind="skipped", source="b.mp4", remarks=["cannot be read"])
+    page.close()
+    words = (tmp_path / "gate.html").read_text()
+    assert "1 camera, 1 min of video" in words
+    assert "b.mp4</bdi></code>: cannot be read" in words
 
 
 def test_a_budget_is_what_the_archive_would_have_had(results, model, capsys):
@@ -324,7 +342,10 @@ def test_sound_alone_is_skipped_and_the_others_are_scored(results, model, tmp_pa
         ("caf\udce9.mp4", {}, r"'caf\\udce9.mp4': is no UTF-8 text; rename it"),
         ("text.mp4", {}, "nothing could be read; the last: .*text.mp4: cannot be read as video"),
         ("-", {"--watchlist": "."}, r"\.: is a folder; give a file for the page"),
-        ("-", {"--watchlist": "text.mp4/a.html"}, "text.mp4/a.html.ledger: cannot write here"),
+        ("-", {"--watchlist": "text.mp4/a"}, "text.mp4/a: there is no folder text.mp4; make it"),
+        ("-", {"--watchlist": "no/a"}, "no/a: there is no folder no; make it first"),
+        ("-", {"--watchlist": "text.mp4"}, "text.mp4: was not made by sdor score .*; give another"),
+        ("-", {"--watchlist": "b"}, "b.csv: was not made by sdor score .*; give another"),
         ("-", {"--watchlist": "a", "--events": "a"}, "a: is of the watchlist; give another file"),
         ("-", {"--model": "gone"}, "gone: no such model; snakemake watchlist makes"),
         ("-", {"--model": "text.mp4"}, "text.mp4: damaged"),
@@ -334,10 +355,14 @@ def test_sound_alone_is_skipped_and_the_others_are_scored(results, model, tmp_pa
 )
 def test_faults_are_one_line(model, tmp_path, monkeypatch, capsys, source, changed, words):
     monkeypatch.chdir(tmp_path)
-    Path("text.mp4").write_text("no video")
+    for name in ("text.mp4", "b.csv"):
+        Path(name).write_text("no video")
     given = {"--model": str(model), **changed}
     assert main(["score", source, *(one for pair in given.items() for one in pair)]) == 1
     assert re.search(words, capsys.readouterr().err.splitlines()[-1])
+    assert {one.name: one.read_text() for one in Path().iterdir()} == dict.fromkeys(
+        ("text.mp4", "b.csv"), "no video"
+    )
 
 
 def test_a_stream_that_comes_back_leaves_a_gap(results, model, tmp_path, capsys):

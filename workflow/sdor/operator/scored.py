@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 import pyarrow as pa
@@ -80,6 +81,26 @@ class _Parquet(Table):
         self._writer.close()
 
 
+def alone(path: Path) -> TextIO:
+    """Open a file that lines are added to, at its beginning, and keep other processes out of it.
+
+    Raises
+    ------
+    SdorError : another process has it open, or it cannot be written.
+    """
+    with opening(path):
+        file = path.open("a+", encoding="utf-8", errors="replace")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            if isinstance(error, BlockingIOError):
+                raise SdorError(f"{path}: another sdor score is at work with it") from None
+            raise
+    file.seek(0)
+    return file
+
+
 @contextmanager
 def growing(path: Path | None, keep: int | None) -> Iterator[Table]:
     """A table that rows are added to: CSV at once, Parquet (by its ending) when all is done.
@@ -106,6 +127,10 @@ class Ledger:
     Attributes
     ----------
     keep : how much of the table is of what was done; None: all of it.
+
+    Raises
+    ------
+    SdorError : another process is at work with it, or it cannot be written.
     """
 
     def __init__(self, path: Path | None, late: bool) -> None:
@@ -114,13 +139,7 @@ class Ledger:
         self._file = None
         if path is None:
             return
-        with opening(path):
-            self._file = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SdorError(f"{path}: another sdor score is at work with it") from None
-        self._file.seek(0)
+        self._file = alone(path)
         for line in self._file:
             try:
                 entry = json.loads(line)

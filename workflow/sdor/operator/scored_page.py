@@ -5,16 +5,19 @@ import math
 import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
-from sdor.files import About, atomic, opening
+from sdor.errors import SdorError
+from sdor.files import About, atomic
 from sdor.method.events import UNLIKE
 from sdor.operator.loops import LEAD
 from sdor.operator.page import Camera, Moment, NotRead, watchlist_csv, watchlist_page
+from sdor.operator.scored import alone
 from sdor.operator.watchlist import SHOWN
 from sdor.study.scenes import Clip
 
@@ -23,22 +26,65 @@ EVERY = 60.0  # seconds between two pages, while video comes
 ALIKE = "camera source group begin end peak first last peak_frame score unusual percentile box"
 
 
+def page_files(path: Path) -> tuple[Path, Path, Path]:
+    """A page, what it is made of (a finding a line), and its table."""
+    return path, path.with_name(f"{path.name}.events"), path.with_name(f"{path.name}.csv")
+
+
+def require_page(path: Path, others: Iterable[Path | None] = ()) -> None:
+    """Refuse to make a page where something else is or goes, before anything is scored.
+
+    Parameters
+    ----------
+    others : files that the same call writes.
+
+    Raises
+    ------
+    SdorError : the folder is not there, a file is no page of `ScoredPage`, or is one of the others.
+    """
+    if not path.parent.is_dir():
+        raise SdorError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise SdorError(f"{path}: is a folder; give a file for the page")
+    files = page_files(path)
+    if taken := {*others}.intersection(files):
+        raise SdorError(f"{taken.pop()}: is of the watchlist; give another file")
+    strange = [] if files[1].is_file() else [one for one in files if os.path.lexists(one)]
+    if strange:
+        raise SdorError(
+            f"{strange[0]}: was not made by sdor score (there is no {files[1].name} beside it); "
+            "give another file for the page"
+        )
+
+
 class ScoredPage:
-    """A watchlist page that grows.
+    """A watchlist page that grows, which one process at a time adds to.
+
+    Parameters
+    ----------
+    path : of the page, as `require_page` takes it. camera : whose video is scored.
 
     Attributes
     ----------
-    loops : the folder for its loops and pictures. files : the page, what it is made of (a finding
-        a line), and the table.
+    loops : the folder for its loops and pictures.
+
+    Raises
+    ------
+    SdorError : another process is at work with it, or the folder cannot be written.
     """
 
     def __init__(self, path: Path, camera: str) -> None:
         self._camera, self._folder = camera, path.parent
-        beside = [path.with_name(f"{path.name}.{end}") for end in ("events", "csv", "loops")]
-        self.loops, self.files = beside[2], (path, *beside[:2])
+        self._files, self.loops = page_files(path), path.with_name(f"{path.name}.loops")
         self._is_new, self._due = False, monotonic()
-        with opening(beside[0]):
-            self._file = beside[0].open("a")
+        self._events, self._scored = dict[str, About](), dict[str, About]()
+        self._wrong = dict[str, list[str]]()
+        self._file = alone(self._files[1])
+        for line in self._file:
+            try:
+                self._keep(json.loads(line))
+            except (ValueError, KeyError, TypeError):  # broken off
+                continue
 
     def add(self, **found: Any) -> None:
         """Keep an event ("end"), how much of a source was scored, or that it cannot be read.
@@ -50,6 +96,7 @@ class ScoredPage:
         # What was killed may have left half a line.
         self._file.write(f"\n{json.dumps(found, allow_nan=False)}")
         self._file.flush()
+        self._keep(found)
         self._is_new = True
 
     def refresh(self) -> None:
@@ -59,8 +106,8 @@ class ScoredPage:
 
     def write(self) -> None:
         """Write the page, of the newest moments, and a table of all beside it."""
-        path, _, table = self.files
-        moments, cameras, not_read = self._read()
+        path, _, table = self._files
+        moments, cameras, not_read = self._found()
         now, name = datetime.now(), table.name
         page = watchlist_page(
             moments, cameras, not_read, limit=SHOWN, settings="", made=now, table=name
@@ -75,27 +122,29 @@ class ScoredPage:
         self.write()
         self._file.close()
 
-    def _read(self) -> tuple[list[Moment], list[Camera], list[NotRead]]:
+    def _keep(self, entry: About) -> None:
+        """Take what was found into the page; for years of events, what it shows alone."""
+        if entry["kind"] == "end":
+            self._events[entry["id"]] = entry
+            older = next(islice(reversed(self._events), SHOWN, None), None)
+            if older is not None:
+                self._events[older] = {**self._events[older], "curve": None}
+            return
+        self._wrong[entry["source"]] = entry["remarks"]
+        if entry["kind"] == "scored":
+            self._scored[entry["key"]] = entry
+
+    def _found(self) -> tuple[list[Moment], list[Camera], list[NotRead]]:
         """Moments in order, the cameras, and what could not be read, or not all of it."""
-        events, scored, wrong = dict[str, About](), dict[str, About](), dict[str, list[str]]()
-        for line in self.files[1].read_bytes().splitlines():
-            try:
-                entry = json.loads(line)
-                if entry["kind"] == "end":
-                    events[entry["id"]] = entry
-                else:
-                    wrong[entry["source"]] = entry["remarks"]
-                    if entry["kind"] == "scored":
-                        scored[entry["key"]] = entry
-            except (ValueError, KeyError, TypeError):  # broken off
-                continue
-        cameras = []
-        for name in {self._camera: 0} | {one["camera"]: 0 for one in scored.values()}:
-            lengths = [one["seconds"] for one in scored.values() if one["camera"] == name]
+        cameras, scored, events = [], self._scored.values(), [*self._events.values()]
+        for name in {self._camera: 0} | {one["camera"]: 0 for one in scored}:
+            lengths = [one["seconds"] for one in scored if one["camera"] == name]
             cameras.append(Camera(name, math.fsum(lengths), len(lengths)))
-        newest, older = [*events.values()][-SHOWN:], [*events.values()][:-SHOWN]
+        newest, older = events[-SHOWN:], events[:-SHOWN]
         ranked = enumerate([*_in_order(newest), *_in_order(older)], start=1)
-        not_read = [NotRead("", name, words) for name, some in wrong.items() for words in some]
+        not_read = [
+            NotRead("", name, words) for name, some in self._wrong.items() for words in some
+        ]
         return [self._moment(one, rank) for rank, one in ranked], cameras, not_read
 
     def _moment(self, one: About, rank: int) -> Moment:
@@ -107,7 +156,7 @@ class ScoredPage:
             kind="moment",
             clip=Clip(Path(file).stem, "video", Path(file), Path(file).name) if file else None,
             clock=datetime.fromisoformat(clock) + since if clock else None,
-            curve=np.array(one["curve"]),
+            curve=None if one["curve"] is None else np.array(one["curve"]),
             lead=LEAD,
             shown=self._folder / preview if preview else None,
             **{name: one[name] for name in ALIKE.split()},

@@ -44,7 +44,7 @@ from sdor.operator.model import MARGIN, CameraModel
 from sdor.operator.overlay import LEAST_HEAT
 from sdor.operator.pace import duration
 from sdor.operator.scored import Ledger, Table, growing
-from sdor.operator.scored_page import ScoredPage
+from sdor.operator.scored_page import ScoredPage, require_page
 from sdor.study.cameras import SETTLED, find_cameras
 from sdor.study.scenes import Clip
 from sdor.study.sources import no_text
@@ -430,7 +430,8 @@ def score(wish: Wish) -> None:
 
     Raises
     ------
-    SdorError : no such source, model or weights; or nothing of the sources can be read.
+    SdorError : no such source, model or weights; an output that is not ours to write, or at which
+        another process is; or nothing of the sources can be read.
     """
     stop = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
@@ -442,8 +443,8 @@ def score(wish: Wish) -> None:
             raise SdorError(f"{source}: no such file or folder")
     if wish.follow and (len(wish.sources) > 1 or not _can_be_followed(wish.sources[0])):
         raise SdorError("--follow takes one folder, or one address of a stream")
-    if wish.watchlist and wish.watchlist.is_dir():
-        raise SdorError(f"{wish.watchlist}: is a folder; give a file for the page")
+    if wish.watchlist:
+        require_page(wish.watchlist, (wish.scores, Path(wish.events)))
     camera = open_camera(wish.model, wish.weights)
     about = camera[0].about
     bar = Bar.of(about, wish.above, wish.budget)
@@ -459,8 +460,6 @@ def score(wish: Wish) -> None:
         page = None
         if wish.watchlist:
             page = stack.enter_context(closing(ScoredPage(wish.watchlist, about["camera"])))
-            if taken := {wish.scores, Path(wish.events)}.intersection(page.files):
-                raise SdorError(f"{taken.pop()}: is of the watchlist; give another file")
         shown = wish.previews or (page.loops if page else None)
         loops = Loops(shown) if shown else None
         watch = Watch(camera, bar, Outputs(table, ledger, events, loops, page), stop)
