@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sdor.method.marks import read_marks
+from sdor.method.marks import gone_marks, read_marks
 from sdor.operator.archive import Archive
 from sdor.operator.moments import write_moments
 from sdor.running.jobs import job
@@ -10,12 +10,13 @@ stage, read, output = snakemake.params.stage, snakemake.input, snakemake.output
 with job(snakemake, f"moments of {snakemake.wildcards.scene}") as work:
     looks = Path(read.looks)
     archive = Archive.read(looks, looks.with_name("looks"))
+    marks, frames = [*map(Path, read.marks)], archive.frames()
     found = write_moments(
         archive,
         (Path(read.model), Path(read.scores)),
         (Path(output.events), Path(output.heat), Path(output.looks)),
         EventSettings.read(stage["events"]),
-        about=stage,
-        marks=read_marks([*map(Path, read.marks)], archive.frames()),
+        about={**stage, "gone": gone_marks(marks, frames)},
+        marks=read_marks(marks, frames),
     )
     work.summary = f"{len(found)} moments"

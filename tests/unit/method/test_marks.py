@@ -8,7 +8,17 @@ import pandas as pd
 import pytest
 
 from sdor.errors import SdorError
-from sdor.method.marks import HEADER, Mark, csv_of, lengths_of, parsed, read_marks, widened
+from sdor.method.marks import (
+    HEADER,
+    Mark,
+    csv_of,
+    gone_marks,
+    gone_words,
+    lengths_of,
+    parsed,
+    read_marks,
+    widened,
+)
 
 CLIPS = pd.DataFrame({"clip": ["gate", "yard"], "frames": [100, 50]})
 MARK = Mark(
@@ -79,6 +89,16 @@ def test_without_marks_the_columns_are_there(tmp_path):
         assert none.dtypes.equals(some.dtypes)
 
 
+@pytest.mark.parametrize("text", ["", "\n", "clip,frame,label\n", "\ufeff" + HEADER])
+def test_a_person_s_round_without_marks_is_refused(tmp_path, text):
+    path = tmp_path / "round1.csv"
+    path.write_text(text)
+    with pytest.raises(SdorError, match=r"round1\.csv: holds no marks; write some into it .*take"):
+        read_marks([path], CLIPS, may_be_empty=False)
+    path.write_text("clip,frame,label\ngate,3,skip\n")
+    assert read_marks([path], CLIPS, may_be_empty=False).empty
+
+
 def test_the_last_line_about_an_event_holds_and_the_later_round(tmp_path):
     again = replace(MARK, id="m2", label="normal")
     assert labels(read(tmp_path, HEADER + csv_of([MARK, again]))) == {("gate", 30): 0}
@@ -95,9 +115,13 @@ def test_the_last_line_about_an_event_holds_and_the_later_round(tmp_path):
     assert labels(by_hand) == {("gate", 30): 0}
 
 
-def test_a_page_s_marks_of_clips_that_a_recorder_deleted_are_left_out(tmp_path):
+def test_a_page_s_marks_of_clips_that_a_recorder_deleted_are_left_out_and_counted(tmp_path, caplog):
     gone = replace(MARK, id="m2", event="e2", clip="old", last=900)
-    assert labels(read(tmp_path, HEADER + csv_of([gone, MARK]))) == {("gate", 30): 1}
+    back = replace(gone, id="m3", event="e3", label="none")
+    assert labels(read(tmp_path, HEADER + csv_of([gone, back, MARK]))) == {("gate", 30): 1}
+    assert caplog.messages == ["1 mark is of a clip that is gone"]
+    assert gone_marks([tmp_path / "round1.csv"], CLIPS) == 1
+    assert gone_words(3) == "3 marks are of clips that are gone"
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,9 @@ def test_what_is_learnt_from_are_the_frames_that_were_marked_in_the_source(train
     path.write_text("id,clip,frame,label\n1,gone,3,normal\n")
     with pytest.raises(SdorError, match=r"round1\.csv: no frame is marked as anomalous or normal"):
         labels_of_marks([path], *given)
+    path.write_text("clip,frame,label\n")
+    with pytest.raises(SdorError, match=r"round1\.csv: holds no marks"):
+        labels_of_marks([path], *given)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """What a round of marks moved in a list."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
+import sdor.operator.rounds as module
+from sdor.errors import SdorError
 from sdor.files import write_parquet
-from sdor.operator.rounds import changed_ranks, changes_since
+from sdor.operator.rounds import changed_ranks, changes_since, learn_round, remarks_on
 
 
 def events(*rows, **more):
@@ -52,6 +56,47 @@ def test_changes_of_the_picture_are_in_no_order():
     assert "dark" not in moved(changed_ranks(both, both.iloc[1:]))
 
 
+def test_moments_of_files_that_came_move_nothing_and_push_nothing_out():
+    now = events(("n1", 1, 1, 9), ("n2", 2, 21, 29), ("q", 3, 21, 29), ("p", 4, 1, 9))
+    now.loc[:1, "clip"] = "new"
+    found = changed_ranks(BEFORE, now, clips=({"a"}, {"a", "new"}))
+    # What stood 1st and 2nd would stand 3rd and 4th now; the two last had to make room.
+    assert moved(found) == {"q": ("rose", 4, 3), "p": ("fell", 3, 4)}
+    now.loc[2:, "event"] = ["r", "q"]
+    now.loc[2:, ["first", "last"]] = [[41, 49], [21, 29]]
+    found = moved(changed_ranks(BEFORE, now, clips=({"a"}, {"a", "new"})))
+    assert found == {"r": ("rose", 5, 3), "q": ("same", 4, 4), "p": ("left", 3, None)}
+
+
+def test_moments_of_files_that_are_gone_did_not_leave_and_others_did_not_come():
+    before = BEFORE.assign(clip=["old", "a", "a", "a"])
+    now = events(("q", 1, 21, 29), ("s", 2, 61, 69), ("r", 3, 41, 49), ("new", 4, 80, 90))
+    assert moved(changed_ranks(before, now, clips=({"old", "a"}, {"a"}))) == {
+        "q": ("same", 1, 1),
+        "s": ("rose", 3, 2),
+        "r": ("fell", 2, 3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (["a"], ["a"], []),
+        (None, ["a"], []),  # of an earlier version
+        (["a"], ["a", "b", "c"], ["2 files came since the list before: what moved is not by the"]),
+        (["a", "b"], ["b", "c"], ["1 file came and 1 file is gone since the list before: what"]),
+    ],
+)
+def test_an_archive_that_grew_is_said(tmp_path, before, now, words):
+    for name, clips in {"watch": before, "watch/round1": now}.items():
+        about = {} if clips is None else {"clips": clips}
+        write_parquet(tmp_path / name / "events.parquet", BEFORE, {"gone": 0, **about})
+    found = remarks_on(tmp_path / "watch/round1")
+    assert len(found) == len(words)
+    assert all(map(str.startswith, found, words))
+    assert remarks_on(tmp_path / "watch") == []
+
+
 @pytest.mark.parametrize(
     ("folder", "count"), [("watch", 0), ("watch/round1", 3), ("watch/round3", 4)]
 )
@@ -65,3 +110,21 @@ def test_a_list_is_held_against_the_last_before_that_is_there(tmp_path, folder, 
     assert len(changes_since(tmp_path / folder)) == (4 if count else 0)
     first = moved(changes_since(tmp_path / folder)).get("s")
     assert first == {0: None, 3: ("new", None, 4), 4: ("same", 4, 4)}[count]
+
+
+def test_a_job_says_how_many_marks_are_gone_and_refuses_a_round_of_none(tmp_path, monkeypatch):
+    clips = pd.DataFrame({"clip": ["gate"], "frames": [9]})
+    archive = SimpleNamespace(read=lambda *_: SimpleNamespace(frames=lambda: clips))
+    monkeypatch.setattr(module, "Archive", archive)
+    monkeypatch.setattr(module, "CameraModel", SimpleNamespace(load=lambda _: None))
+    monkeypatch.setattr(module, "learn", lambda *_, **__: range(1000))
+    write_parquet(tmp_path / "scores.parquet", clips, {})
+    files = tmp_path / "model", tmp_path / "scores.parquet"
+    marks = [tmp_path / "round1.csv", tmp_path / "round2.csv"]
+    marks[0].write_text("id,clip,frame,label\na,gate,3,normal\nb,old,3,normal\nc,old,5,anomaly\n")
+    given = tmp_path / "looks", files, files
+    said = learn_round(marks[:1], *given, about={}, say=print)
+    assert said == "1 marks, 1,000 frames scored; 2 marks are of clips that are gone"
+    marks[1].write_text("clip,frame,label\n")
+    with pytest.raises(SdorError, match=r"round2\.csv: holds no marks"):
+        learn_round(marks, *given, about={}, say=print)

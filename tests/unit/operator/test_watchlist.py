@@ -229,6 +229,17 @@ def test_curves_are_of_what_is_near_in_any_file(gate):
     assert (np.diff(late[:, 1]) == 1).all()
 
 
+def test_a_round_that_moved_nothing_says_so(gate, tmp_path):
+    scene, watch = gate
+    folder = watch / "round1"
+    for name in ("events.parquet", "heat.npy", "scores.parquet"):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes((watch / name).read_bytes())
+    outputs = tmp_path / "gate.html", tmp_path / "gate.csv"
+    write_watchlist([scene], [folder], outputs, lead=3.0, home="all.html", settings={})
+    assert "<p>Since the last round of marks: nothing moved</p>" in outputs[0].read_text()
+
+
 def test_the_page_of_a_round_says_what_the_marks_moved(gate, tmp_path):
     scene, watch = gate
     spans = {"a": (1, 10), "b": (20, 30), "c": (40, 50), "d": (52, 60)}
@@ -241,7 +252,8 @@ def test_the_page_of_a_round_says_what_the_marks_moved(gate, tmp_path):
         row["rank"] = rank
     rows[2] |= {"mark": "anomaly", "group": "marked"}
     folder = watch / "round1"
-    write_parquet(folder / "events.parquet", pd.DataFrame(rows[:3]), {"dismissed": []})
+    about = {"dismissed": [], "gone": 3}
+    write_parquet(folder / "events.parquet", pd.DataFrame(rows[:3]), about)
     np.save(folder / "heat.npy", np.zeros((3, 24, 36), dtype=np.float32))
     (folder / "scores.parquet").write_bytes((watch / "scores.parquet").read_bytes())
     outputs = tmp_path / "gate.html", tmp_path / "gate.csv"
@@ -253,3 +265,12 @@ def test_the_page_of_a_round_says_what_the_marks_moved(gate, tmp_path):
     assert page.index("Unlike the rest") < page.index("Marked as anomalies")
     assert '<span class="changed">Anomaly</span>' in page
     assert pd.read_csv(outputs[1])["mark"].fillna("").tolist() == ["", "", "anomaly"]
+    gone = "3 marks are of clips that are gone: nothing is learnt from them</p>"
+    assert f"<p>{gone}" in page
+    # The page of all cameras has a line of each.
+    np.save(watch / "heat.npy", np.zeros((4, 24, 36), dtype=np.float32))
+    write_watchlist([scene, scene], [folder, watch], outputs, lead=3.0, settings={})
+    page = outputs[0].read_text()
+    words = "<p><bdi>gate</bdi>, since the last round of marks: 1 fell, 1 left, 1 rose</p>"
+    assert page.count("since the last round of marks") == page.count(words) == 1
+    assert f"<p><bdi>gate</bdi>: {gone}" in page

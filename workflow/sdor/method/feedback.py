@@ -39,7 +39,8 @@ def labels_of_marks(
     index = read_parquet(index_path, ["clip", "frame"])
     before = index["clip"].map(begins).to_numpy() - 1 if begins else 0
     index["frame"] += before
-    marks = widened(read_marks(marks_paths, lengths_of(index)), index, neighbours)
+    marks = read_marks(marks_paths, lengths_of(index), may_be_empty=not begins)
+    marks = widened(marks, index, neighbours)
     if marks.empty:
         raise SdorError(
             f"{marks_paths[-1]}: no frame is marked as anomalous or normal; raise feedback.share, "

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from sdor.errors import SdorError
+from sdor.progress import logger
 
 ANOMALY, NORMAL, SKIP, NONE = "anomaly", "normal", "skip", "none"
 LABELS = {ANOMALY: 1, NORMAL: 0}  # what can be learnt from
 WORDS = (ANOMALY, NORMAL, SKIP, NONE)
 NEEDED = ("clip", "frame", "label")
-FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 TYPES = {
     "clip": str,
@@ -77,30 +78,74 @@ COLUMNS = [field.name for field in fields(Mark)]
 HEADER = ",".join(COLUMNS) + "\n"
 
 
-def read_marks(paths: Sequence[Path], clips: pd.DataFrame) -> pd.DataFrame:
+def read_marks(
+    paths: Sequence[Path], clips: pd.DataFrame, *, may_be_empty: bool = True
+) -> pd.DataFrame:
     """What can be learnt from rounds of marks: the later round's word about an event or a frame.
 
     Parameters
     ----------
     paths : files of rounds 1 … n. clips : clip and frames of each clip that there is.
+    may_be_empty : whether a round may have no line, as where the simulated expert finds nothing.
 
     Returns
     -------
     clip, frame, first and last (frames of the event, or the frame itself), time (s; NaN where it
     is not told), label (1 anomaly, 0 normal), event ("" where it is not told), round (from 1), in
-    the order of rounds and lines. Marks of a page about clips that are gone are left out.
+    the order of rounds and lines. Marks of a page about clips that are gone are left out, and the
+    log says how many.
 
     Raises
     ------
     SdorError : file, line and reason: a line that cannot be understood, a clip that there is not in
-        a line by hand, a frame that the clip does not have, or both labels at one frame.
+        a line by hand, a frame that the clip does not have, both labels at one frame, or no line
+        where there is to be one.
     """
+    held = _held(paths, clips, may_be_empty)
+    there = set(clips["clip"])
+    rows = [
+        {**asdict(mark), "label": LABELS[mark.label], "round": number}
+        for number, mark in held
+        if mark.clip in there
+    ]
+    if len(rows) < len(held):
+        logger.warning(gone_words(len(held) - len(rows)))
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TYPES.items()}
+    )
+
+
+def gone_marks(paths: Sequence[Path], clips: pd.DataFrame) -> int:
+    """How many marks `read_marks` leaves out, because their clips are gone.
+
+    Raises
+    ------
+    SdorError : as `read_marks`, but for a round without a line.
+    """
+    there = set(clips["clip"])
+    return sum(mark.clip not in there for _, mark in _held(paths, clips, may_be_empty=True))
+
+
+def gone_words(count: int) -> str:
+    """What is said of marks whose clips are gone."""
+    if count == 1:
+        return "1 mark is of a clip that is gone"
+    return f"{count:,} marks are of clips that are gone"
+
+
+def _held(paths: Sequence[Path], clips: pd.DataFrame, may_be_empty: bool) -> list[tuple[int, Mark]]:
+    """Round and mark of all that can be learnt from, of clips that are gone, too."""
     frames = dict(zip(clips["clip"], clips["frames"], strict=True))
     held = dict[str, tuple[int, Mark]]()
     for number, path in enumerate(paths, start=1):
         lines = [*parsed(text_of(path), path)]
         for line, mark in lines:
             _check_known(f"{path}: line {line}", mark, frames)
+        if not lines and not may_be_empty:
+            raise SdorError(
+                f"{path}: holds no marks; write some into it ({','.join(NEEDED)} are enough), or "
+                "take the file away"
+            )
         standing = standing_marks(lines, path)
         places = {mark.place for mark in standing.values()}
         held = {
@@ -109,14 +154,7 @@ def read_marks(paths: Sequence[Path], clips: pd.DataFrame) -> pd.DataFrame:
             if key not in standing and one[1].place not in places
         }
         held |= {key: (number, mark) for key, mark in standing.items()}
-    rows = [
-        {**asdict(mark), "label": LABELS[mark.label], "round": number}
-        for number, mark in held.values()
-        if mark.label in LABELS and mark.clip in frames
-    ]
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TYPES.items()}
-    )
+    return [one for one in held.values() if one[1].label in LABELS]
 
 
 def widened(marks: pd.DataFrame, index: pd.DataFrame, neighbours: int) -> pd.DataFrame:
@@ -197,6 +235,11 @@ def csv_of(marks: Iterable[Mark]) -> str:
         time = "" if mark.time is None else f"{mark.time:.3f}"
         writer.writerow(map(_plain, {**asdict(mark), "time": time}.values()))
     return text.getvalue()
+
+
+def guarded(cell: str) -> str:
+    """A cell with an apostrophe before what a spreadsheet could take for a formula."""
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
 
 
 def text_of(path: Path) -> str:
@@ -308,7 +351,7 @@ def _plain(value: object) -> str:
     """A cell without line breaks, with an apostrophe before what could be taken for a formula."""
     text = CONTROL.sub(" ", str(value)).strip()
     text = text.encode(errors="replace").decode()  # half a character, which JSON may bring
-    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
+    return guarded(text)
 
 
 def _as_told(cell: str) -> str:

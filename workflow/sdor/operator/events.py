@@ -2,12 +2,13 @@
 
 import pandas as pd
 
+from sdor.method.marks import guarded
+
 COLUMNS = (
     "event rank camera clip source path begin end peak clock first last peak_frame score unusual"
 )
 COLUMNS += " percentile box preview kind mark"
 SIDES = ["x0", "y0", "x1", "y1"]
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute, of a file's name
 
 
 def events_csv(events: pd.DataFrame) -> str:
@@ -35,9 +36,5 @@ def events_csv(events: pd.DataFrame) -> str:
     table = events.assign(box=words, clock=known, kind=kinds, mark=events.get("mark", ""))
     table = table.rename(columns={"peak": "peak_frame", "peak_time": "peak"})[COLUMNS.split()]
     texts = table.select_dtypes(["object", "str"]).columns
-    table[texts] = table[texts].map(_plain)
+    table[texts] = table[texts].map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
     return table.to_csv(index=False, float_format="%.3f", lineterminator="\n")
-
-
-def _plain(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

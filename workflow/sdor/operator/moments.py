@@ -54,6 +54,7 @@ def write_moments(
         (0 to 1; where it is); the heat maps (events, 24, 36); and what each looks like (events,
         dims), see `look_of`. Moments that were marked as anomalies are of the group "marked" and
         have rank 0; what was dismissed is told in the metadata (dismissed: clip, first, last).
+    about : goes into the table's metadata; gone is how many marks are of clips that are gone.
     marks : of all rounds, as `read_marks` gives them.
 
     Raises
@@ -93,7 +94,16 @@ def write_found(
 
     Parameters
     ----------
-    scores : clip, frame and clock of all frames. about : camera is its name.
+    scores : clip, frame and clock of all frames. about : camera is its name; clips are added, those
+        that there are scores of, so that a later list knows which of its files are new.
+
+    Returns
+    -------
+    The table, as it is written.
+
+    Raises
+    ------
+    SdorError : the folder cannot be written.
     """
     names = [f"{about['camera']}/{one}" for one in found["event"]]
     own = [digest(one.encode())[:10] for one in names]
@@ -106,7 +116,8 @@ def write_found(
     boxes = [box_of(one) for one in arrays[0]]
     for place, name in enumerate(("x0", "y0", "x1", "y1")):
         found[name] = [box[place] if box else np.nan for box in boxes]
-    write_parquet(outputs[0], found, about)
+    clips = sorted(set(scores["clip"]))
+    write_parquet(outputs[0], found, {**about, "clips": clips})
     for output, array in zip(outputs[1:], arrays, strict=True):
         with atomic(output) as temporary:
             np.save(temporary, array)

@@ -34,6 +34,12 @@ AROUND = 150.0  # seconds of the curve before and behind a moment's peak
 CURVE = (240, 28)  # width and height of its drawing; it has a point a unit at most
 FULL = 5.0  # usual spreads that fill the bar, where no moment has more
 OPEN = 10  # lines of what was not read that are unfolded
+GROUPS = {
+    UNLIKE: "Unlike the rest of this camera",
+    ORDINARY: "Highest of the ordinary",
+    MARKED: "Marked as anomalies",
+    "": "The picture changed",
+}  # what each group of moments is called, in their order
 # What is special to a pattern of ffmpeg.
 GLOB, ESCAPED = re.compile(r"[][*?{}\\]"), r"\\\g<0>"
 
@@ -134,7 +140,8 @@ class Camera(NamedTuple):
     seconds : of video that could be read. files : how many there are, read or not.
     page : where its own page is, as this one links to it; empty where there is none.
     failure : why no moment can be told from the rest of it.
-    changed : what the last round of marks moved. review : the command that marks are made with.
+    changed : what the last round of marks moved; None where there is no list before.
+    remarks : what else is to be said of its marks. review : the command that they are made with.
     """
 
     name: str
@@ -142,7 +149,8 @@ class Camera(NamedTuple):
     files: int
     page: str = ""
     failure: str = ""
-    changed: Sequence[Changed] = ()
+    changed: Sequence[Changed] | None = None
+    remarks: Sequence[str] = ()
     review: str = ""
 
 
@@ -232,7 +240,9 @@ def watchlist_page(
     unmarked, marked = ([one for one in moments if bool(one.mark) is it] for it in (False, True))
     some = [*unmarked[:limit], *marked[:limit]]
     most = max([FULL, *(one.unusual for one in moments if math.isfinite(one.unusual))])
-    whose = "this" if home or len(cameras) == 1 else "their"
+    titles = {**GROUPS, ORDINARY: f"{GROUPS[ORDINARY]}: look here if there is time"}
+    if not home and len(cameras) > 1:
+        titles[UNLIKE] = "Unlike the rest of their camera"
     cards = [_card(one, most) for one in some]
     page = environment.get_template("watchlist.html.j2").render(
         title=f"Watchlist of {cameras[0].name}" if home else "Watchlist",
@@ -244,12 +254,7 @@ def watchlist_page(
         watched=sum(one.watched for one in some),
         groups={
             title: [one for one in cards if one.moment.group == group]
-            for group, title in (
-                (UNLIKE, f"Unlike the rest of {whose} camera"),
-                (ORDINARY, "Highest of the ordinary: look here if there is time"),
-                (MARKED, "Marked as anomalies"),
-                ("", "The picture changed"),
-            )
+            for group, title in titles.items()
         },
         not_read=not_read,
         unread=len({one[:2] for one in not_read if one.source}),

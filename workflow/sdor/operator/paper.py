@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sdor.files import About, forget_checkpoint, read_parquet, write_parquet
-from sdor.method.marks import read_marks
+from sdor.method.marks import gone_marks, read_marks
 from sdor.method.saliency import localised_scores
 from sdor.method.sources import Sources
 from sdor.networks.compute import Compute
@@ -99,6 +99,7 @@ def write_paper_moments(
     scores["clock"] = clocks_of(scores, clips)
     last = scores.groupby("clip", sort=False)["frame"].max().rename("frames").reset_index()
     known = read_marks(marks, last) if len(last) else None
+    about = {**about, "gone": gone_marks(marks, last) if len(last) else 0}
     found = standing_out(scores, settings, marks=placed_marks(scores, known))
     heat = np.zeros((len(found), 1, 1), dtype=np.float32)
     if run is not None and len(found):

@@ -91,7 +91,7 @@ def drawn(
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
     image = image.resize(size, Image.Resampling.LANCZOS)
     if heat is not None:
-        image.paste(RED, mask=_opacity(heat, size))
+        image.paste(RED, mask=opacity(heat, size))
     outline(image, masks, whole)
     for quality in QUALITIES:
         memory = io.BytesIO()
@@ -99,6 +99,13 @@ def drawn(
         if memory.tell() <= PICTURE_BYTES:
             break
     return memory.getvalue()
+
+
+def opacity(heat: Heat, size: tuple[int, int]) -> Image.Image:
+    """How dense the colour of heat (rows, columns; 0 to 1) is: not where it is as in most of it."""
+    share = np.clip(heat - np.median(heat), 0.0, 1.0)
+    mask = Image.fromarray((255 * DENSEST * share).astype(np.uint8))
+    return mask.resize(size, Image.Resampling.BICUBIC)
 
 
 def outline(image: Image.Image, masks: Sequence[Rectangle], size: tuple[int, int]) -> None:
@@ -216,13 +223,6 @@ def _scaled(width: float, height: float, side: int) -> tuple[int, int]:
     """The size of a picture whose longer side is so many pixels."""
     longer = max(width, height)
     return max(2, round(side * width / longer)), max(2, round(side * height / longer))
-
-
-def _opacity(heat: Heat, size: tuple[int, int]) -> Image.Image:
-    """How dense the colour of the heat is: nothing where it is as in most of the picture."""
-    share = np.clip(heat - np.median(heat), 0.0, 1.0)
-    mask = Image.fromarray((255 * DENSEST * share).astype(np.uint8))
-    return mask.resize(size, Image.Resampling.BICUBIC)
 
 
 def _dashed(draw: ImageDraw.ImageDraw, *corners: float) -> None:

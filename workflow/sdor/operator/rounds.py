@@ -1,14 +1,14 @@
 """What is learnt from rounds of marks, and what that did to the list of a camera's moments."""
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from sdor.files import About, atomic, read_about, read_parquet
-from sdor.method.marks import read_marks
+from sdor.method.marks import gone_marks, gone_words, read_marks
 from sdor.operator.archive import Archive
 from sdor.operator.learn import learn
 from sdor.operator.model import CameraModel
@@ -39,17 +39,20 @@ def learn_round(
 
     Raises
     ------
-    SdorError : a file is damaged, or a line of marks is wrong.
+    SdorError : a file is damaged, a line of marks is wrong, or a round holds none.
     """
     archive = Archive.read(looks, looks.with_name("looks"))
-    known = read_marks(marks, archive.frames())
+    frames = archive.frames()
+    known = read_marks(marks, frames, may_be_empty=False)
     if failure := read_about(files[1]).get("failure"):
         for old, new in zip(files, outputs, strict=True):
             with atomic(new) as temporary:
                 shutil.copyfile(old, temporary)
         return str(failure)
     scores = learn(archive, CameraModel.load(files[0]), known, outputs, about=about, say=say)
-    return f"{len(known)} marks, {len(scores):,} frames scored"
+    gone = gone_marks(marks, frames)
+    left_out = f"; {gone_words(gone)}" if gone else ""
+    return f"{len(known)} marks, {len(scores):,} frames scored{left_out}"
 
 
 def changes_since(folder: Path) -> pd.DataFrame:
@@ -67,25 +70,66 @@ def changes_since(folder: Path) -> pd.DataFrame:
     ------
     SdorError : a file is damaged.
     """
-    earlier = _before(folder)
+    earlier = list_before(folder)
     if earlier is None:
         return pd.DataFrame(columns=COLUMNS)
     now = folder / EVENTS
     gone = read_about(now).get("dismissed", [])
-    return changed_ranks(read_parquet(earlier / EVENTS), read_parquet(now), gone)
+    clips = _clips_of(earlier), _clips_of(folder)
+    return changed_ranks(read_parquet(earlier / EVENTS), read_parquet(now), gone, clips)
+
+
+def remarks_on(folder: Path) -> list[str]:
+    """What else is to be said of a list: marks whose clips are gone, and how the archive grew.
+
+    Parameters
+    ----------
+    folder : as of `changes_since`.
+
+    Raises
+    ------
+    SdorError : a file is damaged.
+    """
+    gone = read_about(folder / EVENTS).get("gone", 0)
+    words = [f"{gone_words(gone)}: nothing is learnt from them"] if gone else []
+    earlier = list_before(folder)
+    before, now = _clips_of(earlier) if earlier else None, _clips_of(folder)
+    if before is None or now is None or before == now:
+        return words
+    came, gone = len(now - before), len(before - now)
+    moved = [f"{came:,} {'file' if came == 1 else 'files'} came"] if came else []
+    moved += [f"{gone:,} {'file is' if gone == 1 else 'files are'} gone"] if gone else []
+    more = "what moved is not by the marks alone, and moments of files in both are compared"
+    return [*words, f"{' and '.join(moved)} since the list before: {more}"]
+
+
+def list_before(folder: Path) -> Path | None:
+    """The folder of the list before that of a round, if one is there."""
+    match = ROUND.fullmatch(folder.name)
+    if match is None:
+        return None
+    found = newest(archive_of(folder), EVENTS, int(match[1]) - 1)
+    return found if (found / EVENTS).is_file() else None
 
 
 def changed_ranks(
-    before: pd.DataFrame, now: pd.DataFrame, dismissed: Iterable[tuple[str, int, int]] = ()
+    before: pd.DataFrame,
+    now: pd.DataFrame,
+    dismissed: Iterable[tuple[str, int, int]] = (),
+    clips: tuple[Set[str] | None, Set[str] | None] = (None, None),
 ) -> pd.DataFrame:
     """Which moments of a list rose, fell, are new, or left.
 
     A moment is the one before with which it shares most frames: its name is that of its peak,
-    which moves. What was marked since is in neither list, so that nothing rises by that alone.
+    which moves. What was marked since is in neither list, so that nothing rises by that alone; nor
+    is it told what moments of files do that only one of the lists knows: ranks before are those
+    that they would have had in the list of now, and what may have made room for others did not
+    leave, nor come.
 
     Parameters
     ----------
     before, now : events of `write_moments`. dismissed : clip, first and last frame.
+    clips : of the archive, when each list was made; None where that is not known.
 
     Returns
     -------
@@ -96,30 +140,35 @@ def changed_ranks(
     marks = now[_column(now, "mark") != ""]
     gone = [*dismissed, *zip(marks["clip"], marks["first"], marks["last"], strict=True)]
     earlier = [one for one in _unmarked(before) if not any(_shared(one, *mark) for mark in gone)]
-    left = dict(enumerate(earlier, start=1))
+    listed = _unmarked(now)
+    old = [one for one in earlier if clips[1] is None or one["clip"] in clips[1]]
+    same = [one for one in listed if clips[0] is None or one["clip"] in clips[0]]
+    room = (len(earlier) - len(old)) - (len(listed) - len(same))  # for others, in today's list
+    ranks, beyond = sorted(one["rank"] for one in same), len(listed) + 1
+    left = dict(zip([*ranks, *range(beyond, beyond + len(old))], old, strict=False))
+    may_leave, may_come = [*left][: len(old) + min(room, 0)], ranks[: len(same) - max(room, 0)]
     rows = []
-    for one in _unmarked(now):
+    for one in same:
         shared = {
             rank: _shared(it, one["clip"], one["first"], one["last"]) for rank, it in left.items()
         }
         was = max(shared, key=lambda rank: shared[rank], default=0)
         if not was or not shared[was]:
-            rows.append({**one, "change": "new", "now": one["rank"]})
+            if one["rank"] in may_come:
+                rows.append({**one, "change": "new", "now": one["rank"]})
             continue
         del left[was]
         change = CHANGES[(was > one["rank"]) - (was < one["rank"])]
         rows.append({**one, "change": change, "before": was, "now": one["rank"]})
-    rows += [{**one, "change": "left", "before": rank} for rank, one in left.items()]
+    gone_since = {rank: one for rank, one in left.items() if rank in may_leave}
+    rows += [{**one, "change": "left", "before": rank} for rank, one in gone_since.items()]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"before": "Int64", "now": "Int64"})
 
 
-def _before(folder: Path) -> Path | None:
-    """The list before that of a round, that is there."""
-    match = ROUND.fullmatch(folder.name)
-    if match is None:
-        return None
-    found = newest(archive_of(folder), EVENTS, int(match[1]) - 1)
-    return found if (found / EVENTS).is_file() else None
+def _clips_of(folder: Path) -> Set[str] | None:
+    """The clips that a list was made of; None of a list of an earlier version."""
+    clips = read_about(folder / EVENTS).get("clips")
+    return None if clips is None else set(clips)
 
 
 def _unmarked(events: pd.DataFrame) -> list[dict[Any, Any]]:

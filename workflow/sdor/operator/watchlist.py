@@ -35,7 +35,7 @@ from sdor.operator.page import (
     write_previews,
 )
 from sdor.operator.previews import Span
-from sdor.operator.rounds import changes_since
+from sdor.operator.rounds import changes_since, list_before, remarks_on
 from sdor.study.rounds import archive_of
 from sdor.study.scenes import Clip, Scene
 
@@ -106,7 +106,16 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
 
 
 def make_previews(camera: Scene, folder: Path, output: Path, lead: float) -> int:
-    """Make picture and loop of each moment of a camera; returns how many there are."""
+    """Make picture and loop of each moment of a camera; returns how many there are.
+
+    Parameters
+    ----------
+    folder, lead : see `moments_of`. output : folder for them.
+
+    Raises
+    ------
+    SdorError : a file is damaged.
+    """
     count = len([*write_previews(moments_of(camera, folder, lead), output, camera.masks)])
     (output / DONE).touch()
     return count
@@ -133,6 +142,10 @@ def write_watchlist(
     Returns
     -------
     How many moments there are.
+
+    Raises
+    ------
+    SdorError : a file is damaged, or the folder of an output cannot be written.
     """
     page, table = outputs
     moments, facts, wrong = list[Moment](), list[Camera](), list[NotRead]()
@@ -143,7 +156,6 @@ def write_watchlist(
         seconds = float(looks["seconds"].sum())
         failure = read_about(folder / "scores.parquet").get("failure", "")
         failure = failure or ("" if seconds else "nothing of it can be read")
-        changed = _changed(folder, looks) if home else []
         facts.append(
             Camera(
                 camera.name,
@@ -151,7 +163,8 @@ def write_watchlist(
                 len(looks),
                 own,
                 failure,
-                changed,
+                _changed(folder, looks),
+                remarks_on(folder),
                 f"sdor review {camera.name}",
             )
         )
@@ -208,8 +221,10 @@ def _curves(path: Path, clips: pd.Series, peaks: pd.Series) -> list[NDArray[np.f
     return [np.concatenate(one) for one in found]
 
 
-def _changed(folder: Path, looks: pd.DataFrame) -> list[Changed]:
-    """What the last round of marks moved in the list of a camera."""
+def _changed(folder: Path, looks: pd.DataFrame) -> list[Changed] | None:
+    """What the last round of marks moved in the list of a camera; None without a list before."""
+    if list_before(folder) is None:
+        return None
     moved = changes_since(folder)
     moved = moved[moved["change"] != "same"]
     sources = dict(zip(looks["clip"], looks["source"], strict=True))

@@ -16,13 +16,12 @@ from PIL import Image
 
 from sdor.errors import SdorError
 from sdor.files import About, damaged, file_sha256, read_about, read_array, read_parquet
-from sdor.method.events import ORDINARY, UNLIKE
 from sdor.operator.marks import signature
 from sdor.operator.moments import CHANGED, pieces_of
 from sdor.operator.pace import duration
-from sdor.operator.page import minute_text
-from sdor.operator.previews import DENSEST, RED, Span
-from sdor.operator.rounds import changes_since
+from sdor.operator.page import GROUPS, minute_text
+from sdor.operator.previews import RED, Span, opacity
+from sdor.operator.rounds import changes_since, remarks_on
 from sdor.operator.similar import near
 from sdor.operator.watchlist import DONE
 from sdor.study.rounds import ROUND, archive_of, newest
@@ -33,12 +32,6 @@ SHOWN = ("events.parquet", "heat.npy", "looks.npy")  # of which a list is made
 AROUND, LONGEST = 10.0, 120.0  # s shown before and behind a moment in full size, and of all of it
 STEP, WINDOW = 10.0, 20.0  # s from one window of a clip to the next, and of each
 ACROSS, DOWN, EDGE = 1000, 100, 5  # width and height of a curve's drawing; it has a point a unit
-GROUPS = {
-    UNLIKE: "Unlike the rest of this camera",
-    ORDINARY: "Highest of the ordinary",
-    "marked": "Marked as anomalies",
-    "": "The picture changed",
-}
 MOVED = {"rose": "rose", "fell": "fell", "new": "new", "left": "left the list"}
 HEAT = (480, 320)  # pixels of a heat map
 
@@ -134,10 +127,8 @@ class Listing:
     def heat_of(self, event: str) -> bytes:
         """Where a moment is unusual: a transparent PNG to be laid over the picture."""
         own, hottest = self.heat[self.places[event]], float(self.heat.max()) or 1.0
-        share = np.clip((own - np.median(own)) / hottest, 0.0, 1.0)
-        mask = Image.fromarray((255 * DENSEST * share).astype(np.uint8))
         image = Image.new("RGB", HEAT, RED)
-        image.putalpha(mask.resize(HEAT, Image.Resampling.BICUBIC))
+        image.putalpha(opacity(own / hottest, HEAT))
         memory = io.BytesIO()
         image.save(memory, "PNG")
         return memory.getvalue()
@@ -180,6 +171,7 @@ class Listing:
         counts = changes["change"].value_counts()
         some = [f"{counts[one]} {words}" for one, words in MOVED.items() if one in counts]
         lines = [f"After round {self.round}: {', '.join(some) or 'nothing moved'}"]
+        lines += remarks_on(self.folder)
         for one in changes[changes["change"] != "same"].to_dict("records"):
             name = "Left" if pd.isna(one["now"]) else f"Moment {one['now']}"
             lines.append(f"{name}: {_moved(one)} · {one['clip']} {minute_text(one['begin'])}")
