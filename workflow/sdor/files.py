@@ -28,7 +28,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 @contextlib.contextmanager
 def opening(path: Path) -> Iterator[None]:
-    """Make the folder of a file that the block opens to write; what hinders it is one line."""
+    """Make the folder of a file that the block opens to write (SdorError: it cannot be written)."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -77,7 +77,12 @@ def forget_checkpoint(output: str | Path) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; a NaN is refused (it would not be JSON)."""
+    """Write `value` as indented JSON, atomically; a NaN is refused (it would not be JSON).
+
+    Raises
+    ------
+    SdorError : the folder cannot be written, or the disk is full. ValueError : a NaN.
+    """
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
@@ -112,7 +117,12 @@ def schema_metadata(about: About) -> dict[bytes, bytes]:
 
 
 def write_parquet(path: str | Path, table: pd.DataFrame, about: About) -> None:
-    """Write a table atomically, with `about` (units, producing fingerprint) in its schema."""
+    """Write a table atomically, with `about` (units, producing fingerprint) in its schema.
+
+    Raises
+    ------
+    SdorError : the folder cannot be written, or the disk is full.
+    """
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     merged = {**(arrow.schema.metadata or {}), **schema_metadata(about)}
     with atomic(path) as temporary:
@@ -151,7 +161,12 @@ def read_array(path: str | Path, rows: int | None = None) -> npt.NDArray[Any]:
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
-    """The `about` record that the writer left in the Parquet schema ({} when there is none)."""
+    """The `about` record that the writer left in the Parquet schema ({} when there is none).
+
+    Raises
+    ------
+    SdorError : the file is damaged or missing.
+    """
     metadata = open_parquet(path).schema_arrow.metadata or {}
     about: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
     return about

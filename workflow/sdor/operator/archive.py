@@ -258,14 +258,19 @@ class Archive:
         return last.rename("frames").reset_index()
 
     def place(self, clip: str, frame: int) -> tuple[int, float]:
-        """Stretch of a clip, and seconds of one of its frames in it."""
+        """Stretch of a clip, and s of one of its frames in it (SdorError: a file is damaged)."""
         parts = self.parts[self.parts["clip"] == clip]
         each = [_members(path, "frame", "time") for path in parts["path"]]
         frames, times = (np.concatenate([one[name] for one in each]) for name in ("frame", "time"))
         return parts["stretch"].iloc[0], np.interp(frame, frames, times) + parts["shift"].iloc[0]
 
     def piece(self, stretch: int, begin: float, end: float) -> Piece:
-        """All rows from one second of a stretch to another, in whichever files they are."""
+        """All rows from one second of a stretch to another, in whichever files they are.
+
+        Raises
+        ------
+        SdorError : a file is damaged.
+        """
         of_stretch = self.parts[self.parts["stretch"] == stretch]
         near = of_stretch[(of_stretch["end"] >= begin) & (of_stretch["begin"] <= end)]
         looks, seconds, clips = [], [], []

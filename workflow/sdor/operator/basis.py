@@ -31,7 +31,12 @@ EVERY = 0.4  # seconds between frames of a video that is read from its beginning
 def camera_basis(
     scene: Scene, backbone: Backbone, compute: Compute, settings: MapSettings, size: int
 ) -> Basis:
-    """Fit the components on frames from all over a camera's video; none where it has no frame."""
+    """Fit the components on frames from all over a camera's video; none where it has no frame.
+
+    Parameters
+    ----------
+    size : pixels of a frame's side, as the network sees it.
+    """
     pictures = sample(scene, size)
     if not len(pictures):
         return {}
@@ -53,6 +58,10 @@ def open_eye(
     Parameters
     ----------
     stage : settings of the stage: maps, size, and all that tells its looks from those of another.
+
+    Raises
+    ------
+    SdorError : weights or basis are damaged.
     """
     backbone = load_backbone(weights)
     compute.place(backbone)
@@ -82,7 +91,7 @@ def read_basis(path: Path) -> Basis:
 
 
 def write_basis(path: Path, basis: Basis) -> None:
-    """Write it."""
+    """Write the basis to a file (SdorError: the folder cannot be written)."""
     with atomic(path) as temporary:
         save_file(basis, temporary)
 

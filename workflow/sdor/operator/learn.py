@@ -54,7 +54,12 @@ def learn(
 
 
 def marked_places(archive: Archive, model: CameraModel, clip: str, frame: int) -> Places:
-    """What the strongest places around a frame look like, (k, components + 1)."""
+    """What the strongest places around a frame look like, (k, components + 1).
+
+    Raises
+    ------
+    SdorError : a file is damaged.
+    """
     stretch, at = archive.place(clip, frame)
     piece = archive.piece(stretch, at - NEAR - MARGIN, at + NEAR + MARGIN)
     start, looked, maps, _ = model.seen(piece.looks, piece.seconds)

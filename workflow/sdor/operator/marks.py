@@ -86,7 +86,12 @@ class MarkBook:
         return [mark for mark in last.values() if mark.label != NONE]
 
     def lines(self) -> list[Mark]:
-        """All lines of the open round, with what was taken back: what there is to undo."""
+        """All lines of the open round, with what was taken back: what there is to undo.
+
+        Raises
+        ------
+        SdorError : the file cannot be read, or a line that was written by hand is wrong.
+        """
         if not self.folder.is_dir():
             return []
         with self._locked():

@@ -117,7 +117,7 @@ class CameraModel:
         return start, looked, maps, left
 
     def save(self, path: Path) -> None:
-        """Write all of it as one safetensors file."""
+        """Write all of it as one safetensors file (SdorError: the folder cannot be written)."""
         with atomic(path) as temporary:
             save_file(self.tensors(), temporary, {"sdor": json.dumps(self.document())})
 

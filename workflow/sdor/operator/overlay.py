@@ -106,6 +106,10 @@ def score_clip(
     Parameters
     ----------
     spool : where the heat maps are kept.
+
+    Raises
+    ------
+    SdorError : nothing of the clip can be read.
     """
     seen, seconds, score = Seen(read_clip(clip, [])), [], []
     for looks, own in _pieces(look(seen, eye, threads)):

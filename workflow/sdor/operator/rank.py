@@ -84,7 +84,20 @@ def rank(
 def score_archive(
     archive: Archive, model: CameraModel, outputs: tuple[Path, Path], *, about: About, say: Say
 ) -> pd.DataFrame:
-    """Score all rows, and write the model, with the quantiles of its scores, and the scores."""
+    """Score all rows, and write the model, with the quantiles of its scores, and the scores.
+
+    Parameters
+    ----------
+    outputs : model and scores. about : goes into the metadata of both.
+
+    Returns
+    -------
+    The scores, as `rank` writes them.
+
+    Raises
+    ------
+    SdorError : a file is damaged, or the folder cannot be written.
+    """
     with TemporaryFile() as thumbs:
         whole, colour = _scored(archive, model, thumbs, say)
         thumb = np.memmap(thumbs, np.uint8, "r", shape=(len(whole), DOWN, ACROSS))

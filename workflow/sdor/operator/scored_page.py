@@ -105,7 +105,12 @@ class ScoredPage:
             self.write()
 
     def write(self) -> None:
-        """Write the page, of the newest moments, and a table of all beside it."""
+        """Write the page, of the newest moments, and a table of all beside it.
+
+        Raises
+        ------
+        SdorError : the folder cannot be written.
+        """
         path, _, table = self._files
         moments, cameras, not_read = self._found()
         now, name = datetime.now(), table.name

@@ -156,7 +156,12 @@ class Bar:
 
     @classmethod
     def of(cls, about: About, above: float, budget: str | None) -> "Bar":
-        """A percentile of the archive's scores, or what would have given so many events in it."""
+        """A percentile of the archive's scores, or what would have given so many events in it.
+
+        Raises
+        ------
+        SdorError : the budget is no number of events a day.
+        """
         quantiles = np.array(about["quantiles"])
         if budget is None:
             shares = np.linspace(0, 100, len(quantiles))
