@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -144,6 +145,16 @@ def test_similar_moments_are_counted_before_they_are_marked(gate, tabs):
         assert {row["event"] for row in lines(gate)} == {FIRST, SECOND}
         press(page, "u")
         count_is(page, "0 of 8")
+
+
+def test_what_is_similar_is_not_known_of_a_list_without_looks(gate, tabs):
+    path = next(gate.rglob("looks.npy"))
+    np.save(path, np.full((len(np.load(path)), 1), np.nan, dtype=np.float32))
+    with served(gate, "gate") as port:
+        page = tabs(port)
+        assert page.get_by_role("button", name="Normal; similar: not known").is_visible()
+        press(page, "Shift+N")
+        count_is(page, "1 of 8")
 
 
 def test_two_tabs_agree(gate, tabs):

@@ -9,8 +9,8 @@ const KEYS = [
   { keys: ["n"], key: "N", name: "Normal", words: "normal, a false alarm; then the next", does: () => mark("normal") },
   { keys: ["s"], key: "S", name: "Skip", words: "cannot be told; then the next", does: () => mark("skip") },
   { keys: ["u"], key: "U", name: "Undo", words: "take the last mark back, then the one before it", does: undo },
-  { keys: ["shift+a"], key: "⇧ A", name: () => `Anomaly + ${similar()} similar`, words: "an anomaly, and so are similar moments", does: () => mark("anomaly", true) },
-  { keys: ["shift+n"], key: "⇧ N", name: () => `Normal + ${similar()} similar`, words: "normal, and so are similar moments", does: () => mark("normal", true) },
+  { keys: ["shift+a"], key: "⇧ A", name: () => several("Anomaly"), words: "an anomaly, and so are similar moments", does: () => mark("anomaly", true) },
+  { keys: ["shift+n"], key: "⇧ N", name: () => several("Normal"), words: "normal, and so are similar moments", does: () => mark("normal", true) },
   { keys: ["arrowleft", "k"], key: "← K", name: "Back", words: "the moment before", does: () => step(-1) },
   { keys: ["arrowright", "j"], key: "→ J", name: "Next", words: "the moment after", does: () => step(1) },
   { keys: [" "], key: "Space", name: "Play", words: "play, or stop", does: () => ($("video").paused ? play() : $("video").pause()) },
@@ -30,7 +30,7 @@ const media = (what, one = at) => `/media/${[list.camera, one.event, what].map(e
 const label = (one) => state.labels[one.event] || state.earlier[one.event] || one.marked;
 const open = () => list.events.filter((one) => !label(one));
 const alike = (one) => one.alike.map((place) => list.events[place]);
-const similar = () => (at ? alike(at).filter((one) => !label(one)).length : 0);
+const similar = () => (at ? alike(at).filter((one) => !label(one)).length : 0), several = (word) => (list && !list.similar ? `${word}; similar: not known` : `${word} + ${similar()} similar`);
 const about = (one) => [one.where, one.moved].filter(Boolean).join(" · ");
 const play = () => $("video").play().catch(() => {});
 const begins = () => (view.startsWith("w") ? curve.first + curve.step * Number(view.slice(1)) : curve.starts[view]);

@@ -13,6 +13,7 @@ from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
 from sdor.networks.fetch import resolve_weights
 from sdor.operator.paper import Trained, write_paper_moments
+from sdor.operator.review.listing import Listing
 from sdor.operator.watchlist import moments_of, write_watchlist
 from sdor.study.scenes import Clip, Scene
 from sdor.study.settings import EventSettings
@@ -103,6 +104,8 @@ def test_a_page_takes_them_and_lists_what_was_not_read(gate, trained, tmp_path):
     assert "<bdi>gate/odd.mp4</bdi></code>: cannot be read" in text
     assert "frame 7: odd" in text
     assert "8.0 s of video" in text
+    document = Listing("gate", tmp_path / "watch").document
+    assert (document["similar"], document["events"][0]["alike"]) == (False, [])
 
 
 def test_what_is_learnt_from_are_the_frames_that_were_marked_in_the_source(trained, tmp_path):

@@ -71,7 +71,9 @@ class Listing:
         self.events = read_parquet(folder / "events.parquet")
         self.ranking = file_sha256(folder / "events.parquet")[:16]
         self.heat = np.array(read_array(folder / "heat.npy", len(self.events)))
-        self.alike = _alike(folder / "looks.npy", len(self.events))
+        looks = _looks_of(folder / "looks.npy", len(self.events))
+        self.alike = [np.flatnonzero(row).tolist() for row in near(looks)]
+        self._knows_similar = bool(np.isfinite(looks).any())
         archive = archive_of(folder) / "looks.parquet"
         self.looks = read_parquet(archive)
         self.root = root = Path(read_about(archive).get("root", "."))
@@ -99,6 +101,7 @@ class Listing:
             "groups": [[group, words] for group, words in GROUPS.items() if group in there],
             "events": events,
             "news": self._news(changes),
+            "similar": self._knows_similar,
         }
 
     def view(self, event: str, name: str) -> View:
@@ -251,11 +254,10 @@ def signatures(folder: Path) -> tuple[object, ...]:
     return tuple(signature(folder / name) for name in SHOWN)
 
 
-def _alike(path: Path, events: int) -> list[list[int]]:
-    """Of each moment, the places of those that nearly equal it."""
-    if not path.is_file():  # a list of an earlier version
-        return [[] for _ in range(events)]
-    return [np.flatnonzero(row).tolist() for row in near(read_array(path, events))]
+def _looks_of(path: Path, events: int) -> NDArray[Any]:
+    """What moments look like, see `near`; NaN where that is not known."""
+    # A list of an earlier version has no such file.
+    return read_array(path, events) if path.is_file() else np.full((events, 1), np.nan)
 
 
 def _clip(row: Any, root: Path) -> Clip:
