@@ -124,7 +124,7 @@ def test_a_job_says_how_many_marks_are_gone_and_refuses_a_round_of_none(tmp_path
     marks[0].write_text("id,clip,frame,label\na,gate,3,normal\nb,old,3,normal\nc,old,5,anomaly\n")
     given = tmp_path / "looks", files, files
     said = learn_round(marks[:1], *given, about={}, say=print)
-    assert said == "1 marks, 1,000 frames scored; 2 marks are of clips that are gone"
+    assert said == "1 mark, 1,000 frames scored; 2 marks are of clips that are gone"
     marks[1].write_text("clip,frame,label\n")
     with pytest.raises(SdorError, match=r"round2\.csv: holds no marks"):
         learn_round(marks, *given, about={}, say=print)

@@ -48,7 +48,8 @@ def learn(
     if each:
         labels = np.repeat(marks["label"].to_numpy(np.int8), [len(one) for one in each])
         model = replace(model, marked=Likeness.of(np.concatenate(each), labels))
-    say(f"camera {model.about['camera']}: learning from {len(marks):,} marks")
+    count = f"{len(marks):,} mark{'s' * (len(marks) != 1)}"
+    say(f"camera {model.about['camera']}: learning from {count}")
     about = {**{key: one for key, one in model.about.items() if key not in OWN}, **about}
     return score_archive(archive, model, outputs, about=about, say=say)
 

@@ -52,7 +52,8 @@ def learn_round(
     scores = learn(archive, CameraModel.load(files[0]), known, outputs, about=about, say=say)
     gone = gone_marks(marks, frames)
     left_out = f"; {gone_words(gone)}" if gone else ""
-    return f"{len(known)} marks, {len(scores):,} frames scored{left_out}"
+    of = f"{len(known):,} mark{'s' * (len(known) != 1)}"
+    return f"{of}, {len(scores):,} frames scored{left_out}"
 
 
 def changes_since(folder: Path) -> pd.DataFrame:
