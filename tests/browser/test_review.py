@@ -215,7 +215,7 @@ def test_a_finished_round_is_learnt_from_and_the_new_order_is_seen(gate, tabs):
     code = """
 import os, shutil, sys, time
 made, there, seen = sys.argv[1:]
-print("half of it", flush=True)
+print("sdor: half of it\\nSelect jobs", flush=True)
 while not os.path.exists(seen):
     time.sleep(0.05)
 shutil.copytree(made, there)

@@ -225,7 +225,7 @@ def _add_review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "list better. Run it in the folder that holds results/.",
     )
     review.add_argument(
-        "scenes", nargs="*", metavar="SCENE", help="cameras (default: all that have a watchlist)"
+        "scenes", nargs="*", metavar="CAMERA", help="cameras (default: all that have a watchlist)"
     )
     review.add_argument(
         "--host",

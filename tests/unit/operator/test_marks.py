@@ -218,3 +218,17 @@ def test_a_mark_among_ten_thousand_takes_no_longer_than_a_key_may(tmp_path):
         took.append(time.perf_counter() - began)
     assert sorted(took)[10] < 0.02
     assert len(book.marks()) == 10_020
+
+
+def test_who_may_not_write_the_folder_reads_its_whole_lines_and_changes_nothing(tmp_path):
+    MarkBook(tmp_path).append([MARK])
+    (tmp_path / ".lock").unlink()
+    (tmp_path / ".lock").mkdir()  # like another user's, it cannot be opened
+    path = tmp_path / "open.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"m2,at,")  # which another process is writing
+    book = MarkBook(tmp_path)
+    assert ids(book) == ["m1"]
+    assert path.read_bytes() == whole + b"m2,at,"
+    with pytest.raises(SdorError, match="cannot write here"):
+        book.append([replace(MARK, id="m3")])

@@ -3,6 +3,7 @@
 import csv
 import http.client
 import io
+import ipaddress
 import json
 import secrets
 import socket
@@ -330,6 +331,49 @@ def test_a_token_is_wanted_from_elsewhere_and_given_once(tmp_path, write_video):
         assert asked(port, "/undo", "POST", "{}", **post, Host=own["Host"])[0] == 403
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_who_listens_everywhere_is_told_an_address_that_others_can_open(host):
+    found = server._shown(host)
+    assert found not in ("", host)
+    assert found == socket.gethostname() or ipaddress.ip_address(found).version == 4
+
+
+def test_json_may_say_its_charset(gate):
+    _, port = gate
+    own = {"Origin": f"http://127.0.0.1:{port}", "Content-Type": "Application/JSON; charset=utf-8"}
+    now = state(port)
+    body = {"camera": "gate", "id": "0" * 32, "event": FIRST, "label": "normal"}
+    body |= {name: now[name] for name in ("ranking", "round")}
+    assert asked(port, "/mark", "POST", json.dumps(body), **own)[0] == 200
+
+
+def test_a_camera_with_damaged_files_is_said_and_the_others_are_served(
+    tmp_path, write_video, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("gate", "hall", "yard"):
+        write_camera(tmp_path, write_video, camera=name)
+    (tmp_path / "results/gate/watch/events.parquet").write_bytes(b"PAR1")
+    (tmp_path / "feedback/yard").mkdir(parents=True)
+    (tmp_path / "feedback/yard/open.csv").write_text("clip,frame,label\nday,1,odd\n")
+    reached = SdorError("as far as that")
+    monkeypatch.setattr(server, "_listen", lambda *_: (_ for _ in ()).throw(reached))
+    assert main(["review"]) == 1
+    *faults, last = capsys.readouterr().err.splitlines()
+    assert last == f"sdor: {reached}"
+    for fault, path in zip(faults, ("gate/watch/events.parquet", "yard/open.csv"), strict=True):
+        assert f"{path}: " in fault
+        assert fault.endswith("; the other cameras are shown")
+    for words in (["gate"], ["gate", "yard"]):  # of which there is nothing else to show
+        assert main(["review", *words]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "events.parquet: damaged" in line
+    with served(tmp_path, "gate", "hall") as port:
+        assert asked(port, "/state?camera=hall")[0] == 200
+        status, _, answer = asked(port, "/state?camera=gate")
+        assert (status, "events.parquet: damaged" in json.loads(answer)["error"]) == (422, True)
+
+
 @pytest.mark.parametrize(
     ("host", "own"),
     [
@@ -494,7 +538,7 @@ def test_a_finished_round_waits_for_the_next_list_and_the_list_tells_what_moved(
 def test_a_run_is_the_printed_command_one_at_a_time(tmp_path, write_video):
     write_camera(tmp_path, write_video)
     code = "import sys, time; open(sys.argv[1], 'a').write('x');"
-    code += "print('\\x1b[32mhalf\\x1b[0m', flush=True); time.sleep(1)"
+    code += "print('sdor: \\x1b[32mhalf\\x1b[0m\\nSelect jobs', flush=True); time.sleep(1)"
     noted = tmp_path / "a b; touch c"
     command = (sys.executable, "-c", code, str(noted))
     run = Run(command)
@@ -519,6 +563,12 @@ def test_a_run_that_fails_says_its_last_line_and_ends_with_the_page(tmp_path, wr
         while run.at_work:
             time.sleep(0.02)
         assert state(port)["run"] == {"at_work": False, "line": "no room", "failed": True}
+    for said, fault in (("sdor: failed: full\nShut down", "full"), ("sdor: half\nKey", "Key")):
+        run = Run((sys.executable, "-c", f"print({said!r}); raise SystemExit(1)"))
+        run.start()
+        while run.at_work:
+            time.sleep(0.02)
+        assert (run.line, run.failed) == (fault, True)
     long = Run((sys.executable, "-c", "import time; time.sleep(60)"))
     begin = time.monotonic()
     with served(tmp_path, "gate", run=long) as port:

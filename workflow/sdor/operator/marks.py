@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sdor.errors import SdorError
@@ -94,8 +94,8 @@ class MarkBook:
         """
         if not self.folder.is_dir():
             return []
-        with self._locked():
-            self._refresh()
+        with self._locked(reading=True) as alone:
+            self._refresh(mend=alone)
             return [*self._lines]
 
     def finish(self, number: int | None = None) -> Path:
@@ -131,22 +131,31 @@ class MarkBook:
             raise OtherRoundError(f"round {number} is finished already")
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes and threads out.
+    def _locked(self, *, reading: bool = False) -> Iterator[bool]:
+        """Keep other processes and threads out; False where that cannot be, to who reads alone.
 
         The lock is another file, as that of the marks is renamed.
         """
-        with opening(self.folder / LOCK):
-            handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            with opening(self.folder / LOCK):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        with ExitStack() as held:
+            try:
+                with opening(self.folder / LOCK):
+                    handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+                    held.callback(os.close, handle)
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+            except SdorError:  # another user's folder
+                if not reading:
+                    raise
+                yield False
+            else:
+                yield True
 
-    def _refresh(self) -> None:
-        """Read the file, if it is not as it was when it was read or written."""
+    def _refresh(self, *, mend: bool = True) -> None:
+        """Read the file, if it is not as it was when it was read or written.
+
+        Parameters
+        ----------
+        mend : cut off what a killed process left unfinished; else it is passed over.
+        """
         now = signature(self.path)
         if now == self._read:
             return
@@ -158,9 +167,12 @@ class MarkBook:
                 header = HEADER.encode()
                 # By hand, a last line is whole without a line break.
                 self._by_hand = not (content.startswith(header) or header.startswith(content))
-                if not self._by_hand and whole < len(content):
+                if mend and not self._by_hand and whole < len(content):
                     os.truncate(self.path, whole)
-            lines = [mark for _, mark in parsed(text_of(self.path), self.path)]
+            text = text_of(self.path)
+            if not self._by_hand:
+                text = text[: text.rfind("\n") + 1]
+            lines = [mark for _, mark in parsed(text, self.path)]
         self._lines, self._ids = lines, {mark.id for mark in lines}
         self._read = signature(self.path)
 

@@ -89,7 +89,12 @@ class Listing:
 
     @cached_property
     def document(self) -> About:
-        """All that the page shows of it, but for the marks."""
+        """All that the page shows of it, but for the marks.
+
+        Raises
+        ------
+        SdorError : the list before, or a round of marks, is damaged.
+        """
         changes = changes_since(self.folder)
         moved = {one["event"]: _moved(one) for one in changes.to_dict("records")}
         rows = zip(self.events.to_dict("records"), self.alike, strict=True)
@@ -128,7 +133,12 @@ class Listing:
         return path if known and path.is_file() else None
 
     def heat_of(self, event: str) -> bytes:
-        """Where a moment is unusual: a transparent PNG to be laid over the picture."""
+        """Where a moment is unusual: a transparent PNG to be laid over the picture.
+
+        Raises
+        ------
+        KeyError : there is no such moment.
+        """
         own, hottest = self.heat[self.places[event]], float(self.heat.max()) or 1.0
         image = Image.new("RGB", HEAT, RED)
         image.putalpha(opacity(own / hottest, HEAT))
@@ -137,7 +147,12 @@ class Listing:
         return memory.getvalue()
 
     def curve(self, event: str) -> About:
-        """The scores of the clip of a moment's peak, and where its views begin in the clip."""
+        """The scores of the clip of a moment's peak, and where its views begin in the clip.
+
+        Raises
+        ------
+        KeyError : there is no such moment. SdorError : the file of scores is damaged.
+        """
         name = self.events["clip"][self.places[event]]
         path, columns = self.folder / "scores.parquet", ["time", "score"]
         try:

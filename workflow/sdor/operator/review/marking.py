@@ -90,6 +90,10 @@ class Camera:
         labels : by event, of the open round; earlier : of rounds that the list is not made of yet.
         round : the open one's number. undo : what the last key did, "" for nothing.
         learnt : whether the list is made of all finished rounds.
+
+        Raises
+        ------
+        SdorError : a file of the list or of marks is damaged, or a round is left out.
         """
         listing, rounds = self.listing, self.book.rounds()
         earlier = dict[str, str]()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 UNSHOWN = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x1f\x7f-\x9f]")  # colours, and what acts on terminals
+OWN, FAULT = "sdor: ", "failed: "  # how lines among Snakemake's begin, and the faults of jobs
 LAST = 10.0  # s that a run has to end in
 
 
@@ -23,7 +24,7 @@ class Run:
 
     Attributes
     ----------
-    line : its last one. failed : whether the last run did.
+    line : the last that `sdor` said in it, or why it failed. failed : whether the last run did.
     """
 
     def __init__(self, command: Sequence[str], folder: Path = Path()) -> None:
@@ -77,9 +78,14 @@ class Run:
 
     def _follow(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
+        last = ""
         for line in process.stdout:
-            self.line = UNSHOWN.sub("", line).strip() or self.line
-        self.failed = process.wait() != 0
+            last = UNSHOWN.sub("", line).strip() or last
+            if last.startswith(OWN):
+                self.line = last.removeprefix(OWN)
+        if process.wait() != 0:
+            fault = self.line if self.line.startswith(FAULT) else last.removeprefix(OWN)
+            self.line, self.failed = fault.removeprefix(FAULT), True
         with self._lock:
             self._process = None
         if self._again:

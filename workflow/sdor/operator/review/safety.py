@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PORT = re.compile(r":\d+$")
+EVERYWHERE = ("0.0.0.0", "::")  # at all addresses of this machine
 LARGEST = 4096  # bytes of what is sent here
 HEADERS = {
     "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
@@ -49,7 +50,7 @@ class Guard:
         if not is_loopback(host):
             self._hosts |= {host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
             # An address is no name, so that nobody else says whose it is.
-            self._any_address = host in ("0.0.0.0", "::")
+            self._any_address = host in EVERYWHERE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused, and pass the rest on; all answers have the same headers."""
@@ -87,7 +88,8 @@ class Guard:
             return PlainTextResponse("this is for the page itself\n", 403)
         if method not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("this cannot be done\n", 405)
-        if method == "POST" and headers.get("content-type", "") != "application/json":
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if method == "POST" and kind != "application/json":
             return PlainTextResponse("application/json is wanted\n", 415)
         return self._stranger(scope, headers) if self._token else None
 

@@ -28,13 +28,13 @@ from sdor.operator.review.film import Films, write_film
 from sdor.operator.review.listing import listed
 from sdor.operator.review.marking import GIVEN, ID, Camera, ConflictError, Wanted
 from sdor.operator.review.run import Run
-from sdor.operator.review.safety import Guard, is_loopback
+from sdor.operator.review.safety import EVERYWHERE, Guard, is_loopback
 from sdor.study.rounds import FEEDBACK, command_folder, watchlist_command
 
 RESULTS = Path("results")
-UNKNOWN = "FOLDER"  # of video, in a command that was not noted
 KINDS = {"review.js": "text/javascript", "review.css": "text/css"}
 KEPT = {"cache-control": "private, max-age=3600"}  # of what is named after its list
+FAR = ("192.0.2.1", 9)  # an address that nobody has; nothing is sent there
 
 
 def review(scenes: Sequence[str], host: str, port: int, *, learn: bool) -> None:
@@ -42,23 +42,20 @@ def review(scenes: Sequence[str], host: str, port: int, *, learn: bool) -> None:
 
     Raises
     ------
-    SdorError : there is no list, no such camera, a file is damaged, or the port is taken.
+    SdorError : there is no list, no such camera, the files of all are damaged, or the port is
+        taken.
     """
     cameras = cameras_of(scenes)
-    for name, camera in cameras.items():
-        listing, _ = camera.listing, camera.state
-        if not listing.root.is_dir():
-            say(f"camera {name}: no video at {listing.root}; what was made of it is shown alone")
-    command = watchlist_command(videos=UNKNOWN)
-    if learn and f"videos={UNKNOWN}" in command:
+    _look_at(cameras)
+    command = _command()
+    if learn and command != watchlist_command():  # which was not noted
         raise SdorError(
             f"--learn: nobody knows how the list was made; do it once more: {shlex.join(command)}"
         )
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    address = f"http://{_shown(host)}:{port}/" + (f"?token={token}" if token else "")
     run = Run(command, command_folder()) if learn else None
     with tempfile.TemporaryDirectory(prefix="sdor-review-") as folder:
         app = application(cameras, Path(folder), command, run)
@@ -67,6 +64,28 @@ def review(scenes: Sequence[str], host: str, port: int, *, learn: bool) -> None:
         print(f"{address}  (Ctrl-C ends it; marks are in {FEEDBACK.resolve()})", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def _look_at(cameras: Mapping[str, Camera]) -> None:
+    """Say what hinders cameras (SdorError: all of them)."""
+    faults = list[SdorError]()
+    for name, camera in cameras.items():
+        try:
+            listing, _ = camera.listing, camera.state
+        except SdorError as error:
+            faults.append(error)
+            continue
+        if not listing.root.is_dir():
+            say(f"camera {name}: no video at {listing.root}; what was made of it is shown alone")
+    if len(faults) == len(cameras):
+        raise faults[0]
+    for fault in faults:
+        say(f"{fault}; the other cameras are shown")
+
+
+def _command() -> list[str]:
+    """What makes the list anew, with a word for the folder of video where it was not noted."""
+    return watchlist_command(videos="FOLDER")
 
 
 def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
@@ -79,8 +98,7 @@ def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
     there = listed(RESULTS)
     if not there:
         raise SdorError(
-            f"{RESULTS.resolve()}: no watchlist; this makes one here: "
-            f"{shlex.join(watchlist_command(videos=UNKNOWN))}"
+            f"{RESULTS.resolve()}: no watchlist; this makes one here: {shlex.join(_command())}"
         )
     for scene in scenes:
         if scene not in there:
@@ -276,6 +294,19 @@ def _round(asked: About) -> int:
     if not isinstance(number, int) or isinstance(number, bool):
         raise HTTPException(400, "no such round")
     return number
+
+
+def _shown(host: str) -> str:
+    """What a browser finds this machine by: where it listens everywhere, its way to others."""
+    if host in EVERYWHERE:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way,
+        ):
+            way.connect(FAR)
+            return str(way.getsockname()[0])
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
 
 
 def _listen(host: str, port: int) -> socket.socket:
