@@ -1,5 +1,6 @@
 """The page on which moments are marked, over real HTTP: what it answers, and to whom."""
 
+import asyncio
 import csv
 import http.client
 import io
@@ -9,6 +10,7 @@ import secrets
 import socket
 import sys
 import time
+from pathlib import Path
 
 import av
 import pandas as pd
@@ -19,11 +21,13 @@ from synthetic_watch import HOSTILE, cameras_in, events_of, served, write_camera
 from sdor.command import main
 from sdor.errors import SdorError
 from sdor.files import write_parquet
+from sdor.operator.previews import Span
 from sdor.operator.review import film, server
 from sdor.operator.review.listing import listed
 from sdor.operator.review.marking import Camera
 from sdor.operator.review.run import Run
 from sdor.operator.review.safety import is_loopback
+from sdor.study.scenes import Clip
 
 FIRST, SECOND, THIRD = (f"{place:010x}" for place in (1, 2, 3))
 
@@ -257,12 +261,17 @@ def test_pieces_over_the_border_of_files_are_one_film(tmp_path, write_video):
     view = listing.view(FIRST, "loop")
     assert [(it.clip.name, it.begin, it.end) for it in view.pieces] == [("a", 38, 40), ("b", 0, 3)]
     assert view.start == pytest.approx(-2)
-    film.write_film(view.pieces, tmp_path / "loop.mp4", full=False)
+    asyncio.run(film.write_film(view.pieces, tmp_path / "loop.mp4", full=False))
     with av.open(str(tmp_path / "loop.mp4")) as file:
         frames = [one.to_ndarray(format="gray").mean() for one in file.decode(video=0)]
     assert len(frames) == pytest.approx(50, abs=2)
     assert frames[10] > 240
     assert frames[-1] < 30
+    (tmp_path / "rec/gate/a.mp4").unlink()
+    assert listing.view(FIRST, "loop").start == 0
+    asyncio.run(film.write_film(listing.view(FIRST, "loop").pieces, tmp_path / "b.mp4", full=False))
+    with av.open(str(tmp_path / "b.mp4")) as file:
+        assert len([*file.decode(video=0)]) == pytest.approx(30, abs=2)
 
 
 def test_what_is_gone_is_said_and_the_rest_is_shown(tmp_path, write_video):
@@ -284,6 +293,65 @@ def test_films_have_a_bound(tmp_path, monkeypatch, write_video):
         for event in (FIRST, SECOND, THIRD, FIRST):
             assert asked(port, f"/media/gate/{event}/loop.mp4")[0] == 200
             assert len([*(tmp_path / "films").iterdir()]) <= 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ffconcat version 1.0\nfile day.mp4\n",
+        '<!-- --><MPD profiles="urn:mpeg:dash:profile:isoff-on-demand:2011" type="static"><Period>'
+        '<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>day.mp4'
+        "</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    ],
+)
+def test_a_recording_leads_to_no_other_file(tmp_path, write_video, words):
+    write_camera(tmp_path, write_video)
+    path = tmp_path / "rec/gate/list.mp4"
+    path.write_text(words)
+    piece = Span(Clip("list", "video", path, path.name), 0.0, 1.0)
+    with pytest.raises(SdorError, match=r"list\.mp4"):
+        asyncio.run(film.write_film([piece], tmp_path / "loop.mp4", full=False))
+
+
+def test_nothing_is_left_of_a_film_that_fails_or_that_nobody_waits_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(film, "PATIENCE", 0.02)
+    code = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w')); time.sleep(60)"
+    answers = []
+
+    async def waits():
+        return False
+
+    async def leaves():  # once the program is at work
+        answers.append(any(path.stat().st_size for path in tmp_path.iterdir()))
+        return answers[-1]
+
+    async def fails(path):
+        path.write_bytes(b"half")
+        raise SdorError("full")
+
+    async def takes_long(path):
+        await film._succeeds([sys.executable, "-c", code, str(path)])
+
+    async def asked_for():
+        films = film.Films(tmp_path)
+        with pytest.raises(SdorError, match="full"):
+            await films.film(("a",), fails, waits)
+        assert await films.film(("a",), takes_long, leaves) is None
+        cut = asyncio.ensure_future(films.film(("a",), takes_long, waits))
+        while not any(path.stat().st_size for path in tmp_path.iterdir()):
+            await asyncio.sleep(0.02)
+        process = int(next(tmp_path.iterdir()).read_text())
+        cut.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut
+        return process
+
+    process = asyncio.run(asked_for())
+    assert [*tmp_path.iterdir()] == []
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_heat_and_curve(shared):

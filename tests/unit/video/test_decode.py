@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdor.errors import SdorError
-from sdor.video.decode import read_video
+from sdor.video.decode import declared, frame_at, key_frames, read_video
 from sdor.video.ffmpeg import ffmpeg_binary
 from sdor.video.picture import Doubt, UnreadableError
 
@@ -361,6 +361,28 @@ def test_lists_of_other_files_are_no_videos(tmp_path, write_video, text):
     (tmp_path / "list.mp4").write_text(text)
     with pytest.raises(UnreadableError, match=r"list\.mp4: is a list of other files"):
         read(tmp_path / "list.mp4")
+
+
+LISTED = {
+    "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ninner.ts\n#EXT-X-ENDLIST\n",
+    "list.mp4": "ffconcat version 1.0\nfile inner.ts\n",
+    "dash.mp4": '<!-- --><MPD profiles="urn:mpeg:dash:profile:isoff-on-demand:2011" type="static">'
+    '<Period><AdaptationSet mimeType="video/mp2t"><Representation id="1"><BaseURL>inner.ts'
+    "</BaseURL></Representation></AdaptationSet></Period></MPD>",
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_nobody_is_led_to_other_files(tmp_path, write_video, name):
+    write_video(tmp_path / "inner.ts", painted(20), "-c:v", "mpeg2video", "-pix_fmt", "yuv420p")
+    assert declared(tmp_path / "inner.ts")
+    path = tmp_path / name
+    path.write_text(LISTED[name])
+    assert frame_at(path, 0.2) is None
+    assert declared(path) is None
+    assert key_frames(path, [0.2]) == []
+    with pytest.raises(UnreadableError):
+        read(path)
 
 
 def test_damage_inside_a_picture_is_told(tmp_path, write_video):

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from sdor.errors import SdorError
 from sdor.study.scenes import Clip, Rectangle
-from sdor.video.decode import frame_at
+from sdor.video.decode import OPTIONS, frame_at
 from sdor.video.ffmpeg import ffmpeg_binary, last_lines
 from sdor.video.frames import read_clip
 from sdor.video.picture import Frame, UnreadableError
@@ -177,7 +177,7 @@ def _input(piece: Span) -> Any:
     """A piece of a file, as ffmpeg reads it."""
     clip, begin, end = piece
     path = str(clip.path.absolute())
-    source = ffmpeg.input(path, ss=begin, t=max(end - begin, 0.0), protocol_whitelist="file")
+    source = ffmpeg.input(path, ss=begin, t=max(end - begin, 0.0), **OPTIONS)
     return source if clip.stream is None else source[str(clip.stream)]
 
 

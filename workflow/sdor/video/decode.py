@@ -35,7 +35,13 @@ STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.s
 GREY_FORMATS = ("gray", "ya", "mono")
 # Lists of other files, whose contents nothing here would look at, in whatever they are called.
 LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
-OPTIONS = {"protocol_whitelist": "file"}
+# Formats that lead to other files, or are programs.
+LEADING = frozenset(("avisynth", "concat", "dash", "dvdvideo", "hls", "imf", "lavfi", "mlv"))
+LEADING |= {"rtp", "rtsp", "sdp", "vapoursynth", "vobsub", "webm_dash_manifest"}
+OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(sorted(av.formats_available - LEADING)),
+}
 PIPED = {"protocol_whitelist": "pipe"}
 REMOTE = "http,https,tcp,tls,udp,rtp,rtsp,rtsps,rtmp,srtp,crypto"  # no file of this machine
 SILENCE = 10.0  # seconds without a packet after which a stream has ended

@@ -1,8 +1,8 @@
 """Pieces of files as H.264 that every browser plays, made when they are asked for."""
 
 import asyncio
-import contextlib
 import os
+from asyncio.subprocess import DEVNULL
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -11,14 +11,18 @@ from typing import Any
 import ffmpeg
 
 from sdor.operator.previews import Span, preview
+from sdor.video.decode import OPTIONS
 from sdor.video.ffmpeg import ffmpeg_binary
 
 SIDE = 640  # pixels across a loop
 ROOM, MOST = 1 << 30, 200  # bytes and files that are kept
+PATIENCE = 0.5  # s after which it is looked again whether somebody waits
 
 
-def write_film(pieces: Sequence[Span], output: Path, *, full: bool) -> None:
+async def write_film(pieces: Sequence[Span], output: Path, *, full: bool) -> None:
     """Write pieces of clips, one after another, as H.264 in 4:2:0, without sound.
+
+    Cancelled, it ends the program that writes.
 
     Parameters
     ----------
@@ -36,19 +40,31 @@ def write_film(pieces: Sequence[Span], output: Path, *, full: bool) -> None:
         joined = ffmpeg.concat(*sources) if len(sources) > 1 else sources[0]
         wanted = {"vcodec": "libx264", "preset": "veryfast", "crf": 23, "pix_fmt": "yuv420p"}
         wanted |= dict.fromkeys(("an", "sn", "dn")) | {"map_metadata": -1, "movflags": "+faststart"}
-        stream = joined.output(str(output), **wanted).global_args("-loglevel", "error", "-nostdin")
-        with contextlib.suppress(ffmpeg.Error):
-            stream.run(ffmpeg_binary(), quiet=True, overwrite_output=True)
-            if b"avc1" in output.read_bytes():  # a file without frames is no failure to ffmpeg
-                return
+        stream = joined.output(str(output), **wanted).global_args("-nostdin")
+        succeeds = await _succeeds(stream.compile(ffmpeg_binary(), overwrite_output=True))
+        # A file without frames is no failure to ffmpeg.
+        if succeeds and b"avc1" in await asyncio.to_thread(output.read_bytes):
+            return
     # Folders of images, damage, and files of other shapes are read frame by frame, and are small.
-    output.write_bytes(preview(pieces))
+    output.write_bytes(await asyncio.to_thread(preview, pieces))
+
+
+async def _succeeds(command: Sequence[str]) -> bool:
+    """Run a program that nobody hears, and that ends with who waits for it."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+    )
+    try:
+        return await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 def _source(piece: Span) -> Any:
     """A piece of a file, as ffmpeg reads it."""
     path, seconds = str(piece.clip.path.absolute()), max(piece.end - piece.begin, 0.2)
-    return ffmpeg.input(path, ss=piece.begin, t=seconds, protocol_whitelist="file")
+    return ffmpeg.input(path, ss=piece.begin, t=seconds, **OPTIONS)
 
 
 class Films:
@@ -60,7 +76,7 @@ class Films:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._made = folder, OrderedDict[tuple[str, ...], Path]()
+        self.folder, self._made = folder, OrderedDict[tuple[str, ...], tuple[Path, int]]()
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
         self._at_work = dict[tuple[str, ...], asyncio.Lock]()
         self._count = 0
@@ -68,26 +84,49 @@ class Films:
     async def film(
         self,
         key: tuple[str, ...],
-        make: Callable[[Path], None],
+        make: Callable[[Path], Awaitable[None]],
         gone: Callable[[], Awaitable[bool]],
     ) -> Path | None:
-        """The film of a key, made unless it is there; None where nobody waits for it any more."""
-        async with self._at_work.setdefault(key, asyncio.Lock()), self._cores:
+        """The film of a key, made unless it is there; None where nobody waits for it any more.
+
+        Raises
+        ------
+        SdorError : it cannot be made.
+        """
+        async with self._at_work.setdefault(key, asyncio.Lock()):
             if key not in self._made:
-                if await gone():
-                    return None
-                self._count += 1
-                path = self.folder / f"{self._count}.mp4"
-                await asyncio.to_thread(make, path)
-                self._made[key] = path
+                async with self._cores:
+                    if await gone():
+                        return None
+                    self._count += 1
+                    path = self.folder / f"{self._count}.mp4"
+                    try:
+                        if not await _finished(asyncio.ensure_future(make(path)), gone):
+                            return None
+                        self._made[key] = path, path.stat().st_size
+                    finally:
+                        if key not in self._made:
+                            path.unlink(missing_ok=True)
             self._made.move_to_end(key)
             self._make_room()
-            return self._made[key]
+            return self._made[key][0]
 
     def _make_room(self) -> None:
-        sizes = [path.stat().st_size for path in self._made.values()]
+        sizes = [size for _, size in self._made.values()]
         while len(sizes) > 1 and (sum(sizes) > ROOM or len(sizes) > MOST):
-            key, path = self._made.popitem(last=False)
-            self._at_work.pop(key, None)
-            path.unlink()
+            _, (path, _) = self._made.popitem(last=False)
+            path.unlink(missing_ok=True)
             sizes.pop(0)
+
+
+async def _finished(work: asyncio.Future[None], gone: Callable[[], Awaitable[bool]]) -> bool:
+    """Wait for work, which ends where nobody waits for it any more."""
+    try:
+        while not (await asyncio.wait([work], timeout=PATIENCE))[0]:
+            if await gone():
+                return False
+        await work
+        return True
+    finally:
+        if work.cancel():
+            await asyncio.wait([work])

@@ -198,8 +198,9 @@ class Listing:
     def _around(self, row: pd.Series, begin: float, end: float, *, full: bool) -> View:
         stretch, peak = row["stretch"], row["peak_seconds"]
         pieces = self._pieces(stretch, begin, end)
-        before = self._pieces(stretch, begin, peak)
-        start = row["peak_time"] - sum(one.end - one.begin for one in before)
+        # What is gone is not in the film.
+        there = [one for one in self._pieces(stretch, begin, peak) if one.clip.path.exists()]
+        start = row["peak_time"] - sum(one.end - one.begin for one in there)
         return View(pieces, float(start), full)
 
     def _pieces(self, stretch: int, begin: float, end: float) -> tuple[Span, ...]:
