@@ -14,7 +14,7 @@ import pytest
 import yaml
 from synthetic_watch import HOSTILE, events_of, served, write_camera, write_list
 
-from sdor.operator.review.run import Run
+from sdor.operator.review.run import Command, Run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -222,7 +222,7 @@ shutil.copytree(made, there)
 """
     seen = gate / "seen"
     command = (sys.executable, "-c", code, str(gate / "made/round1"), str(there), str(seen))
-    with served(gate, "gate", command=command, run=Run(command)) as port:
+    with served(gate, "gate", command=command, run=Run(Command(command))) as port:
         page = tabs(port)
         assert page.locator("#finish").is_disabled()
         press(page, "n", "k", "a")

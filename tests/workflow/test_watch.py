@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import shutil
+import subprocess
 from collections import Counter
 
 import numpy as np
@@ -13,7 +14,7 @@ from synthetic_walkers import RUNS, walkers
 from workplace import CONFIG as STUDY
 from workplace import MOTION, Workplace
 
-from sdor.study.rounds import watchlist_command
+from sdor.running.noted import watchlist_command
 
 METHOD = STUDY["method"]
 CONFIG = {
@@ -150,8 +151,9 @@ def test_the_papers_approach_makes_the_same_page(watched, tmp_path):
     assert not [one for one in spans if one[0] == marked[0] and one[1] <= marked[1] <= one[2]]
     assert "Nothing to be done" in work.run(*PAPER).stdout
     shutil.rmtree(work.folder / "feedback")
-    # Back again, what was looked at is still there.
-    assert work.planned("watchlist") == {"camera_page", "all_cameras_page", "watchlist"}
+    # Back again, what was looked at is still there; it lies in another folder than it did.
+    pages = {"camera_page", "all_cameras_page", "watchlist"}
+    assert work.planned("watchlist") == {"moments", "previews", *pages}
 
 
 @pytest.mark.nightly
@@ -179,6 +181,37 @@ def copied(watched, tmp_path):
     return Workplace(tmp_path / "work")
 
 
+PAGES = {"moments": 3, "previews": 3, "camera_page": 3, "all_cameras_page": 1, "watchlist": 1}
+
+
+def test_the_same_files_in_another_folder_are_listed_anew_and_not_looked_at(watched, tmp_path):
+    assert copied(watched, tmp_path).planned_jobs("watchlist") == PAGES
+
+
+def test_what_a_list_leaves_out_is_said_and_nothing_but_its_command_is_noted(watched, tmp_path):
+    work = copied(watched, tmp_path)
+    for name in ("yard", "yrad"):
+        (work.folder / "feedback" / name).mkdir(parents=True)
+        (work.folder / "feedback" / name / "round1.csv").touch()
+    shutil.rmtree(work.folder / "rec/yard")
+    noted = work.folder / ".snakemake/sdor/watchlist-command"
+    noted.unlink()
+    said = work.run("watchlist", "-n").stdout
+    assert not noted.exists()
+    gone = "nothing in rec any more; its moments are left out, its marks are kept in feedback/yard"
+    assert f"sdor: camera yard: {gone}\n" in said
+    assert "sdor: feedback/yrad: there is no camera yrad (known: gate, dead)" in said
+
+
+def test_the_demos_list_does_not_take_the_place_of_another(watched):
+    work = watched[0]
+    snakemake = work.command("watchlist", "-n")
+    del snakemake[5:7]  # without the config
+    done = subprocess.run(snakemake, cwd=work.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the demo's watchlist would take the place of that of rec, which" in done.stderr
+
+
 def marks(work, number, *lines):
     path = work.folder / f"feedback/gate/round{number}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,8 +229,7 @@ def test_what_was_marked_by_hand_is_learnt_once_and_has_the_last_word(watched, t
     done = work.run("watchlist")
     assert done.returncode == 0, done.stdout
     ran = Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, flags=re.MULTILINE))
-    pages = ("camera_page", "all_cameras_page", "watchlist")
-    assert ran == Counter(["learn", "moments", "previews", *pages])
+    assert ran == Counter(learn=1, **PAGES)
     assert all(path.read_bytes() == content for path, content in unmarked.items())
     table = [row for row in moments(work) if row["camera"] == "gate"]
     [kept] = [row for row in table if row["mark"]]

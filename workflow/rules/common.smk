@@ -18,12 +18,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from sdor.errors import SdorError, say
 from sdor.files import digest_of, file_sha256
+from sdor.progress import counted
 from sdor.running.cluster import ON_CLUSTER
+from sdor.running.noted import asks_for_list, note_command, require_videos
 from sdor.running.run import (
     STATE,
     began,
     begin,
     faults,
+    is_free,
     one_line_faults,
     pass_on_lines,
     require_writable,
@@ -45,9 +48,17 @@ from sdor.study.layout import (
     runs,
     stored_frames,
 )
-from sdor.study.rounds import finished_rounds, note_command
+from sdor.study.rounds import finished_rounds
 from sdor.study.settings import Method, MotionMethod
-from sdor.study.study import read_study, weights_setting, with_scenes
+from sdor.study.study import left_behind, read_study, weights_setting, with_scenes
+
+# What Snakemake was called for; its jobs, and workflows that this is a module of, say other words.
+LISTS = (
+    workflow.is_main_process and workflow.modifier.is_main_snakefile() and asks_for_list(sys.argv)
+)
+if LISTS and not workflow.configfiles and not {"videos", "scenes"} & {*config}:
+    with one_line_faults():
+        require_videos()
 
 if not workflow.configfiles:
 
@@ -83,6 +94,15 @@ with one_line_faults():
 for key in ("videos", "data_root", "scene_folder"):
     config[key] = getattr(STUDY, key)
 METHODS, SCENES, CAMERAS, PLAN = STUDY.methods, STUDY.scenes, STUDY.cameras, STUDY.plan
+
+if LISTS:
+    with one_line_faults():
+        # Not in a hook: none is called where nothing is to be done, as where a camera is gone.
+        for line in left_behind(STUDY):
+            say(line)
+        if not workflow.output_settings.dryrun and is_free():
+            note_command(sys.argv, STUDY.videos)
+
 # On a cluster, and only there, Snakemake has a limit of jobs (--jobs). Each network job asks for a GPU
 # there, whatever the host is that Snakemake runs on; jobs themselves are told by a variable.
 HAS_GPU = STUDY.compute.device == "cuda" or (
@@ -185,11 +205,11 @@ def network_threads(wildcards):
 onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
-        note_command(sys.argv)
     if STUDY.videos:
         found = [clip.path for camera in CAMERAS.values() for clip in camera.clips]
         size = sum(os.stat(path).st_size for path in found if os.path.exists(path)) / 1e9
-        say(f"{STUDY.videos}: {len(CAMERAS)} cameras, {len(found):,} files, {size:.1f} GB")
+        files = f"{counted(len(CAMERAS), 'camera')}, {counted(len(found), 'file')}"
+        say(f"{STUDY.videos}: {files}, {size:.1f} GB")
     remarks = {f"scene {scene}": remarks_of(scene) for scene in FILMED}
     for where, lines in {**remarks, STUDY.videos: STUDY.left}.items():
         more = [f"{len(lines) - 10} more like these"] * (len(lines) > 10)

@@ -159,6 +159,7 @@ rule moments:
             "code": code_of("sdor.operator.moments", "sdor.method.marks"),
             "versions": versions_of("numpy", "scipy", "torch"),
             "events": STUDY.events.as_document(),
+            "root": root_of(w.scene),
         },
     script:
         "../scripts/moments.py"
@@ -227,6 +228,7 @@ rule paper_moments:
                 [one.name, one.source, one.first, one.last, one.fps]
                 for one in FILMED[w.scene].clips
             ],
+            "root": root_of(w.scene),
             "compute": COMPUTE,
         },
     script:
@@ -280,6 +282,7 @@ rule camera_page:
             "template": file_sha256(PROJECT / "workflow/report/watchlist.html.j2"),
             "cameras": [w.scene],
             "folders": [newest_of(w.scene)],
+            "roots": [root_of(w.scene)],
             "lead": STUDY.events.lead,
             "left": left_of(w.scene),
             "home": "../watchlist.html",
@@ -306,6 +309,7 @@ use rule camera_page as all_cameras_page with:
             "template": file_sha256(PROJECT / "workflow/report/watchlist.html.j2"),
             "cameras": list(CAMERAS),
             "folders": [newest_of(name) for name in CAMERAS],
+            "roots": [root_of(name) for name in CAMERAS],
             "lead": STUDY.events.lead,
             "left": left_of(),
             "home": "",

@@ -3,6 +3,7 @@ from pathlib import Path
 from sdor.method.marks import gone_marks, read_marks
 from sdor.operator.archive import Archive
 from sdor.operator.moments import write_moments
+from sdor.progress import counted
 from sdor.running.jobs import job
 from sdor.study.settings import EventSettings
 
@@ -19,4 +20,4 @@ with job(snakemake, f"moments of {snakemake.wildcards.scene}") as work:
         about={**stage, "gone": gone_marks(marks, frames)},
         marks=read_marks(marks, frames),
     )
-    work.summary = f"{len(found)} moments"
+    work.summary = counted(len(found), "moment")

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from sdor.networks.compute import choose_compute
 from sdor.operator.paper import Trained, write_paper_moments
+from sdor.progress import counted
 from sdor.running.jobs import job
 from sdor.running.run import began
 from sdor.study.settings import EventSettings
@@ -20,4 +21,4 @@ with job(snakemake, f"moments of {w.scene}/{w.variant}/seed{w.seed}") as work:
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),
         about=stage,
     )
-    work.summary = f"{len(found)} moments"
+    work.summary = counted(len(found), "moment")

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from sdor.operator.watchlist import make_previews
+from sdor.progress import counted
 from sdor.running.jobs import job
 from sdor.running.run import began
 from sdor.video.cuts import located_scene
@@ -9,4 +10,4 @@ name, output = snakemake.wildcards.scene, Path(snakemake.output[0])
 with job(snakemake, f"previews of {name}") as work:
     camera = located_scene(name, snakemake.config, snakemake.input.get("cuts"), began())
     count = make_previews(camera, output.parent, output, snakemake.params.stage["lead"])
-    work.summary = f"{count} moments"
+    work.summary = counted(count, "moment")

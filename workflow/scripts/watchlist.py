@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from sdor.operator.watchlist import write_watchlist
+from sdor.progress import counted
 from sdor.running.jobs import job
 from sdor.running.run import began
 from sdor.study.cameras import cameras_of
@@ -16,4 +17,4 @@ with job(snakemake, f"watchlist of {', '.join(stage['cameras'])}") as work:
         home=stage["home"],
         settings=stage["settings"],
     )
-    work.summary = f"{count} moments"
+    work.summary = counted(count, "moment")

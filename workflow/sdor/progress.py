@@ -13,6 +13,11 @@ Item = TypeVar("Item")
 logger = logging.getLogger("sdor")
 
 
+def counted(number: int, thing: str) -> str:
+    """How many there are, in words: 1 file, 12,000 files."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def track(
     items: Iterable[Item], *, total: int | None = None, unit: str, label: str
 ) -> Iterator[Item]:

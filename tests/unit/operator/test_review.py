@@ -25,7 +25,7 @@ from sdor.operator.previews import Span
 from sdor.operator.review import film, server
 from sdor.operator.review.listing import listed
 from sdor.operator.review.marking import Camera
-from sdor.operator.review.run import Run
+from sdor.operator.review.run import Command, Run
 from sdor.operator.review.safety import is_loopback
 from sdor.study.scenes import Clip
 
@@ -565,7 +565,7 @@ def test_what_another_page_shows_of_this_one_is_refused(shared):
 def test_a_round_that_is_finished_while_a_run_is_at_work_is_learnt_from_next(tmp_path):
     noted = tmp_path / "noted"
     code = "import sys, time; open(sys.argv[1], 'a').write('x'); time.sleep(0.3)"
-    run = Run((sys.executable, "-c", code, str(noted)))
+    run = Run(Command((sys.executable, "-c", code, str(noted))))
     run.start(anew=True)
     run.start(anew=True)
     run.start()
@@ -609,7 +609,7 @@ def test_a_run_is_the_printed_command_one_at_a_time(tmp_path, write_video):
     code += "print('sdor: \\x1b[32mhalf\\x1b[0m\\nSelect jobs', flush=True); time.sleep(1)"
     noted = tmp_path / "a b; touch c"
     command = (sys.executable, "-c", code, str(noted))
-    run = Run(command)
+    run = Run(Command(command))
     with served(tmp_path, "gate", command=command, run=run) as port:
         mark(port, FIRST, "normal")
         assert sent(port, "/finish", round=1)[0] == 200
@@ -625,19 +625,19 @@ def test_a_run_is_the_printed_command_one_at_a_time(tmp_path, write_video):
 
 def test_a_run_that_fails_says_its_last_line_and_ends_with_the_page(tmp_path, write_video):
     write_camera(tmp_path, write_video)
-    run = Run((sys.executable, "-c", "import sys; print('no room'); sys.exit(1)"))
+    run = Run(Command((sys.executable, "-c", "import sys; print('no room'); sys.exit(1)")))
     with served(tmp_path, "gate", run=run) as port:
         sent(port, "/learn")
         while run.at_work:
             time.sleep(0.02)
         assert state(port)["run"] == {"at_work": False, "line": "no room", "failed": True}
     for said, fault in (("sdor: failed: full\nShut down", "full"), ("sdor: half\nKey", "Key")):
-        run = Run((sys.executable, "-c", f"print({said!r}); raise SystemExit(1)"))
+        run = Run(Command((sys.executable, "-c", f"print({said!r}); raise SystemExit(1)")))
         run.start()
         while run.at_work:
             time.sleep(0.02)
         assert (run.line, run.failed) == (fault, True)
-    long = Run((sys.executable, "-c", "import time; time.sleep(60)"))
+    long = Run(Command((sys.executable, "-c", "import time; time.sleep(60)")))
     begin = time.monotonic()
     with served(tmp_path, "gate", run=long) as port:
         sent(port, "/learn")

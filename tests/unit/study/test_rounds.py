@@ -1,18 +1,9 @@
-"""Rounds of marks: which are finished, what was learnt from them, and by which command."""
-
-import os
+"""Rounds of marks: which are finished, and what was learnt from them."""
 
 import pytest
 
 from sdor.errors import SdorError
-from sdor.study.rounds import (
-    archive_of,
-    command_folder,
-    finished_rounds,
-    newest,
-    note_command,
-    watchlist_command,
-)
+from sdor.study.rounds import archive_of, finished_rounds, newest
 
 
 def rounds(folder, *names):
@@ -53,37 +44,3 @@ def test_the_newest_round_is_the_last_that_has_the_file(tmp_path):
     assert newest(watch, rounds=9) == watch / "round2"
     assert newest(watch, rounds=0) == watch
     assert {archive_of(watch), archive_of(watch / "round10")} == {watch}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--cores", "2", "watchlist", "--config", "videos=/rec/it's here"],
-        ["-s", "../Snakefile", "results/gate/watchlist.html", "-c1"],
-    ],
-)
-def test_the_command_of_a_watchlist_is_kept_word_by_word(tmp_path, words):
-    note_command(["/env/bin/snakemake", *words], tmp_path)
-    note_command(["/env/bin/snakemake", "--cores", "all", "all", "a=watchlist"], tmp_path)
-    assert watchlist_command(tmp_path, "/other") == ["snakemake", *words]
-
-
-def test_a_command_is_run_where_its_user_did(tmp_path, monkeypatch):
-    monkeypatch.setenv("PWD", str(tmp_path / "home"))
-    note_command(["snakemake", "watchlist"], tmp_path)
-    assert command_folder(tmp_path) == tmp_path
-    note_command(["snakemake", "--directory", "run", "watchlist"], tmp_path)
-    assert command_folder(tmp_path) == tmp_path  # as that folder is gone
-    (tmp_path / "home").mkdir()
-    assert command_folder(tmp_path) == tmp_path / "home"
-
-
-@pytest.mark.parametrize("content", [None, "", "[]", '{"argv": "rm"}', '{"argv": []}'])
-def test_without_a_command_that_is_known_one_is_made(tmp_path, content):
-    if content is not None:
-        os.makedirs(tmp_path / ".snakemake/sdor")
-        (tmp_path / ".snakemake/sdor/watchlist-command").write_text(content)
-    made = ["snakemake", "--cores", "all", "watchlist"]
-    assert watchlist_command(tmp_path) == made
-    assert command_folder(tmp_path) == tmp_path
-    assert watchlist_command(tmp_path, "/rec") == [*made, "--config", "videos=/rec"]

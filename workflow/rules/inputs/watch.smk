@@ -36,6 +36,14 @@ def listing_of(camera):
     ]
 
 
+def root_of(scene):
+    """The folder of a camera's video, whose whole path is printed with moments.
+
+    Lists alone depend on it: the same files elsewhere are not looked at, nor learnt from, again.
+    """
+    return str(CAMERAS[scene].root.absolute())
+
+
 def stat_of(path):
     try:
         about = os.stat(path)

@@ -20,6 +20,7 @@ from sdor.method.marks import ANOMALY, LABELS, NORMAL
 from sdor.operator.archive import Archive
 from sdor.operator.model import MARGIN, CameraModel
 from sdor.operator.similar import look_of
+from sdor.study.rounds import archive_of
 from sdor.study.settings import EventSettings
 from sdor.video.sampling import ROUNDING
 from sdor.video.timeline import Timeline
@@ -122,6 +123,17 @@ def write_found(
         with atomic(output) as temporary:
             np.save(temporary, array)
     return found
+
+
+def root_of(folder: Path) -> Path:
+    """Where the video of a list lay when it was made, which may be later than it was looked at.
+
+    Parameters
+    ----------
+    folder : of the list, of a round or without marks.
+    """
+    asked = folder / "events.parquet", archive_of(folder) / "looks.parquet"
+    return Path(next(filter(None, (read_about(one).get("root") for one in asked)), "."))
 
 
 def pieces_of(

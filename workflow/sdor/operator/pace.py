@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
+from sdor.progress import counted
+
 FIRST, EVERY = 5.0, 30.0  # seconds of work before the first line, and between two
 Length = tuple[float, int]  # seconds and frames
 Say = Callable[[str], None]
@@ -31,9 +33,11 @@ class Pace:
         self._due = self._started + FIRST
         frames = sum(frames for _, frames in every)
         video = duration(sum(seconds for seconds, _ in every))
-        line = f"camera {camera}: {_files(len(every))}, {video} of video, {frames:,} frames"
+        line = (
+            f"camera {camera}: {counted(len(every), 'file')}, {video} of video, {frames:,} frames"
+        )
         seen = len(every) - len(new)
-        before = f"{_files(seen)} {'was' if seen == 1 else 'were'} looked at before"
+        before = f"{counted(seen, 'file')} {'was' if seen == 1 else 'were'} looked at before"
         say(f"{line}; {before}" if seen else line)
 
     def at(self, clip: str, seconds: float) -> None:
@@ -56,10 +60,6 @@ class Pace:
         left = max(self._total - done, 0.0) / rate
         more = f"; about {duration(left)} left" if self._total else ""
         self._say(f"{line}, {rate:.1f} x real time{more}")
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'s' * (count != 1)}"
 
 
 def duration(seconds: float) -> str:

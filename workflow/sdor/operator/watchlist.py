@@ -23,7 +23,7 @@ from sdor.files import (
     read_parquet,
 )
 from sdor.method.events import UNLIKE
-from sdor.operator.moments import CHANGED, pieces_of
+from sdor.operator.moments import CHANGED, pieces_of, root_of
 from sdor.operator.page import (
     AROUND,
     Camera,
@@ -58,9 +58,8 @@ def moments_of(camera: Scene, folder: Path, lead: float) -> list[Moment]:
     """
     events = read_parquet(folder / "events.parquet")
     heat = read_array(folder / "heat.npy", len(events))
-    table = archive_of(folder) / "looks.parquet"
-    looks = read_parquet(table)
-    clips = _clips(camera, table, looks)
+    looks = read_parquet(archive_of(folder) / "looks.parquet")
+    clips = _clips(camera, root_of(folder), looks)
     curves = _curves(folder / "scores.parquet", events["clip"], events["peak_time"])
     hottest = float(heat.max()) if len(heat) else 0.0
     moments = []
@@ -233,11 +232,10 @@ def _changed(folder: Path, looks: pd.DataFrame) -> list[Changed] | None:
     return [Changed(*one) for one in zip(*columns, strict=True)]
 
 
-def _clips(camera: Scene, looks: Path, table: pd.DataFrame) -> dict[str, Clip]:
+def _clips(camera: Scene, root: Path, looks: pd.DataFrame) -> dict[str, Clip]:
     """Clips by name, with those that a recorder deleted since they were looked at."""
-    root = Path(read_about(looks).get("root", camera.root))
     seen = [
         Clip(name=name, kind="video", path=root / source, source=source)
-        for name, source in zip(table["clip"], table["source"], strict=True)
+        for name, source in zip(looks["clip"], looks["source"], strict=True)
     ]
     return {clip.name: clip for clip in [*seen, *camera.clips]}

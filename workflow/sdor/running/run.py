@@ -127,6 +127,13 @@ def hold() -> bool:
     return bool(locked)
 
 
+def is_free() -> bool:
+    """Whether no other process has the working directory; it is not taken."""
+    file, locked = _locked(LOCK)
+    file.close()
+    return locked is not False
+
+
 def take_ticket(name: str, log: Path) -> BinaryIO:
     """Show that a job is at work, until the returned file is closed; see `leave`.
 

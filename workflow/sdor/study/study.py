@@ -18,6 +18,7 @@ from sdor.study.plan import (
     Pool,
     TrackingSettings,
 )
+from sdor.study.rounds import FEEDBACK
 from sdor.study.scenes import DataNotFound, Scene, find_scene
 from sdor.study.settings import (
     ComputeSettings,
@@ -197,6 +198,29 @@ def with_scenes(study: Study, *, now: float | None = None) -> Study:
     _check_cameras(study)
     _check_labels(study)
     return study
+
+
+def left_behind(study: Study, folder: Path = Path()) -> list[str]:
+    """Lines on what a watchlist leaves out: cameras that are gone, and marks of nobody's.
+
+    Parameters
+    ----------
+    folder : that holds `results` and `feedback`.
+    """
+    lines, known = [], study.cameras
+    listed = {page.parent.name for page in folder.glob("results/*/watchlist.html")}
+    marked = {path.parent.name for path in folder.glob(f"{FEEDBACK}/*/*.csv")}
+    for name in sorted((listed | marked) - {*known}):
+        kept = f"{FEEDBACK}/{name}"
+        if name not in listed:
+            lines.append(
+                f"{kept}: there is no camera {name} ({hint(name, known)}); nothing is learnt from "
+                "its marks"
+            )
+        elif study.videos:  # a config may leave out scenes
+            words = f"camera {name}: nothing in {study.videos} any more; its moments are left out"
+            lines.append(words + f", its marks are kept in {kept}" * (name in marked))
+    return lines
 
 
 def weights_setting(setting: str, backbone: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import About, damaged, file_sha256, read_about, read_array, read_parquet
 from sdor.operator.marks import signature
-from sdor.operator.moments import CHANGED, pieces_of
+from sdor.operator.moments import CHANGED, pieces_of, root_of
 from sdor.operator.pace import duration
 from sdor.operator.page import GROUPS, minute_text
 from sdor.operator.previews import RED, Span, opacity
@@ -74,9 +74,8 @@ class Listing:
         looks = _looks_of(folder / "looks.npy", len(self.events))
         self.alike = [np.flatnonzero(row).tolist() for row in near(looks)]
         self._knows_similar = bool(np.isfinite(looks).any())
-        archive = archive_of(folder) / "looks.parquet"
-        self.looks = read_parquet(archive)
-        self.root = root = Path(read_about(archive).get("root", "."))
+        self.looks = read_parquet(archive_of(folder) / "looks.parquet")
+        self.root = root = root_of(folder)
         self._look = {row["clip"]: row for row in self.looks.to_dict("records")}
         self.clips = {name: _clip(row, root) for name, row in self._look.items()}
         self.places = {event: place for place, event in enumerate(self.events["event"])}

@@ -9,10 +9,19 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 UNSHOWN = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x1f\x7f-\x9f]")  # colours, and what acts on terminals
 OWN, FAULT = "sdor: ", "failed: "  # how lines among Snakemake's begin, and the faults of jobs
 LAST = 10.0  # s that a run has to end in
+
+
+class Command(NamedTuple):
+    """A command, word by word, the folder that it is run in, and whether a run has noted it."""
+
+    words: Sequence[str]
+    folder: Path = Path()
+    noted: bool = True
 
 
 class Run:
@@ -20,16 +29,16 @@ class Run:
 
     Parameters
     ----------
-    command, folder : word by word, and where it is run.
+    command : that runs it.
 
     Attributes
     ----------
     line : the last that `sdor` said in it, or why it failed. failed : whether the last run did.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path = Path()) -> None:
+    def __init__(self, command: Command) -> None:
         self.line, self.failed = "", False
-        self._command, self._folder, self._lock = command, folder, threading.Lock()
+        self._command, self._lock = command, threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._again = False
 
@@ -46,12 +55,14 @@ class Run:
                 return
             self._again = False
             self.line, self.failed = "begins", False
-            first, *rest = self._command
-            words = [sys.executable, "-m", first, *rest] if first == "snakemake" else self._command
+            words, folder, _ = self._command
+            if words[0] == "snakemake":
+                words = [sys.executable, "-m", *words]
             try:
                 self._process = subprocess.Popen(
                     words,
-                    cwd=self._folder,
+                    cwd=folder,
+                    env={**os.environ, "PWD": str(folder.absolute())},  # as a shell has it
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
@@ -60,7 +71,7 @@ class Run:
                     start_new_session=True,  # Ctrl-C is for the page
                 )
             except OSError as error:
-                self.line, self.failed = f"{first}: cannot be run ({error.strerror})", True
+                self.line, self.failed = f"{words[0]}: cannot be run ({error.strerror})", True
                 return
             threading.Thread(target=self._follow, args=[self._process], daemon=True).start()
 

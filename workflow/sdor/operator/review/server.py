@@ -27,9 +27,9 @@ from sdor.operator.page import TEMPLATES
 from sdor.operator.review.film import Films, write_film
 from sdor.operator.review.listing import listed
 from sdor.operator.review.marking import GIVEN, ID, Camera, ConflictError, Wanted
-from sdor.operator.review.run import Run
+from sdor.operator.review.run import Command, Run
 from sdor.operator.review.safety import EVERYWHERE, Guard, is_loopback
-from sdor.study.rounds import FEEDBACK, command_folder, watchlist_command
+from sdor.study.rounds import FEEDBACK
 
 RESULTS = Path("results")
 KINDS = {"review.js": "text/javascript", "review.css": "text/css"}
@@ -37,26 +37,31 @@ KEPT = {"cache-control": "private, max-age=3600"}  # of what is named after its 
 FAR = ("192.0.2.1", 9)  # an address that nobody has; nothing is sent there
 
 
-def review(scenes: Sequence[str], host: str, port: int, *, learn: bool) -> None:
+def review(scenes: Sequence[str], host: str, port: int, *, command: Command, learn: bool) -> None:
     """Serve the page of cameras, or of all that there are, until Ctrl-C.
+
+    Parameters
+    ----------
+    command : that learns from a round.
+    learn : the page is to run it.
 
     Raises
     ------
     SdorError : there is no list, no such camera, the files of all are damaged, or the port is
         taken.
     """
-    cameras = cameras_of(scenes)
+    cameras = cameras_of(scenes, command)
     _look_at(cameras)
-    command = _command()
-    if learn and command != watchlist_command():  # which was not noted
+    if learn and not command.noted:
         raise SdorError(
-            f"--learn: nobody knows how the list was made; do it once more: {shlex.join(command)}"
+            "--learn: nobody knows how the list was made; do it once more: "
+            f"{shlex.join(command.words)}"
         )
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
     address = f"http://{_shown(host)}:{port}/" + (f"?token={token}" if token else "")
-    run = Run(command, command_folder()) if learn else None
+    run = Run(command) if learn else None
     with tempfile.TemporaryDirectory(prefix="sdor-review-") as folder:
         app = application(cameras, Path(folder), command, run)
         guard = Guard(app, host=host, port=port, token=token)
@@ -83,13 +88,8 @@ def _look_at(cameras: Mapping[str, Camera]) -> None:
         say(f"{fault}; the other cameras are shown")
 
 
-def _command() -> list[str]:
-    """What makes the list anew, with a word for the folder of video where it was not noted."""
-    return watchlist_command(videos="FOLDER")
-
-
-def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
-    """The cameras that were asked for, or all of which there is a list here.
+def cameras_of(scenes: Sequence[str], command: Command) -> dict[str, Camera]:
+    """The cameras that were asked for, or all of which there is a list here; a command makes it.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
     there = listed(RESULTS)
     if not there:
         raise SdorError(
-            f"{RESULTS.resolve()}: no watchlist; this makes one here: {shlex.join(_command())}"
+            f"{RESULTS.resolve()}: no watchlist; this makes one here: {shlex.join(command.words)}"
         )
     for scene in scenes:
         if scene not in there:
@@ -107,7 +107,7 @@ def cameras_of(scenes: Sequence[str]) -> dict[str, Camera]:
 
 
 def application(
-    cameras: Mapping[str, Camera], folder: Path, command: Sequence[str], run: Run | None
+    cameras: Mapping[str, Camera], folder: Path, command: Command, run: Run | None
 ) -> Starlette:
     """The page without its guard.
 
@@ -134,7 +134,7 @@ class _Page:
     """What is answered."""
 
     def __init__(
-        self, cameras: Mapping[str, Camera], folder: Path, command: Sequence[str], run: Run | None
+        self, cameras: Mapping[str, Camera], folder: Path, command: Command, run: Run | None
     ) -> None:
         self._cameras, self._command, self._run = cameras, command, run
         self._films = Films(folder)
@@ -256,11 +256,10 @@ class _Page:
     def _state(self, camera: Camera) -> About:
         run = self._run
         learning = {"at_work": run.at_work, "line": run.line, "failed": run.failed} if run else None
-        command = shlex.join(self._command)
         return {
             **camera.state,
-            "command": command,
-            "folder": str(command_folder()),
+            "command": shlex.join(self._command.words),
+            "folder": str(self._command.folder.absolute()),
             "run": learning,
         }
 
