@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -140,6 +141,9 @@ def test_similar_moments_are_counted_before_they_are_marked(gate, tabs):
     with served(gate, "gate") as port:
         page = tabs(port)
         assert page.get_by_role("button", name="Normal + 1 similar").is_visible()
+        press(page, "j", "j")
+        assert page.get_by_role("button", name="similar").count() == 0
+        press(page, "k", "k")
         press(page, "Shift+N")
         count_is(page, "2 of 8")
         assert {row["event"] for row in lines(gate)} == {FIRST, SECOND}
@@ -152,9 +156,71 @@ def test_what_is_similar_is_not_known_of_a_list_without_looks(gate, tabs):
     np.save(path, np.full((len(np.load(path)), 1), np.nan, dtype=np.float32))
     with served(gate, "gate") as port:
         page = tabs(port)
-        assert page.get_by_role("button", name="Normal; similar: not known").is_visible()
+        assert page.get_by_role("button", name="similar").count() == 0
+        page.keyboard.press("?")
+        assert page.locator("#unknown").is_visible()
+        page.keyboard.press("Escape")
         press(page, "Shift+N")
         count_is(page, "1 of 8")
+
+
+def test_a_reader_hears_what_each_key_did_and_what_it_is_about(gate, tabs):
+    with served(gate, "gate") as port:
+        page = tabs(port)
+        assert page.locator("#light").text_content() == "no marks yet"
+        tree = page.locator("body").aria_snapshot()
+        for name in ('heading "Review of gate"', 'button "Finish round" [disabled]'):
+            assert name in tree
+        assert 'button "Moment 1, not marked, 2026-11-26' in tree
+        assert 'group "Keys"' in tree
+        nameless = re.compile(
+            r"^\s*- (button|img|combobox|region|dialog|group)(?! \")", re.MULTILINE
+        )
+        assert nameless.findall(tree) == []
+        assert tree.count("button") == 8 + 16 + 1
+        heard = page.locator("#say[role=status]")
+        press(page, "Shift+N")
+        assert heard.text_content() == "Moment 1: normal, and 1 similar. Moment 3"
+        assert 'button "Moment 1, normal, ' in page.locator("body").aria_snapshot()
+        press(page, "j")
+        assert heard.text_content().startswith("Moment 4, not marked, 2026-11-26")
+        press(page, "u")
+        assert heard.text_content() == "Taken back. Moment 1"
+        assert page.locator(".card[aria-current=true]").count() == 1
+        # From the head on through the list to the keys.
+        page.locator("#finish").evaluate("one => { one.disabled = false; one.focus(); }")
+        visited = []
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            visited.append(page.evaluate("document.activeElement.value"))
+        cards = [f"{place:010x}" for place in range(1, 9)]
+        assert visited == [*cards, "a", "n", "s", "u"]
+
+
+def test_a_camera_that_cannot_be_read_says_why_and_the_others_are_marked(
+    tmp_path, write_video, tabs
+):
+    for name in ("gate", "yard"):
+        write_camera(tmp_path, write_video, camera=name)
+    path = tmp_path / "feedback/yard/open.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("clip,frame,label\nday,1,odd\n")
+    with served(tmp_path, "gate", "yard") as port:
+        page = tabs(port)
+        press(page, "n")
+        page.locator("#camera").select_option("yard")
+        page.wait_for_function("() => document.getElementById('none').textContent !== ''")
+        assert "open.csv: line 2: label: 'odd'" in page.locator("#none").text_content()
+        assert page.locator("#stage").is_hidden()
+        assert page.locator(".card").count() == 0
+        press(page, "a")
+        path.write_text("clip,frame,label\n")
+        count_is(page, "0 of 8 marked")
+        assert page.locator("#stage").is_visible()
+        press(page, "a")
+        count_is(page, "1 of 8 marked · 1 anomalous")
+        page.locator("#camera").select_option("gate")
+        count_is(page, "1 of 8 marked · 0 anomalous")
 
 
 def test_two_tabs_agree(gate, tabs):

@@ -3,43 +3,32 @@ const $ = (id) => document.getElementById(id);
 const MOVES = matchMedia("(prefers-reduced-motion: no-preference)").matches;
 const LABELS = { anomaly: "anomaly", normal: "normal", skip: "skipped" };
 let list, state, at, view, curve, late, corner, sent = 0, waiting = false, masking = false, lost = true;
-// One table: the keys, their buttons and the legend.
-const KEYS = [
-  { keys: ["a"], key: "A", name: "Anomaly", words: "an anomaly; then the next", does: () => mark("anomaly") },
-  { keys: ["n"], key: "N", name: "Normal", words: "normal, a false alarm; then the next", does: () => mark("normal") },
-  { keys: ["s"], key: "S", name: "Skip", words: "cannot be told; then the next", does: () => mark("skip") },
-  { keys: ["u"], key: "U", name: "Undo", words: "take the last mark back, then the one before it", does: undo },
-  { keys: ["shift+a"], key: "⇧ A", name: () => several("Anomaly"), words: "an anomaly, and so are similar moments", does: () => mark("anomaly", true) },
-  { keys: ["shift+n"], key: "⇧ N", name: () => several("Normal"), words: "normal, and so are similar moments", does: () => mark("normal", true) },
-  { keys: ["arrowleft", "k"], key: "← K", name: "Back", words: "the moment before", does: () => step(-1) },
-  { keys: ["arrowright", "j"], key: "→ J", name: "Next", words: "the moment after", does: () => step(1) },
-  { keys: [" "], key: "Space", name: "Play", words: "play, or stop", does: () => ($("video").paused ? play() : $("video").pause()) },
-  { keys: [","], key: ",", name: "−1 frame", words: "a frame back", does: () => frame(-1) },
-  { keys: ["."], key: ".", name: "+1 frame", words: "a frame on", does: () => frame(1) },
-  { keys: ["h"], key: "H", name: "Heat", words: "show where it is unusual, or not", does: () => { $("heat").hidden = !$("heat").hidden; } },
-  { keys: ["enter"], key: "Enter", name: "Full size", words: "10 s before and after it too, in full size", does: () => watch(view === "full" ? "loop" : "full") },
-  { keys: ["m"], key: "M", name: "Mask", words: "drag a rectangle that is to be ignored", does: () => { masking = !masking; drawn(); } },
-  { keys: ["escape"], key: "Esc", name: "Close", words: "back to the loop", does: () => { if ($("mask").hidden && view !== "loop") watch("loop"); masking = false; drawn(); } },
-  { keys: ["?"], key: "?", name: "Keys", words: "this table", does: () => $("legend").showModal() },
-];
-
-const make = (tag, given = {}, ...within) => { const made = Object.assign(document.createElement(tag), given); made.append(...within); return made; };
+// What keys do; the page has a button of each.
+const DOES = {
+  a: () => mark("anomaly"), n: () => mark("normal"), s: () => mark("skip"), u: undo,
+  "shift+a": () => mark("anomaly", true), "shift+n": () => mark("normal", true),
+  arrowleft: () => step(-1), k: () => step(-1), arrowright: () => step(1), j: () => step(1),
+  space: () => ($("video").paused ? play() : $("video").pause()), ",": () => frame(-1), ".": () => frame(1),
+  h: () => { $("heat").hidden = !$("heat").hidden; }, m: () => { masking = !masking; drawn(); },
+  enter: () => watch(view === "full" ? "loop" : "full"), escape: close, "?": () => $("legend").showModal(),
+};
 const text = (id, words) => { if ($(id).textContent !== words) $(id).textContent = words; };
-const address = (what) => `/${what}?camera=${encodeURIComponent($("camera").value)}`;
-const media = (what, one = at) => `/media/${[list.camera, one.event, what].map(encodeURIComponent).join("/")}?${list.ranking}`;
+const url = encodeURIComponent;
+const address = (what) => `/${what}?camera=${url($("camera").value)}`;
+const media = (what, one = at) => `/media/${[list.camera, one.event, what].map(url).join("/")}?${list.ranking}`;
 const label = (one) => state.labels[one.event] || state.earlier[one.event] || one.marked;
-const open = () => list.events.filter((one) => !label(one));
 const alike = (one) => one.alike.map((place) => list.events[place]);
-const similar = () => (at ? alike(at).filter((one) => !label(one)).length : 0), several = (word) => (list && !list.similar ? `${word}; similar: not known` : `${word} + ${similar()} similar`);
-const about = (one) => [one.where, one.moved].filter(Boolean).join(" · ");
+const similar = () => alike(at).filter((one) => !label(one)).length;
 const play = () => $("video").play().catch(() => {});
 const begins = () => (view.startsWith("w") ? curve.first + curve.step * Number(view.slice(1)) : curve.starts[view]);
 const now = () => begins() + $("video").currentTime;
-const frame = (by) => { $("video").pause(); $("video").currentTime = Math.max(0, $("video").currentTime + by / at.fps); };
+const frame = (by) => { $("video").pause(); $("video").currentTime += by / at.fps; };
 const shape = (...size) => { $("video").style.aspectRatio = size.join("/"); }; // so that nothing below moves
+const within = (value, low, high) => Math.min(Math.max(value, low), high);
 const light = (words, kind) => { text("light", words); $("light").className = kind; };
+const JSON_SENT = { method: "POST", headers: { "Content-Type": "application/json" } };
 async function ask(path, body) {
-  const answer = await fetch(path, body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const answer = await fetch(path, body && { ...JSON_SENT, body: JSON.stringify(body) });
   const words = await answer.text();
   if (answer.ok) return JSON.parse(words);
   throw Object.assign(new Error(words.startsWith("{") ? JSON.parse(words).error : words.trim()), { refused: true });
@@ -48,11 +37,12 @@ async function ask(path, body) {
 async function send(path, body) {
   if (waiting) return false;
   waiting = sent += 1;
-  const slow = setTimeout(light, 150, "saving …", "wait"), given = { camera: list.camera, round: state.round, ...body };
+  const slow = setTimeout(light, 150, "saving …", "wait");
+  const given = { camera: list.camera, round: state.round, ...body };
   let done;
   while (done === undefined) {
     done = await ask(path, given).then(renew).then(() => true, (error) => {
-      light(error.refused ? `not saved: ${error.message}` : "not saved yet: no answer, trying again …", "bad");
+      light(`not saved${error.refused ? `: ${error.message}` : " yet: no answer, trying again …"}`, "bad");
       return error.refused ? false : new Promise((resolve) => { setTimeout(resolve, 500); });
     });
   }
@@ -63,16 +53,17 @@ async function send(path, body) {
 }
 // The next that does not nearly equal one of this round; else the next.
 function suggested(after) {
-  const left = open(), inTurn = [...left.filter((one) => list.events.indexOf(one) > list.events.indexOf(after)), ...left];
+  const left = list.events.filter((one) => !label(one)), place = list.events.indexOf(after);
+  const inTurn = [...left.filter((one) => list.events.indexOf(one) > place), ...left];
   return inTurn.find((one) => !alike(one).some((other) => state.labels[other.event])) || inTurn[0];
 }
 async function mark(kind, several = false) {
-  const one = at, count = several ? similar() : 0;
-  const id = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const one = at, more = several && similar() ? `, and ${similar()} similar` : "";
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (!(await send("/mark", { id, event: one.event, label: kind, similar: several, ranking: list.ranking }))) return;
   const next = suggested(one);
   show(next || one);
-  text("say", `${one.name}: ${LABELS[kind]}${count ? `, and ${count} similar` : ""}. ${next ? next.name : "All are marked: finish the round"}`);
+  text("say", `${one.name}: ${LABELS[kind]}${more}. ${next ? next.name : "All are marked: finish the round"}`);
 }
 async function undo() {
   const before = state.labels;
@@ -82,7 +73,7 @@ async function undo() {
 }
 function step(by) {
   show(list.events[list.events.indexOf(at) + by] || at);
-  text("say", at.card.getAttribute("aria-label"));
+  text("say", at.card.ariaLabel);
 }
 function show(one) {
   at = one;
@@ -90,7 +81,7 @@ function show(one) {
   text("facts", one.where);
   named();
   drawn();
-  for (const each of list.events) each.card.toggleAttribute("aria-current", each === one);
+  for (const each of list.events) each.card.ariaCurrent = each === one ? "true" : null;
   if (matchMedia("(min-width: 60rem)").matches) one.card.scrollIntoView({ block: "nearest" });
   $("curve").classList.add("empty");
   if (one.heat) $("heat").src = media("heat.png"); else $("heat").removeAttribute("src");
@@ -115,26 +106,36 @@ function watch(what, second = 0) {
   // Who walks through the list quickly asks for none of what lies between.
   late = setTimeout(() => {
     video.src = media(`${what}.mp4`);
-    video.addEventListener("loadedmetadata", () => { video.currentTime = second; shape(video.videoWidth, video.videoHeight); }, { once: true });
+    video.onloadedmetadata = () => { video.currentTime = second; shape(video.videoWidth, video.videoHeight); };
     if (MOVES) play(); else video.load();
   }, 120);
 }
 function named() {
   text("title", [at.name, at.moved, LABELS[label(at)]].filter(Boolean).join(" · "));
-  for (const one of KEYS) one.button.firstChild.textContent = one.name.call ? one.name() : one.name;
+  for (const one of document.querySelectorAll(".several")) {
+    one.firstChild.textContent = one.firstChild.textContent.replace(/\d+/, similar());
+    one.classList.toggle("none", !similar());
+    one.hidden = !list.events.some((each) => each.alike.length);
+  }
+}
+function close() {
+  if ($("mask").hidden && view !== "loop") watch("loop");
+  masking = false;
+  drawn();
 }
 // The line of the present, and the heat, which is that of the peak.
 function moves() {
   if (!curve) return;
-  const x = Math.min(Math.max((1000 * (now() - curve.first)) / Math.max(curve.seconds, 0.1), 0), 1000);
+  const x = within((1000 * (now() - curve.first)) / Math.max(curve.seconds, 0.1), 0, 1000);
   for (const side of ["x1", "x2"]) $("head").setAttribute(side, x);
-  $("heat").style.opacity = Math.min(Math.max(1.5 - Math.abs(now() - at.peak), 0.25), 1);
+  $("heat").style.opacity = within(1.5 - Math.abs(now() - at.peak), 0.25, 1);
 }
 function seek(click) {
   if (!curve) return;
-  const box = $("curve").getBoundingClientRect(), since = (curve.seconds * (click.clientX - box.left)) / box.width, within = curve.first + since - begins();
-  if (within >= 0 && within <= $("video").duration) { $("video").currentTime = within; return; }
-  const place = Math.min(Math.max(Math.floor(since / curve.step), 0), curve.windows - 1);
+  const box = $("curve").getBoundingClientRect(), since = (curve.seconds * (click.clientX - box.left)) / box.width;
+  const second = curve.first + since - begins();
+  if (second >= 0 && second <= $("video").duration) { $("video").currentTime = second; return; }
+  const place = within(Math.floor(since / curve.step), 0, curve.windows - 1);
   watch(`w${place}`, since - curve.step * place);
 }
 function drawn(words = "") {
@@ -146,104 +147,103 @@ function drawn(words = "") {
 function drag(move) {
   if (!masking || (move.type !== "pointerdown" && !corner)) return;
   move.preventDefault();
-  const area = $("frame").getBoundingClientRect(), share = (value) => Math.min(Math.max(value, 0), 1);
-  const here = [share((move.clientX - area.left) / area.width), share((move.clientY - area.top) / area.height)];
-  if (move.type === "pointerdown") { corner = here; $("box").hidden = false; $("frame").setPointerCapture(move.pointerId); }
-  const low = here.map((value, side) => Math.min(value, corner[side])), high = here.map((value, side) => Math.max(value, corner[side]));
-  const [left, top, right, bottom] = [...low, ...high].map((value) => 100 * value);
-  Object.assign($("box").style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
+  const area = $("frame").getBoundingClientRect(), [across, down] = at.size;
+  const here = [((move.clientX - area.left) / area.width) * across, ((move.clientY - area.top) / area.height) * down];
+  if (move.type === "pointerdown") { corner = here; $("frame").setPointerCapture(move.pointerId); }
+  const [x, y] = here.map((value, side) => Math.floor(within(Math.min(value, corner[side]), 0, at.size[side] - 1)));
+  const [right, bottom] = here.map((value, side) => Math.ceil(within(Math.max(value, corner[side]), 1, at.size[side])));
+  const [width, height] = [Math.max(right - x, 1), Math.max(bottom - y, 1)], share = (value, of) => `${(100 * value) / of}%`;
+  Object.assign($("box").style, { left: share(x, across), top: share(y, down) });
+  Object.assign($("box").style, { width: share(width, across), height: share(height, down) });
+  $("box").hidden = false;
   if (move.type !== "pointerup") return;
-  const [x, y] = low.map((value, side) => Math.min(Math.floor(value * at.size[side]), at.size[side] - 1));
-  const [width, height] = high.map((value, side) => Math.max(Math.ceil(value * at.size[side]) - [x, y][side], 1));
   corner = masking = undefined;
   drawn(`Put it into the scene file of ${list.camera}; sdor scene FOLDER prints one.`);
   text("yaml", `masks:\n  - {x: ${x}, y: ${y}, width: ${width}, height: ${height}}\n`);
-  getSelection().selectAllChildren($("yaml"));
 }
-function cards() {
-  $("queue").replaceChildren(...list.groups.map(([group, words]) => make("section", {}, make("h2", { textContent: words }), make("ol", {}, ...list.events.filter((one) => one.group === group).map((one) => {
-    const spans = Object.entries({ rank: one.rank || "", moved: one.moved, label: "" }).map(([className, textContent]) => make("span", { className, textContent }));
-    one.card = make("button", { type: "button", className: "card", onclick: () => show(one) }, make("img", { src: media("picture.jpg", one), loading: "lazy", alt: "" }), ...spans);
-    return make("li", {}, one.card);
-  })))));
-  $("news").hidden = !list.news.length;
-  $("news").firstChild.textContent = list.news[0];
-  $("news").lastChild.replaceChildren(...list.news.slice(1).map((textContent) => make("li", { textContent })));
+async function renewList() {
+  const news = list && list.camera === $("camera").value;
+  list = await ask(address("list"));
+  at = undefined;
+  $("side").replaceChildren(...new DOMParser().parseFromString(list.html, "text/html").body.children);
+  const cards = Object.fromEntries([...$("side").querySelectorAll(".card")].map((card) => [card.value, card]));
+  for (const one of list.events) Object.assign(one, { card: cards[one.event] }).card.onclick = () => show(one);
+  $("unknown").hidden = list.similar;
+  if (news) text("say", `There is a new list. ${list.news[0] || ""}`);
 }
 // What is there now, with marks that another page made, and a list that was made meanwhile.
 async function renew(found) {
   if (found.camera !== $("camera").value) return;
-  if (!list || list.camera !== found.camera || list.ranking !== found.ranking) {
-    list = await ask(address("list"));
-    at = undefined;
-    cards();
-  }
+  if (!list || list.camera !== found.camera || list.ranking !== found.ranking) await renewList();
   state = found;
   for (const one of list.events) {
     const kind = label(one);
     if (one.card.dataset.label === kind) continue;
     one.card.dataset.label = kind;
     one.card.lastChild.textContent = LABELS[kind] || "";
-    one.card.setAttribute("aria-label", `${one.name}, ${LABELS[kind] || "not marked"}, ${about(one)}`);
+    one.card.ariaLabel = [one.name, LABELS[kind] || "not marked", one.where, one.moved].filter(Boolean).join(", ");
   }
-  const own = list.events.filter((one) => !one.marked && !state.earlier[one.event]).map((one) => state.labels[one.event]);
-  const count = (kind) => own.filter((one) => (kind ? one === kind : one)).length, skipped = count("skip") ? ` · ${count("skip")} skipped` : "";
-  text("count", `${count()} of ${own.length} marked · ${count("anomaly")} anomalous${skipped} · round ${state.round}`);
-  document.title = `${list.camera}: ${$("count").textContent}`;
+  text("count", state.count);
+  document.title = `${list.camera}: ${state.count}`;
+  text("asks", `Finish round ${state.round}? ${state.count}`);
   $("finish").disabled = !Object.values(state.labels).some((kind) => kind !== "skip");
-  const run = state.run, ended = run && (run.failed ? `The run has failed: ${run.line}` : "The next list is not made yet:");
-  $("learning").hidden = state.learnt && !(run && run.at_work);
-  text("learns", run ? (run.at_work ? `The next list is being made: ${run.line}` : ended) : `Round ${state.round - 1} is finished. This makes the next list, in ${state.folder}:`);
-  text("command", state.command);
-  $("again").hidden = !run || run.at_work;
+  $("learning").hidden = !state.next;
+  text("learns", state.next);
+  $("again").hidden = !state.run || state.run.at_work;
+  text("none", list.events.length ? "" : "Nothing stands out");
   if (at) named();
   else if (list.events.length) show(suggested() || list.events[0]);
-  else text("title", "Nothing stands out");
+}
+// Nothing of another camera is left to be marked.
+function failed(words) {
+  list = at = curve = undefined;
+  clearTimeout(late);
+  $("video").removeAttribute("src");
+  $("side").replaceChildren();
+  $("finish").disabled = $("learning").hidden = true;
+  text("count", "");
+  text("none", words);
 }
 async function refresh() {
   if (waiting || document.hidden) return;
   try {
     const before = sent, found = await ask(address("state"));
     if (!waiting && before === sent) await renew(found);
-    if (lost) light("saved", "good");
+    if (lost) light(Object.keys(state.labels).length ? "saved" : "no marks yet", "good");
     lost = false;
   } catch (error) {
     lost = true;
-    light(error.refused ? error.message : "sdor review does not answer", "bad");
+    light(error.refused ? "a file cannot be read" : "sdor review does not answer", "bad");
+    if (error.refused) failed(error.message);
   }
-}
-for (const one of KEYS) {
-  const key = () => make("kbd", { textContent: one.key });
-  one.button = make("button", { type: "button", title: one.words, onclick: () => at && one.does() }, make("span"), " ", key());
-  $("keys").append(one.button);
-  $("legend").querySelector("table").append(make("tr", {}, make("th", { scope: "row" }, key()), make("td", { textContent: one.words })));
 }
 for (const [id, kind, does] of [
   ["video", "timeupdate", moves],
   ["video", "seeked", moves],
   ["video", "error", () => { $("fault").hidden = !$("video").src; }],
-  ["video", "canplaythrough", () => { const next = suggested(at); if (next) fetch(media("loop.mp4", next)).catch(() => {}); }],
+  ["video", "canplaythrough", () => at && suggested(at) && fetch(media("loop.mp4", suggested(at))).catch(() => {})],
   ["curve", "click", seek],
   ...["pointerdown", "pointermove", "pointerup"].map((kind) => ["frame", kind, drag]),
-  ["finish", "click", () => { text("asks", `Finish round ${state.round}? ${$("count").textContent}`); $("sure").showModal(); }],
-  ["no", "click", () => $("sure").close()],
-  ["yes", "click", () => { $("sure").close(); send("/finish", {}); }],
+  ["keys", "click", (click) => { const one = click.target.closest("button"); if (one && at) DOES[one.value](); }],
+  ["finish", "click", () => $("sure").showModal()],
+  ["yes", "click", async () => (await send("/finish", {})) && text("say", $("learns").textContent)],
   ["again", "click", () => send("/learn", {})],
-  ["copy", "click", () => { getSelection().selectAllChildren($("command")); navigator.clipboard?.writeText(state.command).then(() => text("copy", "Copied")); }],
-  ["camera", "change", () => { location.hash = encodeURIComponent($("camera").value); refresh(); }],
+  ["copy", "click", () => navigator.clipboard?.writeText(state.command).then(() => text("copy", "Copied"))],
+  ["camera", "change", () => { location.hash = url($("camera").value); refresh(); }],
 ]) $(id).addEventListener(kind, does);
 addEventListener("keydown", (press) => {
   if (press.ctrlKey || press.metaKey || press.altKey || document.querySelector("dialog[open]")) return;
-  const key = press.key.toLowerCase(), own = press.target.closest("button, select, summary");
-  if (!at || (own && (own.matches("select") || [" ", "enter"].includes(key)))) return;
-  const found = KEYS.find((one) => one.keys.includes(press.shiftKey && /^[a-z]$/.test(key) ? `shift+${key}` : key));
-  if (!found || (press.repeat && !["arrowleft", "arrowright", "j", "k", ",", "."].includes(key))) return;
+  const key = press.key === " " ? "space" : press.key.toLowerCase(), own = press.target.closest("button, select, summary");
+  if (!at || (own && (own.matches("select") || ["space", "enter"].includes(key)))) return;
+  const does = DOES[press.shiftKey && /^[a-z]$/.test(key) ? `shift+${key}` : key];
+  if (!does || (press.repeat && !/^(arrowleft|arrowright|[jk,.])$/.test(key))) return;
   press.preventDefault();
-  found.does();
+  does();
 });
 // A button that was clicked takes Space and Enter from nothing.
 addEventListener("click", (click) => { if (click.detail) click.target.closest("button, summary")?.blur(); });
 addEventListener("beforeunload", (leave) => { if (waiting) leave.preventDefault(); });
-for (const one of $("camera").options) if (`#${encodeURIComponent(one.value)}` === location.hash) one.selected = true;
+for (const one of $("camera").options) if (`#${url(one.value)}` === location.hash) one.selected = true;
+$("copy").hidden = !navigator.clipboard; // of a page that is not encrypted; the command is selected by a click
 refresh();
 setInterval(refresh, 1000);

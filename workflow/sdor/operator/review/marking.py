@@ -2,6 +2,7 @@
 
 import getpass
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -88,7 +89,8 @@ class Camera:
         """What changes with a mark.
 
         labels : by event, of the open round; earlier : of rounds that the list is not made of yet.
-        round : the open one's number. undo : what the last key did, "" for nothing.
+        round : the open one's number. count : of marks, in words.
+        undo : what the last key did, "" for nothing.
         learnt : whether the list is made of all finished rounds.
 
         Raises
@@ -99,11 +101,17 @@ class Camera:
         earlier = dict[str, str]()
         for path in rounds[listing.round :]:
             earlier |= _labels_of(path, path.stat().st_mtime_ns)
+        labels = {mark.event: mark.label for mark in self.book.marks() if mark.event}
+        own = {*listing.places} - {*earlier, *listing.confirmed}
+        given = Counter(labels[event] for event in own if event in labels)
+        count = f"{given.total()} of {len(own)} marked · {given[ANOMALY]} anomalous"
+        count += f" · {given[SKIP]} skipped" if given[SKIP] else ""
         return {
             "camera": self.name,
             "ranking": listing.ranking,
             "round": len(rounds) + 1,
-            "labels": {mark.event: mark.label for mark in self.book.marks() if mark.event},
+            "count": f"{count} · round {len(rounds) + 1}",
+            "labels": labels,
             "earlier": earlier,
             "undo": next(iter(reversed(_actions(self.book.lines()))), ""),
             "learnt": listing.round == len(rounds),

@@ -160,7 +160,8 @@ class _Page:
         """The page, which asks for the rest."""
         del request
         page = self._templates.get_template("review.html.j2")
-        return HTMLResponse(page.render(cameras=[*self._cameras]))
+        command = shlex.join(self._command.words)
+        return HTMLResponse(page.render(cameras=[*self._cameras], command=command))
 
     def file(self, request: Request) -> Response:
         """A file that the page consists of."""
@@ -169,7 +170,13 @@ class _Page:
 
     def list(self, request: Request) -> Response:
         """The moments of a camera."""
-        return _answer(lambda: self._camera(request.query_params.get("camera")).listing.document)
+
+        def found() -> About:
+            document = self._camera(request.query_params.get("camera")).listing.document
+            cards = self._templates.get_template("review_list.html.j2")
+            return {**document, "html": cards.render(document)}
+
+        return _answer(found)
 
     def state(self, request: Request) -> Response:
         """The marks of a camera."""
@@ -254,14 +261,21 @@ class _Page:
         return self._cameras[name]
 
     def _state(self, camera: Camera) -> About:
-        run = self._run
+        run, state = self._run, camera.state
         learning = {"at_work": run.at_work, "line": run.line, "failed": run.failed} if run else None
-        return {
-            **camera.state,
-            "command": shlex.join(self._command.words),
-            "folder": str(self._command.folder.absolute()),
-            "run": learning,
-        }
+        if run and run.at_work:
+            words = f"The next list is being made: {run.line}"
+        elif state["learnt"]:
+            words = ""
+        elif run:
+            words = (
+                f"The run has failed: {run.line}" if run.failed else "The next list is not made:"
+            )
+        else:
+            words = f"Round {state['round'] - 1} is finished. This makes the next list, "
+            words += f"in {self._command.folder.absolute()}:"
+        command = shlex.join(self._command.words)
+        return {**state, "command": command, "next": words, "run": learning}
 
 
 def _answer(find: Callable[[], About]) -> Response:
