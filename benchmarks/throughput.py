@@ -8,19 +8,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from sklearn.neighbors import NearestNeighbors
+from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 from sdor.method.features import extract_features
 from sdor.method.initial import sp_scores
 from sdor.method.scorer import Scorer
-from sdor.method.training import epoch_batches, train_epoch
+from sdor.method.training import epoch_batches, train_steps
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute, choose_compute
 from sdor.networks.fetch import resolve_weights
@@ -28,6 +31,8 @@ from sdor.networks.inputs import Inputs
 from sdor.study.config import with_defaults
 from sdor.study.settings import TrainingSettings
 from sdor.video.store import FrameStore
+
+MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
 def main() -> None:
@@ -65,23 +70,51 @@ def noise(folder: Path, frames: int, size: int) -> FrameStore:
 def features(
     store: FrameStore, weights: Path, folder: Path, compute: Compute, options: argparse.Namespace
 ) -> None:
-    """The features stage (reading, normalising, network, Parquet) and the bare forward pass."""
+    """The features stage, the bare forward pass, and images, a DataLoader and float32."""
     network = load_backbone(weights).net
     compute.place(network)
-    images = torch.randn(32, 3, options.size, options.size, device=compute.device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    gpu = compute.device.type == "cuda"
 
     def stage() -> None:
         target = folder / "features.parquet"
         extract_features(store, weights, target, layer="pool", compute=compute, about={})
 
     @torch.inference_mode()
-    def bare() -> None:
+    def bare(batch: int) -> None:
+        images = torch.randn(batch, 3, options.size, options.size, device=compute.device)
+        images = images.contiguous(memory_format=torch.channels_last)
         with compute.autocast():
-            for _ in range(len(store) // 32):
+            for _ in range(len(store) // batch):
                 network(images)
 
-    compare("features stage", stage, "bare forward pass", bare, len(store), options.turns, compute)
+    for row in range(len(store)):
+        Image.fromarray(store.gather([row])[0, ..., 0]).save(folder / f"{row:06}.png")
+    plain = load_backbone(weights).net.to(compute.device)
+
+    @torch.inference_mode()
+    def loader() -> None:
+        files = Files(sorted(folder.glob("*.png")))
+        for images in DataLoader(files, batch_size=32, num_workers=os.cpu_count() or 1):
+            plain(images.to(compute.device)).cpu()
+
+    sizes = [size for size in (32, 64, 128, 256, 512) if size <= len(store)] if gpu else [32]
+    others = {f"bare forward pass, {size} at a time": partial(bare, size) for size in sizes}
+    others["PIL, DataLoader, float32"] = loader
+    compare("features stage", stage, others, len(store), options.turns, compute)
+
+
+class Files(Dataset[torch.Tensor]):
+    """Images as one would read them for a network of torchvision."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, place: int) -> torch.Tensor:
+        image = np.asarray(Image.open(self.files[place]).convert("RGB"), np.float32) / 255
+        return torch.from_numpy((image - MEAN) / STD).movedim(-1, 0)
 
 
 def training(
@@ -101,7 +134,8 @@ def training(
 
     def loop() -> None:
         batches = list(epoch_batches(labels, settings, rng=np.random.default_rng(0)))
-        train_epoch(scorer, inputs, batches, optimiser, settings)
+        for _ in train_steps(scorer, inputs, batches, optimiser, settings):
+            pass
 
     network = Backbone("resnet50").net.train()
     network.fc = torch.nn.Sequential(
@@ -123,7 +157,7 @@ def training(
             bare_optimiser.step()
 
     frames = options.steps * options.batch
-    compare("training loop", loop, "bare step", bare, frames, options.turns, compute)
+    compare("training loop", loop, {"bare step": bare}, frames, options.turns, compute)
 
 
 def sp(turns: int) -> None:
@@ -145,22 +179,22 @@ def sp(turns: int) -> None:
             NearestNeighbors(n_neighbors=1).fit(bag).kneighbors(values)
 
     compute = choose_compute("cpu")
-    compare("sp_scores", ours, "NearestNeighbors", loop, len(values), turns, compute)
+    compare("sp_scores", ours, {"NearestNeighbors": loop}, len(values), turns, compute)
 
 
 def compare(
     ours: str,
     run_ours: Callable[[], None],
-    theirs: str,
-    run_theirs: Callable[[], None],
+    others: dict[str, Callable[[], None]],
     frames: int,
     turns: int,
     compute: Compute,
 ) -> None:
-    """Time both in turns after one warm-up each, and print medians and their ratio."""
-    rates: dict[str, list[float]] = {ours: [], theirs: []}
+    """Time all in turns after one warm-up each, and print medians and the ratio of ours to each."""
+    runs = {ours: run_ours, **others}
+    rates: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(turns + 1):
-        for name, run in ((ours, run_ours), (theirs, run_theirs)):
+        for name, run in runs.items():
             started = time.perf_counter()
             run()
             if compute.device.type == "cuda":
@@ -168,10 +202,10 @@ def compare(
             if turn:
                 rates[name].append(frames / (time.perf_counter() - started))
     medians = {name: statistics.median(values) for name, values in rates.items()}
+    print(f"| {compute.describe()}, median of {turns} turns | frames/s | ours to it |")
+    print("|---|---:|---:|")
     for name, median in medians.items():
-        seconds = frames / median
-        print(f"{name:20s} {median:10.1f} frames/s  ({seconds:.2f} s a turn, median of {turns})")
-    print(f"ratio {medians[ours] / medians[theirs]:.3f}")
+        print(f"| {name} | {median:,.1f} | {medians[ours] / median:.2f} |")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from sdor.errors import SdorError
 
 About = Mapping[str, Any]  # what a file says of itself: units, fingerprints, settings
 METADATA_KEY = b"sdor"
-CHECKPOINT = "checkpoint.pt"  # beside the outputs of a training: its state after the last epoch
+CHECKPOINT = "checkpoint.pt"  # beside the outputs of a training: its state, now and then
 ROOM = 1 << 20  # bytes: with less left on a disk, a write that failed did so for want of room
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -19,21 +19,32 @@ def counted(number: int, thing: str) -> str:
 
 
 def track(
-    items: Iterable[Item], *, total: int | None = None, unit: str, label: str
+    items: Iterable[Item],
+    *,
+    total: int | None = None,
+    unit: str,
+    label: str,
+    count: Callable[[Item], int] = lambda _: 1,
 ) -> Iterator[Item]:
     """Pass the items through, showing rate and time left.
 
     A person at a terminal sees a bar; a log file gets a line a minute.
+
+    Parameters
+    ----------
+    count : how many units an item stands for.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
     last_line = time.monotonic()
     with tqdm(
-        items, total=total, unit=unit, desc=label, leave=False, disable=not sys.stderr.isatty()
+        total=total, unit=unit, desc=label, leave=False, disable=not sys.stderr.isatty()
     ) as bar:
-        started = time.monotonic()
-        for done, item in enumerate(bar, start=1):
+        started, done = time.monotonic(), 0
+        for item in items:
             yield item
+            done += count(item)
+            bar.update(count(item))
             now = time.monotonic()
             if now - last_line >= LOG_INTERVAL:
                 last_line = now

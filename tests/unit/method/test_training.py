@@ -1,5 +1,8 @@
+import errno
 import shutil
 from dataclasses import replace
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,7 @@ from sdor.method import training
 from sdor.method.features import extract_features, extract_trunk_maps
 from sdor.method.scorer import Scorer, load_scorer, save_scorer
 from sdor.method.sources import Sources
-from sdor.method.training import epoch_batches, score_rows, train_and_score
+from sdor.method.training import Checkpoint, Done, epoch_batches, score_rows, train_and_score
 from sdor.networks.backbones import Backbone, pooled
 from sdor.networks.compute import Compute
 from sdor.networks.fetch import resolve_weights
@@ -149,49 +152,86 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not(scene, tmp_
     assert models[0] != models[2]
 
 
-@pytest.mark.parametrize("momentum", [0, 0.9])
-def test_an_interrupted_training_ends_like_an_undisturbed_one(
-    scene, tmp_path, monkeypatch, momentum
-):
-    expected = run(scene, tmp_path / "whole", trainable="layer4", momentum=momentum)
-    train_epoch, calls = training.train_epoch, []
+@pytest.fixture
+def steps(monkeypatch):
+    """Counts the steps of trainings, and kills one after so many, as told by `steps.last`."""
+    loss_of, counted = training.loss_of, SimpleNamespace(taken=0, last=None)
 
-    def killed(*arguments, **keywords):
-        calls.append(1)
-        if len(calls) == 3:
+    def counting(*arguments):
+        if counted.taken == counted.last:
+            counted.last = None
             raise KeyboardInterrupt
-        return train_epoch(*arguments, **keywords)
+        counted.taken += 1
+        return loss_of(*arguments)
 
-    monkeypatch.setattr(training, "train_epoch", killed)
+    monkeypatch.setattr(training, "loss_of", counting)
+    return counted
+
+
+@pytest.mark.parametrize(("momentum", "last"), [(0, 14), (0.9, 14), (0.9, 3)])
+def test_an_interrupted_training_ends_like_an_undisturbed_one(
+    scene, tmp_path, monkeypatch, steps, momentum, last
+):
+    changes = {"trainable": "layer4", "momentum": momentum, "steps_per_epoch": 5}
+    expected = run(scene, tmp_path / "whole", **changes)
+    monkeypatch.setattr(training, "SECONDS_LOST", 0)  # a checkpoint whenever the last is written
+    steps.taken, steps.last = 0, last
     with pytest.raises(KeyboardInterrupt):
-        run(scene, tmp_path / "cut", trainable="layer4", momentum=momentum)
+        run(scene, tmp_path / "cut", **changes)
     assert (tmp_path / "cut" / "checkpoint.pt").is_file()
-    scores = run(scene, tmp_path / "cut", trainable="layer4", momentum=momentum)
-    # 2 epochs, the third one cut off, then epochs 3 and 4.
-    assert len(calls) == 5
+    scores = run(scene, tmp_path / "cut", **changes)
+    assert 20 <= steps.taken < 20 + last, "some of the work was kept"
     np.testing.assert_array_equal(scores, expected)
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert models[0] == models[1]
 
 
 @pytest.mark.parametrize("spoil", ["settings", "bytes"])
-def test_a_checkpoint_that_does_not_fit_is_not_used(scene, tmp_path, monkeypatch, spoil):
+def test_a_checkpoint_that_does_not_fit_is_not_used(scene, tmp_path, steps, spoil):
     expected = run(scene, tmp_path / "whole")
-    train_epoch, calls = training.train_epoch, []
-
-    def killed(*arguments, **keywords):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return train_epoch(*arguments, **keywords)
-
-    monkeypatch.setattr(training, "train_epoch", killed)
+    whole, steps.taken, steps.last = steps.taken, 0, steps.taken // SETTINGS.epochs
     with pytest.raises(KeyboardInterrupt):
         run(scene, tmp_path / "cut", about={"code": "old"} if spoil == "settings" else {})
+    assert (tmp_path / "cut" / "checkpoint.pt").is_file()
     if spoil == "bytes":
         (tmp_path / "cut" / "checkpoint.pt").write_bytes(b"PK half a file")
+    steps.taken = 0
     np.testing.assert_array_equal(run(scene, tmp_path / "cut"), expected)
-    assert len(calls) == 2 + SETTINGS.epochs
+    assert steps.taken == whole
+
+
+def test_checkpoints_take_a_hundredth_of_the_time_and_a_kill_costs_a_minute(tmp_path, monkeypatch):
+    now, release, save = 0.0, Event(), torch.save
+    monkeypatch.setattr(torch, "save", lambda *given: (release.wait(), save(*given)))
+    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    scorer = Scorer(Backbone("resnet18"), trainable="head")
+    optimiser = torch.optim.SGD(scorer.head.parameters(), lr=0.1)
+    with Checkpoint(tmp_path / "checkpoint.pt") as checkpoint:
+        now = 59.0  # of an epoch that takes longer
+        assert not checkpoint.due
+        now = 60.0
+        assert checkpoint.due
+        for cost, until in ((0.2, 20), (5.0, 60)):
+            kept = now
+            release.clear()
+            checkpoint.save(scorer, optimiser, Done())
+            now = kept + cost
+            assert not checkpoint.due, "the last one is still being written"
+            release.set()
+            checkpoint._written.result()
+            now = kept + until - 0.1
+            assert not checkpoint.due
+            now = kept + until + 0.1
+            assert checkpoint.due
+
+
+def test_a_disk_that_is_full_stops_a_training_that_keeps_its_state(scene, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(SdorError, match=r"checkpoint\.pt: not written .*make room"):
+        run(scene, tmp_path)
 
 
 def test_a_warm_restart_goes_on_from_the_model_before(scene, tmp_path):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdor.files import About, atomic
-from sdor.method.sources import outputs
 from sdor.networks.backbones import Backbone, load_backbone, pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import read_features, write_features
 from sdor.networks.inputs import Inputs
+from sdor.networks.passes import outputs
 from sdor.video.store import FrameStore
 
 Append = Callable[[NDArray[Any]], None]
@@ -36,16 +36,20 @@ def frame_features(
     append_bins : gets the mean of the last map in each quarter of the frame, (B, 4, dims).
     """
 
-    def features(batch: Tensor) -> Tensor:
-        if append_bins is None:
-            return backbone.features(batch, layer)
+    def whole_and_bins(batch: Tensor) -> Tensor:
         maps = backbone.maps(batch).float()
         flat = maps.mean(2) if maps.dim() == 5 else maps
         bins = nn.functional.adaptive_avg_pool2d(flat, BINS).flatten(2).transpose(1, 2)
-        append_bins(bins.half().contiguous().cpu().numpy())
-        return pooled(maps)
+        return torch.cat([pooled(maps)[:, None], bins], dim=1)
 
-    return outputs(features, frames, None, BATCH_SIZE[frames.window], "features")
+    size = BATCH_SIZE[frames.window]
+    if append_bins is None:
+        features = partial(backbone.features, layer=layer)
+        yield from outputs(features, frames, None, size, "features")
+        return
+    for values in outputs(whole_and_bins, frames, None, size, "features"):
+        append_bins(values[:, 1:].astype(np.float16))
+        yield values[:, 0]
 
 
 def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:
@@ -110,7 +114,9 @@ def classify_features(
     compute.place(backbone)
     index, features = read_features(pooled_path)
     classified = partial(backbone.classified, layer=layer)
-    values = outputs(classified, Inputs(features, compute), None, ROWS_CLASSIFIED, layer)
+    values = outputs(
+        classified, Inputs(features, compute, again=False), None, ROWS_CLASSIFIED, layer
+    )
     write_features(output, index, values, about)
 
 
@@ -125,7 +131,7 @@ def open_frames(store: FrameStore, weights: Path, compute: Compute) -> tuple[Bac
     """The backbone on its device, and the frames as it looks at them: alone, or in windows."""
     backbone = load_backbone(weights)
     compute.place(backbone)
-    return backbone, Inputs(store, compute, window=backbone.architecture.frames)
+    return backbone, Inputs(store, compute, window=backbone.architecture.frames, again=False)
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from sdor.files import atomic
 from sdor.method.features import open_frames
 from sdor.method.grid import GRID, MapArray
-from sdor.method.sources import outputs
 from sdor.networks.backbones import Backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
+from sdor.networks.passes import outputs
 from sdor.study.settings import MapSettings
 from sdor.video.store import FrameStore
 from sdor.video.timeline import Rows
@@ -118,7 +118,8 @@ def seeing(
     """What makes of pictures (n, size, size, 3) their maps in a basis, (n, 49, components)."""
 
     def see(pictures: NDArray[np.uint8]) -> MapArray:
-        raw = raw_maps(backbone, Inputs(pictures, compute), np.arange(len(pictures)), settings)
+        inputs = Inputs(pictures, compute, again=False)
+        raw = raw_maps(backbone, inputs, np.arange(len(pictures)), settings)
         return np.concatenate([project(one, basis) for one in raw])
 
     return see

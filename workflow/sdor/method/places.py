@@ -22,10 +22,11 @@ from sdor.method.grid import GRID, PLACES, MapArray, smoothed_maps
 from sdor.method.place_labels import Looked
 from sdor.method.scorer import Scorer, save_scorer
 from sdor.method.scores import write_scores
-from sdor.method.sources import Sources, outputs
+from sdor.method.sources import Sources
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
+from sdor.networks.passes import outputs
 from sdor.progress import track
 from sdor.study.settings import PlaceTrainingSettings
 from sdor.video.timeline import Rows
@@ -257,14 +258,15 @@ def _minimise(
     history = list[dict[str, float]]()
     steps = np.array_split(np.arange(settings.steps), min(EPOCHS, settings.steps))
     for epoch, some in enumerate(track(steps, unit="epoch", label="heads"), start=1):
-        started, total = time.monotonic(), 0.0
-        with compute.repeatable():
+        started, total = time.monotonic(), torch.zeros((), dtype=torch.float64)
+        with compute.repeatable(search=True):
             for loss in losses(len(some)):
                 optimiser.zero_grad(set_to_none=True)
                 loss.sum().backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-                total += float(loss.detach().mean())
-        mean = total / len(some)
+                # On the device: reading it would wait for each step.
+                total = total.to(compute.device) + loss.detach().mean()
+        mean = float(total) / len(some)
         if not math.isfinite(mean):
             raise SdorError(
                 f"step {some[-1] + 1}: the loss is {mean}; lower learning_rate "

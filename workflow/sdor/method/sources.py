@@ -1,6 +1,6 @@
-"""What a scorer starts from, as the stages before left it in files, and passes over its rows."""
+"""What a scorer starts from, as the stages before left it in files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sdor.errors import SdorError
 from sdor.files import read_array, read_parquet
@@ -65,13 +64,3 @@ class Sources:
             if not np.array_equal(stored[["clip", "frame"]], frames[["clip", "frame"]]):
                 raise SdorError(f"{self.index}: of other clips than the stored frames; delete it")
         return Inputs(rows, compute, window=window), frames
-
-
-def outputs(
-    of: Callable[[Tensor], Tensor], inputs: Inputs, rows: Rows | None, size: int, label: str
-) -> Iterator[NDArray[Any]]:
-    """What a network, in inference, makes of rows of the inputs, or of all, `size` at a time."""
-    for batch in inputs.in_turn(rows, size, label):
-        with inputs.compute.inference():
-            made = of(batch).cpu()
-        yield made.numpy()

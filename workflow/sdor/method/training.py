@@ -1,10 +1,13 @@
 """The training of phi on pseudo labels (section 3.2), and the scores that it gives."""
 
+import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -16,58 +19,112 @@ from sdor.errors import SdorError
 from sdor.files import CHECKPOINT, About, atomic, digest, digest_of, file_sha256, write_parquet
 from sdor.method.scorer import Scorer, load_scorer, new_scorer, save_scorer
 from sdor.method.scores import write_scores
-from sdor.method.sources import Rows, Sources, outputs
+from sdor.method.sources import Rows, Sources
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
+from sdor.networks.passes import outputs
 from sdor.progress import logger, track
 from sdor.study.settings import TrainingSettings
 
 Batch = tuple[Rows, NDArray[np.float32]]
-History = list[dict[str, float]]
+OVERHEAD = 0.01  # of the time of a training goes into its checkpoints
+SECONDS_LOST = 60.0  # of work, at most, to a kill
 FOCUS = 2.0  # gamma of the focal loss, as Lin et al. 2017 recommend
 SCORING_BATCH = {1: 64, 16: 8}  # by the frames that the network looks at
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A file that holds the state of a training.
+@dataclass
+class Done:
+    """How far a training has come.
 
     Attributes
     ----------
+    epochs : epoch, loss and seconds of each one that ended.
+    steps, loss, seconds : of the one that has begun; its losses are summed.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    steps: int = 0
+    loss: Tensor | float = 0.0
+    seconds: float = 0.0
+
+
+class Checkpoint:
+    """A file that holds the state of a training, written beside it by a thread.
+
+    It is written after the first epoch, and then as often as takes a hundredth of the time, but at
+    least once a minute: so much is lost to a kill.
+
+    Parameters
+    ----------
+    path : of the file; None keeps nothing.
     fingerprint : of everything that the training follows from; a state with another one is ignored.
     """
 
-    path: Path
-    fingerprint: str
+    def __init__(self, path: Path | None = None, fingerprint: str = "") -> None:
+        self.path, self.fingerprint = path, fingerprint
+        self._kept = time.monotonic()
+        self._seconds = SECONDS_LOST  # that the last one took, from the copy to the file
+        self._written: Future[None] | None = None
+        self._writer = ThreadPoolExecutor(1)
 
-    def save(self, scorer: Scorer, optimiser: torch.optim.Optimizer, history: History) -> None:
-        """Keep the state after an epoch, in place of the one before."""
-        state = {
-            "fingerprint": self.fingerprint,
-            "scorer": scorer.trained_state(),
-            "optimiser": optimiser.state_dict(),
-            "history": history,
-        }
-        with atomic(self.path) as temporary:
-            torch.save(state, temporary)
+    def __enter__(self) -> Self:
+        return self
 
-    def resume(self, scorer: Scorer, optimiser: torch.optim.Optimizer) -> History:
-        """Take over the kept state, if there is one; returns the epochs that it stands for."""
-        if not self.path.is_file():
-            return []
+    def __exit__(self, *_: object) -> None:
+        """Wait for what is being written (SdorError: the disk is full)."""
+        self._writer.shutdown()
+        if self._written:
+            self._written.result()
+
+    @property
+    def due(self) -> bool:
+        """Whether the state is to be kept again."""
+        if self.path is None or (self._written and not self._written.done()):
+            return False
+        return time.monotonic() - self._kept >= min(self._seconds / OVERHEAD, SECONDS_LOST)
+
+    def save(self, scorer: Scorer, optimiser: torch.optim.Optimizer, done: Done) -> None:
+        """Keep the state as it is now, in place of the one before; training may go on at once."""
+        if self.path is None:
+            return
+        if self._written:
+            self._written.result()
+        self._kept = time.monotonic()
+        # Copied on the device, in turn with what it computes: nothing waits for it here.
+        state = copy.deepcopy(
+            {
+                "fingerprint": self.fingerprint,
+                "scorer": scorer.trained_state(),
+                "optimiser": optimiser.state_dict(),
+                "done": vars(done),
+            }
+        )
+        self._written = self._writer.submit(self._write, self.path, state)
+
+    def resume(self, scorer: Scorer, optimiser: torch.optim.Optimizer) -> Done:
+        """Take over the kept state, if there is one; returns what had been done by then."""
+        if self.path is None or not self.path.is_file():
+            return Done()
         try:
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception:  # whatever pickle and zipfile raise: damage only costs time
             saved = {"fingerprint": ""}
         if saved["fingerprint"] != self.fingerprint:
             logger.warning("%s: damaged or of other settings, training starts again", self.path)
-            return []
+            return Done()
         scorer.load_trained(saved["scorer"])
         optimiser.load_state_dict(saved["optimiser"])
-        history: History = saved["history"]
-        logger.info("resumed after epoch %d", len(history))
-        return history
+        done = Done(**saved["done"])
+        further = f" and {done.steps} steps" if done.steps else ""
+        logger.info("resumed after epoch %d%s", len(done.epochs), further)
+        return done
+
+    def _write(self, path: Path, state: Mapping[str, object]) -> None:
+        with atomic(path) as temporary:
+            torch.save(state, temporary)
+        self._seconds = time.monotonic() - self._kept
 
 
 def train(
@@ -81,8 +138,8 @@ def train(
 ) -> pd.DataFrame:
     """Minimise the ordinal regression loss (Eq. 8) over A and N with stochastic gradient descent.
 
-    Each epoch draws its batches from a generator of its own: a training that was stopped goes on
-    from its checkpoint and ends with the same weights.
+    Each epoch draws its batches from a generator of its own: a training that was stopped, wherever
+    it was, goes on from its checkpoint and ends with the same weights.
 
     Parameters
     ----------
@@ -98,43 +155,51 @@ def train(
     ------
     SdorError : the loss is not finite any more, or the GPU has too little memory.
     """
+    checkpoint = checkpoint or Checkpoint()
     optimiser = torch.optim.SGD(
         [weight for weight in scorer.parameters() if weight.requires_grad],
         lr=settings.learning_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
+        fused=inputs.compute.device.type == "cuda",
     )
-    history = checkpoint.resume(scorer, optimiser) if checkpoint else []
-    epochs = range(len(history) + 1, settings.epochs + 1)
-    for epoch in track(epochs, unit="epoch", label="training"):
-        started = time.monotonic()
-        rng = np.random.default_rng([*seed, epoch])
-        batches = list(epoch_batches(labels, settings, rng=rng))
-        with inputs.compute.repeatable():
-            loss = train_epoch(scorer, inputs, batches, optimiser, settings)
-        if not math.isfinite(loss):
+    done = checkpoint.resume(scorer, optimiser)
+    for epoch in track(
+        range(len(done.epochs) + 1, settings.epochs + 1), unit="epoch", label="training"
+    ):
+        began = time.monotonic() - done.seconds
+        batches = list(epoch_batches(labels, settings, rng=np.random.default_rng([*seed, epoch])))
+        with inputs.compute.repeatable(search=True):
+            for loss in train_steps(scorer, inputs, batches[done.steps :], optimiser, settings):
+                done.steps += 1
+                done.loss = done.loss + loss  # on the device: reading it would wait for each step
+                if checkpoint.due:
+                    done.seconds = time.monotonic() - began
+                    checkpoint.save(scorer, optimiser, done)
+        mean = float(done.loss) / len(batches)
+        if not math.isfinite(mean):
             raise SdorError(
-                f"epoch {epoch}: the loss is {loss}; lower learning_rate "
+                f"epoch {epoch}: the loss is {mean}; lower learning_rate "
                 f"({settings.learning_rate:g}) or set precision: fp32"
             )
-        history.append({"epoch": epoch, "loss": loss, "seconds": time.monotonic() - started})
-        logger.info("epoch %d/%d: loss %.4f", epoch, settings.epochs, loss)
-        if checkpoint:
-            checkpoint.save(scorer, optimiser, history)
-    return pd.DataFrame(history, columns=["epoch", "loss", "seconds"])
+        took = {"epoch": epoch, "loss": mean, "seconds": time.monotonic() - began}
+        done = Done([*done.epochs, took])
+        logger.info("epoch %d/%d: loss %.4f", epoch, settings.epochs, mean)
+        if checkpoint.due or epoch in (1, settings.epochs):
+            checkpoint.save(scorer, optimiser, done)
+    return pd.DataFrame(done.epochs, columns=["epoch", "loss", "seconds"])
 
 
-def train_epoch(
+def train_steps(
     scorer: Scorer,
     inputs: Inputs,
     batches: Sequence[Batch],
     optimiser: torch.optim.Optimizer,
     settings: TrainingSettings,
-) -> float:
-    """One pass over drawn batches; returns the mean loss."""
+) -> Iterator[Tensor]:
+    """A step on each of some drawn batches; yields its loss, on the device."""
     compute = inputs.compute
     scorer.train_mode(batchnorm=settings.batchnorm)
-    total = torch.zeros((), device=compute.device)
     stream = inputs.batches(rows for rows, _ in batches)
     for batch, (_, targets) in zip(stream, batches, strict=True):
         wanted = torch.from_numpy(targets).to(compute.device, non_blocking=True)
@@ -144,8 +209,7 @@ def train_epoch(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        total += loss.detach()  # stays on the device: reading it would wait for each step
-    return float(total / len(batches))
+        yield loss.detach()
 
 
 def loss_of(scores: Tensor, targets: Tensor, settings: TrainingSettings) -> Tensor:
@@ -242,9 +306,9 @@ def train_and_score(
     began = [file_sha256(path) for path in (sources.weights, model) if path is not None]
     content = digest(pd.util.hash_pandas_object(members, index=False).to_numpy().tobytes())
     fingerprint = digest_of([about, settings.as_document(), list(seed), began, content])
-    checkpoint = Checkpoint(folder / CHECKPOINT, fingerprint)
-    history = train(scorer, inputs, members, settings, seed=seed, checkpoint=checkpoint)
-    scores = score_rows(scorer, inputs, frames["row"].to_numpy())
+    with Checkpoint(folder / CHECKPOINT, fingerprint) as checkpoint:
+        history = train(scorer, inputs, members, settings, seed=seed, checkpoint=checkpoint)
+        scores = score_rows(scorer, inputs, frames["row"].to_numpy())
     save_scorer(scorer, folder / "model.safetensors", about)
     write_parquet(folder / "history.parquet", history, {"seconds": "s", **about})
     frames = frames[["clip", "frame"]].assign(score=scores)

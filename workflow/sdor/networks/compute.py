@@ -1,11 +1,13 @@
 """The device that computes, and the precision it computes in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sdor.errors import SdorError
 
@@ -26,20 +28,25 @@ class Compute:
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """Context in which the network runs without gradients."""
+        """Context in which the network runs without gradients, in batches of any size."""
         with self.repeatable(), torch.inference_mode(), self.autocast():
             yield
 
     @contextmanager
-    def repeatable(self) -> Iterator[None]:
+    def repeatable(self, *, search: bool = False) -> Iterator[None]:
         """Context in which, on a CPU, the same seed gives the same weights.
 
-        A GPU picks its fastest convolutions instead; its lack of memory is an `SdorError`.
+        A GPU's lack of memory is an `SdorError`.
+
+        Parameters
+        ----------
+        search : a GPU tries out which convolutions are fastest. That takes seconds for each size of
+            batch: for many steps of one size.
         """
         gpu, cudnn = self.device.type == "cuda", torch.backends.cudnn
         before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
         torch.use_deterministic_algorithms(not gpu)
-        cudnn.benchmark = gpu
+        cudnn.benchmark = gpu and search
         try:
             yield
         except torch.cuda.OutOfMemoryError as error:
@@ -50,6 +57,21 @@ class Compute:
         finally:
             torch.use_deterministic_algorithms(before[0])
             cudnn.benchmark = before[1]
+
+    def to_host(self, made: Tensor) -> Callable[[], NDArray[Any]]:
+        """Begin to copy a result; what comes back waits for the copy, and gives it as an array."""
+        if self.device.type != "cuda":
+            return made.numpy
+        host = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
+        host.copy_(made, non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record()
+
+        def wait() -> NDArray[Any]:
+            copied.synchronize()
+            return host.numpy()
+
+        return wait
 
     def place(self, network: nn.Module) -> None:
         """Move a network to the device, its convolutions laid out channels last."""

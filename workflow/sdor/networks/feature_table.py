@@ -4,6 +4,7 @@ They stand apart from the networks that make them: who reads features has no nee
 """
 
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -33,8 +34,9 @@ def write_features(
     """
     waiting: list[NDArray[np.float32]] = []
     written = 0
-    with atomic(output) as temporary, ExitStack() as stack:
+    with atomic(output) as temporary, ExitStack() as stack, ThreadPoolExecutor(1) as thread:
         writer: pq.ParquetWriter | None = None
+        writing: Future[None] | None = None
         for batch in batches:
             waiting.append(batch)
             rows = sum(map(len, waiting))
@@ -48,9 +50,13 @@ def write_features(
             if writer is None:
                 schema = table.schema.with_metadata(schema_metadata(about))
                 writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression=None))
-            writer.write_table(table.cast(writer.schema))
+            if writing:
+                writing.result()
+            writing = thread.submit(writer.write_table, table.cast(writer.schema))
             waiting.clear()
             written += rows
+        if writing:
+            writing.result()
 
 
 def read_features(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:

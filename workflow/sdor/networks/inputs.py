@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sdor.networks.compute import Compute
-from sdor.progress import track
 from sdor.video.store import FrameStore
 
 RESIDENT_SHARE = 0.5  # of the free GPU memory: the rest is for activations
@@ -32,16 +31,22 @@ class Inputs:
         does not know, its bytes as uint16.
     compute : where batches go.
     window : frames a 3-D network looks at around each row (1: the row alone); frame stores only.
+    again : the rows are gathered many times, so that a GPU with room for all is given them first.
     """
 
     def __init__(
-        self, source: FrameStore | NDArray[Any], compute: Compute, *, window: int = 1
+        self,
+        source: FrameStore | NDArray[Any],
+        compute: Compute,
+        *,
+        window: int = 1,
+        again: bool = True,
     ) -> None:
         self.source = source
         self.compute = compute
         self.window = window
         self._resident: Tensor | None = None
-        if compute.device.type == "cuda":
+        if again and compute.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(compute.device)
             if source.nbytes < RESIDENT_SHARE * free:
                 self._resident = self._upload()
@@ -69,11 +74,6 @@ class Inputs:
                 with self.compute.repeatable():  # says a lack of memory in a line
                     batch = read.result().to(self.compute.device, non_blocking=True)
                 yield batch
-
-    def in_turn(self, rows: IntArray | None, size: int, label: str) -> Iterator[Tensor]:
-        """Batches of the given rows, or of all, in their order, with a progress bar."""
-        batches = batched(np.arange(len(self)) if rows is None else rows, size)
-        return track(self.batches(batches), total=len(batches), unit="batch", label=label)
 
     def _read(self, rows: IntArray, window: int) -> Tensor:
         if isinstance(self.source, FrameStore):
