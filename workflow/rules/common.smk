@@ -20,6 +20,7 @@ from sdor.errors import SdorError, say
 from sdor.files import digest_of, file_sha256
 from sdor.progress import counted
 from sdor.running.cluster import ON_CLUSTER
+from sdor.running.gpus import cores_of_each, visible_gpus
 from sdor.running.noted import asks_for_list, note_command, require_videos
 from sdor.running.run import (
     STATE,
@@ -105,15 +106,19 @@ if LISTS:
 
 # On a cluster, and only there, Snakemake has a limit of jobs (--jobs). Each network job asks for a GPU
 # there, whatever the host is that Snakemake runs on; jobs themselves are told by a variable.
+CLUSTER = bool(workflow.resource_settings.nodes or os.environ.get(ON_CLUSTER))
+VISIBLE = visible_gpus(os.environ)
 HAS_GPU = STUDY.compute.device == "cuda" or (
     STUDY.compute.device == "auto"
-    and bool(
-        workflow.resource_settings.nodes or os.environ.get(ON_CLUSTER) or shutil.which("nvidia-smi")
-    )
+    and (CLUSTER or (VISIBLE != 0 and bool(shutil.which("nvidia-smi"))))
 )
-# A network takes all cores that a run has, so that two never share them, nor a GPU (on a CPU, heads
-# alone are light enough to train side by side).
-NETWORK_THREADS = 64
+# A network on a CPU takes all cores that a run has, so that two never share them (heads alone are
+# light enough to train side by side); on GPUs its share of them, so that two never share a GPU.
+ALL_CORES = 64
+CORES = workflow.resource_settings.cores
+NETWORK_THREADS = (
+    cores_of_each(CORES, VISIBLE or 1) if HAS_GPU and CORES and not CLUSTER else ALL_CORES
+)
 NETWORK_GPUS = 1 if HAS_GPU else 0
 ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
 COMPUTE = STUDY.compute.as_document()
@@ -197,7 +202,7 @@ def run_of(wildcards):
 
 
 def network_threads(wildcards):
-    """All cores for a network; on a CPU, one where the head alone trains."""
+    """The threads of a network; on a CPU, one where the head alone trains."""
     head = METHODS[wildcards.variant].training.trainable == "head"
     return 1 if head and not HAS_GPU else NETWORK_THREADS
 

@@ -13,7 +13,7 @@ rule flow:
         "results/benchmarks/{scene}/flow/{view}.tsv"
     conda:
         ENVIRONMENT
-    threads: NETWORK_THREADS
+    threads: ALL_CORES
     resources:
         **growing(mem_mb=2000, runtime=120),
     params:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdor.errors import SdorError
+from sdor.networks.devices import lease
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Compute:
 
 
 def choose_compute(device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:
-    """Resolve the config's `device` and `precision` on this machine.
+    """Resolve the config's `device` and `precision` on this machine; a GPU is kept (`devices`).
 
     Parameters
     ----------
@@ -105,8 +106,18 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if threads:
         torch.set_num_threads(threads)
+    chosen = _own_gpu() if device == "cuda" else torch.device(device)
     bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
-    return Compute(torch.device(device), bf16)
+    return Compute(chosen, bf16)
+
+
+def _own_gpu() -> torch.device:
+    """The GPU that this process keeps, made torch's current one."""
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    # Their numbers depend on CUDA_VISIBLE_DEVICES; what NVIDIA called them does not.
+    number = lease([str(device.uuid) for device in found])
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def _multiplies_bf16(device: str) -> bool:

@@ -14,8 +14,9 @@ from pathlib import Path
 from sdor.files import digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# Log lines and progress bars reach no result: a change in them is no reason to train again.
-WITHOUT_EFFECT = frozenset({"sdor.progress"})
+# Log lines, progress bars, and which GPU it is reach no result: a change in them is no reason to
+# train again.
+WITHOUT_EFFECT = frozenset({"sdor.progress", "sdor.networks.devices"})
 LOG_CALLS = frozenset({"debug", "info", "warning", "error", "exception"})
 
 
