@@ -34,7 +34,7 @@ from sdor.running.run import (
     rounds_then,
 )
 from sdor.study.backbones import ARCHITECTURES
-from sdor.study.config import load_yaml, typed
+from sdor.study.config import load_yaml, named, typed
 from sdor.study.contents import copies, fingerprints
 from sdor.study.fingerprint import code_of, versions_of
 from sdor.study.layout import (
@@ -74,15 +74,12 @@ with one_line_faults():
     # Snakemake has read them, and lets the last of two equal keys win.
     for path in workflow.configfiles:
         load_yaml(os.path.relpath(path))
-    config.update({key: typed(config[key]) for key in workflow.config_settings.config})
-    STUDY = with_scenes(
-        read_study(
-            config,
-            os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config",
-            data_root_given="data_root" in workflow.config_settings.config,
-        ),
-        now=began(),
-    )
+    FILE = os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "config"
+    GIVEN = workflow.config_settings.config
+    config.update({key: typed(config[key]) for key in GIVEN})
+    with named(FILE, GIVEN):
+        asked = read_study(config, FILE, data_root_given="data_root" in GIVEN)
+        STUDY = with_scenes(asked, now=began())
     # Only the paper's approach goes the way of scenes with cameras, too.
     FILMED = STUDY.scenes | (STUDY.cameras if STUDY.approach == "paper" else {})
     SOURCES, LABELS = fingerprints(FILMED.values(), STATE / "sdor" / "contents.json")

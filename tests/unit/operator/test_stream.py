@@ -143,7 +143,7 @@ def test_scores_are_those_of_the_workflow(results, model, tmp_path, capsys, endi
     assert main(given) == 0
     said = capsys.readouterr()
     assert said.out == ""
-    assert "2 of 2 files were scored before" in said.err
+    assert ": 2 files, 2 scored before" in said.err
     if ending == "csv":
         assert scores.read_bytes() == before
     assert len((pd.read_csv if ending == "csv" else pd.read_parquet)(scores)) == len(found)

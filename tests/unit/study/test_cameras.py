@@ -188,10 +188,10 @@ def test_a_folder_without_video_is_one_line(folder):
     with pytest.raises(
         SdorError, match=r"^videos: /no/such: no such folder; give one that .*video$"
     ):
-        find_cameras("/no/such")
-    with pytest.raises(
-        SdorError, match=r"^videos: .*recordings: no video .* at any depth \(empty\)$"
-    ):
+        find_cameras("/no/such", key="videos")
+    with pytest.raises(SdorError, match=r"^/no/such: no such folder"):
+        scene_file("/no/such")
+    with pytest.raises(SdorError, match=r"recordings: no video .* at any depth \(empty\)$"):
         find_cameras(folder)
     record(folder, "gate/1.mp4", at=time.time())
     record(folder, "notes.txt")
@@ -246,7 +246,7 @@ def test_the_command_prints_a_scene_file_or_one_line(folder, capsys):
     assert main(["scene", str(folder)]) == 1
     assert capsys.readouterr() == (
         "",
-        f"sdor: videos: {folder}: no video to look at, at any depth (empty)\n",
+        f"sdor: {folder}: no video to look at, at any depth (empty)\n",
     )
     record(folder, "1.mp4", at=time.time())
     assert main(["scene", str(folder)]) == 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdor.errors import SdorError
-from sdor.study.config import SCHEMAS, load_yaml, typed
+from sdor.study.config import SCHEMAS, load_yaml, named, typed
 from sdor.study.settings import Method
 from sdor.study.study import read_study
 
@@ -71,6 +71,28 @@ def test_a_fault_is_told_in_words(changes, message):
     with pytest.raises(SdorError, match=message) as caught:
         read(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_given_on_the_command_line_is_not_said_to_be_in_the_file():
+    def fault(given, **of_file):
+        with pytest.raises(SdorError) as caught, named("c.yaml", given):
+            read(**{**of_file, **given})
+        return str(caught.value)
+
+    assert fault({"approach": "no"}).startswith("--config: approach: 'no' is not one of motion")
+    assert fault({"epoch": 3}).startswith("--config: epoch: unknown key")
+    method = {"epochs": 2, "epoch": 3}
+    assert fault({"method": method}).startswith("--config: method.epoch: unknown key")
+    assert fault({"seeds": [1]}, approach="no").startswith("c.yaml: approach: 'no' is not one of")
+    given = {"method": {"epochs": 2}}
+    with pytest.raises(SdorError, match=r"^c\.yaml: method\.epoch: "), named("c.yaml", given):
+        read(method=method)
+
+
+def test_a_key_of_scene_files_is_said_to_be_one():
+    words = r"c\.yaml: sample_fps: belongs in a scene file: sdor scene FOLDER > .*NAME\.yaml writes"
+    with pytest.raises(SdorError, match=words):
+        read(sample_fps=5)
 
 
 def test_every_key_has_a_default_and_words_and_is_in_the_readme():

@@ -45,6 +45,7 @@ from sdor.operator.overlay import LEAST_HEAT
 from sdor.operator.pace import duration
 from sdor.operator.scored import Ledger, Table, growing
 from sdor.operator.scored_page import ScoredPage, require_page
+from sdor.progress import counted
 from sdor.study.cameras import SETTLED, find_cameras
 from sdor.study.scenes import Clip
 from sdor.study.sources import no_text
@@ -504,9 +505,8 @@ def _coming(
                 say(line)
             new = [*_new(clips, ledger, key)]
             if len(new) < len(clips):
-                say(
-                    f"{given}: {len(clips) - len(new):,} of {len(clips):,} files were scored before"
-                )
+                before = f"{len(clips) - len(new):,} scored before"
+                say(f"{given}: {counted(len(clips), 'file')}, {before}")
             yield from new
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sdor.errors import SdorError
 from sdor.files import About
+from sdor.progress import counted
 from sdor.study.scenes import RESERVED_NAMES, Clip, Scene, find_scene
 from sdor.study.sources import (
     VIDEO,
@@ -32,7 +33,7 @@ DATES = re.compile(
     r"((19|20)\d\d([-_.]?)[01]\d\3[0-3]\d([AP]M|[0-2]\d)?|(19|20)\d\d[-/][01]\d(/[0-3]\d)?)/([0-2]\d/)*"
 )
 SCENE = """\
-# {count:,} files of video. What else can be said of a scene is in config/scenes/README.md. To use
+# {files} of video. What else can be said of a scene is in config/scenes/README.md. To use
 # an entry that is switched off, take away its sign #.
 description: {name}
 root: {root}
@@ -79,7 +80,7 @@ class Cameras:
 
 
 def find_cameras(
-    folder: str | Path, *, settled: float = SETTLED, now: float | None = None
+    folder: str | Path, *, settled: float = SETTLED, now: float | None = None, key: str = ""
 ) -> Cameras:
     """The cameras whose video lies in a folder; names and times are looked at, no contents.
 
@@ -92,18 +93,20 @@ def find_cameras(
     ----------
     settled : seconds for which a file has not changed where nobody writes it any more.
     now : seconds since 1970 of the time that this is told for, if not the present.
+    key : of a config that names the folder, for messages; "" of one that was given as it is.
 
     Raises
     ------
     SdorError : there is no such folder, or no video in it that can be looked at.
     """
     root, left = Path(os.path.expanduser(folder)), dict[Path, str]()
+    where = f"{key}: {folder}" if key else str(folder)
 
     def unreadable(path: Path, error: OSError) -> None:
         left[path] = f"cannot be read ({error.strerror})"
 
     if not root.is_dir():
-        raise SdorError(f"videos: {folder}: no such folder; give one that holds video")
+        raise SdorError(f"{where}: no such folder; give one that holds video")
     files, others = matching(root, "**/*", "video", unreadable)
     others |= dict.fromkeys((one for one in files if not VIDEO.fullmatch(one.suffix)), "")
     of: dict[str, list[Path]] = {}
@@ -132,7 +135,7 @@ def find_cameras(
     if not found:
         said = "; ".join(map(str, lines[:3]))
         said += f"; {len(lines) - 3} more like these" * (len(lines) > 3)
-        raise SdorError(f"videos: {folder}: no video to look at, at any depth ({said or 'empty'})")
+        raise SdorError(f"{where}: no video to look at, at any depth ({said or 'empty'})")
     return Cameras(scenes, tuple(lines))
 
 
@@ -154,7 +157,7 @@ def cameras_of(names: Sequence[str], config: About, now: float) -> list[Scene]:
     if not config.get("videos") or set(names) <= set(config.get("scenes", [])):
         return [find_scene(name, config["scene_folder"], config["data_root"]) for name in names]
     root = Path(os.path.expanduser(config["videos"]))
-    found = find_cameras(root, now=now).scenes
+    found = find_cameras(root, now=now, key="videos").scenes
     return [found.get(name) or Scene(name=name, root=root, clips=()) for name in names]
 
 
@@ -183,7 +186,7 @@ def scene_file(folder: str | Path) -> str:
     texts = {"name": scene.description, "root": str(root), "pattern": pattern}
     texts["first"] = scene.clips[0].source
     quoted = {key: json.dumps(text, ensure_ascii=False) for key, text in texts.items()}
-    return SCENE.format(count=len(scene.clips), **quoted)
+    return SCENE.format(files=counted(len(scene.clips), "file"), **quoted)
 
 
 def _camera_of(file: Path) -> str:

@@ -3,7 +3,8 @@
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,33 @@ def check(document: Document, schema: str, where: str | Path, *prefix: str) -> N
     """
     error = jsonschema.exceptions.best_match(Validator(_schema(schema)).iter_errors(document))
     if error is not None:
-        raise SdorError(f"{where}: {_in_words(error, prefix)}")
+        words = _in_words(error, prefix)
+        if (
+            schema == "config"
+            and (key := words.partition(":")[0]) in _schema("scene")["properties"]
+        ):
+            words = (
+                f"{key}: belongs in a scene file: sdor scene FOLDER > config/scenes/NAME.yaml "
+                "writes one, and scenes: [NAME] asks for it"
+            )
+        raise SdorError(f"{where}: {words}")
+
+
+@contextmanager
+def named(file: str, given: Mapping[str, object]) -> Iterator[None]:
+    """Name the command line, and not the file, in faults of what was given by `--config`.
+
+    Parameters
+    ----------
+    file : that starts the message of a fault. given : on the command line.
+    """
+    try:
+        yield
+    except SdorError as error:
+        before, _, words = str(error).partition(f"{file}: ")
+        if before or not _holds(given, words.partition(":")[0].split(".")):
+            raise
+        raise SdorError(f"--config: {words}") from error
 
 
 def with_defaults(document: Document, schema: str) -> dict[str, Any]:
@@ -167,6 +194,17 @@ def _completed(document: Document, properties: Document) -> dict[str, Any]:
         if "properties" in rule:
             whole[key] = _completed(whole[key], rule["properties"])
     return whole
+
+
+def _holds(document: object, keys: Sequence[str]) -> bool:
+    """Whether a key below keys is in a document, or what is above it is no mapping there."""
+    for key in keys:
+        if not isinstance(document, Mapping):
+            return True
+        if key not in document:
+            return False
+        document = document[key]
+    return True
 
 
 def _advice(value: object, types: Sequence[str]) -> str:

@@ -192,7 +192,7 @@ def with_scenes(study: Study, *, now: float | None = None) -> Study:
                 advice = "set data_root (or SDOR_DATA_ROOT), or missing_data: skip"
                 raise SdorError(f"{error}; {advice}") from error
             not_run[name] = str(error).removeprefix(f"scene {name}: ")
-    found = find_cameras(study.videos, now=now) if study.videos else Cameras(scenes)
+    found = find_cameras(study.videos, now=now, key="videos") if study.videos else Cameras(scenes)
     study = replace(study, scenes=scenes, plan=replace(study.plan, not_run=not_run))
     study = replace(study, cameras=found.scenes, left=found.left)
     _check_cameras(study)
