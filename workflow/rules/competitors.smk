@@ -61,7 +61,7 @@ rule unmasking:
     input:
         bins="results/{scene}/features/{backbone}-bins-{view}.npy",
         grey=lambda w: motion_frames(
-            SCENES[w.scene], masks=not w.view.endswith("-unmasked")
+            SCENES[w.scene], STUDY.frames, masks=not w.view.endswith("-unmasked")
         ).values(),
     output:
         **{
@@ -89,7 +89,9 @@ rule unmasking:
 use rule unmasking as two_sample_test with:
     input:
         bins=lambda w: run_of(w).bins,
-        grey=lambda w: motion_frames(SCENES[w.scene], masks=METHODS[w.variant].masks).values(),
+        grey=lambda w: motion_frames(
+            SCENES[w.scene], STUDY.frames, masks=METHODS[w.variant].masks
+        ).values(),
     output:
         **{channel: f"{RUN}/competitors/two_sample_test-{channel}.parquet" for channel in CHANNELS},
     log:

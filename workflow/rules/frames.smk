@@ -52,7 +52,7 @@ rule frames:
     input:
         unpack(source_of),
     output:
-        frames="results/{scene}/frames/{view}/{clip}.npy",
+        frames="results/{scene}/frames/" + STUDY.frames.named("{view}"),
         times="results/{scene}/frames/{view}/{clip}.parquet",
     log:
         "results/logs/{scene}/frames/{view}/{clip}.log",
@@ -65,8 +65,9 @@ rule frames:
     params:
         stage=lambda w: {
             "code": code_of("sdor.video.frames", "sdor.video.cuts"),
-            "versions": versions_of(*DECODERS),
+            "versions": versions_of(*DECODERS, *CODERS),
             "source": SOURCES[w.scene, w.clip],
+            "coding": STUDY.frames.coding,
             # At which rate, is for the table of clips.
             "timed": FILMED[w.scene].clip(w.clip).fps is not None,
             **sampling_of(w.scene, w.clip),

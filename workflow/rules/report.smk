@@ -79,7 +79,7 @@ rule report:
             "sections": SECTIONS,
             "benchmarks": BENCHMARKS,
             "seeds": STUDY.seeds,
-            "view": METHODS[PLAN.main].view,
+            "frames": STUDY.frames.named(METHODS[PLAN.main].view),
             "captions": FIGURE_KINDS,
             "study_captions": PAGE_FIGURES,
             "config": {

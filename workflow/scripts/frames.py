@@ -7,6 +7,7 @@ w, output = snakemake.wildcards, snakemake.output
 with job(snakemake, f"frames of {w.scene}/{w.clip} at {w.view}") as work:
     scene = located_scene(w.scene, snakemake.config, snakemake.input.get("cuts"), began())
     view = View.named(w.view)
-    found = extract_clip(scene.clip(w.clip), scene.masks, view, output.frames, output.times)
+    whole, files = (scene.clip(w.clip), scene.masks, view), (output.frames, output.times)
+    found = extract_clip(*whole, *files, **snakemake.params.stage["coding"])
     left_out = f" of {len(found.times):,}" if not found.sampled.all() else ""
     work.summary = f"{found.sampled.sum():,}{left_out} frames"

@@ -30,7 +30,9 @@ draw = {
     "figure3": lambda: feedback.draw(
         map(runs, stage["scenes"]), stage["rounds"], stage["last"], stage["neighbours"]
     ),
-    "figure4": lambda: saliency.draw([*starmap(pictured, stage["columns"].items())], stage["view"]),
+    "figure4": lambda: saliency.draw(
+        [*starmap(pictured, stage["columns"].items())], stage["frames"]
+    ),
     "figure5": lambda: anomaly_rates.draw(read_findings(inputs[0])),
     "figure6": lambda: iterations.draw(read_findings(inputs[0]), stage["main"]),
     "ablations": lambda: ablations.draw(read_findings(inputs[0])),

@@ -15,7 +15,7 @@ with job(snakemake, "report"):
         sections=[Runs(*one, seeds) for one in stage["sections"]],
         captions=stage["captions"],
         study_captions=stage["study_captions"],
-        view=stage["view"],
+        frames=stage["frames"],
         configuration=yaml.safe_dump(stage["config"], sort_keys=False),
         times=job_times(Path("results/benchmarks"), stage["benchmarks"], seeds),
     )

@@ -97,7 +97,7 @@ def write(folder, output, *, findings=None, sections=("ped2", SCENE), **settings
         "sections": [Runs(scene, "paper", (0, 1), folder) for scene in sections],
         "captions": KINDS,
         "study_captions": {"figure6.png": "Figure 6 & more"},
-        "view": "8",
+        "frames": "8/{clip}.npy",
         "configuration": "method:\n  backbone: <b>resnet50</b>",
         "times": pd.DataFrame(
             [{"job": "<a>", "stage": "train", "s": 125.4, "cores": 2, "MB": 9.0}]
@@ -251,7 +251,7 @@ def test_a_moment_is_listed_with_time_score_and_truth_and_shows_its_peak(results
     content = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
     assert content.mean() == pytest.approx(200, abs=2)
     with pytest.raises(SdorError, match=r"<door>\.npy: damaged"):
-        Runs(SCENE, "paper", (0,), results[0]).frame("<door>", 101, "8")
+        Runs(SCENE, "paper", (0,), results[0]).frame("<door>", 101, "8/{clip}.npy")
 
 
 def test_of_equal_scores_nothing_stands_out(results, tmp_path):

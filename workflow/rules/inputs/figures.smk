@@ -31,7 +31,7 @@ def figure_settings(figure):
             return {"scenes": judged_scenes(), **shown, "neighbours": STUDY.feedback.neighbours}
         case "figure4":
             columns = {scene: columns_of(scene) for scene in SCENES if STUDY.with_saliency(scene)}
-            return {"columns": columns, "view": METHODS[PLAN.main].view}
+            return {"columns": columns, "frames": STUDY.frames.named(METHODS[PLAN.main].view)}
     return {}
 
 

@@ -1,11 +1,13 @@
 # What the rules of frames.smk ask for.
 
 DECODERS = ("av", "numpy", "pillow")
+# Of what is coded by others, other pixels come out: frames are made anew, and so all else.
+CODERS = ("opencv-python-headless",) if STUDY.frames.coding else ()
 
 
 def frame_files(scene, view):
     """The stored frames of all clips of a scene, in its order."""
-    return list(stored_frames(FILMED[scene], view).values())
+    return list(stored_frames(FILMED[scene], view, STUDY.frames).values())
 
 
 def clip_names(scene):

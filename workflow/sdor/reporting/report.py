@@ -37,7 +37,7 @@ def write_report(
     sections: Sequence[Runs],
     captions: Mapping[str, str],
     study_captions: Mapping[str, str],
-    view: str,
+    frames: str,
     configuration: str,
     times: pd.DataFrame,
 ) -> None:
@@ -49,7 +49,7 @@ def write_report(
     sections : the scenes and variants that have a section of their own.
     captions : of each kind of figures of a section (`{variant}-{kind}.svg`).
     study_captions : of each file in `results/figures` that is of the whole study.
-    view : name of the stored frames that moments are shown by.
+    frames : name of the stored frames that moments are shown by, see `Runs.frame`.
     configuration : the YAML that the run was made with.
     times : what each job took, as of `stage_times.job_times`.
 
@@ -76,7 +76,7 @@ def write_report(
             for name, caption in study_captions.items()
             if measured
         ],
-        sections=[_section(findings, runs, captions, view) for runs in sections],
+        sections=[_section(findings, runs, captions, frames) for runs in sections],
         configuration=configuration.strip(),
         provenance=provenance_table(findings),
         times=stages(times),
@@ -113,7 +113,7 @@ def embedded(path: Path, content: bytes | None = None) -> str:
     return f"data:{mimetypes.guess_type(path.name)[0]};base64,{encoded}"
 
 
-def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
+def moments_of(runs: Runs, frames: str) -> list[tuple[str, str]]:
     """The highest-ranked moments of the first seed, for a person to look at first.
 
     Returns
@@ -127,7 +127,7 @@ def moments_of(runs: Runs, view: str) -> list[tuple[str, str]]:
     for one in find_events(of_clips(scores, runs.times), MOMENTS).to_dict("records"):
         clip, first, last, peak = (one[name] for name in ("clip", "first", "last", "peak"))
         memory = io.BytesIO()
-        picture = Image.fromarray(runs.frame(clip, peak, view))
+        picture = Image.fromarray(runs.frame(clip, peak, frames))
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         picture.save(memory, "JPEG", quality=82)
         parts = (clip, times_text(one["begin"], one["end"]), f"frames {first:,} to {last:,}")
@@ -157,7 +157,7 @@ def times_text(begin: float, end: float) -> str:
 
 
 def _section(
-    findings: Findings, runs: Runs, captions: Mapping[str, str], view: str
+    findings: Findings, runs: Runs, captions: Mapping[str, str], frames: str
 ) -> dict[str, Any]:
     """All that the page shows of one scene and variant."""
     key = (runs.scene, runs.variant)
@@ -170,7 +170,7 @@ def _section(
         "measured": measured,
         "table": tables.scene_table(findings, *key),
         "pseudo_labels": tables.pseudo_label_table(findings, *key),
-        "peaks": moments_of(runs, view),
+        "peaks": moments_of(runs, frames),
         "figures": [
             (embedded(start.with_name(f"{start.name}-{kind}.svg")), caption)
             for kind, caption in captions.items()

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from sdor.errors import SdorError
-from sdor.files import damaged, read_about, read_array, read_parquet
+from sdor.files import damaged, read_about, read_parquet
 from sdor.study.subset import sampled_frames
+from sdor.video.store import FrameStore
 
 Picture = npt.NDArray[np.uint8]
 
@@ -59,12 +60,24 @@ class Runs:
         """Clip, frame and anomalous of every labelled frame."""
         return read_parquet(self.results / self.scene / "ground_truth.parquet")
 
-    def frame(self, clip: str, number: int, view: str) -> Picture:
-        """A stored frame of a clip, by its number: uint8 [height, width] or [height, width, 3]."""
-        path = self.results / self.scene / "frames" / view / f"{clip}.npy"
-        numbers = self.times.loc[self.times["clip"] == clip, "frame"].to_numpy()
+    def frame(self, clip: str, number: int, stored: str) -> Picture:
+        """A stored frame of a clip, by its number: uint8 [height, width] or [height, width, 3].
+
+        Parameters
+        ----------
+        stored : the files of frames, such as "224/{clip}.npy".
+
+        Raises
+        ------
+        SdorError : the frames are damaged, missing, or of another number.
+        """
+        path = self.results / self.scene / "frames" / stored.format(clip=clip)
+        numbers = self.times.loc[self.times["clip"] == clip, "frame"].tolist()
+        store = FrameStore({clip: path})
         try:
-            image: Picture = np.array(read_array(path, len(numbers))[list(numbers).index(number)])
+            if len(store) != len(numbers):
+                raise ValueError(f"expected {len(numbers)} frames, found {len(store)}")
+            image: Picture = store.gather([numbers.index(number)])[0]
         except ValueError as error:
             raise SdorError(damaged(path, error)) from error
         return image[:, :, 0] if image.shape[2] == 1 else image

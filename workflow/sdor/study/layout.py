@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdor.study.scenes import Scene
-from sdor.study.settings import Method, MotionMethod, Variant
+from sdor.study.settings import FrameSettings, Method, MotionMethod, Variant
 from sdor.study.study import Study
 
 RUN = "results/{scene}/{variant}/seed{seed}"
@@ -57,7 +57,7 @@ class Run:
     def frames(self) -> dict[str, str]:
         """Clip: its frames as the method sees them, in the scene's order."""
         known = {**self.study.cameras, **self.study.scenes}
-        return stored_frames(known[self.scene], self.method.view)
+        return stored_frames(known[self.scene], self.method.view, self.study.frames)
 
     def features(self, layer: str = "") -> str:
         """Features of all frames, of a layer; of the one that the initial scores start from."""
@@ -109,7 +109,7 @@ class Run:
     @property
     def times(self) -> dict[str, str]:
         """Clip: the times of its frames, in the scene's order."""
-        return {clip: f"{file.removesuffix('.npy')}.parquet" for clip, file in self.frames.items()}
+        return {clip: str(Path(file).with_suffix(".parquet")) for clip, file in self.frames.items()}
 
     @property
     def subset(self) -> dict[str, str]:
@@ -242,15 +242,15 @@ def judged(study: Study) -> dict[str, list[str]]:
     }
 
 
-def stored_frames(scene: Scene, view: str) -> dict[str, str]:
+def stored_frames(scene: Scene, view: str, kept: FrameSettings) -> dict[str, str]:
     """Clip: its stored frames, in the scene's order."""
-    folder = f"results/{scene.name}/frames/{view}"
-    return {clip.name: f"{folder}/{clip.name}.npy" for clip in scene.clips}
+    files = f"results/{scene.name}/frames/{kept.named(view)}"
+    return {clip.name: files.format(clip=clip.name) for clip in scene.clips}
 
 
-def motion_frames(scene: Scene, *, masks: bool) -> dict[str, str]:
+def motion_frames(scene: Scene, kept: FrameSettings, *, masks: bool) -> dict[str, str]:
     """Clip: its frames in which competitors look for motion, in the scene's order."""
-    return stored_frames(scene, "160x120-grey" if masks else "160x120-grey-unmasked")
+    return stored_frames(scene, "160x120-grey" if masks else "160x120-grey-unmasked", kept)
 
 
 def cuts(scene: Scene) -> dict[str, str]:

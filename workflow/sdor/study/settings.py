@@ -222,6 +222,23 @@ class ComputeSettings(Settings):
 
 
 @dataclass(frozen=True)
+class FrameSettings(Settings):
+    """Of how decoded frames are kept."""
+
+    store: Literal["raw", "jpeg"]
+    quality: int
+
+    @property
+    def coding(self) -> dict[str, int]:
+        """What a writer has to know beside the name of its file."""
+        return {"quality": self.quality} if self.store == "jpeg" else {}
+
+    def named(self, view: str) -> str:
+        """The files of a view below the folder of a scene's frames; {clip} stands for the clip."""
+        return f"{view}/{{clip}}{'.npy' if self.store == 'raw' else '.arrow'}"
+
+
+@dataclass(frozen=True)
 class EventSettings(Settings):
     """Of the events that a person is shown: a budget of attention, no threshold."""
 

@@ -23,6 +23,7 @@ from sdor.study.scenes import DataNotFound, Scene, find_scene
 from sdor.study.settings import (
     ComputeSettings,
     EventSettings,
+    FrameSettings,
     Method,
     MotionMethod,
     Settings,
@@ -67,6 +68,7 @@ class Study(Settings):
     events: EventSettings
     tracking: TrackingSettings
     compute: ComputeSettings
+    frames: FrameSettings
     weights: dict[str, str]
     videos: str
     approach: Literal["motion", "paper"]

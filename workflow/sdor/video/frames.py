@@ -1,4 +1,4 @@
-"""Frames out of video: each clip is decoded once into one `.npy` file of the frame store.
+"""Frames out of video: each clip is decoded once into one file of the frame store.
 
 Beside it lies a table of all frames' times, which says which of them are stored, and what was
 doubtful as well. Nothing stops here because of that: `clips_table` judges it, when the whole scene
@@ -20,6 +20,7 @@ from PIL import Image
 from sdor.errors import SdorError
 from sdor.files import atomic, read_about, read_parquet, write_parquet
 from sdor.study.scenes import Clip, Rectangle, Scene
+from sdor.video.coded import CODED, write_coded
 from sdor.video.decode import read_video
 from sdor.video.images import read_images
 from sdor.video.picture import Doubt, Frame, Picture, Size, UnreadableError, fault_of, hide, scaled
@@ -29,6 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 # Doubts that are told one by one, of each clip.
 TOLD = 5
+QUALITY = 85  # of JPEG, see config/README.md for what it costs
 # Bytes before the frames: how long NumPy's header of any such array is, padded for its growth.
 HEADER = 128
 
@@ -94,7 +96,13 @@ class Reading:
 
 
 def extract_clip(
-    clip: Clip, masks: Sequence[Rectangle], view: View, frames: str | Path, times: str | Path
+    clip: Clip,
+    masks: Sequence[Rectangle],
+    view: View,
+    frames: str | Path,
+    times: str | Path,
+    *,
+    quality: int = QUALITY,
 ) -> Reading:
     """Decode a clip into the file of its frames, and write the table of their times.
 
@@ -105,7 +113,7 @@ def extract_clip(
     SdorError : what the disk does not take.
     """
     try:
-        found = extract_frames(clip, masks, view, frames)
+        found = extract_frames(clip, masks, view, frames, quality=quality)
     except UnreadableError as error:
         found = Reading(np.zeros(0), np.zeros(0, dtype=bool), 0, 0, failure=str(error))
         store_frames([], view, frames)
@@ -117,9 +125,14 @@ def extract_clip(
 
 
 def extract_frames(
-    clip: Clip, masks: Sequence[Rectangle], view: View, output: str | Path
+    clip: Clip,
+    masks: Sequence[Rectangle],
+    view: View,
+    output: str | Path,
+    *,
+    quality: int = QUALITY,
 ) -> Reading:
-    """Decode a clip once into an `.npy` file of shape [frames, height, width, channels], uint8.
+    """Decode a clip once into a file of the frame store.
 
     Where it has a `sample_fps`, the first frame of each such period since its first frame is
     stored, as `Timeline.sampled` has it.
@@ -157,7 +170,7 @@ def extract_frames(
                         hidden = [scaled(mask, sizes[0], (width, height)) for mask in masks]
                 yield hide(picture.pixels, hidden)
 
-    store_frames(frames(), view, output)
+    store_frames(frames(), view, output, quality=quality)
     # Damage and a wrong clock before a range reach into it.
     return Reading(np.array(times), np.array(sampled), *sizes[0], _told(doubts))
 
@@ -199,8 +212,10 @@ def holds_frames(clips: Iterable[Clip], least: int) -> bool:
     return False
 
 
-def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int:
-    """Write pictures as an `.npy` file of the frame store; returns how many there were.
+def store_frames(
+    frames: Iterable[Frame], view: View, output: str | Path, *, quality: int = QUALITY
+) -> int:
+    """Write pictures as a file of the frame store; returns how many there were.
 
     Pillow's bilinear filter makes each as large as the view. They go to the file one by one: a clip
     of any length takes the same memory. A clip without any colour is stored with one channel, also
@@ -209,12 +224,16 @@ def store_frames(frames: Iterable[Frame], view: View, output: str | Path) -> int
     Parameters
     ----------
     frames : uint8 (height, width, channels), 1 channel or 3.
+    output : an `.npy` file of shape [frames, height, width, channels], uint8; or one that is called
+        `.arrow`, in which each frame is a JPEG of that quality.
     """
+    pictures = (resized(frame, view) for frame in frames)
+    if Path(output).suffix == CODED:
+        return write_coded(pictures, (view.height, view.width), Path(output), quality)
     count, channels = 0, 1
     with atomic(output) as temporary, temporary.open("w+b") as file:
         file.seek(HEADER)
-        for frame in frames:
-            small = resized(frame, view)
+        for small in pictures:
             if small.shape[2] > channels:
                 _widen(file, count, view.height * view.width)
                 channels = 3

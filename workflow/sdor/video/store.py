@@ -1,7 +1,12 @@
-"""The frame store: one `.npy` file a clip, decoded once and memory-mapped by every later stage."""
+"""The frame store: one file a clip, decoded once and read at random by every later stage.
 
+Raw frames are a memory-mapped `.npy` file; or they are coded one by one (`sdor.video.coded`).
+"""
+
+import os
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +16,13 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import damaged, read_parquet
+from sdor.video.coded import CODED, CodedFrames
 
 # Every open memory map holds a file handle, and systems allow as few as 256 of them.
 OPEN_FILES = 100
 WINDOW = 16
+# Frames that a thread decodes at least: fewer are not worth waking it.
+PIECE = 4
 Frames = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.integer[Any]]
 Rows = npt.NDArray[np.int64]
@@ -25,8 +33,8 @@ class FrameStore:
 
     Parameters
     ----------
-    files : the clips' `.npy` files by clip name, in the scene's order. Those without a frame, of
-        clips that could not be read, are left out.
+    files : the clips' files by clip name, in the scene's order; what their names end with says how
+        they are coded. Those without a frame, of clips that could not be read, are left out.
 
     Attributes
     ----------
@@ -45,7 +53,7 @@ class FrameStore:
     def __init__(self, files: Mapping[str, str | Path]) -> None:
         if not files:
             raise ValueError("a frame store needs at least one clip")
-        found = {name: _mapped(Path(path)).shape for name, path in files.items()}
+        found = {name: _opened(Path(path)).shape for name, path in files.items()}
         shapes = [shape for shape in found.values() if shape[0]]
         if not shapes:
             raise SdorError(f"no frame of {', '.join(files)} could be read; see the log of clips")
@@ -63,7 +71,8 @@ class FrameStore:
         self.clip_of = np.repeat(np.arange(len(shapes)), self.lengths)
         self._starts = np.cumsum(self.lengths) - self.lengths
         self.frame_of = np.arange(len(self.clip_of)) - self._starts[self.clip_of]
-        self._mapped = lru_cache(OPEN_FILES)(_mapped)
+        self._coded = any(path.suffix == CODED for path in self._paths)
+        self._opened = lru_cache(OPEN_FILES)(_opened)
 
     def __len__(self) -> int:
         return len(self.clip_of)
@@ -90,13 +99,26 @@ class FrameStore:
         return pd.DataFrame({"clip": names[self.clip_of], "frame": np.concatenate(numbers)})
 
     def gather(self, indices: Indices | Sequence[int]) -> Frames:
-        """Frames by their number in the store: uint8 [len(indices), height, width, channels]."""
+        """Frames by their number in the store: uint8 [len(indices), height, width, channels].
+
+        Raises
+        ------
+        SdorError : one of them is damaged.
+        """
         rows = self._valid(indices)
         frames = np.empty((len(rows), *self.shape), dtype=np.uint8)
-        clips = self.clip_of[rows]
-        for clip in np.unique(clips):
-            here = clips == clip
-            frames[here] = self._mapped(self._paths[clip])[self.frame_of[rows[here]]]
+        order = np.argsort(self.clip_of[rows], kind="stable")
+
+        def read(places: Rows) -> None:
+            clips = self.clip_of[rows[places]]
+            for clip in np.unique(clips):
+                here = places[clips == clip]
+                frames[here] = self._opened(self._paths[clip])[self.frame_of[rows[here]]]
+
+        if self._coded and len(rows) > PIECE:
+            list(_decoders().map(read, np.array_split(order, min(_cores(), len(rows) // PIECE))))
+        else:
+            read(order)
         return frames
 
     def window_rows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Rows:
@@ -138,8 +160,23 @@ def _numbers(path: Path, count: int) -> Rows:
     return numbers
 
 
-def _mapped(path: Path) -> Frames:
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    """The threads that decode, of all stores."""
+    return ThreadPoolExecutor(_cores(), "frames")
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _opened(path: Path) -> Frames | CodedFrames:
     """The frames of a file, which must be whole."""
+    if path.suffix == CODED:
+        return CodedFrames(path)
     try:
         frames: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="r")
         whole = path.stat().st_size == frames.offset + frames.nbytes

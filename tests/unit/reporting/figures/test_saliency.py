@@ -63,7 +63,7 @@ def test_frames_are_chosen_by_rule():
 
 
 def test_rows_say_what_they_show_on_one_scale(scene):
-    said = words(draw([scene], "12", count=1))
+    said = words(draw([scene], "12/{clip}.npy", count=1))
     runs = scene[1]["ResNet-50"]
     ranking = pd.read_parquet(runs.folders[0] / "ensemble.parquet")
     event = ranking[runs.ground_truth["anomalous"] > 0].nlargest(1, "score").iloc[0]
@@ -72,7 +72,7 @@ def test_rows_say_what_they_show_on_one_scale(scene):
     lower = 100 * (ranking["score"] < event["score"]).mean()
     assert f"score {event['score']:.2f}, percentile {int(10 * lower) / 10}" in said
     assert "VGG-16" in said
-    row, _ = rows_of(*scene, "12", 1)
+    row, _ = rows_of(*scene, "12/{clip}.npy", 1)
     maps = np.load(runs.folders[0] / "saliency.npy")
     low, high = np.percentile(maps, [1, 99.9])
     heat = (maps[event.name].astype(float) - low) / (high - low)
@@ -83,7 +83,10 @@ def test_rows_say_what_they_show_on_one_scale(scene):
 
 
 def test_the_mask_is_that_of_the_frame(scene):
-    outlines = {cells["Frame"].text: cells["Frame"].outline for cells in rows_of(*scene, "12", 100)}
+    outlines = {
+        cells["Frame"].text: cells["Frame"].outline
+        for cells in rows_of(*scene, "12/{clip}.npy", 100)
+    }
     for text, outline in outlines.items():
         assert (outline is not None) == ("clip_1" in text)
         if outline is not None:
@@ -142,4 +145,4 @@ def test_maps_of_other_frames_are_refused(scene):
     path = scene[1]["VGG-16"].folders[0] / "saliency.npy"
     np.save(path, np.zeros((79, 3, 3), np.float32))
     with pytest.raises(SdorError, match=r"saliency.npy: .*expected 150 rows, .* delete it"):
-        draw([scene], "12")
+        draw([scene], "12/{clip}.npy")

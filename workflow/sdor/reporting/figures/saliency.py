@@ -56,7 +56,7 @@ class Cell(NamedTuple):
 
 
 def draw(
-    scenes: Sequence[tuple[Scene, Mapping[str, Runs]]], view: str, count: int | None = None
+    scenes: Sequence[tuple[Scene, Mapping[str, Runs]]], stored: str, count: int | None = None
 ) -> Figure:
     """A frame a row, chosen by `choose_frames`, and beside it the maps of every column.
 
@@ -67,11 +67,11 @@ def draw(
     ----------
     scenes : each with title of a column: its runs, of which the first seed is shown. The final
         score of the first column chooses the frames.
-    view : the name of the stored frames that are shown.
+    stored : the name of the stored frames that are shown, see `Runs.frame`.
     count : events a scene; as a rule three of one or two scenes, and one of more.
     """
     shown = count or (3 if len(scenes) < 3 else 1)
-    return lay_out([row for scene, runs in scenes for row in rows_of(scene, runs, view, shown)])
+    return lay_out([row for scene, runs in scenes for row in rows_of(scene, runs, stored, shown)])
 
 
 def choose_frames(
@@ -111,7 +111,7 @@ def choose_frames(
 
 
 def rows_of(
-    scene: Scene, columns: Mapping[str, Runs], view: str, count: int
+    scene: Scene, columns: Mapping[str, Runs], stored: str, count: int
 ) -> Iterator[dict[str, Cell]]:
     """The rows of one scene, which need not be located: title of a column: its picture."""
     rankings, maps, limits = {}, {}, {}
@@ -127,7 +127,7 @@ def rows_of(
         frames = ranking["clip"] == clip
         row = int(np.flatnonzero(frames & (ranking["frame"] == frame))[0])
         source = scene.clip(clip)
-        image, truth = first.frame(clip, frame, view), source.ground_truth
+        image, truth = first.frame(clip, frame, stored), source.ground_truth
         outline = None
         if truth and truth.pixel_masks:
             of_clip = first.clips.set_index("clip").loc[clip]
