@@ -26,7 +26,7 @@ def test_bad_files_stop_a_benchmark_and_no_archive(lean, write_video):
     (scenes / "gate.yaml").write_text(yaml.safe_dump({"root": "gate", "clips": clips}))
     still = {"root": "still", "clips": [{"video": "a.mkv"}]}
     (scenes / "still.yaml").write_text(yaml.safe_dump(still))
-    config = {**CONFIG, "scenes": ["gate", "still"]}
+    config = {**CONFIG, "scenes": ["gate", "still"], "frames": {"store": "jpeg"}}
     config["method"] = {**CONFIG["method"], "iterations": 1, "epochs": 1, "trainable": "head"}
     (lean.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
@@ -36,6 +36,8 @@ def test_bad_files_stop_a_benchmark_and_no_archive(lean, write_video):
     assert found["clip"].tolist() == ["a", "b"]
     assert found["frames"].tolist() == [40, 10]
     assert found["last"].tolist() == [40, 40]
+    kept = sorted(path.name for path in (lean.folder / "results/gate/frames/64").iterdir())
+    assert kept == [f"{n}.{it}" for n in ("a", "b", "empty", "text") for it in ("arrow", "parquet")]
     times = pd.read_parquet(lean.folder / "results/gate/times.parquet")
     np.testing.assert_allclose(times["time"], np.tile(np.arange(40) / 10, 2), atol=1e-6)
     ranked = pd.read_parquet(lean.folder / "results/gate/tiny/seed0/ensemble.parquet")

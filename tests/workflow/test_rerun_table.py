@@ -120,6 +120,7 @@ CHANGES = {
     "the video copied to another folder, with other times": data_moved,
     "an image of a clip replaced by another of the same name, size and time": image_replaced,
     "`input_size` 64 → 96": setting("input_size", 96),
+    "`frames.store` raw → jpeg": section("frames", store="jpeg"),
     "`features` pool → logits": setting("features", "logits"),
     "`pca` 10 → 5": setting("pca", 5),
     "`anomalous_fraction` 0.1 → 0.2": setting("anomalous_fraction", 0.2),

@@ -2,6 +2,7 @@ import pytest
 import yaml
 
 from sdor.study.layout import Run, cuts, judged, pooled, rendered, runs, stored_frames
+from sdor.study.settings import FrameSettings
 from sdor.study.study import read_study, with_scenes
 
 CONFIG = {
@@ -93,7 +94,9 @@ def test_a_rendered_scene_has_video_of_its_own(run):
     plaza = run().study.scenes["plaza"]
     assert rendered(plaza, "clip01")["pixels"] == "results/plaza/video/clip01_gt"
     assert cuts(plaza) == {}
-    assert stored_frames(plaza, "64")["clip03"] == "results/plaza/frames/64/clip03.npy"
+    for store, kind in (("raw", "npy"), ("jpeg", "arrow")):
+        files = stored_frames(plaza, "64", FrameSettings(store, 80))
+        assert files["clip03"] == f"results/plaza/frames/64/clip03.{kind}"
 
 
 def test_what_is_judged_follows_from_the_plan(tmp_path, monkeypatch):

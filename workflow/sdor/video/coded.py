@@ -25,7 +25,7 @@ from sdor.files import METADATA_KEY, atomic, damaged, schema_metadata
 
 Frame = npt.NDArray[np.uint8]  # (height, width, channels), 1 channel (grey) or 3 (RGB)
 CODED = ".arrow"  # how their files end
-BATCH = 256  # frames that are held before they are written
+BATCH = 256  # frames, coded, that are held before they are written
 
 
 class CodedFrames:
@@ -94,16 +94,15 @@ def write_coded(pictures: Iterable[Frame], size: tuple[int, int], path: Path, qu
         temporary.open("wb") as file,
         pa.ipc.new_file(file, schema) as writer,
     ):
-        while some := [*islice(rest, BATCH)]:
-            jpegs = [_coded(picture, quality) for picture in some]
-            arrays = [pa.array(jpegs, pa.binary()), pa.array([it.shape[2] == 3 for it in some])]
-            writer.write_batch(pa.record_batch(arrays, schema))
+        while some := [_coded(picture, quality) for picture in islice(rest, BATCH)]:
+            writer.write_batch(pa.RecordBatch.from_pylist(some, schema))
             count += len(some)
     return count
 
 
-def _coded(picture: Frame, quality: int) -> bytes:
-    """A picture as a JPEG, with a Huffman table of its own."""
-    pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.shape[2] == 3 else picture
+def _coded(picture: Frame, quality: int) -> dict[str, bytes | bool]:
+    """A picture as a JPEG with a Huffman table of its own, and whether it has colour."""
+    colour = picture.shape[2] == 3
+    pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if colour else picture
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    return cv2.imencode(".jpg", pixels, settings)[1].tobytes()
+    return {"jpeg": cv2.imencode(".jpg", pixels, settings)[1].tobytes(), "colour": colour}

@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 # Doubts that are told one by one, of each clip.
 TOLD = 5
-QUALITY = 85  # of JPEG, see config/README.md for what it costs
+QUALITY = 80  # of JPEG, see config/README.md for what it costs
 # Bytes before the frames: how long NumPy's header of any such array is, padded for its growth.
 HEADER = 128
 
