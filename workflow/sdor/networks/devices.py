@@ -35,11 +35,11 @@ def lease(names: Sequence[str], folder: Path | None = None) -> int:
     try:
         for others, number in places:
             if file := _locked(folder / f"{names[number]}.{others}"):
+                _held[names[number]] = file
                 break
     except OSError as error:
         logger.warning("GPU 0, whoever else computes on it: %s: %s", folder, error.strerror)
         return 0
-    _held[names[number]] = file
     if others:
         logger.warning("GPU %d, shared with others (%d): all are taken", number, others)
     else:
