@@ -56,7 +56,7 @@ def drawn(name, folder):
             Clip(clip, "images", masks, clip, ground_truth=marked.get(clip))
             for clip in runs.clips["clip"]
         ]
-        return saliency.draw([(Scene("ped2", folder, tuple(clips)), columns)], "12")
+        return saliency.draw([(Scene("ped2", folder, tuple(clips)), columns)], "12/{clip}.npy")
     if name == "anomaly_rates":
         rates = {f"rate{rate}": rate for rate in (0.05, 0.1)}
         runs = [
@@ -123,7 +123,7 @@ def test_a_figure_with_nothing_to_show_says_why(tmp_path):
         ),
         "No rounds of feedback": feedback.draw([], rounds=2, last=2, neighbours=0),
         "(ped2: frames of one class at most)": feedback.draw([write_feedback(unlabelled)], 2, 2, 0),
-        "No saliency map": saliency.draw([], "12"),
+        "No saliency map": saliency.draw([], "12/{clip}.npy"),
         "No AUC at different anomaly rates": anomaly_rates.draw(alone),
         "No AUC per iteration (street: no ground truth)": iterations.draw(street, "paper"),
         "No ablation with two variants": ablations.draw(alone),
