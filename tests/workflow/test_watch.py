@@ -200,7 +200,7 @@ def test_what_a_list_leaves_out_is_said_and_nothing_but_its_command_is_noted(wat
     assert not noted.exists()
     gone = "nothing in rec any more; its moments are left out, its marks are kept in feedback/yard"
     assert f"sdor: camera yard: {gone}\n" in said
-    assert "sdor: feedback/yrad: there is no camera yrad (known: gate, dead)" in said
+    assert "sdor: feedback/yrad: there is no camera yrad (known: dead, gate)" in said
 
 
 def test_the_demos_list_does_not_take_the_place_of_another(watched):
