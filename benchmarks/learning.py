@@ -147,8 +147,9 @@ def trial(run: Run, own: Path, options: argparse.Namespace, name: str) -> dict[s
     now, files = before, list[Path]()
     for number in range(1, options.rounds + 1):
         first = moments(now, files, SHOWN).head(options.marks)
-        files.append(marked(own / f"round{number}.csv", first, truth))
-        now = learn(files)
+        if len(first):  # else all of the list is marked
+            files.append(marked(own / f"round{number}.csv", first, truth))
+            now = learn(files)
     marks = read_marks(files, lengths_of(before))
     learnt = widened(marks, before, run.study.feedback.neighbours)[["clip", "frame"]]
     index = pd.MultiIndex.from_frame(before[["clip", "frame"]])
