@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 from sdor.method.features import extract_features
 from sdor.method.initial import sp_scores
+from sdor.method.maps import PlaceMaps, raw_maps
 from sdor.method.scorer import Scorer
 from sdor.method.training import epoch_batches, train_steps
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute, choose_compute
+from sdor.networks.fast import quantised
 from sdor.networks.fetch import resolve_weights
 from sdor.networks.inputs import Inputs
 from sdor.study.config import with_defaults
@@ -38,7 +41,7 @@ MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 def main() -> None:
     """Run the benchmark named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["features", "training", "sp"])
+    parser.add_argument("what", choices=["features", "maps", "training", "sp"])
     parser.add_argument("--size", type=int, default=224, help="pixels")
     parser.add_argument("--frames", type=int, default=512)
     parser.add_argument("--batch", type=int, default=128, help="of a training step")
@@ -56,14 +59,15 @@ def main() -> None:
         store = noise(Path(folder), options.frames, options.size)
         weights = Path(folder) / "resnet50.safetensors"
         resolve_weights("resnet50", "random", weights)
-        run = features if options.what == "features" else training
+        run = {"features": features, "maps": maps, "training": training}[options.what]
         run(store, weights, Path(folder), compute, options)
 
 
 def noise(folder: Path, frames: int, size: int) -> FrameStore:
-    """A frame store of one grey clip on disk."""
-    rng = np.random.default_rng(0)
-    np.save(folder / "clip.npy", rng.integers(0, 256, (frames, size, size, 1), dtype=np.uint8))
+    """A frame store of one grey clip on disk, which grows brighter so that frames differ."""
+    clip = np.random.default_rng(0).integers(0, 128, (size, size, frames), dtype=np.uint8)
+    clip += np.linspace(0, 127, frames).astype(np.uint8)
+    np.save(folder / "clip.npy", np.ascontiguousarray(clip.transpose(2, 0, 1)[..., None]))
     return FrameStore({"clip": folder / "clip.npy"})
 
 
@@ -101,6 +105,30 @@ def features(
     others = {f"bare forward pass, {size} at a time": partial(bare, size) for size in sizes}
     others["PIL, DataLoader, float32"] = loader
     compare("features stage", stage, others, len(store), options.turns, compute)
+
+
+def maps(
+    store: FrameStore, weights: Path, folder: Path, compute: Compute, options: argparse.Namespace
+) -> None:
+    """Maps of places as the workflow makes them: in int8, by torch as it is told, in float32."""
+    del folder
+    runs = dict[str, Callable[[], None]]()
+
+    def look(network: PlaceMaps, frames: Inputs) -> None:
+        for _ in raw_maps(network, frames, np.arange(len(store))):
+            pass
+
+    for name, one in (("torch", compute), ("torch, float32", replace(compute, bf16=False))):
+        backbone = load_backbone(weights)
+        one.place(backbone)
+        network = PlaceMaps(backbone, ("trunk", "top"))
+        runs[name] = partial(look, network, Inputs(store, one))
+    network = PlaceMaps(load_backbone(weights), network.stages)
+    frames, started = Inputs(store, compute), time.perf_counter()
+    network.fast = quantised(network, frames, np.arange(len(store)))
+    print(f"quantising took {time.perf_counter() - started:.1f} s, which is once a scene")
+    ours = partial(look, network, frames)
+    compare("maps in int8", ours, runs, len(store), options.turns, compute)
 
 
 class Files(Dataset[torch.Tensor]):

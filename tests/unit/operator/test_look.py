@@ -18,7 +18,7 @@ from synthetic_walkers import RUNS, walkers
 from sdor.errors import SdorError
 from sdor.files import digest, read_about, write_parquet
 from sdor.method.flow import flow_of
-from sdor.method.maps import seeing
+from sdor.method.maps import PlaceMaps, seeing
 from sdor.method.marks import read_marks
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
@@ -73,7 +73,7 @@ def basis(films, backbone):
 
 @pytest.fixture(scope="module")
 def eye(backbone, basis):
-    see = seeing(backbone, COMPUTE, METHOD.maps, basis)
+    see = seeing(PlaceMaps(backbone, METHOD.maps.stages), COMPUTE, basis)
     return Eye(see, METHOD.input_size, METHOD.maps.fps)
 
 

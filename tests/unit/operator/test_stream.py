@@ -23,7 +23,7 @@ import sdor
 from sdor.command import main
 from sdor.errors import SdorError
 from sdor.files import file_sha256
-from sdor.method.maps import seeing
+from sdor.method.maps import PlaceMaps, seeing
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
 from sdor.networks.fetch import resolve_weights
@@ -61,7 +61,7 @@ def results(tmp_path_factory):
     clips = [Clip(one.stem, "video", one, one.name) for one in sorted(video.iterdir())]
     scene = Scene("gate", video, tuple(clips))
     basis = camera_basis(scene, backbone, compute, METHOD.maps, METHOD.input_size)
-    see = seeing(backbone, compute, METHOD.maps, basis)
+    see = seeing(PlaceMaps(backbone, METHOD.maps.stages), compute, basis)
     eye = Eye(see, METHOD.input_size, METHOD.maps.fps)
     watch = folder / "results" / "gate" / "watch"
     table, looks = watch / "looks.parquet", watch / "looks"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sdor.files import About, atomic
 from sdor.networks.backbones import Backbone, load_backbone, pooled
 from sdor.networks.compute import Compute
+from sdor.networks.fast import quantised
 from sdor.networks.feature_table import read_features, write_features
 from sdor.networks.inputs import Inputs
 from sdor.networks.passes import outputs
@@ -35,21 +36,31 @@ def frame_features(
     layer : "pool", "logits" or "softmax" (see `Backbone.features`).
     append_bins : gets the mean of the last map in each quarter of the frame, (B, 4, dims).
     """
-
-    def whole_and_bins(batch: Tensor) -> Tensor:
-        maps = backbone.maps(batch).float()
-        flat = maps.mean(2) if maps.dim() == 5 else maps
-        bins = nn.functional.adaptive_avg_pool2d(flat, BINS).flatten(2).transpose(1, 2)
-        return torch.cat([pooled(maps)[:, None], bins], dim=1)
-
     size = BATCH_SIZE[frames.window]
     if append_bins is None:
         features = partial(backbone.features, layer=layer)
         yield from outputs(features, frames, None, size, "features")
         return
-    for values in outputs(whole_and_bins, frames, None, size, "features"):
+    plain, looks = _WholeAndBins(backbone), None
+    if frames.compute.int8 and frames.window == 1:
+        looks = quantised(plain, frames, np.arange(len(frames)))
+    for values in outputs(looks or plain, frames, None, size, "features"):
         append_bins(values[:, 1:].astype(np.float16))
         yield values[:, 0]
+
+
+class _WholeAndBins(nn.Module):
+    """Frames → the means of the last map, of all of it and of its quarters, (B, 5, dims)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, batch: Tensor) -> Tensor:
+        maps = self.backbone.maps(batch).float()
+        flat = maps.mean(2) if maps.dim() == 5 else maps
+        bins = nn.functional.adaptive_avg_pool2d(flat, BINS).flatten(2).transpose(1, 2)
+        return torch.cat([pooled(maps)[:, None], bins], dim=1)
 
 
 def trunk_maps(backbone: Backbone, frames: Inputs) -> Iterator[NDArray[Any]]:

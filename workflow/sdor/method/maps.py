@@ -1,6 +1,6 @@
 """What the places of a frame look like: the network's last maps as principal components a place."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sdor.method.features import open_frames
 from sdor.method.grid import GRID, MapArray
 from sdor.networks.backbones import Backbone
 from sdor.networks.compute import Compute
+from sdor.networks.fast import Quantised, quantised
 from sdor.networks.inputs import Inputs
 from sdor.networks.passes import outputs
 from sdor.study.settings import MapSettings
@@ -27,6 +28,31 @@ BATCH_SIZE = 32
 SAMPLED = 512
 LEAST_SPREAD = 1e-6  # of a component that does not vary
 Basis = dict[str, NDArray[np.float32]]
+
+
+class PlaceMaps(nn.Module):
+    """uint8 frames (B, H, W, C) → stages' maps averaged to 7 x 7 places, (B, 49, channels of all).
+
+    Attributes
+    ----------
+    fast : does the same in int8, where it was made; see `networks.fast`.
+    """
+
+    fast: Quantised | None = None
+
+    def __init__(self, backbone: Backbone, stages: Sequence[str]) -> None:
+        super().__init__()
+        self.backbone, self.stages = backbone, stages
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Maps of float16."""
+        trunk = self.backbone.trunk_maps(frames)
+        found = [self.backbone.top_maps(trunk) if one == "top" else trunk for one in self.stages]
+        places = [
+            nn.functional.adaptive_avg_pool2d(one.float(), GRID).flatten(2).transpose(1, 2)
+            for one in found
+        ]
+        return torch.cat(places, dim=2).half()
 
 
 def place_maps(
@@ -55,7 +81,10 @@ def place_maps(
     maps : (n, 49, components of all stages) float16.
     """
     sample = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).round().astype(int))
-    looked = [*raw_maps(backbone, frames, rows[sample], settings)]
+    network = PlaceMaps(backbone, settings.stages)
+    if frames.compute.int8:
+        network.fast = quantised(network, frames, rows[sample])
+    looked = [*raw_maps(network, frames, rows[sample])]
     stages: tuple[str, ...] = settings.stages
     kept = {name: np.concatenate([one[name] for one in looked]) for name in stages}
     basis = basis or fit_basis(kept, settings.components)
@@ -64,7 +93,7 @@ def place_maps(
     maps = allocate(shape) if allocate else np.empty(shape, np.float16)
     maps[sample] = first
     others, done = np.delete(np.arange(len(rows)), sample), 0
-    for raw in raw_maps(backbone, frames, rows[others], settings):
+    for raw in raw_maps(network, frames, rows[others]):
         some = project(raw, basis)
         maps[others[done : done + len(some)]] = some
         done += len(some)
@@ -113,39 +142,27 @@ def write_place_maps(
 
 
 def seeing(
-    backbone: Backbone, compute: Compute, settings: MapSettings, basis: Basis
+    network: PlaceMaps, compute: Compute, basis: Basis
 ) -> Callable[[NDArray[np.uint8]], MapArray]:
     """What makes of pictures (n, size, size, 3) their maps in a basis, (n, 49, components)."""
 
     def see(pictures: NDArray[np.uint8]) -> MapArray:
         inputs = Inputs(pictures, compute, again=False)
-        raw = raw_maps(backbone, inputs, np.arange(len(pictures)), settings)
+        raw = raw_maps(network, inputs, np.arange(len(pictures)))
         return np.concatenate([project(one, basis) for one in raw])
 
     return see
 
 
 def raw_maps(
-    backbone: Backbone, frames: Inputs, rows: Rows, settings: MapSettings
+    network: PlaceMaps, frames: Inputs, rows: Rows
 ) -> Iterator[dict[str, NDArray[np.float16]]]:
     """Stage: its maps averaged to 7 x 7 places, (B, 49, channels), a batch at a time."""
-
-    def both(batch: Tensor) -> Tensor:
-        trunk = backbone.trunk_maps(batch)
-        stages = {"trunk": trunk}
-        if "top" in settings.stages:
-            stages["top"] = backbone.top_maps(trunk)
-        found = [
-            nn.functional.adaptive_avg_pool2d(stages[name].float(), GRID).flatten(2).transpose(1, 2)
-            for name in settings.stages
-        ]
-        widths[:] = [one.shape[2] for one in found]
-        return torch.cat(found, dim=2).half()
-
-    widths: list[int] = []
-    for values in outputs(both, frames, rows, BATCH_SIZE, "maps"):
-        parts = np.split(values, np.cumsum(widths)[:-1], axis=2)
-        yield dict(zip(settings.stages, parts, strict=True))
+    stages, top = network.stages, network.backbone.dims
+    cut = top if stages[0] == "top" else -top
+    for values in outputs(network.fast or network, frames, rows, BATCH_SIZE, "maps"):
+        parts = np.split(values, [cut], axis=2) if len(stages) > 1 else [values]
+        yield dict(zip(stages, parts, strict=True))
 
 
 def _components(

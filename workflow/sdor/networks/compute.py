@@ -15,13 +15,15 @@ from sdor.networks.devices import lease
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and whether its convolutions run in bfloat16.
+    """A device and whether its convolutions run in bfloat16, or, where nothing trains, in int8.
 
-    Weights, losses and scores stay float32; bfloat16 is autocast inside the network only.
+    Weights, losses and scores stay float32; bfloat16 is autocast inside the network only. What runs
+    in int8 is made of a network by `networks.fast`, on a CPU.
     """
 
     device: torch.device
     bf16: bool
+    int8: bool = False
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context in which the network runs."""
@@ -93,7 +95,8 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
     Parameters
     ----------
     device : "auto" (CUDA where there is one), "cpu" or "cuda".
-    precision : "auto" (bfloat16 where the hardware multiplies in it), "bf16" or "fp32".
+    precision : "auto" (bfloat16 where the hardware multiplies in it), "bf16", "fp32" or "int8" (for
+        frozen networks on a CPU; all else is as with "auto").
     threads : CPU threads of torch; 0 leaves its own choice.
 
     Raises
@@ -107,8 +110,8 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
     if threads:
         torch.set_num_threads(threads)
     chosen = _own_gpu() if device == "cuda" else torch.device(device)
-    bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
-    return Compute(chosen, bf16)
+    bf16 = precision == "bf16" or (precision != "fp32" and _multiplies_bf16(device))
+    return Compute(chosen, bf16, int8=precision == "int8" and device == "cpu")
 
 
 def _own_gpu() -> torch.device:

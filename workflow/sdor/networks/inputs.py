@@ -75,6 +75,11 @@ class Inputs:
                     batch = read.result().to(self.compute.device, non_blocking=True)
                 yield batch
 
+    def pictures(self, rows: IntArray) -> NDArray[np.uint8]:
+        """Rows of stored frames, or of an array of them, as they are."""
+        source = self.source
+        return source.gather(rows) if isinstance(source, FrameStore) else source[rows]
+
     def _read(self, rows: IntArray, window: int) -> Tensor:
         if isinstance(self.source, FrameStore):
             store = self.source

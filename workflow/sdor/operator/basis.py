@@ -1,21 +1,26 @@
 """What the places of a camera look like, as principal components fitted once, on a sample of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sdor.errors import SdorError
 from sdor.files import About, atomic, damaged, digest_of, file_sha256
-from sdor.method.maps import Basis, fit_basis, raw_maps, seeing
+from sdor.method.maps import Basis, PlaceMaps, fit_basis, raw_maps, seeing
+from sdor.networks import fast
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute
+from sdor.networks.fast import Quantised, quantised
 from sdor.networks.inputs import Inputs
 from sdor.operator.look import Eye
+from sdor.progress import logger
 from sdor.study.scenes import Rectangle, Scene
 from sdor.study.settings import MapSettings
 from sdor.video.decode import declared, key_frames
@@ -29,21 +34,55 @@ EVERY = 0.4  # seconds between frames of a video that is read from its beginning
 
 
 def camera_basis(
-    scene: Scene, backbone: Backbone, compute: Compute, settings: MapSettings, size: int
+    scene: Scene,
+    backbone: Backbone,
+    compute: Compute,
+    settings: MapSettings,
+    size: int,
+    *,
+    tries_int8: bool = False,
 ) -> Basis:
     """Fit the components on frames from all over a camera's video; none where it has no frame.
+
+    Where `compute` says so, the network in int8 is made with them too, and lies beside those.
 
     Parameters
     ----------
     size : pixels of a frame's side, as the network sees it.
+    tries_int8 : takes int8 unasked, where it is installed and agrees.
+
+    Raises
+    ------
+    SdorError : int8 is asked for, and is not installed or does not agree.
     """
     pictures = sample(scene, size)
     if not len(pictures):
         return {}
-    inputs = Inputs(pictures, compute)
-    raw = [*raw_maps(backbone, inputs, np.arange(len(pictures)), settings)]
+    inputs, rows = Inputs(pictures, compute), np.arange(len(pictures))
+    network = PlaceMaps(backbone, settings.stages)
+    if compute.int8 or (tries_int8 and compute.device.type == "cpu" and fast.is_there()):
+        try:
+            network.fast = quantised(network, inputs, rows)
+        except SdorError as fault:
+            if compute.int8:
+                raise
+            logger.warning("%s", fault)
+    raw = [*raw_maps(network, inputs, rows)]
     kept = {name: np.concatenate([one[name] for one in raw]) for name in settings.stages}
-    return fit_basis(kept, settings.components)
+    basis = fit_basis(kept, settings.components)
+    return {**basis, **(network.fast.arrays() if network.fast else {})}
+
+
+def looking(backbone: Backbone, stages: Sequence[str], basis: Path) -> PlaceMaps:
+    """The network of a camera, in int8 if its basis was made with that.
+
+    Raises
+    ------
+    SdorError : the basis is damaged, or of int8 that cannot be run here.
+    """
+    network = PlaceMaps(backbone, stages)
+    network.fast = Quantised.of_arrays(_arrays(basis), torch.get_num_threads())
+    return network
 
 
 def open_eye(
@@ -68,7 +107,7 @@ def open_eye(
     same = [stage[key] for key in ("look", "weights", "maps", "size", "masks", "compute")]
     key = digest_of([*same, file_sha256(basis)])
     maps = MapSettings.read(stage["maps"])
-    see = seeing(backbone, compute, maps, read_basis(basis))
+    see = seeing(looking(backbone, maps.stages, basis), compute, read_basis(basis))
     return Eye(see, stage["size"], maps.fps, masks, key)
 
 
@@ -83,17 +122,26 @@ def sample(scene: Scene, size: int, count: int = SAMPLED) -> NDArray[np.uint8]:
 
 
 def read_basis(path: Path) -> Basis:
-    """The basis of a file (SdorError: it is damaged)."""
-    try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
-        raise SdorError(damaged(path, error)) from error
+    """The components of a file, without the network of int8 (SdorError: it is damaged)."""
+    return {name: one for name, one in _arrays(path).items() if name not in fast.PARTS}
+
+
+def is_int8(path: Path) -> bool:
+    """Whether a network of int8 lies beside a basis (SdorError: the file is damaged)."""
+    return fast.PARTS[0] in _arrays(path)
 
 
 def write_basis(path: Path, basis: Basis) -> None:
     """Write the basis to a file (SdorError: the folder cannot be written)."""
     with atomic(path) as temporary:
         save_file(basis, temporary)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise SdorError(damaged(path, error)) from error
 
 
 def _key_frames(scene: Scene, count: int) -> list[Frame]:

@@ -80,14 +80,20 @@ def threads() -> int:
 def _trained(path: Path, weights: Path | None) -> tuple[CameraModel, See]:
     model = CameraModel.load(path)
     weights = weights_of(path, model, weights)
-    from sdor.method.maps import seeing
+    from sdor.method.maps import PlaceMaps, seeing
     from sdor.networks.backbones import load_backbone
     from sdor.networks.compute import choose_compute
 
     compute = choose_compute(**model.about["compute"], threads=threads())
     backbone = load_backbone(weights)
     compute.place(backbone)
-    return model, seeing(backbone, compute, model.method.maps, model.basis)
+    network = PlaceMaps(backbone, model.method.maps.stages)
+    if model.about.get("int8"):
+        from sdor.operator.basis import looking
+
+        basis = archive_of(path.absolute().parent) / "basis.safetensors"
+        network = looking(backbone, network.stages, basis)
+    return model, seeing(network, compute, model.basis)
 
 
 def _exported(path: Path) -> tuple[CameraModel, See]:

@@ -218,7 +218,7 @@ class ComputeSettings(Settings):
     """Of where networks run, and in which precision."""
 
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "bf16", "fp32"]
+    precision: Literal["auto", "bf16", "fp32", "int8"]
 
 
 @dataclass(frozen=True)
