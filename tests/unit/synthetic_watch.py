@@ -11,6 +11,7 @@ import uvicorn
 from PIL import Image
 
 from sdor.files import write_parquet
+from sdor.operator.review.film import Films
 from sdor.operator.review.marking import Camera
 from sdor.operator.review.run import Command
 from sdor.operator.review.safety import Guard
@@ -91,7 +92,7 @@ def served(folder, *names, port=0, host="127.0.0.1", token="", command=("true",)
     port = listening.getsockname()[1]
     films = folder / "films"
     films.mkdir(exist_ok=True)
-    app = application(cameras_in(folder, *names), films, Command(command), run)
+    app = application(cameras_in(folder, *names), Films(films), Command(command), run)
     guard = Guard(app, host=host, port=port, token=token)
     server = uvicorn.Server(uvicorn.Config(guard, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

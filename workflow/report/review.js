@@ -183,8 +183,8 @@ async function renew(found) {
     one.card.lastChild.textContent = LABELS[kind] || "";
     one.card.ariaLabel = [one.name, LABELS[kind] || "not marked", one.where, one.moved].filter(Boolean).join(", ");
   }
-  text("count", state.count);
-  document.title = `${list.camera}: ${state.count}`;
+  text("count", `${state.count} · round ${state.round}`);
+  document.title = `${list.camera}: ${$("count").textContent}`;
   text("asks", `Finish round ${state.round}? ${state.count}`);
   $("finish").disabled = !Object.values(state.labels).some((kind) => kind !== "skip");
   $("learning").hidden = !state.next;

@@ -6,9 +6,12 @@ import http.client
 import io
 import ipaddress
 import json
+import os
 import re
 import secrets
+import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -354,6 +357,34 @@ def test_nothing_is_left_of_a_film_that_fails_or_that_nobody_waits_for(tmp_path,
     while Path(f"/proc/{process}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_an_end_in_the_middle_of_a_film_is_quiet(tmp_path, write_video):
+    write_camera(tmp_path, write_video)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ffmpeg").write_text("#!/bin/sh\ntouch begun; exec sleep 60\n")
+    (tmp_path / "bin/ffmpeg").chmod(0o755)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3] / "workflow")}
+    environment["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    page = subprocess.Popen(
+        [sys.executable, "-m", "sdor", "review", "--port", "0"],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    port = int(page.stdout.readline().split()[0].rstrip("/").rpartition(":")[2])
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", f"/media/gate/{FIRST}/full.mp4")
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    page.send_signal(signal.SIGINT)
+    _, words = page.communicate(timeout=20)
+    assert (page.returncode, words) == (0, "")
+    connection.close()
 
 
 def test_heat_and_curve(shared):

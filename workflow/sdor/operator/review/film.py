@@ -72,10 +72,11 @@ class Films:
 
     Parameters
     ----------
-    folder : temporary, and of this process alone.
+    folder : temporary, and of this process alone. ends : whether nobody is answered any more.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ends: Callable[[], bool] = lambda: False) -> None:
+        self._ends = ends
         self.folder, self._made = folder, OrderedDict[tuple[str, ...], tuple[Path, int]]()
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
         self._at_work = dict[tuple[str, ...], asyncio.Lock]()
@@ -93,15 +94,19 @@ class Films:
         ------
         SdorError : it cannot be made.
         """
+
+        async def left() -> bool:
+            return self._ends() or await gone()
+
         async with self._at_work.setdefault(key, asyncio.Lock()):
             if key not in self._made:
                 async with self._cores:
-                    if await gone():
+                    if await left():
                         return None
                     self._count += 1
                     path = self.folder / f"{self._count}.mp4"
                     try:
-                        if not await _finished(asyncio.ensure_future(make(path)), gone):
+                        if not await _finished(asyncio.ensure_future(make(path)), left):
                             return None
                         self._made[key] = path, path.stat().st_size
                     finally:

@@ -110,7 +110,7 @@ class Camera:
             "camera": self.name,
             "ranking": listing.ranking,
             "round": len(rounds) + 1,
-            "count": f"{count} · round {len(rounds) + 1}",
+            "count": count,
             "labels": labels,
             "earlier": earlier,
             "undo": next(iter(reversed(_actions(self.book.lines()))), ""),

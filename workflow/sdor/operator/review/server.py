@@ -63,12 +63,14 @@ def review(scenes: Sequence[str], host: str, port: int, *, command: Command, lea
     address = f"http://{_shown(host)}:{port}/" + (f"?token={token}" if token else "")
     run = Run(command) if learn else None
     with tempfile.TemporaryDirectory(prefix="sdor-review-") as folder:
-        app = application(cameras, Path(folder), command, run)
+        films = Films(Path(folder), lambda: server.should_exit)
+        app = application(cameras, films, command, run)
         guard = Guard(app, host=host, port=port, token=token)
         config = uvicorn.Config(guard, log_level="error", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
         print(f"{address}  (Ctrl-C ends it; marks are in {FEEDBACK.resolve()})", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
 
 
 def _look_at(cameras: Mapping[str, Camera]) -> None:
@@ -107,16 +109,16 @@ def cameras_of(scenes: Sequence[str], command: Command) -> dict[str, Camera]:
 
 
 def application(
-    cameras: Mapping[str, Camera], folder: Path, command: Command, run: Run | None
+    cameras: Mapping[str, Camera], films: Films, command: Command, run: Run | None
 ) -> Starlette:
     """The page without its guard.
 
     Parameters
     ----------
-    folder : for films. command : that learns from a round, as it is printed.
+    films : that are made. command : that learns from a round, as it is printed.
     run : what runs it, if the page is to.
     """
-    return Starlette(routes=_Page(cameras, folder, command, run).routes(), lifespan=_ending(run))
+    return Starlette(routes=_Page(cameras, films, command, run).routes(), lifespan=_ending(run))
 
 
 def _ending(run: Run | None) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
@@ -134,10 +136,10 @@ class _Page:
     """What is answered."""
 
     def __init__(
-        self, cameras: Mapping[str, Camera], folder: Path, command: Command, run: Run | None
+        self, cameras: Mapping[str, Camera], films: Films, command: Command, run: Run | None
     ) -> None:
-        self._cameras, self._command, self._run = cameras, command, run
-        self._films = Films(folder)
+        self._cameras, self._films = cameras, films
+        self._command, self._run = command, run
         loader = jinja2.FileSystemLoader(TEMPLATES)
         self._templates = jinja2.Environment(
             loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
