@@ -119,6 +119,8 @@ NETWORK_THREADS = (
 NETWORK_GPUS = 1 if HAS_GPU else 0
 ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
 COMPUTE = STUDY.compute.as_document()
+# Unasked, a camera keeps what its basis was made with.
+INT8 = ("nncf", "openvino") if STUDY.compute.precision == "int8" else ()
 
 
 wildcard_constraints:

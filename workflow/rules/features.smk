@@ -42,7 +42,7 @@ rule features:
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.features"),
-            "versions": versions_of("torch", "torchvision"),
+            "versions": versions_of("torch", "torchvision", *INT8),
             "clips": clip_names(w.scene),
             "weights": WEIGHTS[w.backbone],
             "compute": COMPUTE,

@@ -47,7 +47,7 @@ rule maps:
     params:
         stage=lambda w: {
             "code": code_of("sdor.method.maps"),
-            "versions": versions_of("numpy", "scikit-learn", "torch", "torchvision"),
+            "versions": versions_of("numpy", "scikit-learn", "torch", "torchvision", *INT8),
             "rates": rates_of(w.scene),
             "weights": WEIGHTS[w.backbone],
             "compute": COMPUTE,

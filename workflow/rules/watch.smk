@@ -28,7 +28,7 @@ rule basis:
         # Not the list of files: what was fitted once stays, so that a new day costs its own only.
         stage=lambda w: {
             "code": code_of("sdor.operator.basis", "sdor.study.cameras"),
-            "versions": versions_of("numpy", "scikit-learn", "torch", "torchvision"),
+            "versions": versions_of("numpy", "scikit-learn", "torch", "torchvision", *INT8),
             "weights": WEIGHTS[WATCHING.backbone],
             "maps": WATCHING.maps.as_document(),
             "size": WATCHING.input_size,
@@ -62,7 +62,7 @@ rule look:
             # What was looked at by other code is looked at again.
             "look": code_of("sdor.operator.look", "sdor.method.maps"),
             "versions": versions_of(
-                "numpy", "av", "opencv-python-headless", "torch", "torchvision"
+                "numpy", "av", "opencv-python-headless", "torch", "torchvision", *INT8
             ),
             "weights": WEIGHTS[WATCHING.backbone],
             "maps": WATCHING.maps.as_document(),

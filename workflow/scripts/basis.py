@@ -2,7 +2,7 @@ from pathlib import Path
 
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import choose_compute
-from sdor.operator.basis import camera_basis, is_int8, write_basis
+from sdor.operator.basis import camera_basis, int8_of, write_basis
 from sdor.running.jobs import job
 from sdor.running.run import began
 from sdor.study.cameras import find_camera
@@ -17,4 +17,4 @@ with job(snakemake, f"basis of {name}") as work:
     camera = find_camera(name, snakemake.config, began())
     maps, size = MapSettings.read(stage["maps"]), stage["size"]
     write_basis(output, camera_basis(camera, backbone, compute, maps, size, tries_int8=auto))
-    work.summary = f"{compute.describe()}{', looks in int8' * is_int8(output)}"
+    work.summary = f"{compute.describe()}{', looks in int8' * bool(int8_of(output))}"

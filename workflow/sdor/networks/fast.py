@@ -56,7 +56,8 @@ class Quantised:
     """
 
     def __init__(self, graph: bytes, weights: bytes, threads: int) -> None:
-        openvino = _imported("openvino")
+        with _quiet():
+            openvino = _imported("openvino")
         self.parts = graph, weights
         core = openvino.Core()
         shared = np.frombuffer(weights, np.uint8)
@@ -70,8 +71,8 @@ class Quantised:
         self._run: Any = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads})
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """What the network makes of uint8 frames (B, H, W, C)."""
-        made: NDArray[Any] = self._run(np.ascontiguousarray(frames.numpy()))[0]
+        """What the network makes of uint8 frames (B, H, W, C), wherever they are: on the CPU."""
+        made: NDArray[Any] = self._run(np.ascontiguousarray(frames.cpu().numpy()))[0]
         return torch.from_numpy(made)
 
     def arrays(self) -> dict[str, NDArray[Any]]:

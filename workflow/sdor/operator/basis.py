@@ -126,9 +126,9 @@ def read_basis(path: Path) -> Basis:
     return {name: one for name, one in _arrays(path).items() if name not in fast.PARTS}
 
 
-def is_int8(path: Path) -> bool:
-    """Whether a network of int8 lies beside a basis (SdorError: the file is damaged)."""
-    return fast.PARTS[0] in _arrays(path)
+def int8_of(path: Path) -> str:
+    """SHA-256 of a basis with a network of int8, "" without one (SdorError: it is damaged)."""
+    return file_sha256(path) if fast.PARTS[0] in _arrays(path) else ""
 
 
 def write_basis(path: Path, basis: Basis) -> None:

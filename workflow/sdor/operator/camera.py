@@ -92,6 +92,11 @@ def _trained(path: Path, weights: Path | None) -> tuple[CameraModel, See]:
         from sdor.operator.basis import looking
 
         basis = archive_of(path.absolute().parent) / "basis.safetensors"
+        if not basis.is_file() or file_sha256(basis) != model.about["int8"]:
+            raise SdorError(
+                f"{basis}: not the basis, with a network of int8, that {path} was trained with; "
+                "copy that file as well, or run the watchlist again"
+            )
         network = looking(backbone, network.stages, basis)
     return model, seeing(network, compute, model.basis)
 
