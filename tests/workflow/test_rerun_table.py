@@ -58,6 +58,18 @@ def clip_added(work):
     write_images(work.folder / "data" / "yard" / "calm3", frames)
 
 
+def sampled(document):
+    document.update(sample_fps=5)
+    for clip in document["clips"]:
+        clip.update(fps=10)
+
+
+def round_finished(work):
+    path = work.folder / "feedback" / "yard" / "round1.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("clip,frame,label\nevent,12,anomaly\n")
+
+
 def line_added(module):
     def edit(work):
         path = work.project / "workflow" / "sdor" / f"{module}.py"
@@ -130,6 +142,8 @@ CHANGES = {
     ),
     "`iterations` 2 → 4": setting("iterations", 4),
     "`feedback.picks` 1 → 2": section("feedback", picks=2),
+    "`feedback.replay` 0 → 1": section("feedback", replay=1),
+    "a round of marks, which `watchlist` alone learns from": round_finished,
     "`evaluation.bootstrap_draws` 100 → 200": section("evaluation", bootstrap_draws=200),
     "a seed added": lambda work: work.configure(seeds=[0, 1]),
     "a competitor left out": lambda work: work.configure(
@@ -141,6 +155,7 @@ CHANGES = {
     ),
     "the scene file: a mask moved": scene(lambda it: it["masks"][0].update(x=8)),
     "the scene file: its clips in another order": scene(lambda it: it["clips"].reverse()),
+    "the scene file: `sample_fps` 5, of clips at 10 frames a second": scene(sampled),
     "a clip added": clip_added,
     "`motion.places` 3 → 2": section("motion", places=2),
     "`motion.fps` 5 → 10": section("motion", fps=10),
