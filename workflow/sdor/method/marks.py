@@ -109,7 +109,8 @@ def read_marks(
         if mark.clip in there
     ]
     if len(rows) < len(held):
-        logger.warning(gone_words(len(held) - len(rows)))
+        gone = gone_words(len(held) - len(rows))
+        logger.warning("%s", gone)
     return pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TYPES.items()}
     )
