@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 # Not workflow.basedir: as a module of another workflow, that is the folder of the other one.
@@ -120,7 +121,9 @@ NETWORK_GPUS = 1 if HAS_GPU else 0
 ENVIRONMENT = str(PROJECT / "envs" / ("cuda.yaml" if HAS_GPU else "cpu.yaml"))
 COMPUTE = STUDY.compute.as_document()
 # Unasked, a camera keeps what its basis was made with.
-INT8 = ("nncf", "openvino") if STUDY.compute.precision == "int8" else ()
+INT8 = [
+    name for name in ("nncf", "openvino") if STUDY.compute.precision == "int8" and find_spec(name)
+]
 
 
 wildcard_constraints:

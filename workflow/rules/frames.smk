@@ -52,7 +52,7 @@ rule frames:
     input:
         unpack(source_of),
     output:
-        frames="results/{scene}/frames/" + STUDY.frames.named("{view}"),
+        frames=f"results/{{scene}}/frames/{STUDY.frames.named('{view}')}",
         times="results/{scene}/frames/{view}/{clip}.parquet",
     log:
         "results/logs/{scene}/frames/{view}/{clip}.log",

@@ -115,7 +115,7 @@ def test_without_the_extra_it_says_what_to_install(store, monkeypatch):
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(fast, "import_module", missing)
-    with pytest.raises(SdorError, match=r"openvino, which is not installed \(pip install 'sdor"):
+    with pytest.raises(SdorError, match=r"openvino, which is not installed \(extra fast"):
         fast.quantised(nn.Identity(), Inputs(store, CPU), np.arange(60))
 
 

@@ -4,7 +4,7 @@ import torch
 
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
-from sdor.networks.passes import Pace, outputs
+from sdor.networks.passes import BatchSize, outputs
 
 CPU = Compute(torch.device("cpu"), bf16=False)
 
@@ -35,25 +35,25 @@ def batches(pace, rate, rows=100_000):
 def test_batches_grow_as_long_as_that_is_faster():
     # Rates measured on a GPU: nothing is gained beyond 256.
     rate = {32: 5225, 64: 8100, 128: 10900, 256: 12700, 512: 12800}
-    sizes = batches(Pace(32, lambda: True), lambda size: rate.get(size, 12_700))
+    sizes = batches(BatchSize(32, lambda: True), lambda size: rate.get(size, 12_700))
     assert sizes[:12] == [32] * 3 + [64] * 3 + [128] * 3 + [256] * 3
     assert set(sizes[12:-1]) == {512}, "as fast, so there it stays"
 
 
 def test_a_size_that_is_slower_is_taken_back():
-    sizes = batches(Pace(32, lambda: True), lambda size: {32: 100, 64: 200}.get(size, 150))
+    sizes = batches(BatchSize(32, lambda: True), lambda size: {32: 100, 64: 200}.get(size, 150))
     assert sizes[:9] == [32] * 3 + [64] * 3 + [128] * 3
     assert set(sizes[9:-1]) == {64}
 
 
 def test_batches_grow_no_further_than_memory_allows():
     room = iter([True, False])
-    sizes = batches(Pace(32, lambda: next(room)), lambda size: size)
+    sizes = batches(BatchSize(32, lambda: next(room)), lambda size: size)
     assert set(sizes[3:-1]) == {64}
 
 
 def test_on_a_cpu_all_batches_have_one_size():
-    assert set(batches(Pace(32), lambda size: size)[:-1]) == {32}
+    assert set(batches(BatchSize(32), lambda size: size)[:-1]) == {32}
 
 
 def test_a_gpu_computes_while_the_result_before_is_used():

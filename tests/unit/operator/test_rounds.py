@@ -68,6 +68,13 @@ def test_moments_of_files_that_came_move_nothing_and_push_nothing_out():
     assert found == {"r": ("rose", 5, 3), "q": ("same", 4, 4), "p": ("left", 3, None)}
 
 
+def test_more_moments_of_files_that_came_than_were_listed_push_nothing_out():
+    now = events(*((f"n{n}", n, n, n) for n in range(1, 7)))
+    now["clip"] = "new"
+    assert moved(changed_ranks(BEFORE[:3], now, clips=({"a"}, {"a", "new"}))) == {}
+    assert moved(changed_ranks(now, BEFORE[:3], clips=({"a", "new"}, {"a"}))) == {}
+
+
 def test_moments_of_files_that_are_gone_did_not_leave_and_others_did_not_come():
     before = BEFORE.assign(clip=["old", "a", "a", "a"])
     now = events(("q", 1, 21, 29), ("s", 2, 61, 69), ("r", 3, 41, 49), ("new", 4, 80, 90))

@@ -37,7 +37,7 @@ def frame_features(
     append_bins : gets the mean of the last map in each quarter of the frame, (B, 4, dims).
     """
     size = BATCH_SIZE[frames.window]
-    if append_bins is None:
+    if layer != "pool":
         features = partial(backbone.features, layer=layer)
         yield from outputs(features, frames, None, size, "features")
         return
@@ -45,8 +45,9 @@ def frame_features(
     if frames.compute.int8 and frames.window == 1:
         looks = quantised(plain, frames, np.arange(len(frames)))
     for values in outputs(looks or plain, frames, None, size, "features"):
-        append_bins(values[:, 1:].astype(np.float16))
-        yield values[:, 0]
+        if append_bins:
+            append_bins(values[:, 1:].astype(np.float16))
+        yield values[:, 0].copy()
 
 
 class _WholeAndBins(nn.Module):

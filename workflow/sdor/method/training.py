@@ -186,7 +186,8 @@ def train(
         done = Done([*done.epochs, took])
         logger.info("epoch %d/%d: loss %.4f", epoch, settings.epochs, mean)
         if checkpoint.due or epoch in (1, settings.epochs):
-            checkpoint.save(scorer, optimiser, done)
+            with inputs.compute.repeatable():
+                checkpoint.save(scorer, optimiser, done)
     return pd.DataFrame(done.epochs, columns=["epoch", "loss", "seconds"])
 
 

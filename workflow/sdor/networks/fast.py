@@ -103,9 +103,15 @@ def quantised(network: nn.Module, inputs: Inputs, rows: IntArray) -> Quantised:
     with _quiet(), TemporaryDirectory() as folder, torch.inference_mode():
         openvino, nncf = _imported("openvino"), _imported("nncf")
         plain = copy.deepcopy(network).float().cpu().eval()
-        model = openvino.convert_model(plain, example_input=torch.from_numpy(frames[:1]))
-        data = nncf.Dataset([frames[one : one + 1] for one in range(len(frames))])
-        model = nncf.quantize(model, data, subset_size=len(frames))
+        try:
+            model = openvino.convert_model(plain, example_input=torch.from_numpy(frames[:1]))
+            data = nncf.Dataset([frames[one : one + 1] for one in range(len(frames))])
+            model = nncf.quantize(model, data, subset_size=len(frames))
+        except Exception as error:  # of which neither has one for all
+            raise SdorError(
+                f"precision: int8: OpenVINO {openvino.__version__} and NNCF {nncf.__version__} "
+                f"cannot make it ({str(error).splitlines()[0]}); set precision: bf16"
+            ) from error
         file = Path(folder, "int8.xml")
         openvino.save_model(model, file)
         graph, weights = file.read_bytes(), file.with_suffix(".bin").read_bytes()
@@ -144,19 +150,21 @@ def _imported(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise SdorError(
-            f"precision: int8 needs {name}, which is not installed (pip install 'sdor[fast]'); "
-            "install it, or set precision: bf16"
+            f"precision: int8 needs {name}, which is not installed (extra fast: "
+            "pip install '.[fast]'); install it, or set precision: bf16"
         ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep both libraries from telling their makers that they are used, from bars and warnings."""
-    before = dict(os.environ)
+    names = ("CI", "NNCF_CI")
+    before = {name: os.environ.get(name) for name in names}
     os.environ.update(CI="true", NNCF_CI="1")
     try:
         with redirect_stdout(StringIO()), warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})

@@ -28,7 +28,7 @@ def outputs(
     same bytes.
     """
     compute, wanted = inputs.compute, np.arange(len(inputs)) if rows is None else rows
-    pace = Pace(size, _room_for_twice(compute) if compute.device.type == "cuda" else None)
+    pace = BatchSize(size, _room_for_twice(compute) if compute.device.type == "cuda" else None)
     waiting: Callable[[], NDArray[Any]] | None = None
     started = last = time.monotonic()
     batches = inputs.batches(pace.share_out(wanted))
@@ -48,7 +48,7 @@ def outputs(
         yield waiting()
 
 
-class Pace:
+class BatchSize:
     """How many rows at a time.
 
     Parameters

@@ -87,7 +87,8 @@ def _trained(path: Path, weights: Path | None) -> tuple[CameraModel, See]:
     compute = choose_compute(**model.about["compute"], threads=threads())
     backbone = load_backbone(weights)
     compute.place(backbone)
-    network = PlaceMaps(backbone, model.method.maps.stages)
+    stages = model.method.maps.stages
+    network = PlaceMaps(backbone, stages)
     if model.about.get("int8"):
         from sdor.operator.basis import looking
 
@@ -97,7 +98,7 @@ def _trained(path: Path, weights: Path | None) -> tuple[CameraModel, See]:
                 f"{basis}: not the basis, with a network of int8, that {path} was trained with; "
                 "copy that file as well, or run the watchlist again"
             )
-        network = looking(backbone, network.stages, basis)
+        network = looking(backbone, stages, basis)
     return model, seeing(network, compute, model.basis)
 
 

@@ -13,6 +13,7 @@ from sdor.operator.likeness import Likeness, Places, described
 from sdor.operator.model import MARGIN, CameraModel, FloatArray
 from sdor.operator.pace import Say
 from sdor.operator.rank import OWN, score_archive
+from sdor.progress import counted
 
 NEAR = 0.5  # s to either side of a marked frame that its mark is about
 STRONGEST = 3  # places of a frame that it is about, at most
@@ -48,8 +49,7 @@ def learn(
     if each:
         labels = np.repeat(marks["label"].to_numpy(np.int8), [len(one) for one in each])
         model = replace(model, marked=Likeness.of(np.concatenate(each), labels))
-    count = f"{len(marks):,} mark{'s' * (len(marks) != 1)}"
-    say(f"camera {model.about['camera']}: learning from {count}")
+    say(f"camera {model.about['camera']}: learning from {counted(len(marks), 'mark')}")
     about = {**{key: one for key, one in model.about.items() if key not in OWN}, **about}
     return score_archive(archive, model, outputs, about=about, say=say)
 

@@ -174,7 +174,8 @@ class MarkBook:
                 text = text[: text.rfind("\n") + 1]
             lines = [mark for _, mark in parsed(text, self.path)]
         self._lines, self._ids = lines, {mark.id for mark in lines}
-        self._read = signature(self.path)
+        # What a reader passed over is cut off by who writes next.
+        self._read = signature(self.path) if mend else None
 
     def _write(self, marks: Sequence[Mark]) -> None:
         """Add lines that outlive a power failure, or none; a file by hand gets all columns."""

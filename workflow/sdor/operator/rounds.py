@@ -13,6 +13,7 @@ from sdor.operator.archive import Archive
 from sdor.operator.learn import learn
 from sdor.operator.model import CameraModel
 from sdor.operator.pace import Say
+from sdor.progress import counted
 from sdor.study.rounds import ROUND, archive_of, newest
 
 COLUMNS = ["event", "change", "before", "now", "clip", "begin", "end"]
@@ -52,8 +53,7 @@ def learn_round(
     scores = learn(archive, CameraModel.load(files[0]), known, outputs, about=about, say=say)
     gone = gone_marks(marks, frames)
     left_out = f"; {gone_words(gone)}" if gone else ""
-    of = f"{len(known):,} mark{'s' * (len(known) != 1)}"
-    return f"{of}, {len(scores):,} frames scored{left_out}"
+    return f"{counted(len(known), 'mark')}, {len(scores):,} frames scored{left_out}"
 
 
 def changes_since(folder: Path) -> pd.DataFrame:
@@ -97,9 +97,9 @@ def remarks_on(folder: Path) -> list[str]:
     before, now = _clips_of(earlier) if earlier else None, _clips_of(folder)
     if before is None or now is None or before == now:
         return words
-    came, gone = len(now - before), len(before - now)
-    moved = [f"{came:,} {'file' if came == 1 else 'files'} came"] if came else []
-    moved += [f"{gone:,} {'file is' if gone == 1 else 'files are'} gone"] if gone else []
+    came, removed = len(now - before), len(before - now)
+    moved = [f"{counted(came, 'file')} came"] if came else []
+    moved += [f"{counted(removed, 'file')} {'is' if removed == 1 else 'are'} gone"] * bool(removed)
     more = "what moved is not by the marks alone, and moments of files in both are compared"
     return [*words, f"{' and '.join(moved)} since the list before: {more}"]
 
@@ -147,7 +147,8 @@ def changed_ranks(
     room = (len(earlier) - len(old)) - (len(listed) - len(same))  # for others, in today's list
     ranks, beyond = sorted(one["rank"] for one in same), len(listed) + 1
     left = dict(zip([*ranks, *range(beyond, beyond + len(old))], old, strict=False))
-    may_leave, may_come = [*left][: len(old) + min(room, 0)], ranks[: len(same) - max(room, 0)]
+    may_leave = [*left][: max(len(old) + min(room, 0), 0)]
+    may_come = ranks[: max(len(same) - max(room, 0), 0)]
     rows = []
     for one in same:
         shared = {

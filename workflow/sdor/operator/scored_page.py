@@ -47,14 +47,25 @@ def require_page(path: Path, others: Iterable[Path | None] = ()) -> None:
     if path.is_dir():
         raise SdorError(f"{path}: is a folder; give a file for the page")
     files = page_files(path)
-    if taken := {*others}.intersection(files):
-        raise SdorError(f"{taken.pop()}: is of the watchlist; give another file")
-    strange = [] if files[1].is_file() else [one for one in files if os.path.lexists(one)]
+    places = {one.absolute() for one in files}
+    if taken := next((one for one in others if one and one.absolute() in places), None):
+        raise SdorError(f"{taken}: is of the watchlist; give another file")
+    strange = [] if _is_ours(files[1]) else [one for one in files if os.path.lexists(one)]
     if strange:
         raise SdorError(
-            f"{strange[0]}: was not made by sdor score (there is no {files[1].name} beside it); "
+            f"{strange[0]}: was not made by sdor score (no {files[1].name} of it lies beside it); "
             "give another file for the page"
         )
+
+
+def _is_ours(events: Path) -> bool:
+    """Whether a file holds what `ScoredPage` keeps, if anything."""
+    try:
+        with events.open(encoding="utf-8") as file:
+            line = next(filter(str.strip, file), None)
+            return line is None or "kind" in json.loads(line)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 class ScoredPage:

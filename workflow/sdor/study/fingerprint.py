@@ -52,14 +52,7 @@ def reached(*modules: str) -> list[str]:
 
 def versions_of(*packages: str) -> dict[str, str]:
     """Installed versions without the local part: 2.13.0+cpu and 2.13.0+cu130 count as one."""
-
-    def version(name: str) -> str:
-        try:
-            return importlib.metadata.version(name).split("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            return ""  # of an extra: a job that needs it says so
-
-    return {name: version(name) for name in packages}
+    return {name: importlib.metadata.version(name).split("+")[0] for name in packages}
 
 
 @cache

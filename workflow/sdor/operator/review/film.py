@@ -59,6 +59,7 @@ async def _succeeds(command: Sequence[str]) -> bool:
     finally:
         if process.returncode is None:
             process.kill()
+            await process.wait()
 
 
 def _source(piece: Span) -> Any:
