@@ -5,6 +5,7 @@ doubtful as well. Nothing stops here because of that: `clips_table` judges it, w
 is known.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -145,8 +146,7 @@ def extract_frames(
     UnreadableError : no frame of the clip can be read, or one is smaller than a mask.
     """
     doubts: list[Doubt] = []
-    times: list[float] = []
-    sampled: list[bool] = []
+    times, sampled = array("d"), bytearray()  # nine bytes a frame: a source may have days of them
     sizes: list[Size] = []  # whenever it changes
 
     def frames() -> Iterator[Frame]:
@@ -172,7 +172,8 @@ def extract_frames(
 
     store_frames(frames(), view, output, quality=quality)
     # Damage and a wrong clock before a range reach into it.
-    return Reading(np.array(times), np.array(sampled), *sizes[0], _told(doubts))
+    kept = np.frombuffer(sampled, dtype=bool)
+    return Reading(np.frombuffer(times), kept, *sizes[0], _told(doubts))
 
 
 def read_clip(clip: Clip, doubts: list[Doubt]) -> Iterator[Picture]:
