@@ -185,7 +185,8 @@ def alone(
     out = {*changes.loc[changes["change"] == "left", "event"]}
     lost = [its for event, its in zip(every["event"], true, strict=True) if its and event in out]
     of, gone = sum(map(bool, true[:SHOWN])), sum(not its & still for its in lost)
-    spread, words = spreads[0] / spreads[1], f"{len(lost)} of {of} ({gone})"
+    spread = spreads[0] / spreads[1] if len(marks) else np.nan
+    words = f"{len(lost)} of {of} ({gone})"
     return {"false": len(marks), "spread": spread, "ranks": ranks, "lost": words}
 
 
@@ -226,10 +227,8 @@ def beyond(scores: pd.DataFrame, marks: pd.DataFrame) -> np.ndarray:
 
 def row(done: Sequence[dict[str, Any]]) -> str:
     """Means of the seeds, with the interval of the mean gain."""
-    mean: dict[str, Any] = {
-        name: np.mean([one[name] for one in done], axis=0)
-        for name in ("marks", "true", "false", "spread", "ranks")
-    }
+    names = ("marks", "true", "false", "spread", "ranks")  # NaN where there is no false alarm
+    mean: Any = {name: np.nanmean([one[name] for one in done], axis=0) for name in names}
     cells = ["{marks:.3g}, {true:.3g}".format(**mean)]
     for each in zip(*(one["gain"] for one in done), strict=True):
         old, new, gains, reasons = zip(*each, strict=True)
