@@ -20,9 +20,10 @@ FRAME = ["scene", "clip", "frame"]
 FINDING = ["scene", "variant", "seed", "row", "way", "metric", "against", "round"]
 VALUES = ["value", "low", "high"]
 # Other processors add up in other orders. Of most scores that changes the seventh digit; nearly
-# singular regressions, optical flow of noise, and trainings on the few frames that were marked make
-# more of it.
-TOLERANCES = {"labels": 0, "del_giorno": 1e-3, "moving": 1e-3, "feedback": 0.1, "": 1e-5}
+# singular regressions, heads on optical flow of noise, and trainings on the few frames that were
+# marked make more of it.
+TOLERANCES = {"labels": 0, "del_giorno": 1e-3, "moving": 5e-3, "feedback": 0.1, "": 1e-5}
+MEASURED_OF_NOISE = 1e-3  # of findings of the variant "moving"
 ROUNDING = 1e-6  # of scores near 0, in another build of torch
 
 
@@ -82,14 +83,15 @@ def findings_of(results: Path) -> pd.DataFrame:
 
 
 def check_scores(results: Path, name: str) -> None:
-    """Labels are equal, scores within TOLERANCES."""
+    """Labels are equal, scores within TOLERANCES of themselves or of their spread."""
     found, expected = scores_of(results), pd.read_csv(EXPECTED / f"{name}-scores.csv")
     assert list(found.columns) == list(expected.columns)
     assert found[FRAME].to_numpy().tolist() == expected[FRAME].to_numpy().tolist()
     for column in expected.columns.drop(FRAME):
         now = found[column].astype("Float64").to_numpy(float, na_value=np.nan)
         limit = next(limit for kind, limit in TOLERANCES.items() if kind in column)
-        near = {"rtol": limit, "atol": ROUNDING if limit else 0, "err_msg": column}
+        spread = limit * expected[column].std() + ROUNDING if limit else 0
+        near = {"rtol": limit, "atol": spread, "err_msg": column}
         np.testing.assert_allclose(now, expected[column], **near)
 
 
@@ -102,7 +104,9 @@ def check_findings(results: Path, name: str, *, rtol: float = 1e-5, atol: float 
     assert gone.empty, f"{len(gone)} findings are gone, the first is {gone[0]}"
     both = expected.add_suffix(" before").join(found.add_suffix(" now"))
     before, now = (both[[f"{one} {when}" for one in VALUES]] for when in ("before", "now"))
-    same = np.isclose(now, before, rtol=rtol, atol=atol, equal_nan=True).all(axis=1)
+    noise = both.index.get_level_values("variant") == "moving"
+    limits = np.where(noise, MEASURED_OF_NOISE, rtol)[:, None]
+    same = np.isclose(now, before, rtol=limits, atol=atol, equal_nan=True).all(axis=1)
     assert same.all(), f"{(~same).sum()} findings differ:\n{both[~same].head(20).to_string()}"
 
 
