@@ -25,7 +25,7 @@ from sdor.method.features import extract_features
 from sdor.method.initial import sp_scores
 from sdor.method.maps import PlaceMaps, raw_maps
 from sdor.method.scorer import Scorer
-from sdor.method.training import epoch_batches, train_steps
+from sdor.method.training import epoch_batches, new_optimiser, train_steps
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute, choose_compute
 from sdor.networks.fast import quantised
@@ -154,7 +154,7 @@ def training(
     settings = TrainingSettings.read(with_defaults(changes, "method"))
     scorer = Scorer(load_backbone(weights))
     compute.place(scorer)
-    optimiser = torch.optim.SGD(scorer.parameters(), lr=settings.learning_rate)
+    optimiser = new_optimiser(scorer, settings, compute)
     half = len(store) // 2
     labels = pd.DataFrame({"row": np.arange(2 * half), "label": [1] * half + [0] * half})
     labels["weight"] = 1 / half

@@ -156,13 +156,7 @@ def train(
     SdorError : the loss is not finite any more, or the GPU has too little memory.
     """
     checkpoint = checkpoint or Checkpoint()
-    optimiser = torch.optim.SGD(
-        [weight for weight in scorer.parameters() if weight.requires_grad],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        fused=inputs.compute.device.type == "cuda",
-    )
+    optimiser = new_optimiser(scorer, settings, inputs.compute)
     done = checkpoint.resume(scorer, optimiser)
     for epoch in track(
         range(len(done.epochs) + 1, settings.epochs + 1), unit="epoch", label="training"
@@ -189,6 +183,19 @@ def train(
             with inputs.compute.repeatable():
                 checkpoint.save(scorer, optimiser, done)
     return pd.DataFrame(done.epochs, columns=["epoch", "loss", "seconds"])
+
+
+def new_optimiser(
+    scorer: Scorer, settings: TrainingSettings, compute: Compute
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent on what is trained; on a GPU, of all weights at once."""
+    return torch.optim.SGD(
+        [weight for weight in scorer.parameters() if weight.requires_grad],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=compute.device.type == "cuda",
+    )
 
 
 def train_steps(
