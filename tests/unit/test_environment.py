@@ -235,7 +235,7 @@ def test_extras_follow_the_command_and_the_machine(bootstrap, tmp_path):
     assert bootstrap.extras_for("demo") == {"npm"}
     (tmp_path / "npm").touch(mode=0o755)
     assert bootstrap.extras_for("doctor") == set()
-    assert bootstrap.extras_for("test") == {"dev", "fast"}
+    assert bootstrap.extras_for("test") == {"dev", "export", "fast"}
 
 
 def test_a_changed_lock_is_installed_again_and_an_unchanged_one_is_not(bootstrap, tmp_path):

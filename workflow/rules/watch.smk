@@ -129,7 +129,7 @@ rule learn:
         **growing(mem_mb=6000, runtime=60),
     params:
         stage={
-            "code": code_of("sdor.operator.rounds"),
+            "code": code_of("sdor.operator.learn"),
             "versions": versions_of("numpy", "scipy"),
         },
     script:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sdor.operator.rounds import learn_round
+from sdor.operator.learn import learn_round
 from sdor.running.jobs import job
 from sdor.running.run import say_line
 

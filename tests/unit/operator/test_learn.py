@@ -1,17 +1,20 @@
 """What is marked as normal falls, with what looks and moves like it; all else stays as it was."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from synthetic_walkers import QUICK as METHOD
 
+import sdor.operator.learn as module
+from sdor.errors import SdorError
 from sdor.files import write_parquet
 from sdor.method.flow import ACROSS, DOWN, FINE
 from sdor.networks.compute import choose_compute
 from sdor.operator.archive import Archive
-from sdor.operator.learn import learn, standing_out
+from sdor.operator.learn import learn, learn_round, standing_out
 from sdor.operator.look import Looks
 from sdor.operator.model import CameraModel
 from sdor.operator.rank import rank
@@ -143,3 +146,21 @@ def test_heat_fades_with_what_was_dismissed(camera, tmp_path):
 def test_a_mark_is_about_what_stands_out():
     frames = np.array([[0.0, 3, 9, 5, 7, 8], [1, 1, 9, 1, 5, 4], [-4, -2, -3, -5, -1, -6]])
     assert [[*np.flatnonzero(one)] for one in standing_out(frames)] == [[2, 4, 5], [2, 4], [4]]
+
+
+def test_a_job_says_how_many_marks_are_gone_and_refuses_a_round_of_none(tmp_path, monkeypatch):
+    clips = pd.DataFrame({"clip": ["gate"], "frames": [9]})
+    archive = SimpleNamespace(read=lambda *_: SimpleNamespace(frames=lambda: clips))
+    monkeypatch.setattr(module, "Archive", archive)
+    monkeypatch.setattr(module, "CameraModel", SimpleNamespace(load=lambda _: None))
+    monkeypatch.setattr(module, "learn", lambda *_, **__: range(1000))
+    write_parquet(tmp_path / "scores.parquet", clips, {})
+    files = tmp_path / "model", tmp_path / "scores.parquet"
+    marks = [tmp_path / "round1.csv", tmp_path / "round2.csv"]
+    marks[0].write_text("id,clip,frame,label\na,gate,3,normal\nb,old,3,normal\nc,old,5,anomaly\n")
+    given = tmp_path / "looks", files, files
+    said = learn_round(marks[:1], *given, about={}, say=print)
+    assert said == "1 mark, 1,000 frames scored; 2 marks are of clips that are gone"
+    marks[1].write_text("clip,frame,label\n")
+    with pytest.raises(SdorError, match=r"round2\.csv: holds no marks"):
+        learn_round(marks, *given, about={}, say=print)

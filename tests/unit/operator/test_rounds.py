@@ -1,14 +1,10 @@
 """What a round of marks moved in a list."""
 
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
 
-import sdor.operator.rounds as module
-from sdor.errors import SdorError
 from sdor.files import write_parquet
-from sdor.operator.rounds import changed_ranks, changes_since, learn_round, remarks_on
+from sdor.operator.rounds import changed_ranks, changes_since, remarks_on
 
 
 def events(*rows, **more):
@@ -117,21 +113,3 @@ def test_a_list_is_held_against_the_last_before_that_is_there(tmp_path, folder, 
     assert len(changes_since(tmp_path / folder)) == (4 if count else 0)
     first = moved(changes_since(tmp_path / folder)).get("s")
     assert first == {0: None, 3: ("new", None, 4), 4: ("same", 4, 4)}[count]
-
-
-def test_a_job_says_how_many_marks_are_gone_and_refuses_a_round_of_none(tmp_path, monkeypatch):
-    clips = pd.DataFrame({"clip": ["gate"], "frames": [9]})
-    archive = SimpleNamespace(read=lambda *_: SimpleNamespace(frames=lambda: clips))
-    monkeypatch.setattr(module, "Archive", archive)
-    monkeypatch.setattr(module, "CameraModel", SimpleNamespace(load=lambda _: None))
-    monkeypatch.setattr(module, "learn", lambda *_, **__: range(1000))
-    write_parquet(tmp_path / "scores.parquet", clips, {})
-    files = tmp_path / "model", tmp_path / "scores.parquet"
-    marks = [tmp_path / "round1.csv", tmp_path / "round2.csv"]
-    marks[0].write_text("id,clip,frame,label\na,gate,3,normal\nb,old,3,normal\nc,old,5,anomaly\n")
-    given = tmp_path / "looks", files, files
-    said = learn_round(marks[:1], *given, about={}, say=print)
-    assert said == "1 mark, 1,000 frames scored; 2 marks are of clips that are gone"
-    marks[1].write_text("clip,frame,label\n")
-    with pytest.raises(SdorError, match=r"round2\.csv: holds no marks"):
-        learn_round(marks, *given, about={}, say=print)

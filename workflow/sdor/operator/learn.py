@@ -1,5 +1,7 @@
 """What an operator's marks teach: the model of a camera, which scores all of its archive anew."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sdor.files import About
+from sdor.files import About, atomic, read_about
+from sdor.method.marks import gone_marks, gone_words, read_marks
 from sdor.operator.archive import Archive
 from sdor.operator.likeness import Likeness, Places, described
 from sdor.operator.model import MARGIN, CameraModel, FloatArray
@@ -18,6 +21,41 @@ from sdor.progress import counted
 NEAR = 0.5  # s to either side of a marked frame that its mark is about
 STRONGEST = 3  # places of a frame that it is about, at most
 LEAST = 0.5  # of the strongest one's strength, which a place has to have: others are ordinary
+
+
+def learn_round(
+    marks: Sequence[Path],
+    looks: Path,
+    files: tuple[Path, Path],
+    outputs: tuple[Path, Path],
+    *,
+    about: About,
+    say: Say,
+) -> str:
+    """Learn from all rounds of marks; returns a line on it.
+
+    Parameters
+    ----------
+    marks : files of the rounds. looks : table of the archive, whose folder lies beside it.
+    files : model and scores without marks. outputs : those of the round; copies, where nothing can
+        be told of what is left of a camera's video.
+
+    Raises
+    ------
+    SdorError : a file is damaged, a line of marks is wrong, or a round holds none.
+    """
+    archive = Archive.read(looks, looks.with_name("looks"))
+    frames = archive.frames()
+    known = read_marks(marks, frames, may_be_empty=False)
+    if failure := read_about(files[1]).get("failure"):
+        for old, new in zip(files, outputs, strict=True):
+            with atomic(new) as temporary:
+                shutil.copyfile(old, temporary)
+        return str(failure)
+    scores = learn(archive, CameraModel.load(files[0]), known, outputs, about=about, say=say)
+    gone = gone_marks(marks, frames)
+    left_out = f"; {gone_words(gone)}" if gone else ""
+    return f"{counted(len(known), 'mark')}, {len(scores):,} frames scored{left_out}"
 
 
 def learn(

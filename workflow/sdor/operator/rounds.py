@@ -1,59 +1,19 @@
-"""What is learnt from rounds of marks, and what that did to the list of a camera's moments."""
+"""What rounds of marks did to the list of a camera's moments."""
 
-import shutil
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sdor.files import About, atomic, read_about, read_parquet
-from sdor.method.marks import gone_marks, gone_words, read_marks
-from sdor.operator.archive import Archive
-from sdor.operator.learn import learn
-from sdor.operator.model import CameraModel
-from sdor.operator.pace import Say
+from sdor.files import read_about, read_parquet
+from sdor.method.marks import gone_words
 from sdor.progress import counted
 from sdor.study.rounds import ROUND, archive_of, newest
 
 COLUMNS = ["event", "change", "before", "now", "clip", "begin", "end"]
 EVENTS = "events.parquet"
 CHANGES = {1: "rose", 0: "same", -1: "fell"}
-
-
-def learn_round(
-    marks: Sequence[Path],
-    looks: Path,
-    files: tuple[Path, Path],
-    outputs: tuple[Path, Path],
-    *,
-    about: About,
-    say: Say,
-) -> str:
-    """Learn from all rounds of marks; returns a line on it.
-
-    Parameters
-    ----------
-    marks : files of the rounds. looks : table of the archive, whose folder lies beside it.
-    files : model and scores without marks. outputs : those of the round; copies, where nothing can
-        be told of what is left of a camera's video.
-
-    Raises
-    ------
-    SdorError : a file is damaged, a line of marks is wrong, or a round holds none.
-    """
-    archive = Archive.read(looks, looks.with_name("looks"))
-    frames = archive.frames()
-    known = read_marks(marks, frames, may_be_empty=False)
-    if failure := read_about(files[1]).get("failure"):
-        for old, new in zip(files, outputs, strict=True):
-            with atomic(new) as temporary:
-                shutil.copyfile(old, temporary)
-        return str(failure)
-    scores = learn(archive, CameraModel.load(files[0]), known, outputs, about=about, say=say)
-    gone = gone_marks(marks, frames)
-    left_out = f"; {gone_words(gone)}" if gone else ""
-    return f"{counted(len(known), 'mark')}, {len(scores):,} frames scored{left_out}"
 
 
 def changes_since(folder: Path) -> pd.DataFrame:
