@@ -636,6 +636,25 @@ def test_a_finished_round_waits_for_the_next_list_and_the_list_tells_what_moved(
     assert [one["marked"] for one in shown["events"]].count("anomaly") == 1
 
 
+def test_a_damaged_list_before_is_said_and_hides_nothing(
+    tmp_path, write_video, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    watch = write_camera(tmp_path, write_video)
+    write_list(watch, events_of(3), round_number=1)
+    (tmp_path / "feedback/gate").mkdir(parents=True)
+    (tmp_path / "feedback/gate/round1.csv").write_text("clip,frame,label\nday,1,normal\n")
+    (watch / "events.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(server, "_listen", lambda *_: (_ for _ in ()).throw(SdorError("enough")))
+    assert main(["review"]) == 1
+    words = "results/gate/watch/events.parquet: the list before cannot be read"
+    assert f"sdor: camera gate: {words}" in capsys.readouterr().err
+    with served(tmp_path, "gate") as port:
+        status, _, answer = asked(port, "/list?camera=gate")
+        assert (status, len(json.loads(answer)["events"])) == (200, 3)
+        assert words in json.loads(answer)["news"][1]
+
+
 def test_a_run_is_the_printed_command_one_at_a_time(tmp_path, write_video):
     write_camera(tmp_path, write_video)
     code = "import sys, time; open(sys.argv[1], 'a').write('x');"

@@ -113,3 +113,13 @@ def test_a_list_is_held_against_the_last_before_that_is_there(tmp_path, folder, 
     assert len(changes_since(tmp_path / folder)) == (4 if count else 0)
     first = moved(changes_since(tmp_path / folder)).get("s")
     assert first == {0: None, 3: ("new", None, 4), 4: ("same", 4, 4)}[count]
+
+
+def test_a_list_before_that_is_damaged_is_none_and_said(tmp_path):
+    damaged = tmp_path / "watch/events.parquet"
+    for folder in (damaged.parent, tmp_path / "watch/round1"):
+        write_parquet(folder / "events.parquet", BEFORE, {"gone": 0})
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert changes_since(tmp_path / "watch/round1").empty
+    (words,) = remarks_on(tmp_path / "watch/round1")
+    assert words == f"{damaged}: the list before cannot be read: what moved since is not told"

@@ -240,6 +240,20 @@ def test_a_round_that_moved_nothing_says_so(gate, tmp_path):
     assert "<p>Since the last round of marks: nothing moved</p>" in outputs[0].read_text()
 
 
+def test_a_damaged_list_before_stops_no_page(gate, tmp_path):
+    scene, watch = gate
+    folder = watch / "round1"
+    folder.mkdir()
+    for name in ("events.parquet", "heat.npy", "scores.parquet"):
+        (folder / name).write_bytes((watch / name).read_bytes())
+    (watch / "events.parquet").write_bytes(b"PAR1")
+    outputs = tmp_path / "gate.html", tmp_path / "gate.csv"
+    write_watchlist([scene], [folder], outputs, lead=3.0, settings={})
+    page = outputs[0].read_text()
+    assert "watch/events.parquet: the list before cannot be read: what moved" in page
+    assert "since the last round of marks" not in page
+
+
 def test_the_page_of_a_round_says_what_the_marks_moved(gate, tmp_path):
     scene, watch = gate
     spans = {"a": (1, 10), "b": (20, 30), "c": (40, 50), "d": (52, 60)}

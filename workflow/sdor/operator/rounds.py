@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from sdor.errors import SdorError
 from sdor.files import read_about, read_parquet
 from sdor.method.marks import gone_words
 from sdor.progress import counted
@@ -49,10 +50,11 @@ def remarks_on(folder: Path) -> list[str]:
 
     Raises
     ------
-    SdorError : a file is damaged.
+    SdorError : the list itself is damaged.
     """
     gone = read_about(folder / EVENTS).get("gone", 0)
     words = [f"{gone_words(gone)}: nothing is learnt from them"] if gone else []
+    words += filter(None, [damage_before(folder)])
     earlier = list_before(folder)
     before, now = _clips_of(earlier) if earlier else None, _clips_of(folder)
     if before is None or now is None or before == now:
@@ -65,7 +67,22 @@ def remarks_on(folder: Path) -> list[str]:
 
 
 def list_before(folder: Path) -> Path | None:
-    """The folder of the list before that of a round, if one is there."""
+    """The folder of the list before that of a round, if one is there that can be read."""
+    return None if damage_before(folder) else _before(folder)
+
+
+def damage_before(folder: Path) -> str:
+    """What is said where the list before cannot be read, which hinders nothing else."""
+    path = (_before(folder) or folder) / EVENTS
+    try:
+        if path.parent != folder:
+            read_parquet(path), read_about(path)
+    except SdorError:
+        return f"{path}: the list before cannot be read: what moved since is not told"
+    return ""
+
+
+def _before(folder: Path) -> Path | None:
     match = ROUND.fullmatch(folder.name)
     if match is None:
         return None

@@ -21,7 +21,7 @@ from sdor.operator.moments import CHANGED, pieces_of, root_of
 from sdor.operator.pace import duration
 from sdor.operator.page import GROUPS, minute_text
 from sdor.operator.previews import RED, Span, opacity
-from sdor.operator.rounds import changes_since, remarks_on
+from sdor.operator.rounds import changes_since, damage_before, remarks_on
 from sdor.operator.similar import near
 from sdor.operator.watchlist import DONE
 from sdor.study.rounds import ROUND, archive_of, newest
@@ -92,7 +92,7 @@ class Listing:
 
         Raises
         ------
-        SdorError : the list before, or a round of marks, is damaged.
+        SdorError : the list is damaged.
         """
         changes = changes_since(self.folder)
         moved = {one["event"]: _moved(one) for one in changes.to_dict("records")}
@@ -188,6 +188,8 @@ class Listing:
         counts = changes["change"].value_counts()
         some = [f"{counts[one]} {words}" for one, words in MOVED.items() if one in counts]
         lines = [f"After round {self.round}: {', '.join(some) or 'nothing moved'}"]
+        if damage_before(self.folder):
+            lines = [f"After round {self.round}"]
         lines += remarks_on(self.folder)
         for one in changes[changes["change"] != "same"].to_dict("records"):
             name = "Left" if pd.isna(one["now"]) else f"Moment {one['now']}"

@@ -29,6 +29,7 @@ from sdor.operator.review.listing import listed
 from sdor.operator.review.marking import GIVEN, ID, Camera, ConflictError, Wanted
 from sdor.operator.review.run import Command, Run
 from sdor.operator.review.safety import EVERYWHERE, Guard, is_loopback
+from sdor.operator.rounds import damage_before
 from sdor.study.rounds import FEEDBACK
 
 RESULTS = Path("results")
@@ -78,12 +79,14 @@ def _look_at(cameras: Mapping[str, Camera]) -> None:
     faults = list[SdorError]()
     for name, camera in cameras.items():
         try:
-            listing, _ = camera.listing, camera.state
+            listing, _, _ = camera.listing, camera.state, camera.listing.document
         except SdorError as error:
             faults.append(error)
             continue
         if not listing.root.is_dir():
             say(f"camera {name}: no video at {listing.root}; what was made of it is shown alone")
+        if damage := damage_before(listing.folder):
+            say(f"camera {name}: {damage}")
     if len(faults) == len(cameras):
         raise faults[0]
     for fault in faults:
