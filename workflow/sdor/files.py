@@ -154,7 +154,7 @@ def read_array(path: str | Path, rows: int | None = None) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r")
         if rows is not None and len(array) != rows:
-            raise ValueError(f"expected {rows} rows, one a frame, found {len(array)}")
+            raise ValueError(f"expected {rows} rows, as its table has, found {len(array)}")
     except (OSError, ValueError, EOFError) as error:
         raise SdorError(damaged(path, error)) from error
     return array

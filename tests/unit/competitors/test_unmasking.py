@@ -349,7 +349,7 @@ def test_three_tables_with_every_frame_come_out(scene, scores):
 @pytest.mark.parametrize(
     ("bins", "reason"),
     [
-        (np.ones((44, 4, 512)), "expected 45 rows, one a frame, found 44"),
+        (np.ones((44, 4, 512)), "expected 45 rows, as its table has, found 44"),
         (np.ones((45, 4, 64)), "64 features a bin, but unmasking removes 450"),
         (np.full((45, 4, 512), np.nan), "not finite"),
     ],

@@ -518,7 +518,7 @@ def test_a_run_writes_its_file(scene, clips, saliency, tmp_path):
     assert written["settings"]["draws"] == 20
     assert written["all_clips"]["tbdc"]["value"] == 1
     np.save(tmp_path / "saliency.npy", saliency[1:])
-    with pytest.raises(SdorError, match=r"saliency\.npy: .*expected 16 rows, one a frame"):
+    with pytest.raises(SdorError, match=r"saliency\.npy: .*expected 16 rows, as its table has"):
         run()
     (tmp_path / "saliency.npy").write_bytes(b"half a file")
     with pytest.raises(SdorError, match=r"saliency\.npy: damaged or missing file"):

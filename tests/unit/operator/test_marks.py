@@ -139,8 +139,10 @@ def test_a_round_is_finished_with_marks_only_and_overwrites_none(tmp_path):
         path.write_text("by hand")
     book.append([replace(MARK, id="m4")], 3)
     for act in (book.finish, partial(book.append, [replace(MARK, id="m5")])):
-        with pytest.raises(OtherRoundError, match="round 2 is finished already"):
+        with pytest.raises(OtherRoundError, match=r"round 2 is .*/round2\.csv\); round 3 is op"):
             act(2)
+    with pytest.raises(OtherRoundError, match=r"round 4 is not open: .* and round 3 is; put them"):
+        book.finish(4)
     assert book.finish(3) == tmp_path / "round3.csv"
     assert [path.read_text() for path in others] == ["by hand"] * 2
     assert book.rounds() == [*others, tmp_path / "round3.csv"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gc
 import http.client
 import io
 import ipaddress
@@ -349,6 +350,9 @@ def test_nothing_is_left_of_a_film_that_fails_or_that_nobody_waits_for(tmp_path,
         cut.cancel()
         with pytest.raises(asyncio.CancelledError):
             await cut
+        del cut
+        gc.collect()  # frames of what was raised
+        assert len(films._at_work) == 0
         return process
 
     process = asyncio.run(asked_for())
@@ -425,6 +429,9 @@ def test_a_token_is_wanted_from_elsewhere_and_given_once(tmp_path, write_video):
         assert "samesite=strict" in cookie
         given = headers["set-cookie"].partition(";")[0]
         assert asked(port, "/", Cookie=given)[0] == 200
+        for other in ("a,b[]=1", "=", "x=\x01", 'y="\xe4', "a b;;c"):  # of other pages of this host
+            assert asked(port, "/", Cookie=f"{other}; {given}")[0] == 200, other
+            assert asked(port, "/", Cookie=other)[0] == 403, other
         own = {"Host": f"192.168.1.5:{port}", "Cookie": given}
         assert asked(port, "/", **own)[0] == 200
         assert asked(port, "/", Host=f"evil.example:{port}", Cookie=given)[0] == 421
@@ -736,6 +743,8 @@ def test_faults_at_the_start_are_one_line(tmp_path, write_video, monkeypatch, ca
         "sdor: --learn: nobody knows how the list was made; do it once more: "
     )
     assert "no such port" in said("--port", "99999")
+    for host in ("192.0.2.1", "no.such.host.invalid", "2001:db8::1", "a" * 99):
+        assert said("--host", host, "--port", "0").startswith(f"sdor: --host: {host} is no name or")
     (tmp_path / "rec").rename(tmp_path / "elsewhere")
     monkeypatch.setattr(server, "_listen", lambda *_: (_ for _ in ()).throw(SdorError("enough")))
     assert main(["review"]) == 1

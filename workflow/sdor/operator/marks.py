@@ -127,8 +127,18 @@ class MarkBook:
         return finished_rounds(self.folder.name, self.folder.parent)
 
     def _check(self, number: int | None) -> None:
-        if number is not None and number != len(self.rounds()) + 1:
-            raise OtherRoundError(f"round {number} is finished already")
+        now = len(self.rounds()) + 1
+        if number is not None and number < now:
+            raise OtherRoundError(
+                f"round {number} is finished already, as in another tab "
+                f"({self.folder}/round{number}.csv); round {now} is open now: what is not in that "
+                "file, do once more"
+            )
+        if number is not None and number > now:
+            raise OtherRoundError(
+                f"round {number} is not open: files of rounds were taken away from {self.folder}, "
+                f"and round {now} is; put them back, or do it once more"
+            )
 
     @contextmanager
     def _locked(self, *, reading: bool = False) -> Iterator[bool]:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import ffmpeg
 
@@ -80,7 +81,8 @@ class Films:
         self._ends = ends
         self.folder, self._made = folder, OrderedDict[tuple[str, ...], tuple[Path, int]]()
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
-        self._at_work = dict[tuple[str, ...], asyncio.Lock]()
+        # Kept as long as somebody makes a film, or waits for it.
+        self._at_work = WeakValueDictionary[tuple[str, ...], asyncio.Lock]()
         self._count = 0
 
     async def film(
@@ -99,7 +101,8 @@ class Films:
         async def left() -> bool:
             return self._ends() or await gone()
 
-        async with self._at_work.setdefault(key, asyncio.Lock()):
+        lock = self._at_work.setdefault(key, asyncio.Lock())
+        async with lock:
             if key not in self._made:
                 async with self._cores:
                     if await left():

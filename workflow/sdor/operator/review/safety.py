@@ -4,10 +4,10 @@ import ipaddress
 import re
 import secrets
 import socket
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -95,8 +95,8 @@ class Guard:
 
     def _stranger(self, scope: Scope, headers: Headers) -> Response | None:
         """The answer to a browser without the token's cookie."""
-        cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
-        if cookie and self._fits(cookie.value):
+        # As browsers send them: other pages of this host may have cookies of any name.
+        if self._fits(cookie_parser(headers.get("cookie", "")).get(self._cookie, "")):
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if not self._fits(given):

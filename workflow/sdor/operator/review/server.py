@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import secrets
 import shlex
@@ -332,15 +333,28 @@ def _listen(host: str, port: int) -> socket.socket:
     if not host:
         raise SdorError("--host: is empty; give a name or an address of this machine")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening = None
     try:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen()  # so that the address answers as soon as it is printed
-    except (OSError, OverflowError) as error:
-        listening.close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        if listening:
+            listening.close()
+        if isinstance(error, UnicodeError) or _is_of_host(error):
+            raise SdorError(
+                f"--host: {host} is no name or address of this machine; give one, as 127.0.0.1, or "
+                "0.0.0.0 for all"
+            ) from error
         why = error.strerror if isinstance(error, OSError) else "no such port"
         raise SdorError(
             f"{host}:{port}: cannot listen there ({why}); choose another --port"
         ) from error
     return listening
+
+
+def _is_of_host(error: Exception) -> bool:
+    """Whether it is the host that nobody can listen at, not its port."""
+    codes = errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL
+    return isinstance(error, socket.gaierror) or getattr(error, "errno", 0) in codes
