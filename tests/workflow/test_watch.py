@@ -1,6 +1,7 @@
 """From a folder of video to the page of moments, by one command; tomorrow's video costs its own."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -223,11 +224,19 @@ def marks(work, number, *lines):
 def test_what_was_marked_by_hand_is_learnt_once_and_has_the_last_word(watched, tmp_path):
     work = copied(watched, tmp_path)
     dismissed, confirmed = [row for row in moments(work) if row["camera"] == "gate"][:2]
+    seen = work.folder / "results/gate/watch/clips.json"
+    seen.write_text(json.dumps([*json.loads(seen.read_text()), "deleted"]))
     unmarked = {path: path.read_bytes() for path in work.folder.glob("results/gate/watch/*.*")}
     words = zip((dismissed, confirmed), ("normal", "anomaly"), strict=True)
-    marks(work, 1, *(f"{row['clip']},{row['peak_frame']},{label}" for row, label in words))
+    marks(
+        work,
+        1,
+        *(f"{row['clip']},{row['peak_frame']},{label}" for row, label in words),
+        "deleted,9,normal",
+    )
     done = work.run("watchlist")
     assert done.returncode == 0, done.stdout
+    assert "1 mark is of a clip that is gone" in done.stdout
     ran = Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, flags=re.MULTILINE))
     assert ran == Counter(learn=1, **PAGES)
     assert all(path.read_bytes() == content for path, content in unmarked.items())
@@ -242,7 +251,11 @@ def test_what_was_marked_by_hand_is_learnt_once_and_has_the_last_word(watched, t
         near = row["clip"] == dismissed["clip"] and int(row["first"]) <= last
         assert not (near and int(row["last"]) >= first), row
     page = (work.folder / "results/gate/watchlist.html").read_text()
-    for text in ("Marked as anomalies", "<code>sdor review gate</code>"):
+    for text in (
+        "Marked as anomalies",
+        "1 mark is of a clip that is gone: nothing",
+        "<code>sdor review gate</code>",
+    ):
         assert text in page
     assert "Nothing to be done" in work.run("watchlist").stdout
     assert watchlist_command(work.folder) == ["snakemake", *work.command("watchlist")[3:]]

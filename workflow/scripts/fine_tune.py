@@ -8,14 +8,14 @@ from sdor.networks.compute import choose_compute
 from sdor.running.jobs import job
 from sdor.study.settings import TrainingSettings
 
-w, stage = snakemake.wildcards, snakemake.params.stage
-read, marks = snakemake.input, [Path(path) for path in snakemake.input.marks]
+w, stage, read = snakemake.wildcards, snakemake.params.stage, snakemake.input
+marks, output = [*map(Path, read.marks)], Path(snakemake.output.model).parent
 with job(snakemake, f"fine-tuning of {w.scene}/{w.variant}/seed{w.seed}, round {w.round}") as work:
-    labels = labels_of_marks(marks, Path(read.index), stage["neighbours"], stage.get("begins"))
+    labels = labels_of_marks(marks, read.index, stage["neighbours"], stage.get("begins"), output)
     history = train_and_score(
         Sources([Path(path) for path in read.rows], Path(read.index), Path(read.weights)),
         replayed(labels, Path(read.pseudo_labels), stage["replay"]),
-        Path(snakemake.output.model).parent,
+        output,
         replace(TrainingSettings.read(stage["method"]), epochs=stage["epochs"]),
         seed=[int(w.seed), FIRST_ROUND + int(w.round)],
         compute=choose_compute(**stage["compute"], threads=snakemake.threads),

@@ -17,6 +17,7 @@ from sdor.method.marks import (
     lengths_of,
     parsed,
     read_marks,
+    seen_clips,
     widened,
 )
 
@@ -122,6 +123,22 @@ def test_a_page_s_marks_of_clips_that_a_recorder_deleted_are_left_out_and_counte
     assert caplog.messages == ["1 mark is of a clip that is gone"]
     assert gone_marks([tmp_path / "round1.csv"], CLIPS) == 1
     assert gone_words(3) == "3 marks are of clips that are gone"
+
+
+def test_marks_by_hand_of_clips_that_were_seen_once_are_left_out_too(tmp_path):
+    seen = tmp_path / "watch/clips.json"
+    assert seen_clips(seen, ["gate", "old"]) == {"gate", "old"}
+    assert seen_clips(seen, ["yard"]) == {"gate", "old", "yard"}  # another list has been made
+    path = tmp_path / "round1.csv"
+    path.write_text("clip,frame,label\nold,900,anomaly\ngate,3,normal\n")
+    assert labels(read_marks([path], CLIPS, seen_clips(seen, []))) == {("gate", 3): 0}
+    assert gone_marks([path], CLIPS, seen_clips(seen, [])) == 1
+    path.write_text("clip,frame,label\ngate,3,normal\nolt,900,anomaly\n")
+    with pytest.raises(SdorError, match=r"round1\.csv: line 3: clip: there is no olt; mend"):
+        read_marks([path], CLIPS, seen_clips(seen, []))
+    for damaged in ("", "3", "[[]"):
+        seen.write_text(damaged)
+        assert seen_clips(seen, ["gate"]) == {"gate"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from sdor.errors import SdorError
 from sdor.method.feedback import labels_of_marks
+from sdor.method.marks import seen_clips
 from sdor.method.saliency import write_saliency
 from sdor.method.scorer import new_scorer, save_scorer
 from sdor.method.sources import Sources
@@ -120,6 +121,13 @@ def test_what_is_learnt_from_are_the_frames_that_were_marked_in_the_source(train
     path.write_text("id,clip,frame,label\n1,gone,3,normal\n")
     with pytest.raises(SdorError, match=r"round1\.csv: no frame is marked as anomalous or normal"):
         labels_of_marks([path], *given)
+    path.write_text(f"clip,frame,label\ngone,3,normal\n{early}\n")
+    folder = tmp_path / "learnt/round1"
+    with pytest.raises(SdorError, match=r"round1\.csv: line 2: clip: there is no gone"):
+        labels_of_marks([path], *given, folder)
+    seen_clips(tmp_path / "watch/clips.json", ["gone"])  # as the list did that it was marked in
+    labels = labels_of_marks([path], *given, folder)
+    assert {*labels["clip"]} == {"early"}
     path.write_text("clip,frame,label\n")
     with pytest.raises(SdorError, match=r"round1\.csv: holds no marks"):
         labels_of_marks([path], *given)

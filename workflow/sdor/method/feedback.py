@@ -7,7 +7,7 @@ import pandas as pd
 
 from sdor.errors import SdorError
 from sdor.files import read_parquet
-from sdor.method.marks import lengths_of, read_marks, widened
+from sdor.method.marks import SEEN, lengths_of, read_marks, seen_clips, widened
 
 # Random numbers of the rounds follow those of the iterations, of which there are at most 99.
 FIRST_ROUND = 100
@@ -15,9 +15,10 @@ FIRST_ROUND = 100
 
 def labels_of_marks(
     marks_paths: Sequence[Path],
-    index_path: Path,
+    index_path: str | Path,
     neighbours: int,
     begins: Mapping[str, int] | None = None,
+    folder: Path | None = None,
 ) -> pd.DataFrame:
     """What phi is fine-tuned on after round r: all marks so far, those of a label drawn alike.
 
@@ -27,6 +28,7 @@ def labels_of_marks(
     neighbours : frames on either side of a marked one that are taken with it; see `widened`.
     begins : by clip, the number that its first frame has in the marks: those of a watchlist count
         frames of the source. Without, frames of a clip count from 1 there, too.
+    folder : for what is learnt, `learnt/round{n}`; its list is in `watch` beside `learnt`.
 
     Returns
     -------
@@ -39,7 +41,10 @@ def labels_of_marks(
     index = read_parquet(index_path, ["clip", "frame"])
     before = index["clip"].map(begins).to_numpy() - 1 if begins else 0
     index["frame"] += before
-    marks = read_marks(marks_paths, lengths_of(index), may_be_empty=not begins)
+    clips = lengths_of(index)
+    watch = folder.parents[1] / "watch" / SEEN if folder and begins else None
+    seen = seen_clips(watch, clips["clip"]) if watch else frozenset[str]()
+    marks = read_marks(marks_paths, clips, seen, may_be_empty=not begins)
     marks = widened(marks, index, neighbours)
     if marks.empty:
         raise SdorError(

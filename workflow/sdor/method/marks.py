@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from sdor.errors import SdorError
+from sdor.files import read_json, write_json
 from sdor.progress import logger
 
 ANOMALY, NORMAL, SKIP, NONE = "anomaly", "normal", "skip", "none"
@@ -76,32 +77,62 @@ class Mark:
 
 COLUMNS = [field.name for field in fields(Mark)]
 HEADER = ",".join(COLUMNS) + "\n"
+SEEN = "clips.json"  # names of the clips that a camera ever had, beside its table of looks
+
+
+def seen_clips(path: Path, clips: Iterable[str]) -> Set[str]:
+    """Names of the clips that a camera has or once had, of which there may be marks.
+
+    They tell a clip that a recorder deleted from one that never was. So the file outlives what is
+    made anew; without it, a camera has had what it has.
+
+    Parameters
+    ----------
+    path : JSON, a list of names, to which those of `clips` are added.
+
+    Raises
+    ------
+    SdorError : it cannot be written.
+    """
+    try:
+        before = {*map(str, read_json(path))}
+    except (SdorError, TypeError):
+        before = set()
+    found = before | {*clips}
+    if found != before:
+        write_json(path, sorted(found))
+    return found
 
 
 def read_marks(
-    paths: Sequence[Path], clips: pd.DataFrame, *, may_be_empty: bool = True
+    paths: Sequence[Path],
+    clips: pd.DataFrame,
+    seen: Set[str] = frozenset(),
+    *,
+    may_be_empty: bool = True,
 ) -> pd.DataFrame:
     """What can be learnt from rounds of marks: the later round's word about an event or a frame.
 
     Parameters
     ----------
     paths : files of rounds 1 … n. clips : clip and frames of each clip that there is.
+    seen : names of clips that once were there, see `seen_clips`.
     may_be_empty : whether a round may have no line, as where the simulated expert finds nothing.
 
     Returns
     -------
     clip, frame, first and last (frames of the event, or the frame itself), time (s; NaN where it
     is not told), label (1 anomaly, 0 normal), event ("" where it is not told), round (from 1), in
-    the order of rounds and lines. Marks of a page about clips that are gone are left out, and the
-    log says how many.
+    the order of rounds and lines. Marks of clips that are gone, those of a page or of clips that
+    were seen, are left out, and the log says how many.
 
     Raises
     ------
-    SdorError : file, line and reason: a line that cannot be understood, a clip that there is not in
-        a line by hand, a frame that the clip does not have, both labels at one frame, or no line
+    SdorError : file, line and reason: a line that cannot be understood, a clip that there never was
+        in a line by hand, a frame that the clip does not have, both labels at one frame, or no line
         where there is to be one.
     """
-    held = _held(paths, clips, may_be_empty)
+    held = _held(paths, clips, seen, may_be_empty=may_be_empty)
     there = set(clips["clip"])
     rows = [
         {**asdict(mark), "label": LABELS[mark.label], "round": number}
@@ -116,7 +147,7 @@ def read_marks(
     )
 
 
-def gone_marks(paths: Sequence[Path], clips: pd.DataFrame) -> int:
+def gone_marks(paths: Sequence[Path], clips: pd.DataFrame, seen: Set[str] = frozenset()) -> int:
     """How many marks `read_marks` leaves out, because their clips are gone.
 
     Raises
@@ -124,7 +155,7 @@ def gone_marks(paths: Sequence[Path], clips: pd.DataFrame) -> int:
     SdorError : as `read_marks`, but for a round without a line.
     """
     there = set(clips["clip"])
-    return sum(mark.clip not in there for _, mark in _held(paths, clips, may_be_empty=True))
+    return sum(mark.clip not in there for _, mark in _held(paths, clips, seen, may_be_empty=True))
 
 
 def gone_words(count: int) -> str:
@@ -134,14 +165,16 @@ def gone_words(count: int) -> str:
     return f"{count:,} marks are of clips that are gone"
 
 
-def _held(paths: Sequence[Path], clips: pd.DataFrame, may_be_empty: bool) -> list[tuple[int, Mark]]:
+def _held(
+    paths: Sequence[Path], clips: pd.DataFrame, seen: Set[str], *, may_be_empty: bool
+) -> list[tuple[int, Mark]]:
     """Round and mark of all that can be learnt from, of clips that are gone, too."""
     frames = dict(zip(clips["clip"], clips["frames"], strict=True))
     held = dict[str, tuple[int, Mark]]()
     for number, path in enumerate(paths, start=1):
         lines = [*parsed(text_of(path), path)]
         for line, mark in lines:
-            _check_known(f"{path}: line {line}", mark, frames)
+            _check_known(f"{path}: line {line}", mark, frames, seen)
         if not lines and not may_be_empty:
             raise SdorError(
                 f"{path}: holds no marks; write some into it ({','.join(NEEDED)} are enough), or "
@@ -326,10 +359,10 @@ def _seconds(cell: str, where: str) -> float:
     raise SdorError(f"{where}: time: {cell!r} is no number of seconds")
 
 
-def _check_known(where: str, mark: Mark, frames: Mapping[str, int]) -> None:
-    """Refuse what the clips do not have; a recorder may have deleted what was marked on a page."""
+def _check_known(where: str, mark: Mark, frames: Mapping[str, int], seen: Set[str]) -> None:
+    """Refuse what the clips do not have, nor had; a page names none that there never was."""
     if mark.clip not in frames:
-        if not mark.id:
+        if not mark.id and mark.clip not in seen:
             raise SdorError(
                 f"{where}: clip: there is no {mark.clip}; mend the name, or remove the line"
             )

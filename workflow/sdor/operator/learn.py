@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sdor.files import About, atomic, read_about
-from sdor.method.marks import gone_marks, gone_words, read_marks
+from sdor.method.marks import SEEN, gone_marks, gone_words, read_marks, seen_clips
 from sdor.operator.archive import Archive
 from sdor.operator.likeness import Likeness, Places, described
 from sdor.operator.model import MARGIN, CameraModel, FloatArray
@@ -46,14 +46,15 @@ def learn_round(
     """
     archive = Archive.read(looks, looks.with_name("looks"))
     frames = archive.frames()
-    known = read_marks(marks, frames, may_be_empty=False)
+    seen = seen_clips(looks.with_name(SEEN), frames["clip"])
+    known = read_marks(marks, frames, seen, may_be_empty=False)
     if failure := read_about(files[1]).get("failure"):
         for old, new in zip(files, outputs, strict=True):
             with atomic(new) as temporary:
                 shutil.copyfile(old, temporary)
         return str(failure)
     scores = learn(archive, CameraModel.load(files[0]), known, outputs, about=about, say=say)
-    gone = gone_marks(marks, frames)
+    gone = gone_marks(marks, frames, seen)
     left_out = f"; {gone_words(gone)}" if gone else ""
     return f"{counted(len(known), 'mark')}, {len(scores):,} frames scored{left_out}"
 

@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from sdor.files import About, forget_checkpoint, read_parquet, write_parquet
-from sdor.method.marks import gone_marks, read_marks
+from sdor.method.marks import SEEN, gone_marks, read_marks, seen_clips
 from sdor.method.saliency import localised_scores
 from sdor.method.sources import Sources
 from sdor.networks.compute import Compute
 from sdor.operator.moments import clocks_of, placed_marks, standing_out, write_found
 from sdor.progress import logger
+from sdor.study.rounds import archive_of
 from sdor.study.scenes import Scene
 from sdor.study.settings import EventSettings
 from sdor.video.clock import in_order_of_time, recorded
@@ -98,8 +99,9 @@ def write_paper_moments(
     write_parquet(scores_file, scores[list(NO_SCORES)], about)
     scores["clock"] = clocks_of(scores, clips)
     last = scores.groupby("clip", sort=False)["frame"].max().rename("frames").reset_index()
-    known = read_marks(marks, last) if len(last) else None
-    about = {**about, "gone": gone_marks(marks, last) if len(last) else 0}
+    seen = seen_clips(archive_of(folder) / SEEN, last["clip"])
+    known = read_marks(marks, last, seen) if len(last) else None
+    about = {**about, "gone": gone_marks(marks, last, seen) if len(last) else 0}
     found = standing_out(scores, settings, marks=placed_marks(scores, known))
     heat = np.zeros((len(found), 1, 1), dtype=np.float32)
     if run is not None and len(found):
