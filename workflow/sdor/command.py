@@ -146,7 +146,9 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Score video as it streams by with what was learnt of its camera. Events are "
         "lines of JSON, of which the start, end, gap and skipped are the kinds. What was scored "
         "with this model before, by the ledger beside the file of scores (else of events, else the "
-        "page), is passed over: a line in a crontab keeps up with a recorder.",
+        "page), is passed over: a line in a crontab keeps up with a recorder. A file in a folder "
+        "that cannot be read is told, once, and passed over; where a source that is named itself "
+        "cannot, the exit status is 1, when all else was scored.",
     )
     score.add_argument(
         "sources",

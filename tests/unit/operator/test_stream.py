@@ -223,8 +223,10 @@ def test_what_a_page_is_made_of_is_read_once_by_one_process(tmp_path):
         ScoredPage(tmp_path / "gate.html", "gate")
     page.add(kind="scored", key="k", camera="gate", source="a.mp4", seconds=60.0, remarks=[])
     page.close()
-    page = ScoredPage(tmp_path / "gate.html", "gate")
     events = tmp_path / "gate.html.events"
+    with events.open("a") as file:  # lines of --events, or of nobody
+        file.write('\n{"kind": "end", "id": "a", "source": "a.mp4", "unusual": 1}\n[]\n7')
+    page = ScoredPage(tmp_path / "gate.html", "gate")
     events.write_text("")  # by nobody: what is there is known
     page.add(kind="skipped", source="b.mp4", remarks=["cannot be read"])
     page.close()
@@ -334,6 +336,18 @@ def test_sound_alone_is_skipped_and_the_others_are_scored(results, model, tmp_pa
     assert f"{good.name}: 11 s scored" in said.err
 
 
+def test_a_file_that_was_named_and_cannot_be_read_is_a_fault(
+    results, model, tmp_path, capsys, sound
+):
+    good = sorted((results / "video").iterdir())[0]
+    given = [str(sound), str(good), "--model", str(model), "--events", str(tmp_path / "events")]
+    assert main(["score", *given]) == 1
+    *_, scored, fault = capsys.readouterr().err.splitlines()
+    assert f"{good.name}: 11 s scored" in scored
+    assert fault == f"sdor: all else was scored, not {sound}: no video stream in this file"
+    assert main(["score", *given]) == 0  # it was told once
+
+
 @pytest.mark.parametrize(
     ("source", "changed", "words"),
     [
@@ -346,6 +360,12 @@ def test_sound_alone_is_skipped_and_the_others_are_scored(results, model, tmp_pa
         ("-", {"--watchlist": "no/a"}, "no/a: there is no folder no; make it first"),
         ("-", {"--watchlist": "text.mp4"}, "text.mp4: was not made by sdor score .*; give another"),
         ("-", {"--watchlist": "b"}, "b.csv: was not made by sdor score .*; give another"),
+        ("-", {"--watchlist": ""}, r"\.: is a folder; give a file for the page"),
+        ("-", {"--watchlist": "told"}, "told.events: was not made by .*--watchlist; give another"),
+        ("-", {"--watchlist": "ours"}, "ours.csv: was not made by sdor score .*; give another"),
+        ("-", {"--scores": ""}, r"--scores: \. is a folder; give a file"),
+        ("-", {"--events": ""}, r"--events: \. is a folder; give a file"),
+        ("-", {"--scores": "film"}, "film: holds something else; give another file for the scores"),
         ("-", {"--watchlist": "a", "--events": "a"}, "a: is of the watchlist; give another file"),
         ("-", {"--model": "gone"}, "gone: no such model; snakemake watchlist makes"),
         ("-", {"--model": "text.mp4"}, "text.mp4: damaged"),
@@ -355,14 +375,17 @@ def test_sound_alone_is_skipped_and_the_others_are_scored(results, model, tmp_pa
 )
 def test_faults_are_one_line(model, tmp_path, monkeypatch, capsys, source, changed, words):
     monkeypatch.chdir(tmp_path)
-    for name in ("text.mp4", "b.csv"):
-        Path(name).write_text("no video")
+    there = dict.fromkeys(("text.mp4", "b.csv", "ours.csv"), b"no video")
+    there["told.events"] = b'{"kind": "end", "id": "a", "source": "a.mp4", "model": "b"}\n'
+    there["ours.events"] = b'{"kind": "skipped", "source": "a.mp4", "remarks": []}\n'
+    there["film"] = b"\x00\x00\x00 ftypisom\xff\xfe"
+    there["film.ledger"] = b"[]\n7\nnull\n"
+    for name, content in there.items():
+        Path(name).write_bytes(content)
     given = {"--model": str(model), **changed}
     assert main(["score", source, *(one for pair in given.items() for one in pair)]) == 1
     assert re.search(words, capsys.readouterr().err.splitlines()[-1])
-    assert {one.name: one.read_text() for one in Path().iterdir()} == dict.fromkeys(
-        ("text.mp4", "b.csv"), "no video"
-    )
+    assert {one.name: one.read_bytes() for one in Path().iterdir()} == there
 
 
 def test_a_stream_that_comes_back_leaves_a_gap(results, model, tmp_path, capsys):

@@ -38,7 +38,8 @@ class _Csv(Table):
             self._file = path.open("a+b")
         self.place = self._file.tell()
         self._file.seek(0)
-        if self.place and self._file.readline().decode().strip() != ",".join(COLUMNS):
+        begins = self._file.readline(1000).decode(errors="replace").strip()
+        if self.place and begins != ",".join(COLUMNS):
             raise SdorError(f"{path}: holds something else; give another file for the scores")
         if keep is not None:
             self.place = self._file.truncate(min(keep, self.place))
@@ -145,8 +146,9 @@ class Ledger:
                 entry = json.loads(line)
             except ValueError:  # broken off
                 continue
-            self.keep = entry.get("begins_at")
-            self._known.update(entry.get("scored", ()))
+            if isinstance(entry, dict):
+                self.keep = entry.get("begins_at")
+                self._known.update(entry.get("scored", ()))
 
     def knows(self, key: str) -> bool:
         """Whether that was scored."""

@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,13 @@ from sdor.study.scenes import Clip
 EVERY = 60.0  # seconds between two pages, while video comes
 # What a moment has of the line of its event.
 ALIKE = "camera source group begin end peak first last peak_frame score unusual percentile box"
+# What is kept of each kind.
+KEPT = {
+    "end": ["id", "file", "clock", "preview", "curve", *ALIKE.split()],
+    "scored": ["key", "camera", "source", "seconds", "remarks"],
+    "skipped": ["source", "remarks"],
+}
+TABLE = "event,rank,camera,"  # how a table of moments begins, whatever columns it has besides
 
 
 def page_files(path: Path) -> tuple[Path, Path, Path]:
@@ -50,22 +58,29 @@ def require_page(path: Path, others: Iterable[Path | None] = ()) -> None:
     places = {one.absolute() for one in files}
     if taken := next((one for one in others if one and one.absolute() in places), None):
         raise SdorError(f"{taken}: is of the watchlist; give another file")
-    strange = [] if _is_ours(files[1]) else [one for one in files if os.path.lexists(one)]
-    if strange:
+    page, events, table = files
+    ours = _begins(events, _is_of_page), _begins(table, lambda line: line.startswith(TABLE))
+    strange = [table] if ours[0] and not ours[1] else [] if ours[0] else [events, page, table]
+    if there := next(filter(os.path.lexists, strange), None):
         raise SdorError(
-            f"{strange[0]}: was not made by sdor score (no {files[1].name} of it lies beside it); "
-            "give another file for the page"
+            f"{there}: was not made by sdor score --watchlist; give another file for the page"
         )
 
 
-def _is_ours(events: Path) -> bool:
-    """Whether a file holds what `ScoredPage` keeps, if anything."""
+def _begins(path: Path, is_ours: Callable[[str], bool]) -> bool:
+    """Whether the first line of a file, if there is one, is as it would be of a page."""
     try:
-        with events.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             line = next(filter(str.strip, file), None)
-            return line is None or "kind" in json.loads(line)
-    except (OSError, ValueError, TypeError):
+            return line is None or is_ours(line)
+    except (OSError, ValueError):
         return False
+
+
+def _is_of_page(line: str) -> bool:
+    """Whether a line is of `ScoredPage`; those of `sdor score --events` say less of the same."""
+    entry = json.loads(line)
+    return isinstance(entry, dict) and {*KEPT.get(str(entry.get("kind")), "?")} <= {*entry}
 
 
 class ScoredPage:
@@ -92,10 +107,9 @@ class ScoredPage:
         self._wrong = dict[str, list[str]]()
         self._file = alone(self._files[1])
         for line in self._file:
-            try:
-                self._keep(json.loads(line))
-            except (ValueError, KeyError, TypeError):  # broken off
-                continue
+            with suppress(ValueError):  # broken off
+                if _is_of_page(line):
+                    self._keep(json.loads(line))
 
     def add(self, **found: Any) -> None:
         """Keep an event ("end"), how much of a source was scored, or that it cannot be read.

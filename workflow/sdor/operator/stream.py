@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,7 @@ CLOSED = 10.0  # seconds for which a file of a recorder that is followed has not
 EVERY = 2.0  # seconds between two looks at its folder
 PATIENCE = 30.0  # seconds beyond its length that a file waits for the one that adjoins
 LONGEST_WAIT = 60.0  # seconds until a stream is asked for again
-DOUBTS = 3  # that are told of a source
+DOUBTS = 3  # that are told of a source, and sources that are told at the end
 Camera = tuple[CameraModel, Eye, str]  # the model, what looks, and a digest of the file
 SECRETS = re.compile(r"(?<=://)\S*@")
 PER_DAY = re.compile(r"(\d+)/day")
@@ -81,6 +81,7 @@ class Source:
     clock : local time of its first frame. length, begin : as its file says (s).
     is_live : whether it is seen as it happens. lost : when the connection before it was lost.
     offset : of its first frame in its stretch (s). first, last : times of frames in it (s).
+    is_named : whether it was asked for by its name, not found in a folder.
     frames : that were read. is_whole : whether it was read to its end. remarks : on it.
     """
 
@@ -92,6 +93,7 @@ class Source:
     begin: float = 0.0
     is_live: bool = False
     lost: datetime | None = None
+    is_named: bool = False
     offset: float = 0.0
     first: float = 0.0
     last: float = 0.0
@@ -216,7 +218,7 @@ class Watch:
         self._bar, self._to, self._stop = bar, outputs, stop
         self._started = datetime.now()
         self._written_of: Source | None = None
-        self.scored, self.failures = 0, list[str]()
+        self.scored, self.failures, self.missed = 0, list[str](), list[str]()
         peaks = self._model.about["peaks"] if outputs.page else ()
         self._ordinary = highest_ordinary(np.array([bar.unusual(one) for one in peaks]))
         self._begin_stretch()
@@ -254,6 +256,7 @@ class Watch:
                 about = {"source": source.name, "remarks": [words.removeprefix(f"{source.name}: ")]}
                 self._to.page.add(kind="skipped", **about)
             self.failures.append(words)
+            self.missed += [words] * source.is_named
             say(words)
             if not source.is_live:
                 self._tell(kind="skipped", source=source.name, reason=words)
@@ -437,7 +440,8 @@ def score(wish: Wish) -> None:
     Raises
     ------
     SdorError : no such source, model or weights; an output that is not ours to write, or at which
-        another process is; or nothing of the sources can be read.
+        another process is; or a source that is no folder, or all of one, cannot be read. All else
+        was scored then.
     """
     stop = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
@@ -449,6 +453,9 @@ def score(wish: Wish) -> None:
             raise SdorError(f"{source}: no such file or folder")
     if wish.follow and (len(wish.sources) > 1 or not _can_be_followed(wish.sources[0])):
         raise SdorError("--follow takes one folder, or one address of a stream")
+    for name, path in {"scores": wish.scores, "events": Path(wish.events)}.items():
+        if path and path.is_dir():
+            raise SdorError(f"--{name}: {path} is a folder; give a file")
     if wish.watchlist:
         require_page(wish.watchlist, (wish.scores, Path(wish.events)))
     camera = open_camera(wish.model, wish.weights)
@@ -482,6 +489,9 @@ def score(wish: Wish) -> None:
     ledger.close()
     if watch.failures and not watch.scored and not stop.is_set():
         raise SdorError(f"nothing could be read; the last: {watch.failures[-1]}")
+    if watch.missed and not stop.is_set():
+        more = f"; and {len(watch.missed) - DOUBTS} more" * (len(watch.missed) > DOUBTS)
+        raise SdorError(f"all else was scored, not {'; '.join(watch.missed[:DOUBTS])}{more}")
 
 
 def _can_be_followed(source: str) -> bool:
@@ -494,7 +504,7 @@ def _coming(
     """Sources, and None where what is there is all for now."""
     for given in wish.sources:
         if given == "-":
-            yield Source("-", (), partial(read_stream, Pipe(stop), "-"))
+            yield Source("-", (), partial(read_stream, Pipe(stop), "-"), is_named=True)
         elif "://" in given:
             yield from _connections(given, wish.follow, watch, stop)
         elif wish.follow:
@@ -507,7 +517,8 @@ def _coming(
             if len(new) < len(clips):
                 before = f"{len(clips) - len(new):,} scored before"
                 say(f"{given}: {counted(len(clips), 'file')}, {before}")
-            yield from new
+            is_named = not Path(given).is_dir()
+            yield from (replace(one, is_named=is_named) for one in new)
 
 
 def _clips_of(path: Path, settled: float) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
@@ -570,7 +581,8 @@ def _connections(
     name = SECRETS.sub("", address).partition("?")[0]
     wait, lost = 1.0, None
     while not stop.is_set():
-        source = Source(name, (), partial(read_stream, address, name), is_live=True, lost=lost)
+        opened = partial(read_stream, address, name)
+        source = Source(name, (), opened, is_live=True, lost=lost, is_named=not follow)
         yield source
         yield None
         if not follow:
