@@ -81,6 +81,7 @@ def before_the_chains(finished, tmp_path) -> Workplace:
     return workplace
 
 
+@pytest.mark.nightly
 def test_results_are_those_of_a_local_run(local, finished):
     expected, found = local.content(), finished.content()
     assert found.keys() == expected.keys()

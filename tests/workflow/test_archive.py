@@ -4,10 +4,12 @@ import random
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 from workplace import CONFIG
 
 
+@pytest.mark.nightly
 def test_bad_files_stop_a_benchmark_and_no_archive(lean, write_video):
     data, scenes = lean.folder / "data", lean.folder / "scenes"
     for name in ("gate", "still"):

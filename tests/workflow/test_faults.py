@@ -162,6 +162,7 @@ def small_disk(begun):
     subprocess.run(["umount", "--lazy", str(results)], check=True)
 
 
+@pytest.mark.nightly
 def test_disks_that_are_full_or_read_only_are_named_and_the_same_command_goes_on(
     small_disk, undisturbed
 ):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import psutil
+import pytest
 import yaml
 from workplace import leftovers
 
@@ -45,6 +46,7 @@ def training(process):
     return max(jobs, key=lambda child: child.memory_info().rss)
 
 
+@pytest.mark.nightly
 def test_three_kills_change_nothing(begun, undisturbed):
     first, second = (begun.folder / RUN / f"iteration{t}" for t in (1, 2))
     logs = [begun.folder / f"results/logs/yard/tiny/seed0/iteration{t}/train.log" for t in (1, 2)]
