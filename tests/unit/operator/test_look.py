@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -165,8 +166,26 @@ def test_a_new_day_is_looked_at_alone(camera, eye, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert len([*days.glob("looks/*/*.npz")]) == 3
     assert said[-1].endswith("; 2 files were looked at before")
-    looked_at(first, eye, days)  # what is gone is forgotten
-    assert len([*days.glob("looks/*")]) == 2
+
+
+def test_a_look_outlives_a_disk_that_is_away_and_is_removed_after_a_week(camera, eye, tmp_path):
+    part, watch, said = Scene("gate", camera.root, camera.clips[:1]), tmp_path / "watch", []
+    looked_at(camera, eye, watch)
+    (watch / "looks/.clip9-0.half").mkdir()  # of a killed run
+    looked_at(part, eye, watch, said)
+    words = "camera gate: 2 files are gone; what was seen of them is kept for 7 days: "
+    assert said[-1] == f"{words}nothing is looked at again if they come back"
+    assert len([*(watch / "looks").iterdir()]) == 3
+    looked_at(camera, eye, watch, said)
+    assert said[-1].endswith("3 files were looked at before")
+    assert not [*watch.glob("looks/*/missed")]
+    looked_at(part, eye, watch)
+    early, late = sorted(watch.glob("looks/*/missed"))
+    os.utime(early, (time.time() - 8 * 86_400,) * 2)
+    looked_at(part, eye, watch, said)
+    assert said[-1].startswith("camera gate: 1 file is gone; what was seen of it is kept")
+    assert not early.parent.exists()
+    assert late.exists()
 
 
 def test_a_moved_file_keeps_its_look_and_a_changed_one_does_not(camera, eye, tmp_path):

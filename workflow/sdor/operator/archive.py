@@ -1,8 +1,10 @@
 """What was seen of all video of a camera, a folder a clip: a new day adds to it, and no more."""
 
+import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,6 +29,7 @@ from sdor.files import (
 )
 from sdor.operator.look import Eye, Looks, look
 from sdor.operator.pace import Pace, Say
+from sdor.progress import counted
 from sdor.study.scenes import Clip, Scene
 from sdor.video.clock import in_order_of_time, recorded
 from sdor.video.decode import Declared, declared
@@ -36,6 +39,8 @@ from sdor.video.sampling import ROUNDING
 from sdor.video.timeline import seconds_of
 
 PART = 18_000  # rows of a file: half an hour
+WAIT = 7 * 86_400.0  # s that a look is kept for a clip that is gone
+MISSED = "missed"  # file in a look, as old as the run that first missed its clip
 PIECE = 1 << 20  # bytes at the begin, in the middle and at the end by which a file is known
 
 
@@ -75,13 +80,41 @@ def look_at_camera(
         rows.append({"clip": clip.name, "source": clip.source, **facts, **when})
     table = in_order_of_time(pd.DataFrame(rows))
     write_parquet(output, table, about)
-    kept, failed = set(table["look"]), set(table["clip"][table["look"] == ""])
     folder.mkdir(parents=True, exist_ok=True)
-    for other in folder.iterdir():  # of clips that are gone, or of other settings
-        # What cannot be read now may be there again tomorrow.
-        if other.name not in kept and other.name.rpartition("-")[0] not in failed:
-            shutil.rmtree(other, ignore_errors=True)
+    if missed := _clear(folder, table):
+        are, them, come = ("is", "it", "it comes") if missed == 1 else ("are", "them", "they come")
+        say(
+            f"camera {scene.name}: {counted(missed, 'file')} {are} gone; what was seen of {them} "
+            f"is kept for {WAIT / 86_400:.0f} days: nothing is looked at again if {come} back"
+        )
     return table
+
+
+def _clear(folder: Path, table: pd.DataFrame) -> int:
+    """Remove looks that nobody asks for; returns how many clips are gone whose looks are kept.
+
+    A disk that is away for a while takes its files along, and to look at them again costs hours.
+    """
+    kept, failed = set(table["look"]), set(table["clip"][table["look"] == ""])
+    there, missed = set(table["clip"]), set[str]()
+    for each in folder.iterdir():
+        clip, since = each.name.rpartition("-")[0], each / MISSED
+        if each.name in kept:
+            with contextlib.suppress(OSError):
+                since.unlink(missing_ok=True)
+            continue
+        if clip in failed:  # what cannot be read now may be there again tomorrow
+            continue
+        # What a killed run began, or is of other settings or another content.
+        is_away = not each.name.startswith(".") and clip not in there
+        with contextlib.suppress(OSError):
+            if is_away and not since.exists():
+                since.touch()
+            if is_away and time.time() - since.stat().st_mtime < WAIT:
+                missed.add(clip)
+                continue
+        shutil.rmtree(each, ignore_errors=True)
+    return len(missed)
 
 
 def _looked_at(clip: Clip, eye: Eye, output: Path, threads: int, pace: Pace) -> About:
