@@ -196,6 +196,9 @@ def test_what_a_list_leaves_out_is_said_and_nothing_but_its_command_is_noted(wat
         (work.folder / "feedback" / name / "round1.csv").touch()
     shutil.rmtree(work.folder / "rec/yard")
     noted = work.folder / ".snakemake/sdor/watchlist-command"
+    before = noted.read_bytes()
+    assert work.run("watchlist", "results/gaet/watchlist.html").returncode == 1  # mistyped
+    assert noted.read_bytes() == before
     noted.unlink()
     said = work.run("watchlist", "-n").stdout
     assert not noted.exists()

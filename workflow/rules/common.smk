@@ -22,13 +22,13 @@ from sdor.files import digest_of, file_sha256
 from sdor.progress import counted
 from sdor.running.cluster import ON_CLUSTER
 from sdor.running.gpus import cores_of_each, visible_gpus
-from sdor.running.noted import asks_for_list, note_command, require_videos
+from sdor.running.noted import asks_for_list, is_noted, note_command, require_videos
 from sdor.running.run import (
     STATE,
     began,
     begin,
     faults,
-    is_free,
+    is_of_run,
     one_line_faults,
     pass_on_lines,
     require_writable,
@@ -56,7 +56,9 @@ from sdor.study.study import left_behind, read_study, weights_setting, with_scen
 
 # What Snakemake was called for; its jobs, and workflows that this is a module of, say other words.
 LISTS = (
-    workflow.is_main_process and workflow.modifier.is_main_snakefile() and asks_for_list(sys.argv)
+    Path(workflow.basedir) in (PROJECT, PROJECT / "workflow")
+    and not is_of_run()
+    and asks_for_list(sys.argv)
 )
 if LISTS and not workflow.configfiles and not {"videos", "scenes"} & {*config}:
     with one_line_faults():
@@ -99,7 +101,9 @@ if LISTS:
         # Not in a hook: none is called where nothing is to be done, as where a camera is gone.
         for line in left_behind(STUDY):
             say(line)
-        if not workflow.output_settings.dryrun and is_free():
+        # Else in the hook, when the graph is built: a target that there is not gives no command.
+        is_made = Path("results/watchlist.html").is_file()
+        if is_made and not is_noted() and not workflow.output_settings.dryrun:
             note_command(sys.argv, STUDY.videos)
 
 # On a cluster, and only there, Snakemake has a limit of jobs (--jobs). Each network job asks for a GPU
@@ -212,6 +216,8 @@ def network_threads(wildcards):
 onstart:
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
+        if LISTS:
+            note_command(sys.argv, STUDY.videos)
     if STUDY.videos:
         found = [clip.path for camera in CAMERAS.values() for clip in camera.clips]
         size = sum(os.stat(path).st_size for path in found if os.path.exists(path)) / 1e9

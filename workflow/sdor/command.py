@@ -246,11 +246,11 @@ def _add_review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _review(asked: argparse.Namespace) -> int:
     from sdor.operator.review.run import Command
     from sdor.operator.review.server import review
-    from sdor.running.noted import command_folder, watchlist_command
+    from sdor.running.noted import command_folder, lacking, watchlist_command
 
     # A word for the folder of video is in a command that nobody has noted alone.
     words = watchlist_command(videos="FOLDER")
-    command = Command(words, command_folder(), noted=words == watchlist_command())
+    command = Command(words, command_folder(), words == watchlist_command(), lacking())
     review(asked.scenes, asked.host, asked.port, command=command, learn=asked.learn)
     return 0
 

@@ -32,6 +32,7 @@ from sdor.operator.review.listing import listed
 from sdor.operator.review.marking import Camera
 from sdor.operator.review.run import Command, Run
 from sdor.operator.review.safety import is_loopback
+from sdor.running.noted import note_command
 from sdor.study.scenes import Clip
 
 FIRST, SECOND, THIRD = (f"{place:010x}" for place in (1, 2, 3))
@@ -743,6 +744,10 @@ def test_faults_at_the_start_are_one_line(tmp_path, write_video, monkeypatch, ca
     assert said("--learn").startswith(
         "sdor: --learn: nobody knows how the list was made; do it once more: "
     )
+    note_command(["snakemake", "-s", "../Snakefile", "watchlist"])  # a copy at another depth
+    assert said("--learn").startswith(f"sdor: --learn: {tmp_path.parent}/Snakefile: is not there, ")
+    note_command(["snakemake", "-s", "rec", "watchlist"])
+    assert "no such port" in said("--learn", "--port", "99999")
     assert "no such port" in said("--port", "99999")
     for host in ("192.0.2.1", "no.such.host.invalid", "2001:db8::1", "a" * 99):
         assert said("--host", host, "--port", "0").startswith(f"sdor: --host: {host} is no name or")

@@ -10,6 +10,8 @@ from sdor.running.noted import (
     COMMAND,
     asks_for_list,
     command_folder,
+    is_noted,
+    lacking,
     note_command,
     require_videos,
     watchlist_command,
@@ -26,6 +28,7 @@ from sdor.running.noted import (
 def test_the_command_of_a_watchlist_is_kept_word_by_word(tmp_path, words):
     assert asks_for_list(["/env/bin/snakemake", *words])
     note_command(["/env/bin/snakemake", *words], folder=tmp_path)
+    assert is_noted(tmp_path)
     assert watchlist_command(tmp_path, "/other") == ["snakemake", *words]
 
 
@@ -98,6 +101,36 @@ def test_a_shells_folder_that_is_not_where_the_run_began_is_not_believed(tmp_pat
     assert watchlist_command(tmp_path / "run")[2] == str(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("words", "videos", "missing"),
+    [
+        ("--cores 2 watchlist --config videos=../rec", "../rec", "../rec"),
+        ("-s ../Snakefile watchlist", "", "../Snakefile"),
+        ("-s../Snakefile -c1 watchlist", "", "../Snakefile"),
+        ("--snakefile=../Snakefile watchlist", "", "../Snakefile"),
+        ("-s there watchlist -c1", "there", ""),
+        ("-s there --configfile there ../own.yaml -c1 watchlist", "", "../own.yaml"),
+        ("--configfile=../own.yaml --snakefile there watchlist", "", "../own.yaml"),
+        ("watchlist -c1", "", "Snakefile"),
+    ],
+)
+def test_what_a_command_names_and_a_copy_elsewhere_has_not_is_found(
+    tmp_path, words, videos, missing
+):
+    home = tmp_path / "home/run"
+    copy = tmp_path / "else/where/run"
+    for name in ("there", "Snakefile", "../Snakefile", "../rec", "../own.yaml"):
+        home.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    note_command(["snakemake", *words.split()], videos, home)
+    assert lacking(home) == ""
+    shutil.copytree(home, copy)
+    if missing == "Snakefile":
+        (copy / missing).unlink()
+    assert lacking(copy) == (os.path.normpath(copy / missing) if missing else "")
+    assert lacking(tmp_path) == ""
+
+
 def test_a_list_of_a_folder_of_video_keeps_the_demo_away(tmp_path):
     require_videos(tmp_path)
     words = ["snakemake", "--cores", "8", "watchlist", "--config"]
@@ -114,6 +147,7 @@ def test_without_a_command_that_is_known_one_is_made(tmp_path, content):
     if content is not None:
         os.makedirs(tmp_path / COMMAND.parent)
         (tmp_path / COMMAND).write_text(content)
+    assert not is_noted(tmp_path)
     made = ["snakemake", "--cores", "all", "watchlist"]
     assert watchlist_command(tmp_path) == made
     assert command_folder(tmp_path) == tmp_path

@@ -22,6 +22,9 @@ STAYS = re.compile(
 # Options that would make anew after each round what is there; the last two are followed by names.
 FORCES = ("-F", "--forceall", "-f", "--force")
 FORCES_SOME = ("-R", "--forcerun")
+# Options that are followed by files, and what Snakemake looks for without the first.
+FILES = ("--snakefile", "--configfile", "--configfiles")
+SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 DIRECTORY = re.compile(r"(--directory=|-d=?)(.+)", re.DOTALL)
 
 
@@ -52,6 +55,11 @@ def note_command(argv: Sequence[str], videos: str = "", folder: Path = Path()) -
     write_json(folder / COMMAND, document)
 
 
+def is_noted(folder: Path = Path()) -> bool:
+    """Whether a command of a folder's watchlist is known."""
+    return bool(_noted(folder)[0])
+
+
 def watchlist_command(folder: Path = Path(), videos: str = "") -> list[str]:
     """The command that makes the watchlist of a folder of results as its user did, word by word.
 
@@ -77,6 +85,28 @@ def command_folder(folder: Path = Path()) -> Path:
     """Where the command of a folder of results is run: there, unless its user did elsewhere."""
     begun = _noted(folder)[1]
     return Path(begun) if begun and Path(begun).is_dir() else folder.absolute()
+
+
+def lacking(folder: Path = Path()) -> str:
+    """What the noted command of a folder names and is not there; "" where nothing is missing.
+
+    Its paths are those of the place that it was given at: a copy elsewhere may have none of them.
+    """
+    words, _, videos = _noted(folder)
+    begun, wanted, option = command_folder(folder), list[Path](), ""
+    for word in words[1:]:
+        if word.startswith("-"):
+            option, _, value = re.sub("^-s(=|$)?", "--snakefile=", word).partition("=")
+        else:
+            value = word
+        if value and option in FILES:
+            wanted.append(begun / value)
+            option = option.replace("--snakefile", "")  # the next word is a target
+    if words and not any(re.match("-s|--snakefile", one) for one in words):
+        there = (one for one in SNAKEFILES if (begun / one).is_file())
+        wanted.append(begun / next(there, SNAKEFILES[0]))
+    wanted += [folder / videos] if videos else []
+    return next((os.path.abspath(one) for one in wanted if not one.exists()), "")
 
 
 def require_videos(folder: Path = Path()) -> None:

@@ -127,11 +127,9 @@ def hold() -> bool:
     return bool(locked)
 
 
-def is_free() -> bool:
-    """Whether no other process has the working directory; it is not taken."""
-    file, locked = _locked(LOCK)
-    file.close()
-    return locked is not False
+def is_of_run() -> bool:
+    """Whether this process is a job of a run, which reads the rules, too."""
+    return RUN in os.environ
 
 
 def take_ticket(name: str, log: Path) -> BinaryIO:

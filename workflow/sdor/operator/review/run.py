@@ -17,11 +17,17 @@ LAST = 10.0  # s that a run has to end in
 
 
 class Command(NamedTuple):
-    """A command, word by word, the folder that it is run in, and whether a run has noted it."""
+    """A command, word by word, and the folder that it is run in.
+
+    Attributes
+    ----------
+    noted : whether a run has noted it. lacks : a path that it names and is not there; "" for none.
+    """
 
     words: Sequence[str]
     folder: Path = Path()
     noted: bool = True
+    lacks: str = ""
 
 
 class Run:
@@ -55,7 +61,7 @@ class Run:
                 return
             self._again = False
             self.line, self.failed = "begins", False
-            words, folder, _ = self._command
+            words, folder = self._command[:2]
             if words[0] == "snakemake":
                 words = [sys.executable, "-m", *words]
             try:

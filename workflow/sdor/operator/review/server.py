@@ -59,6 +59,14 @@ def review(scenes: Sequence[str], host: str, port: int, *, command: Command, lea
             "--learn: nobody knows how the list was made; do it once more: "
             f"{shlex.join(command.words)}"
         )
+    if command.lacks:
+        words = (
+            f"{command.lacks}: is not there, and the command of the list names it; make the list "
+        )
+        words += f"once more here, with the paths that there are: {shlex.join(command.words)}"
+        if learn:
+            raise SdorError(f"--learn: {words}")
+        say(words)
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
