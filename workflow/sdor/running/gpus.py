@@ -26,6 +26,7 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = DEVICES) -> int
 def cores_of_each(cores: int, gpus: int) -> int:
     """Cores of each network job: as many run at once as there are GPUs, and never more.
 
-    Fewer run where so few cores cannot be shared otherwise: of 7 cores on 4 GPUs, two each.
+    Fewer run where cores cannot be shared otherwise: of 7 cores on 4 GPUs, two each, as of single
+    ones seven would run. Snakemake lets rules bound jobs by their threads alone.
     """
     return max(cores // gpus, cores // (gpus + 1) + 1)

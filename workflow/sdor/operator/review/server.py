@@ -60,9 +60,7 @@ def review(scenes: Sequence[str], host: str, port: int, *, command: Command, lea
             f"{shlex.join(command.words)}"
         )
     if command.lacks:
-        words = (
-            f"{command.lacks}: is not there, and the command of the list names it; make the list "
-        )
+        words = f"{command.lacks}: is not there, and the command of the list names it; make it "
         words += f"once more here, with the paths that there are: {shlex.join(command.words)}"
         if learn:
             raise SdorError(f"--learn: {words}")
