@@ -132,6 +132,7 @@ def test_the_ensemble_scores_in_a_process_without_this_project(finished, store, 
     assert {metric.key for metric in found.metrics} > {"ours/merged"}
 
 
+@pytest.mark.nightly
 def test_the_store_is_a_view_that_is_made_again_elsewhere_or_later(copy, tmp_path, monkeypatch):
     work = copy()
     before = shown(client_of(work))

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 from workplace import LENGTHS
 
@@ -66,6 +67,7 @@ def test_two_runs_give_the_same_bytes(finished, undisturbed):
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
+@pytest.mark.nightly
 def test_no_label_reaches_a_score(finished, fresh):
     """Without any ground truth and any split, every score has the same bytes."""
     path = fresh.folder / "scenes" / "yard.yaml"
