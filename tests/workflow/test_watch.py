@@ -101,6 +101,10 @@ def test_it_says_what_there_is_and_makes_no_tables(watched):
     work, said = watched
     found = {one[1]: int(one[2]) for one in LOOKED.finditer(said)}
     assert found == {"gate": 4, "yard": 1, "dead": 1}
+    lines = [line for line in said.splitlines() if line.startswith("sdor: look at ")]
+    ends = {line.split()[3].strip(":"): line.partition("; files: ")[2] for line in lines}
+    unread = "1 file cannot be read"
+    assert ends == {"gate": f"4; {unread}", "yard": "1", "dead": f"1; {unread}"}
     assert not (work.folder / "results/tables").exists()
     assert not (work.folder / "mlflow.db").exists()
 
@@ -214,6 +218,9 @@ def test_the_demos_list_does_not_take_the_place_of_another(watched):
     done = subprocess.run(snakemake, cwd=work.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the demo's watchlist would take the place of that of rec, which" in done.stderr
+    snakemake += ["--config", "video=rec"]
+    done = subprocess.run(snakemake, cwd=work.folder, capture_output=True, text=True, check=False)
+    assert "sdor: --config: video: unknown key (did you mean videos?)" in done.stderr
 
 
 def marks(work, number, *lines):

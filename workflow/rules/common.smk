@@ -60,9 +60,7 @@ LISTS = (
     and not is_of_run()
     and asks_for_list(sys.argv)
 )
-if LISTS and not workflow.configfiles and not {"videos", "scenes"} & {*config}:
-    with one_line_faults():
-        require_videos()
+OF_DEMO = not workflow.configfiles and not {"videos", "scenes"} & {*config}
 
 if not workflow.configfiles:
 
@@ -82,6 +80,8 @@ with one_line_faults():
     config.update({key: typed(config[key]) for key in GIVEN})
     with named(FILE, GIVEN):
         asked = read_study(config, FILE, data_root_given="data_root" in GIVEN)
+        if LISTS and OF_DEMO:  # not before: where videos is misspelt, that is said
+            require_videos()
         STUDY = with_scenes(asked, now=began())
     # Only the paper's approach goes the way of scenes with cameras, too.
     FILMED = STUDY.scenes | (STUDY.cameras if STUDY.approach == "paper" else {})

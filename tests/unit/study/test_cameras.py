@@ -197,9 +197,10 @@ def test_a_folder_without_video_is_one_line(folder):
     record(folder, "notes.txt")
     with pytest.raises(SdorError) as caught:
         find_cameras(folder)
-    assert str(caught.value).endswith(
-        "(gate/1.mp4: still being written: left for the next run; "
-        "passed over, as not called like video: notes.txt)"
+    assert str(caught.value) == (
+        f"{folder}: 1 file may still be written: wait a minute, and run the same command again; no "
+        "other video to look at, at any depth (gate/1.mp4: still being written: left for the next "
+        "run; passed over, as not called like video: notes.txt)"
     )
     record(folder, *(f"gate/{number}.mp4" for number in range(9)), text="")
     with pytest.raises(SdorError, match=r"gate/2\.mp4: an empty file; 7 more like these\)$"):

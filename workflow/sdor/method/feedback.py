@@ -44,6 +44,7 @@ def labels_of_marks(
     clips = lengths_of(index)
     watch = folder.parents[1] / "watch" / SEEN if folder and begins else None
     seen = seen_clips(watch, clips["clip"]) if watch else frozenset[str]()
+    # The simulated expert may find nothing; a person who finished a round said something.
     marks = read_marks(marks_paths, clips, seen, may_be_empty=not begins)
     marks = widened(marks, index, neighbours)
     if marks.empty:

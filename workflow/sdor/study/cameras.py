@@ -27,6 +27,7 @@ from sdor.study.sources import (
 )
 
 SETTLED = 60.0  # seconds
+WRITTEN = "still being written: left for the next run"
 # What recorders file video under by its time, and no camera is called: 2026-11-26, 20261126AM,
 # 2026/11/26, 2026-11/26, and hours in them.
 DATES = re.compile(
@@ -135,7 +136,11 @@ def find_cameras(
     if not found:
         said = "; ".join(map(str, lines[:3]))
         said += f"; {len(lines) - 3} more like these" * (len(lines) > 3)
-        raise SdorError(f"{where}: no video to look at, at any depth ({said or 'empty'})")
+        none = "no video"
+        if writing := sum(reason == WRITTEN for reason in left.values()):
+            wait = "may still be written: wait a minute, and run the same command again"
+            none = f"{counted(writing, 'file')} {wait}; no other video"
+        raise SdorError(f"{where}: {none} to look at, at any depth ({said or 'empty'})")
     return Cameras(scenes, tuple(lines))
 
 
@@ -208,7 +213,7 @@ def _unfinished(
             unreadable(one, error)
             continue
         if now - settled < about.st_mtime < end:
-            found[one] = "still being written: left for the next run"
+            found[one] = WRITTEN
         elif not about.st_size:
             found[one] = "an empty file"
     return found
