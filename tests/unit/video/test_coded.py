@@ -1,16 +1,31 @@
 import io
+import json
+import subprocess
+import sys
+import threading
+import time
 import tracemalloc
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from sdor.errors import SdorError
-from sdor.video.frames import View, store_frames
+from sdor.files import METADATA_KEY
+from sdor.networks.compute import choose_compute
+from sdor.networks.inputs import Inputs
+from sdor.study.scenes import Clip
+from sdor.video import frames as module
+from sdor.video.coded import CodedFrames
+from sdor.video.frames import View, extract_clip
 from sdor.video.store import FrameStore
 
 VIEW = View(48, 32)
+store_frames = partial(module.store_frames, quality=80)
 
 
 def pictures(count: int, channels: int = 1) -> np.ndarray:
@@ -153,3 +168,42 @@ def test_a_damaged_frame_is_named_also_by_another_thread(tmp_path, content):
 def write_table(path, table):
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
+
+
+def test_a_clip_that_cannot_be_read_is_kept_as_the_others_are(tmp_path):
+    clip = Clip("a", "video", tmp_path / "a.mp4", "a.mp4")
+    clip.path.write_text("no video")
+    files = tmp_path / "a.arrow", tmp_path / "a.parquet"
+    assert extract_clip(clip, (), VIEW, *files, quality=61).failure
+    about = json.loads(pa.ipc.open_file(files[0]).schema.metadata[METADATA_KEY])
+    assert about["quality"] == 61
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_job_decodes_on_as_many_threads_as_it_was_given(stores, monkeypatch, threads):
+    used = set()
+    decoded = CodedFrames._decoded
+
+    def told(frames, number):
+        used.add(threading.get_ident())
+        time.sleep(0.001)  # so that each has some
+        return decoded(frames, number)
+
+    monkeypatch.setattr(CodedFrames, "_decoded", told)
+    before = torch.get_num_threads()
+    compute = choose_compute("cpu", "fp32", threads)
+    try:
+        [batch] = Inputs(stores[2][1], compute).batches([np.arange(300)])
+    finally:
+        torch.set_num_threads(before)
+    assert len(batch) == 300
+    assert 1 <= len(used) <= threads
+
+
+def test_raw_frames_are_read_and_trained_on_without_opencv():
+    """Nor is what decodes video loaded."""
+    code = "import sys, sdor.method.training, sdor.method.sources, sdor.video.store; "
+    code += "print([one for one in ('cv2', 'av', 'PIL') if one in sys.modules])"
+    here = {"PYTHONPATH": str(Path(module.__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=here, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

@@ -45,6 +45,7 @@ class Inputs:
         self.source = source
         self.compute = compute
         self.window = window
+        self._threads = torch.get_num_threads()  # that a job has been given; see `choose_compute`
         self._resident: Tensor | None = None
         if again and compute.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(compute.device)
@@ -78,12 +79,17 @@ class Inputs:
     def pictures(self, rows: IntArray) -> NDArray[np.uint8]:
         """Rows of stored frames, or of an array of them, as they are."""
         source = self.source
-        return source.gather(rows) if isinstance(source, FrameStore) else source[rows]
+        if isinstance(source, FrameStore):
+            return source.gather(rows, threads=self._threads)
+        return source[rows]
 
     def _read(self, rows: IntArray, window: int) -> Tensor:
         if isinstance(self.source, FrameStore):
-            store = self.source
-            frames = store.gather_windows(rows, window) if window > 1 else store.gather(rows)
+            store, threads = self.source, self._threads
+            if window > 1:
+                frames = store.gather_windows(rows, window, threads=threads)
+            else:
+                frames = store.gather(rows, threads=threads)
             tensor = torch.from_numpy(frames)
         else:
             tensor = torch.from_numpy(self.source[rows])

@@ -31,7 +31,6 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 # Doubts that are told one by one, of each clip.
 TOLD = 5
-QUALITY = 80  # of JPEG, see config/README.md for what it costs
 # Bytes before the frames: how long NumPy's header of any such array is, padded for its growth.
 HEADER = 128
 
@@ -103,7 +102,7 @@ def extract_clip(
     frames: str | Path,
     times: str | Path,
     *,
-    quality: int = QUALITY,
+    quality: int | None = None,
 ) -> Reading:
     """Decode a clip into the file of its frames, and write the table of their times.
 
@@ -117,7 +116,7 @@ def extract_clip(
         found = extract_frames(clip, masks, view, frames, quality=quality)
     except UnreadableError as error:
         found = Reading(np.zeros(0), np.zeros(0, dtype=bool), 0, 0, failure=str(error))
-        store_frames([], view, frames)
+        store_frames([], view, frames, quality=quality)
     about = {"width": found.width, "height": found.height, "failure": found.failure}
     unit = {"time": "s from the source's first frame", "sampled": "whether it is stored"}
     table = pd.DataFrame({"time": found.times, "sampled": found.sampled})
@@ -131,7 +130,7 @@ def extract_frames(
     view: View,
     output: str | Path,
     *,
-    quality: int = QUALITY,
+    quality: int | None = None,
 ) -> Reading:
     """Decode a clip once into a file of the frame store.
 
@@ -214,7 +213,7 @@ def holds_frames(clips: Iterable[Clip], least: int) -> bool:
 
 
 def store_frames(
-    frames: Iterable[Frame], view: View, output: str | Path, *, quality: int = QUALITY
+    frames: Iterable[Frame], view: View, output: str | Path, *, quality: int | None = None
 ) -> int:
     """Write pictures as a file of the frame store; returns how many there were.
 
@@ -226,10 +225,12 @@ def store_frames(
     ----------
     frames : uint8 (height, width, channels), 1 channel or 3.
     output : an `.npy` file of shape [frames, height, width, channels], uint8; or one that is called
-        `.arrow`, in which each frame is a JPEG of that quality.
+        `.arrow`, in which each frame is a JPEG.
+    quality : of the JPEGs, up to 100.
     """
     pictures = (resized(frame, view) for frame in frames)
     if Path(output).suffix == CODED:
+        assert quality is not None, "of JPEG, there is no quality for all"
         return write_coded(pictures, (view.height, view.width), Path(output), quality)
     count, channels = 0, 1
     with atomic(output) as temporary, temporary.open("w+b") as file:

@@ -3,7 +3,6 @@
 Raw frames are a memory-mapped `.npy` file; or they are coded one by one (`sdor.video.coded`).
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
@@ -98,8 +97,12 @@ class FrameStore:
         numbers = [*map(_numbers, self._paths, self.lengths)]
         return pd.DataFrame({"clip": names[self.clip_of], "frame": np.concatenate(numbers)})
 
-    def gather(self, indices: Indices | Sequence[int]) -> Frames:
+    def gather(self, indices: Indices | Sequence[int], *, threads: int = 1) -> Frames:
         """Frames by their number in the store: uint8 [len(indices), height, width, channels].
+
+        Parameters
+        ----------
+        threads : that decode, where frames are coded.
 
         Raises
         ------
@@ -115,8 +118,9 @@ class FrameStore:
                 here = places[clips == clip]
                 frames[here] = self._opened(self._paths[clip])[self.frame_of[rows[here]]]
 
-        if self._coded and len(rows) > PIECE:
-            list(_decoders().map(read, np.array_split(order, min(_cores(), len(rows) // PIECE))))
+        shares = min(threads, len(rows) // PIECE)
+        if self._coded and shares > 1:
+            list(_decoders(threads).map(read, np.array_split(order, shares)))
         else:
             read(order)
         return frames
@@ -133,14 +137,16 @@ class FrameStore:
         windows: Rows = rows[:, np.newaxis] + np.arange(frames) - frames // 2
         return windows.clip(first[:, np.newaxis], last[:, np.newaxis])
 
-    def gather_windows(self, indices: Indices | Sequence[int], frames: int = WINDOW) -> Frames:
+    def gather_windows(
+        self, indices: Indices | Sequence[int], frames: int = WINDOW, *, threads: int = 1
+    ) -> Frames:
         """Windows around each index: uint8 [len(indices), frames, height, width, channels].
 
         Frames that windows share are read once.
         """
         windows = self.window_rows(indices, frames)
         wanted, position = np.unique(windows, return_inverse=True)
-        return self.gather(wanted)[position.reshape(windows.shape)]
+        return self.gather(wanted, threads=threads)[position.reshape(windows.shape)]
 
     def _valid(self, indices: Indices | Sequence[int]) -> Rows:
         rows = np.asarray(indices, dtype=np.int64)
@@ -161,16 +167,9 @@ def _numbers(path: Path, count: int) -> Rows:
 
 
 @cache
-def _decoders() -> ThreadPoolExecutor:
+def _decoders(threads: int) -> ThreadPoolExecutor:
     """The threads that decode, of all stores."""
-    return ThreadPoolExecutor(_cores(), "frames")
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return ThreadPoolExecutor(threads, "frames")
 
 
 def _opened(path: Path) -> Frames | CodedFrames:
