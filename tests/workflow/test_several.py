@@ -9,6 +9,7 @@ import yaml
 from referee import check_findings, check_scores
 from workplace import CONFIG, Workplace, write_images
 
+pytestmark = pytest.mark.nightly
 SCENES = {
     "yard": {
         "root": "yard",
