@@ -185,9 +185,7 @@ def train(
     return pd.DataFrame(done.epochs, columns=["epoch", "loss", "seconds"])
 
 
-def new_optimiser(
-    scorer: Scorer, settings: TrainingSettings, compute: Compute
-) -> torch.optim.Optimizer:
+def new_optimiser(scorer: Scorer, settings: TrainingSettings, compute: Compute) -> torch.optim.SGD:
     """Stochastic gradient descent on what is trained; on a GPU, of all weights at once."""
     return torch.optim.SGD(
         [weight for weight in scorer.parameters() if weight.requires_grad],

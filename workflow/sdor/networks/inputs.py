@@ -84,13 +84,11 @@ class Inputs:
         return source[rows]
 
     def _read(self, rows: IntArray, window: int) -> Tensor:
-        if isinstance(self.source, FrameStore):
-            store, threads = self.source, self._threads
-            if window > 1:
-                frames = store.gather_windows(rows, window, threads=threads)
-            else:
-                frames = store.gather(rows, threads=threads)
-            tensor = torch.from_numpy(frames)
+        if isinstance(self.source, FrameStore) and window > 1:
+            windows = self.source.gather_windows(rows, window, threads=self._threads)
+            tensor = torch.from_numpy(windows)
+        elif isinstance(self.source, FrameStore):
+            tensor = torch.from_numpy(self.source.gather(rows, threads=self._threads))
         else:
             tensor = torch.from_numpy(self.source[rows])
             if tensor.dtype == torch.uint16:
