@@ -61,6 +61,7 @@ def test_metrics_say_what_they_came_from(finished):
     assert metrics["rows"]["initial"]["merged"]["value"] > 0.9
 
 
+@pytest.mark.nightly
 def test_two_runs_give_the_same_bytes(finished, undisturbed):
     ours, theirs = undisturbed.content(), finished.content()
     assert len(ours) == 11

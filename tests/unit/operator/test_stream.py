@@ -379,7 +379,7 @@ def test_faults_are_one_line(model, tmp_path, monkeypatch, capsys, source, chang
     there["told.events"] = b'{"kind": "end", "id": "a", "source": "a.mp4", "model": "b"}\n'
     there["ours.events"] = b'{"kind": "skipped", "source": "a.mp4", "remarks": []}\n'
     there["film"] = b"\x00\x00\x00 ftypisom\xff\xfe"
-    there["film.ledger"] = b"[]\n7\nnull\n"
+    there["film.ledger"] = b'[]\n7\nnull\n{"scored": 5}\n{"begins_at": []}\n'
     for name, content in there.items():
         Path(name).write_bytes(content)
     given = {"--model": str(model), **changed}

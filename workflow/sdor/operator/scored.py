@@ -146,9 +146,12 @@ class Ledger:
                 entry = json.loads(line)
             except ValueError:  # broken off
                 continue
-            if isinstance(entry, dict):
-                self.keep = entry.get("begins_at")
-                self._known.update(entry.get("scored", ()))
+            match entry:
+                case {"begins_at": int(at)}:
+                    self.keep = at
+                case {"scored": [*keys]}:
+                    self.keep = None
+                    self._known.update(map(str, keys))
 
     def knows(self, key: str) -> bool:
         """Whether that was scored."""
