@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def features(
 def maps(
     store: FrameStore, weights: Path, folder: Path, compute: Compute, options: argparse.Namespace
 ) -> None:
-    """Maps of places as the workflow makes them: in int8, by torch as it is told, in float32."""
+    """Maps of places in int8, by torch as it is told, the same compiled, and in float32."""
     del folder
     runs = dict[str, Callable[[], None]]()
 
@@ -123,6 +124,14 @@ def maps(
         one.place(backbone)
         network = PlaceMaps(backbone, ("trunk", "top"))
         runs[name] = partial(look, network, Inputs(store, one))
+    if which("g++"):
+        backbone = load_backbone(weights)
+        compute.place(backbone)
+        network, started = PlaceMaps(backbone, ("trunk", "top")), time.perf_counter()
+        network.fast = torch.compile(PlaceMaps(backbone, network.stages))
+        runs["torch, compiled"] = partial(look, network, Inputs(store, compute))
+        runs["torch, compiled"]()
+        print(f"compiling took {time.perf_counter() - started:.1f} s, with a first turn")
     network = PlaceMaps(load_backbone(weights), network.stages)
     frames, started = Inputs(store, compute), time.perf_counter()
     network.fast = quantised(network, frames, np.arange(len(store)))

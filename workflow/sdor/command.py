@@ -124,7 +124,9 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Write the model of a camera with its network as ONNX, if ONNX Runtime gives "
         "what torch gives. It takes the place of the model wherever one is asked for.",
     )
-    export.add_argument("model", type=Path, metavar="MODEL", help="model.safetensors of a camera")
+    export.add_argument(
+        "model", type=Path, metavar="MODEL", help="of the camera: a file, or results/CAMERA/watch"
+    )
     export.add_argument("output", type=Path, metavar="FILE.onnx", help="what is written")
     export.add_argument("--weights", type=Path, metavar="FILE", help="of the network")
     export.set_defaults(run=_export)
@@ -148,7 +150,7 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "with this model before, by the ledger beside the file of scores (else of events, else the "
         "page), is passed over: a line in a crontab keeps up with a recorder. A file in a folder "
         "that cannot be read is told, once, and passed over; where a source that is named itself "
-        "cannot, the exit status is 1, when all else was scored.",
+        "cannot, or nothing at all can be read, the exit status is 1, when all else was scored.",
     )
     score.add_argument(
         "sources",

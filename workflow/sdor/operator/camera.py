@@ -34,6 +34,14 @@ def open_camera(path: Path, weights: Path | None = None) -> tuple[CameraModel, E
     ------
     SdorError : there is no model, it is damaged, or the weights are gone, or others.
     """
+    path = model_file(path)
+    model, see = _exported(path) if path.suffix == ".onnx" else _trained(path, weights)
+    size, fps = model.method.input_size, model.method.maps.fps
+    return model, Eye(see, size, fps, masks_of(model)), file_sha256(path)[:16]
+
+
+def model_file(path: Path) -> Path:
+    """The file of a model, of which its folder may be named (SdorError: it is not there)."""
     if path.is_dir():
         watch = path.absolute()
         feedback = watch.parents[2] / FEEDBACK
@@ -45,9 +53,7 @@ def open_camera(path: Path, weights: Path | None = None) -> tuple[CameraModel, E
             f"{path}: no such model; snakemake watchlist makes one for each camera, "
             "results/CAMERA/watch/model.safetensors"
         )
-    model, see = _exported(path) if path.suffix == ".onnx" else _trained(path, weights)
-    size, fps = model.method.input_size, model.method.maps.fps
-    return model, Eye(see, size, fps, masks_of(model)), file_sha256(path)[:16]
+    return path
 
 
 def masks_of(model: CameraModel) -> tuple[Rectangle, ...]:

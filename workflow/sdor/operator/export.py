@@ -18,8 +18,9 @@ from sdor.files import About, atomic, read_about, read_parquet
 from sdor.method.grid import GRID
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.operator.basis import sample
-from sdor.operator.camera import masks_of, weights_of
+from sdor.operator.camera import masks_of, model_file, weights_of
 from sdor.operator.model import CameraModel
+from sdor.study.rounds import archive_of
 from sdor.study.scenes import Clip, Scene
 
 COMPARED = 32  # frames
@@ -64,8 +65,8 @@ def export(path: Path, output: Path, weights: Path | None = None) -> About:
 
     Parameters
     ----------
-    path : `model.safetensors` of a watchlist. Frames of its archive are compared, or, where its
-        video is gone, random pictures.
+    path : of a watchlist's model, as `open_camera` takes it. Frames of its archive are compared,
+        or, where its video is gone, random pictures.
     weights : see `open_camera`.
 
     Returns
@@ -76,6 +77,7 @@ def export(path: Path, output: Path, weights: Path | None = None) -> About:
     ------
     SdorError : a file is damaged or missing; or what ONNX Runtime gives differs.
     """
+    path = model_file(path)
     model = CameraModel.load(path)
     network = Network(load_backbone(weights_of(path, model, weights)), model).eval()
     of, frames = _frames(path, model)
@@ -115,11 +117,12 @@ def export(path: Path, output: Path, weights: Path | None = None) -> About:
 
 def _frames(path: Path, model: CameraModel) -> tuple[str, NDArray[np.uint8]]:
     """What they are of, and frames as the network sees them: of the archive, or random ones."""
-    size, table = model.method.input_size, path.with_name("looks.parquet")
+    size, watch = model.method.input_size, archive_of(path.absolute().parent)
+    table = watch / "looks.parquet"
     if table.is_file() and (root := read_about(table).get("root")):
         sources = read_parquet(table, ["source"])["source"]
         clips = tuple(Clip(one, "video", Path(root, one), one) for one in sources)
-        scene = Scene(path.parent.name, Path(root), clips, masks=masks_of(model))
+        scene = Scene(watch.parent.name, Path(root), clips, masks=masks_of(model))
         if len(found := sample(scene, size, COMPARED)):
             return "the archive", found
     rng = np.random.default_rng(0)
