@@ -53,7 +53,9 @@ def main() -> None:
         backbone, plain = load_backbone(weights), load_backbone(weights).net.to(compute.device)
         compute.place(backbone)
         scene = Scene("camera", clip.path.parent, (clip,))
-        write_basis(basis, camera_basis(scene, backbone, compute, METHOD.maps, SIZE))
+        auto = options.precision == "auto"
+        found = camera_basis(scene, backbone, compute, METHOD.maps, SIZE, tries_int8=auto)
+        write_basis(basis, found)
         network = looking(backbone, METHOD.maps.stages, basis)
         eye = Eye(seeing(network, compute, read_basis(basis)), SIZE, METHOD.maps.fps)
     rows, motion = [*sampled(read_clip(clip, []), eye)], CellMotion()

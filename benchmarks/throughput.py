@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["features", "maps", "training", "sp"])
     parser.add_argument("--size", type=int, default=224, help="pixels")
-    parser.add_argument("--frames", type=int, default=512)
+    parser.add_argument("--frames", type=int, help="(default: 512, on a GPU 16,384)")
     parser.add_argument("--batch", type=int, default=128, help="of a training step")
     parser.add_argument("--steps", type=int, default=3, help="training steps in a turn")
     parser.add_argument("--turns", type=int, default=5)
@@ -55,6 +55,7 @@ def main() -> None:
         sp(options.turns)
         return
     compute = choose_compute(options.device, options.precision)
+    options.frames = options.frames or (16_384 if compute.device.type == "cuda" else 512)
     print(f"{compute.describe()}, {torch.get_num_threads()} threads, {options.size} px")
     with tempfile.TemporaryDirectory() as folder:
         store = noise(Path(folder), options.frames, options.size)
@@ -81,16 +82,16 @@ def features(
     gpu = compute.device.type == "cuda"
 
     def stage() -> None:
-        target = folder / "features.parquet"
-        extract_features(store, weights, target, layer="pool", compute=compute, about={})
+        target, bins = folder / "features.parquet", folder / "bins.npy"
+        extract_features(store, weights, target, bins=bins, compute=compute, about={})
 
     @torch.inference_mode()
     def bare(batch: int) -> None:
         images = torch.randn(batch, 3, options.size, options.size, device=compute.device)
         images = images.contiguous(memory_format=torch.channels_last)
         with compute.autocast():
-            for _ in range(len(store) // batch):
-                network(images)
+            for begin in range(0, len(store), batch):
+                network(images[: len(store) - begin])
 
     for row in range(len(store)):
         Image.fromarray(store.gather([row])[0, ..., 0]).save(folder / f"{row:06}.png")
@@ -128,14 +129,14 @@ def maps(
         backbone = load_backbone(weights)
         compute.place(backbone)
         network, started = PlaceMaps(backbone, ("trunk", "top")), time.perf_counter()
-        network.fast = torch.compile(PlaceMaps(backbone, network.stages))
+        network.fast = torch.compile(PlaceMaps(backbone, network.stages)).forward
         runs["torch, compiled"] = partial(look, network, Inputs(store, compute))
         runs["torch, compiled"]()
         print(f"compiling took {time.perf_counter() - started:.1f} s, with a first turn")
     network = PlaceMaps(load_backbone(weights), network.stages)
     frames, started = Inputs(store, compute), time.perf_counter()
     network.fast = quantised(network, frames, np.arange(len(store)))
-    print(f"quantising took {time.perf_counter() - started:.1f} s, which is once a scene")
+    print(f"quantising took {time.perf_counter() - started:.1f} s, once for each such pass")
     ours = partial(look, network, frames)
     compare("maps in int8", ours, runs, len(store), options.turns, compute)
 
@@ -171,20 +172,22 @@ def training(
 
     def loop() -> None:
         batches = list(epoch_batches(labels, settings, rng=np.random.default_rng(0)))
-        for _ in train_steps(scorer, inputs, batches, optimiser, settings):
-            pass
+        with compute.repeatable(search=True):
+            for _ in train_steps(scorer, inputs, batches, optimiser, settings):
+                pass
 
     network = Backbone("resnet50").net.train()
     network.fc = torch.nn.Sequential(
         torch.nn.Linear(2048, 100), torch.nn.ReLU(), torch.nn.Linear(100, 1)
     )
     compute.place(network)
-    bare_optimiser = torch.optim.SGD(network.parameters(), lr=settings.learning_rate)
+    bare_optimiser = new_optimiser(network, settings, compute)
     images = torch.randn(options.batch, 3, options.size, options.size, device=compute.device)
     images = images.contiguous(memory_format=torch.channels_last)
     targets = torch.arange(options.batch, device=compute.device).remainder(2).float()
 
     def bare() -> None:
+        torch.backends.cudnn.benchmark = True
         for _ in range(options.steps):
             with compute.autocast():
                 scores = network(images).squeeze(1)

@@ -110,3 +110,10 @@ def test_a_folder_that_cannot_be_had_is_said(folder, caplog):
     folder.touch()
     assert lease(NAMES) == 0
     assert f"{folder}: " in caplog.text
+
+
+def test_what_only_asks_or_is_in_anothers_process_keeps_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    monkeypatch.setattr("sdor.networks.compute.lease", pytest.fail)
+    assert choose_compute(alone=False).device == torch.device("cuda")

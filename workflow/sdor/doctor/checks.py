@@ -186,7 +186,7 @@ def tell_torch(networks: Sequence[str]) -> None:
     from sdor.networks.fetch import ways_to
 
     kept = {name: {way: str(file) for way, file in ways_to(name).items()} for name in networks}
-    about = {"compute": choose_compute().describe(), "cuda": torch.version.cuda or ""}
+    about = {"compute": choose_compute(alone=False).describe(), "cuda": torch.version.cuda or ""}
     print(json.dumps({**about, "kept": kept}))
 
 

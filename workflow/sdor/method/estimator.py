@@ -175,7 +175,8 @@ class SelfTrainedOrdinalRegression(BaseEstimator):  # type: ignore[misc]
         ValueError : an array is not of pictures, or there are too few.
         """
         del y
-        self.method_, self.compute_ = self._method(), choose_compute(self.device, self.precision)
+        self.method_ = self._method()
+        self.compute_ = choose_compute(self.device, self.precision, alone=False)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "weights.safetensors"
             resolve_weights(self.method_.backbone, str(self.weights), file)

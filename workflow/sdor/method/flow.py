@@ -181,15 +181,16 @@ def _batches(
     cv2.setNumThreads(1)  # pairs are shared out among threads, not pixels
     motion, before = CellMotion(), timeline.before(rows, LAG)
 
-    def pair(row: int, earlier: int) -> NDArray[np.float32]:
-        then, now = store.gather([earlier, row])[..., 0]
-        return motion(then, now, timeline.seconds[row] - timeline.seconds[earlier])
-
     starts = range(0, len(rows), ROW_GROUP)
     with ThreadPoolExecutor(threads) as pool:
         for start in track(starts, unit="thousand frames", label="flow"):
             chosen = slice(start, start + ROW_GROUP)
-            yield np.stack([*pool.map(pair, rows[chosen].tolist(), before[chosen].tolist())])
+            pairs = np.stack([before[chosen], rows[chosen]])
+            seen, places = np.unique(pairs, return_inverse=True)  # each is decoded once
+            pictures = store.gather(seen, threads=threads)[..., 0]
+            then, now = ((pictures[at] for at in one) for one in places.reshape(pairs.shape))
+            seconds = np.diff(timeline.seconds[pairs], axis=0)[0]
+            yield np.stack([*pool.map(motion, then, now, seconds.tolist())])
 
 
 def _cells(

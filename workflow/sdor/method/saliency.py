@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from sdor.files import About, atomic
 from sdor.method.scorer import Scorer, load_scorer
-from sdor.method.sources import Rows, Sources
+from sdor.method.sources import Sources
 from sdor.method.training import SCORING_BATCH
 from sdor.networks.backbones import pooled
 from sdor.networks.compute import Compute
 from sdor.networks.feature_table import write_features
 from sdor.networks.inputs import Inputs
 from sdor.networks.passes import outputs
+from sdor.video.store import Rows
 
 
 def write_saliency(

@@ -18,8 +18,6 @@ from sdor.networks.provenance import read_provenance
 from sdor.study.backbones import ARCHITECTURES
 from sdor.video.store import FrameStore
 
-Rows = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Sources:

@@ -19,13 +19,14 @@ from sdor.errors import SdorError
 from sdor.files import CHECKPOINT, About, atomic, digest, digest_of, file_sha256, write_parquet
 from sdor.method.scorer import Scorer, load_scorer, new_scorer, save_scorer
 from sdor.method.scores import write_scores
-from sdor.method.sources import Rows, Sources
+from sdor.method.sources import Sources
 from sdor.networks.backbones import load_backbone
 from sdor.networks.compute import Compute
 from sdor.networks.inputs import Inputs
 from sdor.networks.passes import outputs
 from sdor.progress import logger, track
 from sdor.study.settings import TrainingSettings
+from sdor.video.store import Rows
 
 Batch = tuple[Rows, NDArray[np.float32]]
 OVERHEAD = 0.01  # of the time of a training goes into its checkpoints
@@ -59,7 +60,8 @@ class Checkpoint:
     Parameters
     ----------
     path : of the file; None keeps nothing.
-    fingerprint : of everything that the training follows from; a state with another one is ignored.
+    fingerprint : of what the training follows from but the pixels, which a workflow answers for; a
+        state with another one is ignored.
     """
 
     def __init__(self, path: Path | None = None, fingerprint: str = "") -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -54,8 +55,8 @@ class Compute:
             yield
         except torch.cuda.OutOfMemoryError as error:
             raise SdorError(
-                f"the GPU has too little memory ({str(error).splitlines()[0]}); lower batch_size "
-                "or input_size, or free the GPU"
+                f"the GPU has too little memory ({str(error).splitlines()[0]}); free it of what "
+                "others compute there, or lower input_size, or batch_size where it trains"
             ) from error
         finally:
             torch.use_deterministic_algorithms(before[0])
@@ -65,10 +66,13 @@ class Compute:
         """Begin to copy a result; what comes back waits for the copy, and gives it as an array."""
         if self.device.type != "cuda":
             return made.numpy
-        host = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
-        host.copy_(made, non_blocking=True)
-        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        copied.record()
+        beside, copied = _stream(self.device, "down"), _event()
+        beside.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(beside):
+            host = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
+            host.copy_(made, non_blocking=True)
+            copied.record()
+        made.record_stream(beside)  # its memory is not another tensor's before it is copied
 
         def wait() -> NDArray[Any]:
             copied.synchronize()
@@ -76,12 +80,30 @@ class Compute:
 
         return wait
 
+    def to_device(self, rows: Tensor) -> Callable[[], Tensor]:
+        """Begin to copy a batch, in any thread; what comes back gives it to whoever computes."""
+        if self.device.type != "cuda":
+            return lambda: rows
+        beside, copied = _stream(self.device, "up"), _event()
+        with torch.cuda.stream(beside):
+            there = rows.pin_memory().to(self.device, non_blocking=True)
+            copied.record()
+
+        def wait() -> Tensor:
+            computing = torch.cuda.current_stream(self.device)
+            computing.wait_event(copied)
+            there.record_stream(computing)
+            return there
+
+        return wait
+
     def place(self, network: nn.Module) -> None:
         """Move a network to the device, its convolutions laid out channels last."""
         volumetric = any(isinstance(module, nn.Conv3d) for module in network.modules())
         layout = torch.channels_last_3d if volumetric else torch.channels_last
-        network.to(self.device)
-        network.to(memory_format=layout)  # type: ignore[call-overload]
+        with self.repeatable():  # says a lack of memory in a line
+            network.to(self.device)
+            network.to(memory_format=layout)  # type: ignore[call-overload]
 
     def describe(self) -> str:
         """Words for logs and reports, such as "cpu, bf16"."""
@@ -89,8 +111,10 @@ class Compute:
         return f"{name}, {'bf16' if self.bf16 else 'fp32'}"
 
 
-def choose_compute(device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:
-    """Resolve the config's `device` and `precision` on this machine; a GPU is kept (`devices`).
+def choose_compute(
+    device: str = "auto", precision: str = "auto", threads: int = 0, *, alone: bool = True
+) -> Compute:
+    """Resolve the config's `device` and `precision` on this machine.
 
     Parameters
     ----------
@@ -98,6 +122,8 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
     precision : "auto" (bfloat16 where the hardware multiplies in it), "bf16", "fp32" or "int8" (for
         frozen networks on a CPU; all else is as with "auto").
     threads : CPU threads of torch; 0 leaves its own choice.
+    alone : a GPU is this process's own until it ends, and torch's current one (`devices`); else it
+        is the current one, whoever else computes on it.
 
     Raises
     ------
@@ -109,7 +135,7 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if threads:
         torch.set_num_threads(threads)
-    chosen = _own_gpu() if device == "cuda" else torch.device(device)
+    chosen = _own_gpu() if device == "cuda" and alone else torch.device(device)
     bf16 = precision == "bf16" or (precision != "fp32" and _multiplies_bf16(device))
     return Compute(chosen, bf16, int8=precision == "int8" and device == "cpu")
 
@@ -121,6 +147,17 @@ def _own_gpu() -> torch.device:
     number = lease([str(device.uuid) for device in found])
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
+
+
+@cache
+def _stream(device: torch.device, name: str) -> torch.cuda.Stream:
+    """One beside that which computes; copies up do not wait for those down."""
+    del name
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event()  # type: ignore[no-untyped-call]
 
 
 def _multiplies_bf16(device: str) -> bool:

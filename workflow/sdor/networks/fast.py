@@ -25,8 +25,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from sdor.errors import SdorError
-from sdor.networks.inputs import Inputs, IntArray
+from sdor.networks.inputs import Inputs
 from sdor.progress import logger
+from sdor.video.store import Rows
 
 CALIBRATED = 128  # frames
 COMPARED = 32  # other frames
@@ -89,7 +90,7 @@ class Quantised:
         return cls(graph, weights, threads)
 
 
-def quantised(network: nn.Module, inputs: Inputs, rows: IntArray) -> Quantised:
+def quantised(network: nn.Module, inputs: Inputs, rows: Rows) -> Quantised:
     """A network of int8, from one in torch and rows of the frames that it is to look at.
 
     Raises
@@ -110,7 +111,8 @@ def quantised(network: nn.Module, inputs: Inputs, rows: IntArray) -> Quantised:
         except Exception as error:  # of which neither has one for all
             raise SdorError(
                 f"precision: int8: OpenVINO {openvino.__version__} and NNCF {nncf.__version__} "
-                f"cannot make it ({str(error).splitlines()[0]}); set precision: bf16"
+                f"cannot make it ({(str(error) or type(error).__name__).splitlines()[0]}); "
+                "set precision: bf16"
             ) from error
         file = Path(folder, "int8.xml")
         openvino.save_model(model, file)
@@ -129,9 +131,9 @@ def quantised(network: nn.Module, inputs: Inputs, rows: IntArray) -> Quantised:
     return made
 
 
-def _spaced(rows: IntArray, count: int) -> IntArray:
+def _spaced(rows: Rows, count: int) -> Rows:
     """So many of some rows, or all, from the first to the last."""
-    spaced: IntArray = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+    spaced: Rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
     return spaced
 
 

@@ -4,8 +4,9 @@ All three are rows that are gathered by number into one tensor on the device. Ro
 memory map while the device works on the batch before; on a GPU with room they are kept there whole.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain, pairwise
 from typing import Any
 
@@ -15,11 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sdor.networks.compute import Compute
-from sdor.video.store import FrameStore
+from sdor.video.store import FrameStore, Rows
 
 RESIDENT_SHARE = 0.5  # of the free GPU memory: the rest is for activations
-UPLOADED_ROWS = 4096  # at a time
-IntArray = NDArray[np.int64]
+UPLOADED = 256 << 20  # bytes at a time
 
 
 class Inputs:
@@ -49,13 +49,14 @@ class Inputs:
         self._resident: Tensor | None = None
         if again and compute.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(compute.device)
-            if source.nbytes < RESIDENT_SHARE * free:
-                self._resident = self._upload()
+            with suppress(torch.cuda.OutOfMemoryError):  # another process was faster to take it
+                if len(self) * self._read(np.arange(1), 1).nbytes < RESIDENT_SHARE * free:
+                    self._resident = self._upload()
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def batches(self, batches_of_rows: Iterable[IntArray]) -> Iterator[Tensor]:
+    def batches(self, batches_of_rows: Iterable[Rows]) -> Iterator[Tensor]:
         """Gather each batch of row numbers; the next one is read while this one is in use.
 
         Yields
@@ -69,44 +70,45 @@ class Inputs:
                 yield self._resident[torch.from_numpy(rows).to(self.compute.device)]
             return
         with ThreadPoolExecutor(max_workers=1) as reader:
-            reads = (reader.submit(self._read, rows, self.window) for rows in batches_of_rows)
+            reads = (reader.submit(self._send, rows) for rows in batches_of_rows)
             for read, _following in pairwise(chain(reads, [None])):
                 assert read is not None
                 with self.compute.repeatable():  # says a lack of memory in a line
-                    batch = read.result().to(self.compute.device, non_blocking=True)
+                    batch = read.result()()
                 yield batch
 
-    def pictures(self, rows: IntArray) -> NDArray[np.uint8]:
-        """Rows of stored frames, or of an array of them, as they are."""
+    def pictures(self, rows: Rows) -> NDArray[Any]:
+        """Rows of stored frames, or of an array, as they are."""
         source = self.source
         if isinstance(source, FrameStore):
             return source.gather(rows, threads=self._threads)
         return source[rows]
 
-    def _read(self, rows: IntArray, window: int) -> Tensor:
+    def _send(self, rows: Rows) -> Callable[[], Tensor]:
+        return self.compute.to_device(self._read(rows, self.window))
+
+    def _read(self, rows: Rows, window: int) -> Tensor:
         if isinstance(self.source, FrameStore) and window > 1:
             windows = self.source.gather_windows(rows, window, threads=self._threads)
             tensor = torch.from_numpy(windows)
-        elif isinstance(self.source, FrameStore):
-            tensor = torch.from_numpy(self.source.gather(rows, threads=self._threads))
         else:
-            tensor = torch.from_numpy(self.source[rows])
+            tensor = torch.from_numpy(self.pictures(rows))
             if tensor.dtype == torch.uint16:
                 tensor = tensor.view(torch.bfloat16)
         if tensor.dtype == torch.bfloat16 and not self.compute.bf16:
             tensor = tensor.float()  # cached where the hardware had bfloat16, used where it has not
-        return tensor.pin_memory() if self.compute.device.type == "cuda" else tensor
+        return tensor
 
     def _upload(self) -> Tensor:
         """All rows on the device, copied in pieces that keep the host's memory small."""
         first = self._read(np.arange(1), 1)
         shape = (len(self), *first.shape[1:])
         whole = torch.empty(shape, dtype=first.dtype, device=self.compute.device)
-        for rows in batched(np.arange(len(self)), UPLOADED_ROWS):
+        for rows in batched(np.arange(len(self)), max(1, UPLOADED // first.nbytes)):
             whole[rows[0] : rows[-1] + 1] = self._read(rows, 1)
         return whole
 
 
-def batched(rows: IntArray, size: int) -> list[IntArray]:
+def batched(rows: Rows, size: int) -> list[Rows]:
     """Row numbers `size` at a time."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
