@@ -214,6 +214,11 @@ def network_threads(wildcards):
 
 
 onstart:
+    # With its limit of a hundred jobs a second, which nothing here nears, Snakemake looks at all that
+    # is ready each second again for each job that ever began: after a hundred, a fifth of a core.
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
     with one_line_faults():
         begin(on_cluster=not workflow.local_exec)
         if LISTS:
