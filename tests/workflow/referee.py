@@ -95,8 +95,21 @@ def check_scores(results: Path, name: str) -> None:
         np.testing.assert_allclose(now, expected[column], **near)
 
 
-def check_findings(results: Path, name: str, *, rtol: float = 1e-5, atol: float = 1e-9) -> None:
-    """What was found before is found again; findings may be added."""
+def check_findings(
+    results: Path,
+    name: str,
+    *,
+    rtol: float = 1e-5,
+    atol: float = 1e-9,
+    most: float = 1,
+    rest: float = 0,
+) -> None:
+    """What was found before is found again; findings may be added.
+
+    Parameters
+    ----------
+    most : share of them that is held to the tolerances. rest : absolute tolerance of the others.
+    """
     numbers = {"seed": "Int64", "round": "Int64"}
     expected = by_key(pd.read_csv(EXPECTED / f"{name}-findings.csv", dtype=numbers))
     found = by_key(findings_of(results))
@@ -107,7 +120,10 @@ def check_findings(results: Path, name: str, *, rtol: float = 1e-5, atol: float 
     noise = both.index.get_level_values("variant") == "moving"
     limits = np.where(noise, MEASURED_OF_NOISE, rtol)[:, None]
     same = np.isclose(now, before, rtol=limits, atol=atol, equal_nan=True).all(axis=1)
-    assert same.all(), f"{(~same).sum()} findings differ:\n{both[~same].head(20).to_string()}"
+    near = same | np.isclose(now, before, rtol=0, atol=rest, equal_nan=True).all(axis=1)
+    words = f"{(~same).sum()} of {len(same)} findings differ:\n{both[~same].head(20).to_string()}"
+    assert same.mean() >= most, words
+    assert near.all(), words
 
 
 def by_key(findings: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ def test_findings_are_those_of_before(finished):
 @pytest.mark.nightly
 @pytest.mark.weights
 def test_findings_of_the_demo_are_those_of_before(tmp_path):
-    """Processors round bf16 otherwise, and a training makes more of it."""
+    """Processors round bf16 otherwise; of frames on the edge of A, trainings make more of it."""
     options = ["--cores", "2", "--config", "device=cpu", "precision=bf16"]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile", PROJECT / "Snakefile", *options],
@@ -30,4 +30,4 @@ def test_findings_of_the_demo_are_those_of_before(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stdout
-    check_findings(tmp_path / "results", "demo", rtol=0, atol=0.02)
+    check_findings(tmp_path / "results", "demo", rtol=0, atol=0.002, most=0.85, rest=0.2)
