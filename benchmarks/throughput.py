@@ -27,6 +27,7 @@ from sdor.method.initial import sp_scores
 from sdor.method.maps import PlaceMaps, raw_maps
 from sdor.method.scorer import Scorer
 from sdor.method.training import epoch_batches, new_optimiser, train_steps
+from sdor.networks import fast
 from sdor.networks.backbones import Backbone, load_backbone
 from sdor.networks.compute import Compute, choose_compute
 from sdor.networks.fast import quantised
@@ -42,7 +43,7 @@ MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 def main() -> None:
     """Run the benchmark named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["features", "maps", "training", "sp"])
+    parser.add_argument("what", nargs="+", choices=["features", "maps", "training", "sp"])
     parser.add_argument("--size", type=int, default=224, help="pixels")
     parser.add_argument("--frames", type=int, help="(default: 512, on a GPU 16,384)")
     parser.add_argument("--batch", type=int, default=128, help="of a training step")
@@ -51,9 +52,6 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
-    if options.what == "sp":
-        sp(options.turns)
-        return
     compute = choose_compute(options.device, options.precision)
     options.frames = options.frames or (16_384 if compute.device.type == "cuda" else 512)
     print(f"{compute.describe()}, {torch.get_num_threads()} threads, {options.size} px")
@@ -61,8 +59,12 @@ def main() -> None:
         store = noise(Path(folder), options.frames, options.size)
         weights = Path(folder) / "resnet50.safetensors"
         resolve_weights("resnet50", "random", weights)
-        run = {"features": features, "maps": maps, "training": training}[options.what]
-        run(store, weights, Path(folder), compute, options)
+        for what in options.what:
+            if what == "sp":
+                sp(options.turns)
+            else:
+                run = {"features": features, "maps": maps, "training": training}[what]
+                run(store, weights, Path(folder), compute, options)
 
 
 def noise(folder: Path, frames: int, size: int) -> FrameStore:
@@ -77,21 +79,12 @@ def features(
     store: FrameStore, weights: Path, folder: Path, compute: Compute, options: argparse.Namespace
 ) -> None:
     """The features stage, the bare forward pass, and images, a DataLoader and float32."""
-    network = load_backbone(weights).net
-    compute.place(network)
-    gpu = compute.device.type == "cuda"
+    backbone = load_backbone(weights)
+    compute.place(backbone)
 
     def stage() -> None:
         target, bins = folder / "features.parquet", folder / "bins.npy"
         extract_features(store, weights, target, bins=bins, compute=compute, about={})
-
-    @torch.inference_mode()
-    def bare(batch: int) -> None:
-        images = torch.randn(batch, 3, options.size, options.size, device=compute.device)
-        images = images.contiguous(memory_format=torch.channels_last)
-        with compute.autocast():
-            for begin in range(0, len(store), batch):
-                network(images[: len(store) - begin])
 
     for row in range(len(store)):
         Image.fromarray(store.gather([row])[0, ..., 0]).save(folder / f"{row:06}.png")
@@ -103,8 +96,7 @@ def features(
         for images in DataLoader(files, batch_size=32, num_workers=os.cpu_count() or 1):
             plain(images.to(compute.device)).cpu()
 
-    sizes = [size for size in (32, 64, 128, 256, 512) if size <= len(store)] if gpu else [32]
-    others = {f"bare forward pass, {size} at a time": partial(bare, size) for size in sizes}
+    others = forward_passes(backbone.net, len(store), compute, options)
     others["PIL, DataLoader, float32"] = loader
     compare("features stage", stage, others, len(store), options.turns, compute)
 
@@ -112,33 +104,57 @@ def features(
 def maps(
     store: FrameStore, weights: Path, folder: Path, compute: Compute, options: argparse.Namespace
 ) -> None:
-    """Maps of places in int8, by torch as it is told, the same compiled, and in float32."""
+    """The pass for the maps of places, compiled, in float32 and int8, and the bare forward pass."""
     del folder
-    runs = dict[str, Callable[[], None]]()
+    rows, stages = np.arange(len(store)), ("trunk", "top")
 
     def look(network: PlaceMaps, frames: Inputs) -> None:
-        for _ in raw_maps(network, frames, np.arange(len(store))):
+        for _ in raw_maps(network, frames, rows):
             pass
 
-    for name, one in (("torch", compute), ("torch, float32", replace(compute, bf16=False))):
+    def passing(one: Compute) -> tuple[PlaceMaps, Inputs]:
         backbone = load_backbone(weights)
         one.place(backbone)
-        network = PlaceMaps(backbone, ("trunk", "top"))
-        runs[name] = partial(look, network, Inputs(store, one))
+        return PlaceMaps(backbone, stages), Inputs(store, one, again=False)
+
+    ours = partial(look, *passing(compute))
+    runs = forward_passes(passing(compute)[0].backbone.net, len(store), compute, options)
+    runs["float32"] = partial(look, *passing(replace(compute, bf16=False)))
     if which("g++"):
-        backbone = load_backbone(weights)
-        compute.place(backbone)
-        network, started = PlaceMaps(backbone, ("trunk", "top")), time.perf_counter()
-        network.fast = torch.compile(PlaceMaps(backbone, network.stages)).forward
-        runs["torch, compiled"] = partial(look, network, Inputs(store, compute))
-        runs["torch, compiled"]()
+        network, frames = passing(compute)
+        network.fast = torch.compile(PlaceMaps(network.backbone, stages)).forward
+        started = time.perf_counter()
+        look(network, frames)
+        runs["compiled"] = partial(look, network, frames)
         print(f"compiling took {time.perf_counter() - started:.1f} s, with a first turn")
-    network = PlaceMaps(load_backbone(weights), network.stages)
-    frames, started = Inputs(store, compute), time.perf_counter()
-    network.fast = quantised(network, frames, np.arange(len(store)))
-    print(f"quantising took {time.perf_counter() - started:.1f} s, once for each such pass")
-    ours = partial(look, network, frames)
-    compare("maps in int8", ours, runs, len(store), options.turns, compute)
+    if compute.device.type == "cpu" and fast.is_there():
+        network, frames = passing(compute)
+        started = time.perf_counter()
+        network.fast = quantised(network, frames, rows)
+        runs["int8"] = partial(look, network, frames)
+        print(f"quantising took {time.perf_counter() - started:.1f} s, once for each such pass")
+    compare("maps", ours, runs, len(store), options.turns, compute)
+
+
+def forward_passes(
+    network: torch.nn.Module,
+    frames: int,
+    compute: Compute,
+    options: argparse.Namespace,
+) -> dict[str, Callable[[], None]]:
+    """The bare forward pass on frames that lie on the device; on a GPU in batches of any size."""
+
+    @torch.inference_mode()
+    def bare(batch: int) -> None:
+        images = torch.randn(batch, 3, options.size, options.size, device=compute.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with compute.autocast():
+            for begin in range(0, frames, batch):
+                network(images[: frames - begin])
+
+    sizes = [one for one in (32, 64, 128, 256, 512) if one <= frames]
+    sizes = sizes if compute.device.type == "cuda" else sizes[:1]
+    return {f"bare forward pass, {size} at a time": partial(bare, size) for size in sizes}
 
 
 class Files(Dataset[torch.Tensor]):
@@ -186,7 +202,7 @@ def training(
     images = images.contiguous(memory_format=torch.channels_last)
     targets = torch.arange(options.batch, device=compute.device).remainder(2).float()
 
-    def bare() -> None:
+    def bare(network: Callable[[torch.Tensor], torch.Tensor]) -> None:
         torch.backends.cudnn.benchmark = True
         for _ in range(options.steps):
             with compute.autocast():
@@ -197,7 +213,10 @@ def training(
             bare_optimiser.step()
 
     frames = options.steps * options.batch
-    compare("training loop", loop, {"bare step": bare}, frames, options.turns, compute)
+    others = {"bare step": partial(bare, network)}
+    if compute.device.type == "cuda":
+        others["bare step, compiled"] = partial(bare, torch.compile(network))
+    compare("training loop", loop, others, frames, options.turns, compute)
 
 
 def sp(turns: int) -> None:

@@ -1,6 +1,7 @@
 """Features of every frame (section 4.1), and the frozen trunk's maps for partial training."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -148,14 +149,20 @@ def open_frames(store: FrameStore, weights: Path, compute: Compute) -> tuple[Bac
 
 @contextmanager
 def _array_file(path: Path, rows: int) -> Iterator[Append]:
-    """Append batches to an .npy array of so many rows: memory does not grow with the video."""
-    with atomic(path) as temporary, temporary.open("wb") as file:
+    """Append batches to an .npy array of so many rows, a thread that writes one at a time."""
+    writing: Future[int] | None = None
+    with atomic(path) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(1) as thread:
 
         def append(batch: NDArray[Any]) -> None:
-            if file.tell() == 0:
+            nonlocal writing
+            if writing:
+                writing.result()
+            else:
                 header = np.lib.format.header_data_from_array_1_0(batch)
                 header["shape"] = (rows, *batch.shape[1:])
                 np.lib.format.write_array_header_1_0(file, header)
-            file.write(batch.tobytes())
+            writing = thread.submit(file.write, np.ascontiguousarray(batch).data)
 
         yield append
+        if writing:
+            writing.result()
