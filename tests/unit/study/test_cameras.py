@@ -213,7 +213,7 @@ def test_days_of_short_files_are_found_at_once(folder):
         record(folder, *(f"{hour}/{minute:02}.12.mp4" for hour in hours for minute in range(60)))
     began = time.process_time()
     found = find_cameras(folder)
-    assert time.process_time() - began < 1.5  # 0.4 s
+    assert time.process_time() - began < 5  # 0.4 s, and up to 2 beside others
     assert [len(scene.clips) for scene in found.scenes.values()] == [1440] * 3
     assert found.scenes["gate"].clips[61].name == "2026-11-26_01_01_12"
 

@@ -282,6 +282,6 @@ def test_files_of_the_project_that_are_read_count_in_the_stages_that_read_them()
 
 def test_training_reaches_little_and_nothing_that_decodes_reads_scenes_or_fetches():
     modules = reached("sdor.method.training")
-    assert sum(len(PATH(name).read_text().splitlines()) for name in modules) <= 2300
+    assert sum(len(PATH(name).read_text().splitlines()) for name in modules) <= 2350
     far = {"video.decode", "video.frames", "study.scenes", "study.config", "networks.fetch"}
     assert not {f"sdor.{name}" for name in far} & set(modules)
