@@ -96,7 +96,8 @@ def make(study: Study, cores: int) -> None:
     files += [f"{run.folder}/ensemble.parquet" for run in runs]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores"]
     command += [str(cores), "--configfile", "config.yaml", "--quiet", "all", "--", *files]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    if status := subprocess.run(command, stdout=sys.stderr).returncode:
+        sys.exit(status)  # it has said why
 
 
 def motion(run: Run, own: Path) -> tuple[pd.DataFrame, Learn]:

@@ -67,7 +67,8 @@ def run(folder: Path, changes: dict[str, Any], options: argparse.Namespace) -> N
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores"]
     command += [str(options.cores), "--directory", str(folder), "--configfile"]
     command += [str(folder / "config.yaml"), "--quiet", "all", "--", *files]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    if status := subprocess.run(command, stdout=sys.stderr).returncode:
+        sys.exit(status)  # it has said why
 
 
 def row(ways: Sequence[Path], seeds: Sequence[int]) -> str:
