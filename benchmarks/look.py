@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 from throughput import MEAN, STD, compare
 
+from sdor.errors import SdorError
 from sdor.method.flow import RATE, CellMotion
 from sdor.method.maps import seeing
 from sdor.networks.backbones import load_backbone
@@ -42,11 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", type=Path)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32", "int8"])
     options = parser.parse_args()
+    if not options.video.is_file():
+        parser.error(f"{options.video}: no such file")
     compute, threads = choose_compute(options.device, options.precision), torch.get_num_threads()
-    clip = Clip("clip", "video", options.video.resolve(strict=True), options.video.name)
+    clip = Clip("clip", "video", options.video.resolve(), options.video.name)
     with tempfile.TemporaryDirectory() as folder:
         weights, basis = Path(folder, "resnet50.safetensors"), Path(folder, "basis.safetensors")
         resolve_weights("resnet50", "auto", weights)
@@ -108,4 +111,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SdorError as error:
+        sys.exit(str(error))

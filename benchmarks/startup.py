@@ -10,6 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
+from sdor.errors import SdorError
+
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
@@ -28,8 +30,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=512)
     parser.add_argument("--batch", type=int, default=128, help="of a training step")
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32", "int8"])
     options = parser.parse_args()
     print("| phase | s |\n|---|---:|")
     with phase("torch is imported"):
@@ -75,4 +77,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SdorError as error:
+        sys.exit(str(error))

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
+from sdor.errors import SdorError
 from sdor.method.features import extract_features
 from sdor.method.initial import sp_scores
 from sdor.method.maps import PlaceMaps, raw_maps
@@ -49,8 +50,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="of a training step")
     parser.add_argument("--steps", type=int, default=3, help="training steps in a turn")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32", "int8"])
     options = parser.parse_args()
     compute = choose_compute(options.device, options.precision)
     options.frames = options.frames or (16_384 if compute.device.type == "cuda" else 512)
@@ -268,4 +269,7 @@ def compare(
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SdorError as error:
+        sys.exit(str(error))
